@@ -1,0 +1,1 @@
+//! rafty-node

@@ -1,0 +1,1 @@
+//! rafty-runtime

@@ -1,0 +1,456 @@
+//! What a log entry carries into the replicated state, and the records that state is made of.
+
+use crate::{
+    Attempt, ClusterId, Digest, MemberId, PeerKey, Round, RunId, Serial, SessionId, Settings, Signature,
+    Tenure, Term, Version,
+};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Longest TOML text of a task, in bytes.
+pub const MAX_TASK_LEN: usize = 64 * 1024;
+/// Longest name of a run, a cluster or a key's owner, in bytes.
+pub const MAX_NAME_LEN: usize = 64;
+/// Most addresses of one member.
+pub const MAX_ADDRESSES: usize = 8;
+/// Longest RSA public key, in bytes of PKCS#1 DER; RSA-4096 takes 526.
+pub const MAX_RSA_KEY_LEN: usize = 600;
+/// Longest encoded proposal: a 1 MiB value and its frame.
+pub const MAX_PROPOSAL_LEN: usize = 1024 * 1024 + 4096;
+
+/// A command as it stands in the log, with what the leader stamped on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The member that issued the command, as the leader authenticated it.
+    pub origin: MemberId,
+    /// The leader's term when it proposed. An aggregator's command counts only when it equals the entry's term.
+    pub term: Term,
+    /// The leader's wall clock, in milliseconds since 1970: devices have no clock at first boot.
+    pub stamp_ms: u64,
+    /// With a session, the command is applied once however often it is proposed.
+    pub session: Option<(SessionId, Serial)>,
+    /// The command.
+    pub command: Command,
+}
+
+/// What is asked of the replicated state. Grows at the end only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// For the user machine; the control part does not look inside.
+    User(Vec<u8>),
+    /// For the control part.
+    Control(ControlCommand),
+}
+
+/// What the control part knows to do. Grows at the end only; which exist is the committed feature level.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlCommand {
+    /// Admits whoever proves that it holds the token's secret.
+    TokenCreated(TokenRecord),
+    /// A newcomer joins. Its member id is the index of this entry.
+    Enrol(Enrolment),
+    /// A member leaves for good.
+    Revoke {
+        /// Who.
+        member: MemberId,
+    },
+    /// A member has a new participant key.
+    RotateKey {
+        /// Who.
+        member: MemberId,
+        /// PKCS#1 DER.
+        rsa_public: Vec<u8>,
+        /// By its identity key, over [`rotate_key_statement`].
+        signature: Signature,
+    },
+    /// A member is found elsewhere.
+    AddressChanged {
+        /// Who.
+        member: MemberId,
+        /// Where.
+        addresses: Vec<SocketAddr>,
+        /// By its identity key, over [`address_statement`].
+        signature: Signature,
+    },
+    /// Gives a learner a vote and/or takes a voter's.
+    SeatChanged {
+        /// Who shall vote.
+        give: Option<MemberId>,
+        /// Who shall not vote any more.
+        take: Option<MemberId>,
+    },
+    /// The leader is aggregator from here on.
+    TenureBegan {
+        /// The leader.
+        member: MemberId,
+        /// The tenure's fresh public key, PKCS#1 DER.
+        rsa_public: Vec<u8>,
+        /// By its identity key, over [`tenure_statement`].
+        signature: Signature,
+    },
+    /// A run starts.
+    RunSubmitted(RunSpec),
+    /// A run ends before its last round.
+    RunStopped {
+        /// Which.
+        run: RunId,
+    },
+    /// A round starts.
+    RoundOpened {
+        /// The tenure that opens it.
+        tenure: Tenure,
+        /// Its run.
+        run: RunId,
+        /// Its number.
+        round: Round,
+        /// The version participants start from.
+        base: Version,
+        /// How updates are hidden from the aggregator.
+        protection: Protection,
+    },
+    /// An update was opened, checked and taken in.
+    UpdateAccepted {
+        /// The tenure that accepts it.
+        tenure: Tenure,
+        /// The round.
+        run: RunId,
+        /// The round.
+        round: Round,
+        /// The attempt.
+        attempt: Attempt,
+        /// Whose update.
+        participant: MemberId,
+        /// Of its plaintext.
+        digest: Digest,
+        /// Its weight.
+        num_examples: u64,
+        /// Collecting time spent on this round so far, all attempts together.
+        collected_ms: u64,
+    },
+    /// A round ends with a new model version.
+    RoundPublished(Publication),
+    /// An attempt of a round could not be finished; the round stays open with the next attempt.
+    RoundFailed {
+        /// The tenure that gives it up.
+        tenure: Tenure,
+        /// The run.
+        run: RunId,
+        /// The round.
+        round: Round,
+        /// The attempt.
+        attempt: Attempt,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The run's current version is an older one again.
+    RolledBack {
+        /// The run.
+        run: RunId,
+        /// The version to go back to.
+        version: Version,
+    },
+    /// Opens a session; its id is the index of this entry.
+    SessionOpened,
+    /// Ends a session early.
+    SessionClosed {
+        /// Which.
+        session: SessionId,
+    },
+    /// Allows commands of a higher feature level.
+    FeatureLevel(u32),
+}
+
+/// What a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerRole {
+    /// A laptop: operators work here.
+    Peer,
+    /// A device: trains; may not revoke, submit runs or make tokens.
+    Agent,
+}
+
+impl std::fmt::Display for PeerRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Peer => "peer",
+            Self::Agent => "agent",
+        })
+    }
+}
+
+/// A token as the replicated state keeps it: enough to check a newcomer, not enough to make one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Names it.
+    pub id: [u8; 16],
+    /// Ed25519 public key derived from the token's secret.
+    pub public_key: PeerKey,
+    /// What the newcomer will be.
+    pub role: PeerRole,
+    /// Whether it may lead.
+    pub may_lead: bool,
+    /// When it expires by leader-stamped time, in milliseconds since 1970.
+    pub expires_ms: u64,
+    /// How many newcomers it still admits.
+    pub uses: u32,
+}
+
+/// A newcomer's statement, signed with its own key and with the token's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolment {
+    /// Which token.
+    pub token: [u8; 16],
+    /// What is signed.
+    pub statement: EnrolmentStatement,
+    /// By `statement.key`, over [`EnrolmentStatement::to_bytes`].
+    pub own_signature: Signature,
+    /// By the token's key, over the same bytes.
+    pub token_signature: Signature,
+}
+
+/// What a newcomer says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolmentStatement {
+    /// The peer set it means.
+    pub cluster: ClusterId,
+    /// Its identity.
+    pub key: PeerKey,
+    /// Its participant key, PKCS#1 DER.
+    pub rsa_public: Vec<u8>,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// The TLS exporter of the connection it joined over: the statement is worth nothing on another.
+    pub exporter: [u8; 32],
+}
+
+impl EnrolmentStatement {
+    /// The bytes that are signed.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        statement(b"rafty enrolment v1", self)
+    }
+}
+
+/// The bytes a member signs for [`ControlCommand::TenureBegan`].
+pub fn tenure_statement(cluster: ClusterId, member: MemberId, rsa_public: &[u8]) -> Vec<u8> {
+    statement(b"rafty tenure v1", &(cluster, member, rsa_public))
+}
+
+/// The bytes a member signs for [`ControlCommand::RotateKey`].
+pub fn rotate_key_statement(cluster: ClusterId, member: MemberId, rsa_public: &[u8]) -> Vec<u8> {
+    statement(b"rafty rotate key v1", &(cluster, member, rsa_public))
+}
+
+/// The bytes a member signs for [`ControlCommand::AddressChanged`].
+pub fn address_statement(cluster: ClusterId, member: MemberId, addresses: &[SocketAddr]) -> Vec<u8> {
+    statement(b"rafty address v1", &(cluster, member, addresses))
+}
+
+fn statement<T: Serialize>(context: &[u8], content: &T) -> Vec<u8> {
+    let mut bytes = context.to_vec();
+    bytes.push(0);
+    bytes.extend(postcard::to_allocvec(content).expect("a statement always encodes"));
+    bytes
+}
+
+/// A member as the roster knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Raft id.
+    pub id: MemberId,
+    /// Identity.
+    pub key: PeerKey,
+    /// Participant key, PKCS#1 DER.
+    pub rsa_public: Vec<u8>,
+    /// Peer or agent.
+    pub role: PeerRole,
+    /// Whether it may be aggregator.
+    pub may_lead: bool,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// Whether it shall vote.
+    pub seat: bool,
+    /// Tenures served; a newcomer starts at the current minimum.
+    pub tenures: u64,
+}
+
+/// One training job, as submitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// A name for people.
+    pub name: String,
+    /// The task, TOML: architecture, loss, optimiser, data layout.
+    pub task: String,
+    /// How many rounds.
+    pub rounds: u32,
+    /// Version 0 is derived from it.
+    pub seed: u64,
+    /// How updates combine.
+    pub strategy: Strategy,
+}
+
+/// How updates combine. Grows at the end only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// The mean of the updates' weights, weighted by `num_examples` (McMahan et al. 2017, algorithm 1).
+    FedAvg,
+}
+
+/// How updates are hidden from the aggregator. Grows at the end only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protection {
+    /// Not at all: the aggregator sees each update in clear.
+    None,
+}
+
+/// A round's result; one command, never two halves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// The tenure that publishes.
+    pub tenure: Tenure,
+    /// The run.
+    pub run: RunId,
+    /// The round.
+    pub round: Round,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Whose updates were combined; a subset of this attempt's accepted ones.
+    pub counted: Vec<(MemberId, Digest)>,
+    /// Whose were refused, and why.
+    pub refused: Vec<(MemberId, Refusal)>,
+    /// The new version.
+    pub version: Version,
+    /// The new model.
+    pub model: Digest,
+    /// How good the *base* version is on the participants' holdouts.
+    pub metrics: Metrics,
+    /// From opening to closing, all attempts together.
+    pub duration_ms: u64,
+}
+
+/// Measures of a model on local holdouts, as integers so that every peer stores the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// How many held-out examples were looked at; 0 means no measure.
+    pub examples: u64,
+    /// How many of them were classified rightly.
+    pub correct: u64,
+    /// Mean loss in millionths.
+    pub loss_micros: u64,
+    /// Mean training loss of the last local epoch, in millionths, weighted by `num_examples`.
+    pub train_loss_micros: u64,
+}
+
+/// Why an update was not taken. Grows at the end only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// Signature, label or encryption does not hold. Deliberately one word for all.
+    NotAuthentic,
+    /// It decrypts to something that is not an update.
+    Malformed,
+    /// The number of weights is not the task's.
+    WrongShape,
+    /// A weight is NaN or infinite.
+    NotFinite,
+    /// Its distance from the base version is beyond the bound.
+    OverNorm,
+    /// Its weight is zero or beyond the bound.
+    BadWeight,
+    /// It was trained from another version than the round's base.
+    WrongBase,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotAuthentic => "not authentic",
+            Self::Malformed => "malformed",
+            Self::WrongShape => "wrong shape",
+            Self::NotFinite => "not finite",
+            Self::OverNorm => "over the norm bound",
+            Self::BadWeight => "bad weight",
+            Self::WrongBase => "trained from another version",
+        })
+    }
+}
+
+/// What applying a control command answers. Grows at the end only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ControlResult {
+    /// It counts.
+    Done,
+    /// It does not count; nothing was changed.
+    Rejected(Rejection),
+}
+
+/// Why a control command does not count. Grows at the end only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Rejection {
+    /// The issuer's role may not do this.
+    #[error("a member of this role may not do this")]
+    NotAllowed,
+    /// No such member.
+    #[error("there is no such member")]
+    UnknownMember,
+    /// No such token, or it was used up.
+    #[error("the token is unknown or already used; ask an operator for a new one")]
+    UnknownToken,
+    /// Too late.
+    #[error("the token has expired; ask an operator for a new one")]
+    ExpiredToken,
+    /// A signature does not hold.
+    #[error("a signature does not hold")]
+    BadSignature,
+    /// The identity is already a member.
+    #[error("this identity is already a member")]
+    AlreadyMember,
+    /// The peer set is full.
+    #[error("the peer set has its largest size; remove a member first")]
+    Full,
+    /// Another tenure is current, or another term.
+    #[error("another tenure is current")]
+    Deposed,
+    /// No such round is open, or the attempt is another.
+    #[error("the round or attempt is not open")]
+    NotOpen,
+    /// It was already done.
+    #[error("already done")]
+    Duplicate,
+    /// No such run, or it has ended.
+    #[error("there is no such run, or it has ended")]
+    UnknownRun,
+    /// A run is active.
+    #[error("another run is active; stop it first")]
+    RunActive,
+    /// A field is out of its bounds.
+    #[error("{0}")]
+    Invalid(String),
+    /// No such session, or it was evicted.
+    #[error("the session is unknown or was evicted; open a new one")]
+    UnknownSession,
+    /// The serial is older than the results that are kept.
+    #[error("the serial is older than the results kept for this session")]
+    ForgottenSerial,
+    /// The seat of the last voter.
+    #[error("the last voter cannot go")]
+    LastVoter,
+    /// This peer does not know the command: it must be updated before it can go on.
+    #[error("a command of a higher feature level is in the log; update this program")]
+    FeatureLevel,
+}
+
+/// What the state of a new peer set starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Genesis {
+    /// Its id.
+    pub cluster: ClusterId,
+    /// Its name.
+    pub name: String,
+    /// Its settings.
+    pub settings: Settings,
+    /// Its first member, enrolled at index 1.
+    pub founder: Member,
+}

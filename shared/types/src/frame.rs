@@ -1,0 +1,132 @@
+//! What peers say to each other, one frame at a time.
+
+use crate::{
+    Attempt, Command, ControlResult, Digest, MemberId, Message, Round, RunId, Serial, SessionId, Signature,
+    SnapshotMeta, Tenure, Version,
+};
+use serde::{Deserialize, Serialize};
+
+/// A frame between members. Bulk (envelopes, snapshot chunks) goes beside, on streams of its own. Grows at the end only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Frame {
+    /// A message of the Raft engine.
+    Raft(Box<Message>),
+    /// A command for the leader to propose on behalf of the sender.
+    Forward {
+        /// The sender's own number for it; comes back in the answer.
+        request: u64,
+        /// Applied once when the sender has a session.
+        session: Option<(SessionId, Serial)>,
+        /// What to propose.
+        command: Command,
+    },
+    /// The leader's answer to [`Frame::Forward`].
+    Forwarded {
+        /// The sender's number.
+        request: u64,
+        /// What became of it.
+        outcome: ForwardOutcome,
+    },
+    /// A leader's tenure key ahead of `TenureBegan`, so that participants can check it early. Never sealed to
+    /// before it is applied from the log.
+    TenureKey {
+        /// PKCS#1 DER.
+        rsa_public: Vec<u8>,
+        /// Over [`tenure_statement`](crate::tenure_statement).
+        signature: Signature,
+    },
+    /// The current model version of a run.
+    Announce {
+        /// The run.
+        run: RunId,
+        /// Its newest version.
+        version: Version,
+        /// Its digest.
+        model: Digest,
+    },
+    /// Asks for a model by digest; answered with an envelope sealed to the sender.
+    FetchModel {
+        /// The run.
+        run: RunId,
+        /// The version.
+        version: Version,
+        /// Its digest.
+        model: Digest,
+    },
+    /// The sender holds this model, opened and synced.
+    Holds {
+        /// Which.
+        model: Digest,
+    },
+    /// A participant says where it stands in a round.
+    Progress {
+        /// The run.
+        run: RunId,
+        /// The round.
+        round: Round,
+        /// What it is doing.
+        progress: Progress,
+    },
+    /// The aggregator's word on a participant's update.
+    Verdict {
+        /// The tenure that judged.
+        tenure: Tenure,
+        /// The run.
+        run: RunId,
+        /// The round.
+        round: Round,
+        /// The attempt.
+        attempt: Attempt,
+        /// The update's digest.
+        digest: Digest,
+        /// Whether it is in.
+        verdict: Verdict,
+    },
+    /// Asks the receiver, as leader, to transfer leadership to the sender's choice.
+    Transfer {
+        /// To whom.
+        to: MemberId,
+    },
+    /// A snapshot's metadata: its chunks travel beside, on a bulk stream.
+    SnapshotOffer {
+        /// What it stands for.
+        meta: SnapshotMeta,
+    },
+}
+
+/// What became of a forwarded command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ForwardOutcome {
+    /// The control part's answer.
+    Control(ControlResult, crate::Index),
+    /// The user machine's answer.
+    User(Vec<u8>, crate::Index),
+    /// The receiver is not leader; nothing was proposed. The leader it knows, if any.
+    NotLeader(Option<MemberId>),
+    /// The proposal was dropped (a transfer is under way, or too many wait); nothing was changed.
+    Dropped,
+    /// Leadership was lost with the proposal under way: it may or may not count.
+    Unknown,
+}
+
+/// Where a participant stands in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Progress {
+    /// It has no data for the task: weight 0, nobody waits for it.
+    NoData,
+    /// It trains on so many examples.
+    Training(u64),
+    /// Its update is on disk and under way.
+    Sending,
+    /// It could not train.
+    Failed,
+}
+
+/// Whether an update is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Accepted and committed.
+    Accepted,
+    /// Refused.
+    Refused(crate::Refusal),
+}

@@ -1,0 +1,32 @@
+//! The vocabulary of rafty.
+//!
+//! Every other crate speaks in these words: ids, [`Term`], [`Index`], [`Tenure`], [`Round`], [`Version`],
+//! [`Digest`], the layout of model weights, monotonic [`Time`], the commands of the replicated log, the
+//! messages between peers, and the [`StateMachine`] trait that the log drives.
+//!
+//! Nothing here does I/O, reads a clock or draws randomness, and nothing here knows how a word is used:
+//! elections are in `consensus`, applying in `dictionary`, collecting in `rounds`, bytes on the wire in `wire`.
+
+mod command;
+mod digest;
+mod frame;
+mod id;
+mod key;
+mod label;
+mod machine;
+mod message;
+mod settings;
+mod time;
+mod weights;
+
+pub use command::*;
+pub use digest::Digest;
+pub use frame::*;
+pub use id::*;
+pub use key::{PeerKey, Signature};
+pub use label::{EnvelopeHeader, EnvelopeKind, Label, Recipient};
+pub use machine::{RestoreError, StateMachine};
+pub use message::*;
+pub use settings::{Settings, SettingsError};
+pub use time::Time;
+pub use weights::{Layout, TensorSpec};

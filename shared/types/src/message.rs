@@ -1,0 +1,191 @@
+//! Raft's own records: what is logged, synced and sent.
+//!
+//! They mirror the engine's, so that no byte from the network is ever read by the engine's own codec. What they
+//! mean is in the Raft paper (Ongaro and Ousterhout 2014) and thesis; judging them is `consensus`.
+
+use crate::{Index, MemberId, Term};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One entry of the replicated log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its position.
+    pub index: Index,
+    /// The term of the leader that appended it.
+    pub term: Term,
+    /// What it carries.
+    pub payload: Payload,
+}
+
+/// What an entry carries. Grows at the end only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Payload {
+    /// Nothing: the first entry of a term.
+    Empty,
+    /// An encoded [`Proposal`](crate::Proposal).
+    Command(Arc<[u8]>),
+    /// A change of the engine's membership.
+    Membership(MembershipChange),
+}
+
+impl Payload {
+    /// Bytes it holds, for limits on messages.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Command(bytes) => bytes.len(),
+            Self::Membership(change) => 16 * change.steps.len(),
+        }
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A joint-consensus change; no steps means "leave joint".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembershipChange {
+    /// Its single steps, taken together.
+    pub steps: Vec<MembershipStep>,
+}
+
+/// One step of a [`MembershipChange`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MembershipStep {
+    /// Becomes a voter.
+    AddVoter(MemberId),
+    /// Becomes a learner, whatever it was.
+    AddLearner(MemberId),
+    /// Leaves.
+    Remove(MemberId),
+}
+
+/// The engine's membership at a point of the log (Raft thesis §4.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// Who votes, sorted.
+    pub voters: Vec<MemberId>,
+    /// Who is sent the log without voting, sorted.
+    pub learners: Vec<MemberId>,
+    /// While a change is joint: who voted before, sorted. Empty otherwise.
+    pub voters_outgoing: Vec<MemberId>,
+    /// Voters that become learners when joint is left, sorted.
+    pub learners_next: Vec<MemberId>,
+}
+
+impl Membership {
+    /// Whether a change is under way.
+    pub fn is_joint(&self) -> bool {
+        !self.voters_outgoing.is_empty()
+    }
+
+    /// Whether `member` is in it in any way.
+    pub fn contains(&self, member: MemberId) -> bool {
+        self.all().contains(&member)
+    }
+
+    /// Whether `member` votes, in either half of a joint change.
+    pub fn votes(&self, member: MemberId) -> bool {
+        self.voters.contains(&member) || self.voters_outgoing.contains(&member)
+    }
+
+    /// Everyone in it, sorted, each once.
+    pub fn all(&self) -> Vec<MemberId> {
+        let mut all: Vec<_> = [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next]
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+/// What Raft must remember across a restart before it may answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardState {
+    /// The latest term seen.
+    pub term: Term,
+    /// Who got this member's vote in it.
+    pub voted_for: Option<MemberId>,
+    /// The highest index known to be committed.
+    pub commit: Index,
+}
+
+/// What a snapshot stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotMeta {
+    /// The last entry it contains.
+    pub index: Index,
+    /// That entry's term.
+    pub term: Term,
+    /// The membership at that entry.
+    pub membership: Membership,
+}
+
+/// A snapshot: everything up to and including `meta.index`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// What it stands for.
+    pub meta: SnapshotMeta,
+    /// The state's bytes. Empty while it travels as metadata beside its chunks.
+    pub data: Arc<[u8]>,
+}
+
+/// A message of the Raft engine. `kind` says which fields mean something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Which message.
+    pub kind: MessageKind,
+    /// To whom.
+    pub to: MemberId,
+    /// From whom.
+    pub from: MemberId,
+    /// The sender's term; 0 for messages local to a term.
+    pub term: Term,
+    /// Term of the entry at `index`.
+    pub log_term: Term,
+    /// The entry before `entries`, or what is acknowledged.
+    pub index: Index,
+    /// What to append.
+    pub entries: Vec<Entry>,
+    /// The sender's commit index.
+    pub commit: Index,
+    /// Term of the entry at `commit`.
+    pub commit_term: Term,
+    /// Metadata of a snapshot; its data travels beside.
+    pub snapshot: Option<SnapshotMeta>,
+    /// A snapshot is asked for at least at this index.
+    pub request_snapshot: Index,
+    /// Whether the request was refused.
+    pub reject: bool,
+    /// Where a refusing follower's log may still match.
+    pub reject_hint: Index,
+    /// A read's context, or the reason of a campaign.
+    pub context: Vec<u8>,
+    /// Priority of a candidate; always 0 here.
+    pub priority: i64,
+}
+
+/// The kinds of engine messages that travel between members. Grows at the end only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[allow(missing_docs)] // the Raft paper's own names
+pub enum MessageKind {
+    Append,
+    AppendResponse,
+    RequestVote,
+    RequestVoteResponse,
+    RequestPreVote,
+    RequestPreVoteResponse,
+    Snapshot,
+    Heartbeat,
+    HeartbeatResponse,
+    TransferLeader,
+    TimeoutNow,
+    ReadIndex,
+    ReadIndexResponse,
+}
