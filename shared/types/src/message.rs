@@ -189,3 +189,30 @@ pub enum MessageKind {
     ReadIndex,
     ReadIndexResponse,
 }
+
+/// What must reach the disk together, in this order: an installed snapshot, then entries, then the hard state,
+/// then a compaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// A snapshot from the leader: it replaces the whole log and the older snapshot.
+    pub install: Option<Snapshot>,
+    /// Entries to append. Whatever stood at the first one's index or beyond is cut first.
+    pub entries: Vec<Entry>,
+    /// The new hard state.
+    pub hard_state: Option<HardState>,
+    /// A snapshot of our own, after which the front of the log can go.
+    pub compaction: Option<Compaction>,
+}
+
+/// A snapshot of our own state and what of the log it makes superfluous.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compaction {
+    /// The state at `snapshot.meta.index`.
+    pub snapshot: Snapshot,
+    /// The first entry to keep; at most `snapshot.meta.index + 1`.
+    pub first_kept: Index,
+}
+
+/// Names a [`Batch`] on its way to the disk; counts up from 1 in each process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PersistId(pub u64);
