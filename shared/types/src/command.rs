@@ -33,6 +33,21 @@ pub struct Proposal {
     pub command: Command,
 }
 
+impl Proposal {
+    /// The bytes that stand in the log.
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("a proposal always encodes")
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote. `None` for anything else, trailing bytes included.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > MAX_PROPOSAL_LEN {
+            return None;
+        }
+        postcard::take_from_bytes(bytes).ok().and_then(|(proposal, rest)| rest.is_empty().then_some(proposal))
+    }
+}
+
 /// What is asked of the replicated state. Grows at the end only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
