@@ -1,8 +1,8 @@
 //! What peers say to each other, one frame at a time.
 
 use crate::{
-    Attempt, Command, ControlResult, Digest, MemberId, Message, Round, RunId, Serial, SessionId, Signature,
-    SnapshotMeta, Tenure, Version,
+    Attempt, Command, ControlResult, Digest, MemberId, Message, Round, RunId, Serial, SessionId, Tenure,
+    Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,14 +26,6 @@ pub enum Frame {
         request: u64,
         /// What became of it.
         outcome: ForwardOutcome,
-    },
-    /// A leader's tenure key ahead of `TenureBegan`, so that participants can check it early. Never sealed to
-    /// before it is applied from the log.
-    TenureKey {
-        /// PKCS#1 DER.
-        rsa_public: Vec<u8>,
-        /// Over [`tenure_statement`](crate::tenure_statement).
-        signature: Signature,
     },
     /// The current model version of a run.
     Announce {
@@ -86,11 +78,6 @@ pub enum Frame {
     Transfer {
         /// To whom.
         to: MemberId,
-    },
-    /// A snapshot's metadata: its chunks travel beside, on a bulk stream.
-    SnapshotOffer {
-        /// What it stands for.
-        meta: SnapshotMeta,
     },
 }
 
