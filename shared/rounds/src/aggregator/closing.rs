@@ -1,0 +1,178 @@
+//! When an attempt is closed: who is waited for, and for how long. Integers only.
+//!
+//! Nothing is done here; `collecting` acts on what is decided.
+
+use crate::View;
+use rafty_types::{MemberId, PeerRole, Progress, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// The shortest deadline of a round, in milliseconds.
+pub const EARLIEST_DEADLINE_MS: u64 = 1_000;
+/// The longest deadline of a round, in milliseconds: a day.
+pub const LATEST_DEADLINE_MS: u64 = 86_400_000;
+/// How many past rounds make the deadline adapt.
+const ENOUGH_ROUNDS: usize = 3;
+/// How many of them, the latest ones, are looked at.
+const MAX_ROUNDS: usize = 64;
+/// How often at most the deadline doubles.
+const MAX_DOUBLINGS: u32 = 6;
+/// Longest time for which an agent that says nothing is waited for; otherwise a quarter of the deadline.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How long a round may collect, all its attempts together, in milliseconds.
+///
+/// `first_ms` until three rounds are past; then the median of their durations, half of it again, and four times
+/// the median absolute deviation. Doubled for each attempt that was given up (at most six times).
+pub fn deadline_ms(first_ms: u64, durations_ms: &[u64], failed: u32) -> u64 {
+    let latest = &durations_ms[durations_ms.len().saturating_sub(MAX_ROUNDS)..];
+    let usual = if latest.len() < ENOUGH_ROUNDS {
+        first_ms
+    } else {
+        let middle = median(latest.to_vec());
+        let deviation = median(latest.iter().map(|ms| ms.abs_diff(middle)).collect());
+        middle.saturating_add(middle / 2).saturating_add(deviation.saturating_mul(4))
+    };
+    usual.max(EARLIEST_DEADLINE_MS).saturating_mul(1 << failed.min(MAX_DOUBLINGS)).min(LATEST_DEADLINE_MS)
+}
+
+/// The upper of the two in the middle, where there are two. Zero of nothing.
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
+}
+
+/// The patience of one attempt, as points in time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// When the attempt began here.
+    pub(super) since: Time,
+    /// Until when an agent that has said nothing is waited for.
+    silence: Time,
+    /// The deadline.
+    pub(super) due: Time,
+    /// Until when one who began and then fell silent belongs to the cohort.
+    absence: Time,
+    /// When the attempt is given up for want of a quorum.
+    pub(super) give_up: Time,
+}
+
+impl Patience {
+    /// Of an attempt that begins `now`, in a round with this deadline that has spent `spent_ms` already. An attempt
+    /// always has a quarter of the deadline: sealing and sending anew takes time too.
+    pub(super) fn new(now: Time, deadline_ms: u64, spent_ms: u64) -> Self {
+        let deadline = Duration::from_millis(deadline_ms);
+        let left = Duration::from_millis(deadline_ms.saturating_sub(spent_ms)).max(deadline / 4);
+        let due = now + left;
+        Self {
+            since: now,
+            silence: now + SILENCE.min(deadline / 4),
+            due,
+            absence: due + deadline,
+            give_up: due + deadline * 3,
+        }
+    }
+
+    /// The next point after `now` at which something is decided anew.
+    pub(super) fn next(&self, now: Time) -> Option<Time> {
+        [self.silence, self.due, self.absence, self.give_up].into_iter().filter(|at| *at > now).min()
+    }
+}
+
+/// Who takes part in an attempt at this moment: whoever said that it trains or sends, dead or alive until the
+/// patience with the dead ends; and at first every agent that is alive, for it may be about to begin. Never one
+/// who has no data or has failed.
+pub(super) fn cohort(
+    view: &View<'_>,
+    heard: &BTreeMap<MemberId, Progress>,
+    patience: &Patience,
+    now: Time,
+) -> BTreeSet<MemberId> {
+    let takes_part = |id: MemberId, role: PeerRole, alive: bool| match heard.get(&id) {
+        Some(Progress::NoData | Progress::Failed) => false,
+        Some(Progress::Training(_) | Progress::Sending) => alive || now < patience.absence,
+        None => role == PeerRole::Agent && alive && now < patience.silence,
+    };
+    let members = view.members.iter().filter(|m| takes_part(m.id, m.role, m.alive || m.id == view.me));
+    members.map(|member| member.id).collect()
+}
+
+/// What stands in an attempt when nothing is on its way into it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// Updates accepted.
+    pub(super) accepted: usize,
+    /// The cohort with everyone who was accepted and without those who were refused.
+    pub(super) cohort: usize,
+    /// How many of the cohort are neither accepted nor refused.
+    pub(super) missing: usize,
+    /// Updates refused.
+    pub(super) refused: usize,
+}
+
+/// What to do with an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// Everyone is in, or the deadline has passed with a quorum.
+    Close,
+    /// Go on collecting.
+    Wait,
+    /// Give the attempt up: somebody takes part, but no quorum came within four deadlines.
+    GiveUp,
+}
+
+/// The closing rule. An attempt in which nobody can take part just waits: data or members may come.
+pub(super) fn decide(standing: &Standing, patience: &Patience, quorum_percent: u32, now: Time) -> Decision {
+    let Standing { accepted, cohort, missing, refused } = *standing;
+    if accepted > 0 && (missing == 0 || (now >= patience.due && has_quorum(accepted, cohort, quorum_percent)))
+    {
+        Decision::Close
+    } else if now >= patience.give_up && cohort + refused > 0 {
+        Decision::GiveUp
+    } else {
+        Decision::Wait
+    }
+}
+
+fn has_quorum(accepted: usize, cohort: usize, percent: u32) -> bool {
+    accepted as u64 * 100 >= cohort as u64 * u64::from(percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_adapts_doubles_and_keeps_within_its_bounds() {
+        assert_eq!(deadline_ms(120_000, &[5_000, 6_000], 0), 120_000);
+        // median 10 s, half again, and four times a deviation of 1 s
+        assert_eq!(deadline_ms(120_000, &[10_000, 9_000, 11_000], 0), 19_000);
+        assert_eq!(deadline_ms(120_000, &[10_000, 9_000, 11_000], 2), 76_000);
+        assert_eq!(deadline_ms(120_000, &[10, 10, 10], 0), EARLIEST_DEADLINE_MS);
+        assert_eq!(deadline_ms(u64::MAX, &[u64::MAX; 5], u32::MAX), LATEST_DEADLINE_MS);
+    }
+
+    #[test]
+    fn an_attempt_never_has_less_than_a_quarter_of_the_deadline() {
+        let at = |ms| Time::ZERO + Duration::from_millis(ms);
+        assert_eq!(Patience::new(at(0), 20_000, 4_000).due, at(16_000));
+        assert_eq!(Patience::new(at(0), 20_000, 90_000).due, at(5_000));
+    }
+
+    #[test]
+    fn closing_needs_everyone_or_a_quorum_after_the_deadline() {
+        let patience = Patience::new(Time::ZERO, 10_000, 0);
+        let after = |ms| Time::ZERO + Duration::from_millis(ms);
+        let standing =
+            |accepted, missing| Standing { accepted, cohort: accepted + missing, missing, refused: 0 };
+        let decide = |standing, at| decide(&standing, &patience, 60, at);
+        assert_eq!(decide(standing(3, 0), after(1)), Decision::Close);
+        assert_eq!(decide(standing(3, 2), after(9_999)), Decision::Wait);
+        assert_eq!(decide(standing(3, 2), after(10_000)), Decision::Close);
+        assert_eq!(decide(standing(2, 2), after(39_999)), Decision::Wait);
+        assert_eq!(decide(standing(2, 2), after(40_000)), Decision::GiveUp);
+        assert_eq!(decide(standing(0, 0), after(90_000)), Decision::Wait, "nobody can take part");
+        let refused = Standing { accepted: 0, cohort: 0, missing: 0, refused: 2 };
+        assert_eq!(decide(refused, after(90_000)), Decision::GiveUp, "everyone was refused");
+    }
+}

@@ -1,0 +1,171 @@
+//! `Collecting`: envelopes queue, are opened one by one, and what they hold is committed; until the attempt closes.
+//!
+//! The closing rule itself is in `closing`; opening is a worker's.
+
+use super::closing::{Decision, Patience, Standing, cohort, deadline_ms, decide};
+use super::opening::Opening;
+use super::taken::Taken;
+use super::{Next, list};
+use crate::step::Step;
+use crate::{AttemptKey, EnvelopeHandle, RoundEvent, View, Work};
+use rafty_types::{Digest, Label, MemberId, Progress, Refusal, Time, Version};
+use std::collections::{BTreeMap, VecDeque};
+
+/// What members said of the round that is open.
+pub(super) type Heard = BTreeMap<MemberId, Progress>;
+
+#[derive(Debug)]
+pub(super) struct Collecting {
+    pub(super) taken: Taken,
+    /// At most one envelope of each member.
+    queue: VecDeque<(Label, EnvelopeHandle)>,
+    patience: Patience,
+    deadline_ms: u64,
+    spent_ms: u64,
+    extended: bool,
+}
+
+impl Collecting {
+    pub(super) fn begin(step: &mut Step<'_>, key: AttemptKey, base: Version) -> Self {
+        let (durations, collected_ms, failed) = step
+            .view
+            .open()
+            .map_or((&[][..], 0, 0), |(run, open)| (run.durations_ms, open.collected_ms, open.failed));
+        let first = u64::try_from(step.view.settings.first_deadline.as_millis()).unwrap_or(u64::MAX);
+        let deadline_ms = deadline_ms(first, durations, failed);
+        step.event(RoundEvent::CollectingBegan { key, deadline_ms });
+        Self {
+            taken: Taken::new(key, base),
+            queue: VecDeque::new(),
+            patience: Patience::new(step.now, deadline_ms, collected_ms),
+            deadline_ms,
+            spent_ms: collected_ms,
+            extended: false,
+        }
+    }
+
+    pub(super) fn is_queued(&self, member: MemberId) -> bool {
+        self.queue.iter().any(|(label, _)| label.sender == member)
+    }
+
+    pub(super) fn enqueue(&mut self, label: Label, handle: EnvelopeHandle) {
+        self.queue.push_back((label, handle));
+    }
+
+    pub(super) fn drop_queue(&mut self, step: &mut Step<'_>) {
+        self.queue.drain(..).for_each(|(_, handle)| step.drop_envelope(handle));
+    }
+
+    pub(super) fn advance(
+        &mut self,
+        step: &mut Step<'_>,
+        heard: &Heard,
+        opening: &mut Option<Opening>,
+        base: Option<Digest>,
+    ) -> Next {
+        let collected_ms = self.collected_ms(step.now);
+        self.taken.commit(step, collected_ms);
+        if let Some(member) = self.taken.lost(step.view) {
+            return Next::Fail(format!(
+                "the update of member {member} was taken in and may not count any more"
+            ));
+        }
+        self.open_next(step, opening, base);
+        self.patience.next(step.now).into_iter().for_each(|at| step.wake(at));
+        if opening.is_some() || !self.queue.is_empty() || !self.taken.all_accepted() {
+            return Next::Stay;
+        }
+        let standing = self.standing(step.view, heard, step.now);
+        match decide(&standing, &self.patience, step.view.settings.quorum_percent, step.now) {
+            Decision::Close => self.close(step, standing, collected_ms),
+            Decision::GiveUp => Next::Fail(self.gave_up(&standing)),
+            Decision::Wait => {
+                self.extend(step, &standing);
+                Next::Stay
+            }
+        }
+    }
+
+    fn collected_ms(&self, now: Time) -> u64 {
+        let here = now.saturating_since(self.patience.since).as_millis();
+        self.spent_ms.saturating_add(u64::try_from(here).unwrap_or(u64::MAX))
+    }
+
+    fn open_next(&mut self, step: &mut Step<'_>, opening: &mut Option<Opening>, base: Option<Digest>) {
+        let Some(base) = base.filter(|_| opening.is_none()) else { return };
+        if let Some((label, envelope)) = self.queue.pop_front() {
+            let work = step.work(Work::OpenUpdate { envelope, label: label.clone(), base });
+            *opening = Some(Opening { work, label, envelope });
+        }
+    }
+
+    fn standing(&self, view: &View<'_>, heard: &Heard, now: Time) -> Standing {
+        let mut cohort = cohort(view, heard, &self.patience, now);
+        cohort.retain(|member| !self.taken.refused.contains_key(member));
+        let missing = cohort.iter().filter(|member| !self.taken.knows(**member)).count();
+        cohort.extend(self.taken.updates.keys());
+        let (accepted, refused) = (self.taken.updates.len(), self.taken.refused.len());
+        Standing { accepted, cohort: cohort.len(), missing, refused }
+    }
+
+    fn close(&mut self, step: &mut Step<'_>, standing: Standing, duration_ms: u64) -> Next {
+        let Standing { accepted, cohort, .. } = standing;
+        step.event(RoundEvent::Closed { key: self.taken.key, accepted, cohort });
+        Next::Combine { duration_ms }
+    }
+
+    fn extend(&mut self, step: &mut Step<'_>, standing: &Standing) {
+        if step.now >= self.patience.due && !self.extended {
+            self.extended = true;
+            let Standing { accepted, cohort, .. } = *standing;
+            step.event(RoundEvent::Extended { key: self.taken.key, accepted, cohort });
+        }
+    }
+
+    fn gave_up(&self, standing: &Standing) -> String {
+        let Standing { accepted, cohort, .. } = *standing;
+        let refused: Vec<_> = self.taken.refused.iter().map(|(member, (_, why))| (*member, *why)).collect();
+        match refused.as_slice() {
+            [] => {
+                format!("{accepted} of {cohort} updates came in within four deadlines, too few for a quorum")
+            }
+            refused => format!(
+                "{accepted} of {cohort} updates came in within four deadlines; refused: {}",
+                refused_in_words(refused)
+            ),
+        }
+    }
+
+    pub(super) fn waiting_for(&self, view: &View<'_>, heard: &Heard, now: Time, busy: bool) -> String {
+        let AttemptKey { round, attempt, .. } = self.taken.key;
+        let standing = self.standing(view, heard, now);
+        let head = format!(
+            "round {round}, attempt {attempt}: {} of {} updates are in",
+            standing.accepted, standing.cohort
+        );
+        if busy || !self.queue.is_empty() {
+            return format!("{head}; opens what came");
+        }
+        if !self.taken.all_accepted() {
+            return format!("{head}; waits for the log to take them");
+        }
+        if standing.cohort == 0 {
+            return format!("round {round}: no member has data for the task; waits for one that has");
+        }
+        let missing: Vec<_> = cohort(view, heard, &self.patience, now)
+            .into_iter()
+            .filter(|member| !self.taken.knows(*member))
+            .collect();
+        let left = self.patience.due.saturating_since(now).as_secs();
+        let deadline = match now < self.patience.due {
+            true => format!("the deadline of {} s is in {left} s", self.deadline_ms / 1_000),
+            false => format!("the deadline has passed without {} %", view.settings.quorum_percent),
+        };
+        format!("{head}; waits for {}; {deadline}", list(&missing))
+    }
+}
+
+fn refused_in_words(refused: &[(MemberId, Refusal)]) -> String {
+    let each: Vec<_> = refused.iter().map(|(member, why)| format!("member {member} {why}")).collect();
+    each.join(", ")
+}

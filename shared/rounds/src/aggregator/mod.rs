@@ -1,0 +1,402 @@
+//! The aggregator side: opens a round, collects, combines, publishes; then the next.
+//!
+//! It acts while this member's own tenure is current; the moment the view shows another tenure or attempt, everything
+//! that belongs to the old one is dropped. Not here: when a tenure begins or ends, and whether a command counts.
+
+mod closing;
+mod collecting;
+mod combining;
+mod failed;
+mod opening;
+mod publishing;
+mod taken;
+
+pub use closing::{EARLIEST_DEADLINE_MS, LATEST_DEADLINE_MS, deadline_ms};
+
+use crate::models::{Models, in_words};
+use crate::step::{Proposing, Step};
+use crate::{AttemptKey, DropReason, EnvelopeHandle, ProposalId, RoundEvent, View, Work, WorkId, WorkResult};
+use collecting::{Collecting, Heard};
+use combining::Combining;
+use failed::Failed;
+use opening::Opening;
+use publishing::Publishing;
+use rafty_types::{
+    ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Protection, Refusal, Rejection, Round,
+    RunId, Tenure,
+};
+use std::collections::BTreeMap;
+use taken::{Taken, TakenUpdate};
+
+/// Where the aggregator side stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AggregatorPhase {
+    /// Not aggregator, or no round is open.
+    Idle,
+    /// Updates come in.
+    Collecting,
+    /// A worker finishes the new model.
+    Combining,
+    /// The new model spreads, until a majority of voters hold it.
+    Publishing,
+    /// The attempt is being given up.
+    Failed,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    #[default]
+    Idle,
+    Collecting(Box<Collecting>),
+    Combining(Combining),
+    Publishing(Box<Publishing>),
+    Failed(Failed),
+}
+
+/// What a phase leads to.
+#[derive(Debug)]
+enum Next {
+    Stay,
+    Combine { duration_ms: u64 },
+    Publish { model: Digest },
+    Fail(String),
+}
+
+/// The aggregator side of one member.
+#[derive(Debug, Default)]
+pub(crate) struct Aggregator {
+    phase: Phase,
+    /// The one update that a worker opens; it outlives its attempt.
+    opening: Option<Opening>,
+    /// What members said of the open round. Kept by everyone, so that the next aggregator knows it too.
+    heard: (Option<(RunId, Round)>, Heard),
+    /// The tenure that is about to end.
+    ending: Option<Tenure>,
+    /// `RoundOpened`, on its way in this tenure.
+    round_opened: (Option<Tenure>, Proposing),
+    /// Updates that the log would not accept after they were folded; not to be folded again in this tenure.
+    barred: BTreeMap<MemberId, Digest>,
+}
+
+impl Aggregator {
+    pub(crate) fn phase(&self) -> AggregatorPhase {
+        match &self.phase {
+            Phase::Idle => AggregatorPhase::Idle,
+            Phase::Collecting(_) => AggregatorPhase::Collecting,
+            Phase::Combining(_) => AggregatorPhase::Combining,
+            Phase::Publishing(_) => AggregatorPhase::Publishing,
+            Phase::Failed(_) => AggregatorPhase::Failed,
+        }
+    }
+
+    /// Whether no round is under way on this side.
+    pub(crate) fn at_boundary(&self) -> bool {
+        matches!(self.phase, Phase::Idle) && !self.round_opened.1.is_in_flight()
+    }
+
+    /// Follows the view: leaves what is over and enters what has come. Comes first in every step, so that nothing
+    /// is judged by an attempt that is over.
+    pub(crate) fn follow(&mut self, step: &mut Step<'_>) {
+        let view = step.view;
+        let tenure = view.my_tenure().map(|tenure| tenure.tenure);
+        if self.round_opened.0 != tenure {
+            self.round_opened = (tenure, Proposing::default());
+            self.barred.clear();
+        }
+        self.ending = self.ending.filter(|ending| Some(*ending) == tenure);
+        let round = view.open().map(|(run, open)| (run.id, open.round));
+        if self.heard.0 != round {
+            self.heard = (round, Heard::new());
+        }
+        let current = tenure.and_then(|_| view.attempt());
+        if self.phase.key() == current {
+            return;
+        }
+        self.leave(step);
+        if let (Some(key), Some((_, open))) = (current, view.open()) {
+            self.round_opened.1 = Proposing::default();
+            self.phase = if open.accepted.is_empty() {
+                Phase::Collecting(Box::new(Collecting::begin(step, key, open.base)))
+            } else {
+                // Another process folded them: they are in no accumulator any more.
+                fail(step, key, "what this attempt accepted before is not in memory any more")
+            };
+        }
+    }
+
+    fn leave(&mut self, step: &mut Step<'_>) {
+        if let Some(key) = self.phase.key() {
+            self.phase.drop_envelopes(step);
+            step.work(Work::ForgetAttempt { key });
+        }
+        self.phase = Phase::Idle;
+    }
+
+    pub(crate) fn tenure_ending(&mut self, view: &View<'_>) {
+        self.ending = view.my_tenure().map(|tenure| tenure.tenure);
+    }
+
+    /// An update came in for this member.
+    pub(crate) fn on_envelope(
+        &mut self,
+        step: &mut Step<'_>,
+        from: MemberId,
+        label: Label,
+        handle: EnvelopeHandle,
+    ) {
+        let why = match self.judge(step, from, &label) {
+            Ok(collecting) => return collecting.enqueue(label, handle),
+            Err(why) => why,
+        };
+        step.drop_envelope(handle);
+        step.event(RoundEvent::Dropped { from, why });
+    }
+
+    /// Whether an envelope may be opened: its label is exactly this attempt's, and it is its sender's first.
+    fn judge(
+        &mut self,
+        step: &mut Step<'_>,
+        from: MemberId,
+        label: &Label,
+    ) -> Result<&mut Collecting, DropReason> {
+        let key = AttemptKey::of(label);
+        if step.view.member(from).is_none() {
+            return Err(DropReason::Stranger);
+        }
+        let taken = self.phase.taken_mut().ok_or(DropReason::WrongLabel)?;
+        let exact = label.kind == EnvelopeKind::Update && key == taken.key && label.version == taken.base;
+        if !exact || !step.view.is_sound(label, from) {
+            return Err(DropReason::WrongLabel);
+        }
+        if taken.knows(from) {
+            taken.repeat_verdict(step, from);
+            return Err(DropReason::Duplicate);
+        }
+        let opened = self.opening.as_ref().is_some_and(|o| o.key() == key && o.label.sender == from);
+        let Phase::Collecting(collecting) = &mut self.phase else { return Err(DropReason::Late) };
+        if opened || collecting.is_queued(from) {
+            return Err(DropReason::Duplicate);
+        }
+        if self.barred.get(&from) == Some(&label.content) {
+            collecting.taken.refuse(step, from, label.content, Refusal::BadWeight);
+            return Err(DropReason::Duplicate);
+        }
+        Ok(collecting)
+    }
+
+    /// Takes the frames that are about collecting and publishing.
+    pub(crate) fn on_frame(&mut self, step: &Step<'_>, from: MemberId, frame: &Frame) {
+        if step.view.member(from).is_none() {
+            return;
+        }
+        match (frame, &mut self.phase) {
+            (Frame::Progress { run, round, progress }, _) if self.heard.0 == Some((*run, *round)) => {
+                self.heard.1.insert(from, *progress);
+            }
+            (Frame::Holds { model }, Phase::Publishing(publishing)) => {
+                publishing.on_holds(step.view, from, *model);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a worker's report, or gives it back when the order was not from here.
+    pub(crate) fn on_done(
+        &mut self,
+        step: &mut Step<'_>,
+        models: &mut Models,
+        order: WorkId,
+        result: WorkResult,
+    ) -> Option<WorkResult> {
+        if let Some(opening) = self.opening.take_if(|opening| opening.work == order) {
+            self.opened(step, &opening, result);
+            return None;
+        }
+        match &mut self.phase {
+            Phase::Combining(combining) if combining.work == order => {
+                let next = combining.on_done(step, models, result);
+                self.go(step, next);
+                None
+            }
+            Phase::Publishing(publishing) => publishing.on_done(step, order, result),
+            _ => Some(result),
+        }
+    }
+
+    fn opened(&mut self, step: &mut Step<'_>, opening: &Opening, result: WorkResult) {
+        step.drop_envelope(opening.envelope);
+        let (key, participant, digest) = (opening.key(), opening.label.sender, opening.label.content);
+        let Some(taken) = self.phase.taken_mut().filter(|taken| taken.key == key) else {
+            // The worker may have made the accumulator anew after it was forgotten.
+            step.work(Work::ForgetAttempt { key });
+            return;
+        };
+        match result {
+            WorkResult::Opened { num_examples, metrics } => {
+                step.event(RoundEvent::UpdateOpened { key, participant, num_examples });
+                taken.updates.insert(participant, TakenUpdate::new(digest, num_examples, metrics));
+            }
+            WorkResult::Refused(refusal) => {
+                step.event(RoundEvent::UpdateRefused { key, participant, refusal });
+                taken.refuse(step, participant, digest, refusal);
+            }
+            // Nobody is to blame but this device; the participant sends again.
+            other => {
+                let reason = in_words(other);
+                step.event(RoundEvent::WorkFailed { what: "opening an update", reason });
+            }
+        }
+    }
+
+    pub(crate) fn on_proposal_lost(&mut self, step: &Step<'_>, id: ProposalId) {
+        if let Some(proposing) = self.proposing(id) {
+            proposing.lost(step.now);
+        } else if let Some(taken) = self.phase.taken_mut() {
+            taken.on_proposal_lost(step.now, id);
+        }
+    }
+
+    pub(crate) fn on_proposal_rejected(&mut self, step: &mut Step<'_>, id: ProposalId, why: &Rejection) {
+        let publishing = matches!(&self.phase, Phase::Publishing(publishing) if publishing.proposing.is(id));
+        if publishing {
+            return self.go(step, Next::Fail(format!("the publication does not count: {why}")));
+        }
+        if let Some(proposing) = self.proposing(id) {
+            return proposing.rejected(step.now);
+        }
+        let rejected = self.phase.taken_mut().and_then(|taken| taken.on_proposal_rejected(step.now, id));
+        if let Some((member, digest)) = rejected {
+            self.barred.insert(member, digest);
+            self.go(step, Next::Fail(format!("the update of member {member} does not count: {why}")));
+        }
+    }
+
+    fn proposing(&mut self, id: ProposalId) -> Option<&mut Proposing> {
+        let phase = match &mut self.phase {
+            Phase::Publishing(publishing) => Some(&mut publishing.proposing),
+            Phase::Failed(failed) => Some(&mut failed.proposing),
+            _ => None,
+        };
+        [Some(&mut self.round_opened.1), phase].into_iter().flatten().find(|proposing| proposing.is(id))
+    }
+
+    /// Does what is missing.
+    pub(crate) fn advance(&mut self, step: &mut Step<'_>, models: &Models) {
+        let base = models.base(step.view);
+        let next = match &mut self.phase {
+            Phase::Idle => return self.open_round(step, base),
+            Phase::Collecting(collecting) => collecting.advance(step, &self.heard.1, &mut self.opening, base),
+            Phase::Combining(combining) => combining.advance(step),
+            Phase::Publishing(publishing) => publishing.advance(step, &self.heard.1),
+            Phase::Failed(_) => Next::Stay,
+        };
+        self.go(step, next);
+        if let Phase::Failed(failed) = &mut self.phase {
+            failed.advance(step);
+        }
+    }
+
+    fn open_round(&mut self, step: &mut Step<'_>, base: Option<Digest>) {
+        let Some(tenure) = step.view.my_tenure().map(|tenure| tenure.tenure) else { return };
+        let Some(run) = step.view.run.filter(|run| run.active && run.open.is_none()) else { return };
+        if base.is_none() || self.ending == Some(tenure) {
+            return;
+        }
+        self.round_opened.1.propose(step, || ControlCommand::RoundOpened {
+            tenure,
+            run: run.id,
+            round: run.last_round.next(),
+            base: run.version,
+            protection: Protection::None,
+        });
+    }
+
+    fn go(&mut self, step: &mut Step<'_>, next: Next) {
+        if matches!(next, Next::Stay) {
+            return;
+        }
+        let Some(key) = self.phase.key() else { return };
+        self.phase.drop_envelopes(step);
+        self.phase = match (next, std::mem::take(&mut self.phase), step.view.run) {
+            (Next::Combine { duration_ms }, Phase::Collecting(from), Some(run)) => {
+                Phase::Combining(Combining::begin(step, &run, from.taken, duration_ms))
+            }
+            (Next::Publish { model }, Phase::Combining(from), _) => {
+                Phase::Publishing(Box::new(Publishing::new(from.taken, model, from.duration_ms)))
+            }
+            (Next::Fail(reason), ..) => fail(step, key, &reason),
+            (next, phase, _) => {
+                debug_assert!(false, "{next:?} does not follow from {phase:?}");
+                phase
+            }
+        };
+    }
+
+    /// What it waits for, in words; `None` when this member is not aggregator of an active run.
+    pub(crate) fn waiting_for(&self, view: &View<'_>, now: rafty_types::Time) -> Option<String> {
+        view.my_tenure()?;
+        let run = view.run.filter(|run| run.active)?;
+        Some(match &self.phase {
+            Phase::Idle if self.ending.is_some() => "hands over; opens no new round".into(),
+            Phase::Idle => format!("opens round {}", run.last_round.next()),
+            Phase::Collecting(collecting) => {
+                collecting.waiting_for(view, &self.heard.1, now, self.opening.is_some())
+            }
+            Phase::Combining(combining) => {
+                let Taken { key, updates, .. } = &combining.taken;
+                format!("combines {} updates of round {}", updates.len(), key.round)
+            }
+            Phase::Publishing(publishing) => publishing.waiting_for(view),
+            Phase::Failed(failed) => {
+                format!(
+                    "gives up attempt {} of round {}: {}",
+                    failed.key.attempt, failed.key.round, failed.reason
+                )
+            }
+        })
+    }
+}
+
+impl Phase {
+    fn key(&self) -> Option<AttemptKey> {
+        match self {
+            Self::Idle => None,
+            Self::Collecting(phase) => Some(phase.taken.key),
+            Self::Combining(phase) => Some(phase.taken.key),
+            Self::Publishing(phase) => Some(phase.taken.key),
+            Self::Failed(phase) => Some(phase.key),
+        }
+    }
+
+    fn taken_mut(&mut self) -> Option<&mut Taken> {
+        match self {
+            Self::Idle | Self::Failed(_) => None,
+            Self::Collecting(phase) => Some(&mut phase.taken),
+            Self::Combining(phase) => Some(&mut phase.taken),
+            Self::Publishing(phase) => Some(&mut phase.taken),
+        }
+    }
+
+    fn drop_envelopes(&mut self, step: &mut Step<'_>) {
+        match self {
+            Self::Idle | Self::Combining(_) | Self::Failed(_) => {}
+            Self::Collecting(phase) => phase.drop_queue(step),
+            Self::Publishing(phase) => phase.drop_envelope(step),
+        }
+    }
+}
+
+fn fail(step: &mut Step<'_>, key: AttemptKey, reason: &str) -> Phase {
+    step.event(RoundEvent::AttemptFailed { key, reason: reason.into() });
+    Phase::Failed(Failed::new(key, reason))
+}
+
+/// Members in words.
+fn list(members: &[MemberId]) -> String {
+    let ids: Vec<_> = members.iter().map(ToString::to_string).collect();
+    match ids.as_slice() {
+        [] => "nobody".into(),
+        [one] => format!("member {one}"),
+        many => format!("members {}", many.join(", ")),
+    }
+}

@@ -1,0 +1,17 @@
+//! One update on its way through a worker. It may come back after the attempt it was sent for is over.
+
+use crate::{AttemptKey, EnvelopeHandle, WorkId};
+use rafty_types::Label;
+
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) work: WorkId,
+    pub(super) label: Label,
+    pub(super) envelope: EnvelopeHandle,
+}
+
+impl Opening {
+    pub(super) fn key(&self) -> AttemptKey {
+        AttemptKey::of(&self.label)
+    }
+}

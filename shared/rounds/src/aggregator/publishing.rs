@@ -1,0 +1,218 @@
+//! `Publishing`: the new model is sealed and sent; once a majority of voters hold it, the round is published.
+//!
+//! What a receiver does with it is in `models`.
+
+use super::collecting::Heard;
+use super::taken::Taken;
+use super::{Next, list};
+use crate::models::in_words;
+use crate::step::{Proposing, Step, back_off};
+use crate::{EnvelopeHandle, Output, RoundEvent, View, Work, WorkId, WorkResult};
+use rafty_types::{ControlCommand, Digest, EnvelopeKind, MemberId, Progress, Time};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Pause before the model is sent again to voters that have not answered; doubles up to [`AGAIN_LONGEST`].
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+const AGAIN_LONGEST: Duration = Duration::from_secs(15);
+/// Most recipients of one envelope.
+const MAX_RECIPIENTS: usize = 32;
+
+type Recipients = Vec<(MemberId, Vec<u8>)>;
+
+#[derive(Debug)]
+pub(super) struct Publishing {
+    pub(super) taken: Taken,
+    model: Digest,
+    duration_ms: u64,
+    recipients: Recipients,
+    stage: Stage,
+    /// Members that said they hold the model.
+    holders: BTreeSet<MemberId>,
+    safe: bool,
+    pub(super) proposing: Proposing,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// To be sealed from this time on, after so many failures.
+    Unsealed {
+        from: Time,
+        failures: u32,
+    },
+    Sealing {
+        work: WorkId,
+        failures: u32,
+    },
+    Sent {
+        envelope: EnvelopeHandle,
+        tries: u32,
+        again: Time,
+    },
+}
+
+impl Publishing {
+    pub(super) fn new(taken: Taken, model: Digest, duration_ms: u64) -> Self {
+        Self {
+            taken,
+            model,
+            duration_ms,
+            recipients: Vec::new(),
+            stage: Stage::Unsealed { from: Time::ZERO, failures: 0 },
+            holders: BTreeSet::new(),
+            safe: false,
+            proposing: Proposing::default(),
+        }
+    }
+
+    pub(super) fn drop_envelope(&mut self, step: &mut Step<'_>) {
+        if let Stage::Sent { envelope, .. } = self.stage {
+            step.drop_envelope(envelope);
+        }
+        self.stage = Stage::Unsealed { from: step.now, failures: 0 };
+    }
+
+    pub(super) fn on_holds(&mut self, view: &View<'_>, from: MemberId, model: Digest) {
+        if model == self.model && view.member(from).is_some() {
+            self.holders.insert(from);
+        }
+    }
+
+    /// Takes the report of the sealing, or gives it back.
+    pub(super) fn on_done(
+        &mut self,
+        step: &mut Step<'_>,
+        order: WorkId,
+        result: WorkResult,
+    ) -> Option<WorkResult> {
+        let failures = match self.stage {
+            Stage::Sealing { work, failures } if work == order => failures,
+            _ => return Some(result),
+        };
+        self.stage = match result {
+            WorkResult::Sealed { envelope } => {
+                self.send(step, envelope);
+                Stage::Sent { envelope, tries: 0, again: step.now + AGAIN_FIRST }
+            }
+            other => {
+                step.event(RoundEvent::WorkFailed { what: "sealing the new model", reason: in_words(other) });
+                let pause = back_off(AGAIN_FIRST, AGAIN_LONGEST, failures);
+                Stage::Unsealed { from: step.now + pause, failures: failures.saturating_add(1) }
+            }
+        };
+        None
+    }
+
+    fn send(&self, step: &mut Step<'_>, envelope: EnvelopeHandle) {
+        let (key, recipients) = (self.taken.key, self.recipients.len());
+        step.event(RoundEvent::ModelSealed { key, model: self.model, recipients });
+        if step.view.members.len() <= step.view.settings.broadcast_members as usize {
+            return step.emit(Output::Broadcast { envelope });
+        }
+        for (member, _) in &self.recipients {
+            step.emit(Output::SendTo { member: *member, envelope });
+        }
+    }
+
+    pub(super) fn advance(&mut self, step: &mut Step<'_>, heard: &Heard) -> Next {
+        if let Some(member) = self.taken.lost(step.view) {
+            return Next::Fail(format!("the accepted update of member {member} does not count any more"));
+        }
+        self.seal_for_new_voters(step);
+        self.seal_or_resend(step, heard);
+        let (held, voters) = self.held(step.view);
+        if held * 2 > voters {
+            if !self.safe {
+                self.safe = true;
+                let (key, model) = (self.taken.key, self.model);
+                step.event(RoundEvent::ModelSafe { key, model, voters: held });
+            }
+            let (taken, model, duration_ms) = (&self.taken, self.model, self.duration_ms);
+            self.proposing
+                .propose(step, || ControlCommand::RoundPublished(taken.publication(model, duration_ms)));
+        }
+        Next::Stay
+    }
+
+    /// How many voters hold the model, of how many.
+    fn held(&self, view: &View<'_>) -> (usize, usize) {
+        let holds = |id: MemberId| id == view.me || self.holders.contains(&id);
+        (view.voters().filter(|voter| holds(voter.id)).count(), view.voters().count())
+    }
+
+    /// A voter that came after the sealing, or has a new key, can never open what was sealed.
+    fn seal_for_new_voters(&mut self, step: &mut Step<'_>) {
+        let knows = |id: MemberId, key: &[u8]| self.recipients.iter().any(|(to, of)| *to == id && of == key);
+        let mut others = step.view.voters().filter(|voter| voter.id != step.view.me);
+        let sent = matches!(self.stage, Stage::Sent { .. });
+        if sent && others.any(|voter| !self.holders.contains(&voter.id) && !knows(voter.id, voter.rsa_public))
+        {
+            self.drop_envelope(step);
+        }
+    }
+
+    fn seal_or_resend(&mut self, step: &mut Step<'_>, heard: &Heard) {
+        match &mut self.stage {
+            Stage::Unsealed { from, failures } if *from <= step.now => {
+                let failures = *failures;
+                self.recipients = recipients(step.view, heard, &self.taken);
+                if self.recipients.is_empty() {
+                    return; // a peer set of one
+                }
+                let (key, model) = (self.taken.key, self.model);
+                let label = step.view.label(key, EnvelopeKind::Publication, self.taken.base.next(), model);
+                let recipients = self.recipients.clone();
+                self.stage = Stage::Sealing {
+                    work: step.work(Work::SealModel { model, label, recipients }),
+                    failures,
+                };
+            }
+            Stage::Unsealed { from, .. } => step.wake(*from),
+            Stage::Sealing { .. } => {}
+            Stage::Sent { envelope, tries, again } => {
+                if *again <= step.now {
+                    let envelope = *envelope;
+                    *again = step.now + back_off(AGAIN_FIRST, AGAIN_LONGEST, *tries + 1);
+                    *tries = (*tries).saturating_add(1);
+                    let me = step.view.me;
+                    for voter in step.view.voters().filter(|voter| voter.alive && voter.id != me) {
+                        if !self.holders.contains(&voter.id) {
+                            step.emit(Output::SendTo { member: voter.id, envelope });
+                        }
+                    }
+                }
+                step.wake(*again);
+            }
+        }
+    }
+
+    pub(super) fn waiting_for(&self, view: &View<'_>) -> String {
+        let round = self.taken.key.round;
+        let (held, voters) = self.held(view);
+        if held * 2 > voters {
+            return format!("round {round} is combined and safe; waits for the log to take the publication");
+        }
+        let missing: Vec<_> = view
+            .voters()
+            .map(|voter| voter.id)
+            .filter(|id| *id != view.me && !self.holders.contains(id))
+            .collect();
+        format!(
+            "round {round} is combined; waits for {} more of {voters} voters to store the model: {}",
+            voters / 2 + 1 - held,
+            list(&missing)
+        )
+    }
+}
+
+/// Who can open the new model: the cohort, every member that may lead, and every voter; not its maker.
+fn recipients(view: &View<'_>, heard: &Heard, taken: &Taken) -> Recipients {
+    let trains =
+        |id| taken.knows(id) || matches!(heard.get(&id), Some(Progress::Training(_) | Progress::Sending));
+    view.members
+        .iter()
+        .filter(|member| member.id != view.me && (member.may_lead || member.seat || trains(member.id)))
+        .take(MAX_RECIPIENTS)
+        .map(|member| (member.id, member.rsa_public.to_vec()))
+        .collect()
+}

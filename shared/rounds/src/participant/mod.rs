@@ -1,0 +1,303 @@
+//! The participant side: trains once per round on the round's base, and sends the update until it is judged.
+//!
+//! The update stays on disk until its round is *published*, accepted or not, and is sealed anew for every tenure and
+//! attempt, only ever to a tenure key that was applied from the log. Not here: how the model arrives (`models`), and
+//! what makes an update acceptable.
+
+mod sending;
+
+use crate::models::{Models, in_words};
+use crate::step::{Step, back_off};
+use crate::{RoundEvent, View, Work, WorkId, WorkResult};
+use rafty_types::{Digest, Frame, MemberId, Progress, Round, RunId, Time, Verdict, Version};
+use sending::{Sending, Target};
+use std::time::Duration;
+
+/// How often a participant says again where it stands, should the first word have been lost.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+/// Pause before training is tried again after it failed or found no data; doubles up to [`REST_LONGEST`].
+const REST_FIRST: Duration = Duration::from_secs(60);
+const REST_LONGEST: Duration = Duration::from_secs(900);
+
+/// An update on this member's disk whose round was not over when it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PendingUpdate {
+    /// The run.
+    pub run: RunId,
+    /// The round.
+    pub round: Round,
+    /// Its digest.
+    pub update: Digest,
+    /// The model it was trained from.
+    pub base: Digest,
+    /// Its weight.
+    pub num_examples: u64,
+}
+
+/// Where the participant side stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ParticipantPhase {
+    /// There is nothing to train on, or for.
+    Waiting,
+    /// A worker trains.
+    Training,
+    /// The update is being sealed, or was sent and not judged yet.
+    Sending,
+    /// The update was judged; the round is not published yet.
+    AwaitingModel,
+}
+
+/// What to train.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Job {
+    run: RunId,
+    round: Round,
+    version: Version,
+    base: Digest,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Waiting,
+    Training { work: WorkId, job: Job },
+    Resting { job: Job, until: Time, why: Progress },
+    Sending(Sending),
+    AwaitingModel { target: Target, verdict: Verdict },
+}
+
+/// The participant side of one member.
+#[derive(Debug)]
+pub(crate) struct Participant {
+    phase: Phase,
+    update: Option<PendingUpdate>,
+    /// How many examples it trained on last; 0 when not known yet.
+    examples: u64,
+    /// Trainings of one job that came to nothing, one after another.
+    failures: (Option<Job>, u32),
+    said: Option<Said>,
+}
+
+/// The last word on where it stands, and to whom it mattered.
+#[derive(Debug)]
+struct Said {
+    progress: (RunId, Round, Progress),
+    target: Option<Target>,
+    again: Time,
+}
+
+impl Participant {
+    pub(crate) fn new(update: Option<PendingUpdate>) -> Self {
+        let examples = update.map_or(0, |update| update.num_examples);
+        Self { phase: Phase::Waiting, update, examples, failures: (None, 0), said: None }
+    }
+
+    pub(crate) fn phase(&self) -> ParticipantPhase {
+        match &self.phase {
+            Phase::Waiting | Phase::Resting { .. } => ParticipantPhase::Waiting,
+            Phase::Training { .. } => ParticipantPhase::Training,
+            Phase::Sending(_) => ParticipantPhase::Sending,
+            Phase::AwaitingModel { .. } => ParticipantPhase::AwaitingModel,
+        }
+    }
+
+    /// Takes a worker's report, or gives it back when the order was not from here.
+    pub(crate) fn on_done(
+        &mut self,
+        step: &mut Step<'_>,
+        order: WorkId,
+        result: WorkResult,
+    ) -> Option<WorkResult> {
+        match &mut self.phase {
+            Phase::Training { work, job } if *work == order => {
+                let job = *job;
+                self.phase = Phase::Waiting;
+                self.trained(step, job, result);
+                None
+            }
+            Phase::Sending(sending) => sending.on_done(step, order, result),
+            _ => Some(result),
+        }
+    }
+
+    fn trained(&mut self, step: &mut Step<'_>, job: Job, result: WorkResult) {
+        let Job { run, round, .. } = job;
+        if let WorkResult::Trained { update, num_examples } = result {
+            step.event(RoundEvent::Trained { run, round, num_examples });
+            self.examples = num_examples;
+            self.failures = (None, 0);
+            self.drop_update(step);
+            self.update = Some(PendingUpdate { run, round, update, base: job.base, num_examples });
+            return; // if the round is over meanwhile, the update goes like any other
+        }
+        let why = if result == WorkResult::NoData {
+            step.event(RoundEvent::NoData { run, round });
+            Progress::NoData
+        } else {
+            step.event(RoundEvent::TrainingFailed { run, round, reason: in_words(result) });
+            Progress::Failed
+        };
+        let tries = if self.failures.0 == Some(job) { self.failures.1 } else { 0 };
+        self.failures = (Some(job), tries.saturating_add(1));
+        self.phase = Phase::Resting { job, until: step.now + back_off(REST_FIRST, REST_LONGEST, tries), why };
+    }
+
+    /// The aggregator's word. An acceptance counts when the view shows it; so only a refusal matters here.
+    pub(crate) fn on_frame(&mut self, step: &mut Step<'_>, from: MemberId, frame: &Frame) {
+        let Frame::Verdict { tenure, run, round, attempt, digest, verdict: verdict @ Verdict::Refused(_) } =
+            *frame
+        else {
+            return;
+        };
+        let Phase::Sending(sending) = &mut self.phase else { return };
+        let (target, key) = (sending.target(), sending.target().key);
+        let meant = (key.tenure, key.run, key.round, key.attempt) == (tenure, run, round, attempt);
+        let mine = self.update.is_some_and(|update| update.update == digest);
+        if meant && mine && from == target.holder {
+            sending.abandon(step);
+            self.judged(step, target, verdict);
+        }
+    }
+
+    fn judged(&mut self, step: &mut Step<'_>, target: Target, verdict: Verdict) {
+        step.event(RoundEvent::Judged { key: target.key, verdict });
+        self.phase = Phase::AwaitingModel { target, verdict };
+    }
+
+    /// Does what is missing.
+    pub(crate) fn advance(&mut self, step: &mut Step<'_>, models: &Models) {
+        let job = job(step.view, models);
+        let target = Target::of(step.view);
+        self.forget_what_is_over(step, job);
+        self.leave_what_is_stale(step, job, target);
+        if let (Phase::Waiting, Some(job)) = (&self.phase, job) {
+            self.begin(step, job, target);
+        }
+        if let Phase::Sending(sending) = &mut self.phase {
+            if accepted(step.view).is_some() {
+                let target = sending.target();
+                sending.abandon(step);
+                self.judged(step, target, Verdict::Accepted);
+            } else {
+                sending.advance(step);
+            }
+        }
+        self.say(step, target);
+    }
+
+    /// Drops the update when its round is known to be over. A view that has not caught up after a restart knows
+    /// nothing of the round yet: then the update stays.
+    fn forget_what_is_over(&mut self, step: &mut Step<'_>, job: Option<Job>) {
+        let (Some(update), Some(run)) = (self.update, step.view.run) else { return };
+        let ended = run.id > update.run || (run.id == update.run && !run.active);
+        let published = run.id == update.run && run.last_round >= update.round;
+        let rebased = job
+            .is_some_and(|job| (job.run, job.round) == (update.run, update.round) && job.base != update.base);
+        if ended || published || rebased {
+            step.event(RoundEvent::UpdateStale { run: update.run, round: update.round });
+            self.drop_update(step);
+        }
+    }
+
+    fn drop_update(&mut self, step: &mut Step<'_>) {
+        if let Some(update) = self.update.take() {
+            step.work(Work::DropUpdate { update: update.update });
+        }
+    }
+
+    /// Leaves a phase that belongs to another job, tenure or attempt. Training goes on: its worker cannot be stopped.
+    fn leave_what_is_stale(&mut self, step: &mut Step<'_>, job: Option<Job>, target: Option<Target>) {
+        let stale = match &self.phase {
+            Phase::Waiting | Phase::Training { .. } => false,
+            Phase::Resting { job: of, until, .. } => Some(*of) != job || *until <= step.now,
+            Phase::Sending(sending) => Some(sending.target()) != target || self.update.is_none(),
+            Phase::AwaitingModel { target: of, .. } => Some(*of) != target || self.update.is_none(),
+        };
+        if stale {
+            if let Phase::Sending(sending) = &mut self.phase {
+                sending.abandon(step);
+            }
+            self.phase = Phase::Waiting;
+        } else if let Phase::Resting { until, .. } = &self.phase {
+            step.wake(*until);
+        }
+    }
+
+    fn begin(&mut self, step: &mut Step<'_>, job: Job, target: Option<Target>) {
+        let ready = self.update.filter(|update| (update.run, update.round) == (job.run, job.round));
+        match (ready, target) {
+            (Some(update), Some(target)) => {
+                self.phase = Phase::Sending(Sending::new(target, job.version, update.update));
+            }
+            (Some(_), None) => {}                            // no tenure to seal to
+            (None, _) if accepted(step.view).is_some() => {} // it is in already, only its file is lost
+            (None, _) => {
+                let Some(run) = step.view.run else { return };
+                let Job { round, base, version, .. } = job;
+                let work = step.work(Work::Train { run: run.id, round, spec: run.spec.clone(), base });
+                step.event(RoundEvent::TrainingBegan { run: run.id, round, base: version });
+                self.phase = Phase::Training { work, job };
+            }
+        }
+    }
+
+    /// Says to everyone where it stands: at every change, to every new aggregator, and again after a while.
+    fn say(&mut self, step: &mut Step<'_>, target: Option<Target>) {
+        let Some((run, open)) = step.view.open().filter(|_| accepted(step.view).is_none()) else {
+            self.said = None;
+            return;
+        };
+        let progress = match &self.phase {
+            Phase::Waiting | Phase::Training { .. } => Progress::Training(self.examples),
+            Phase::Resting { why, .. } => *why,
+            Phase::Sending(_) | Phase::AwaitingModel { .. } => Progress::Sending,
+        };
+        let progress = (run.id, open.round, progress);
+        let known = self
+            .said
+            .as_ref()
+            .filter(|said| said.progress == progress && said.target == target && step.now < said.again);
+        let again = known.map_or(step.now + SAY_EVERY, |said| said.again);
+        if known.is_none() {
+            let (run, round, progress) = progress;
+            step.frame(None, Frame::Progress { run, round, progress });
+            self.said = Some(Said { progress: (run, round, progress), target, again });
+        }
+        step.wake(again);
+    }
+
+    /// What it waits for, in words.
+    pub(crate) fn waiting_for(&self, view: &View<'_>) -> String {
+        let round = view.open().map_or(Round(0), |(_, open)| open.round);
+        match &self.phase {
+            Phase::Waiting if view.tenure.is_none() => "waits for a leader to open a tenure".into(),
+            Phase::Waiting => "waits for the next round".into(),
+            Phase::Training { job, .. } => {
+                format!("trains round {} from version {}", job.round, job.version)
+            }
+            Phase::Resting { why: Progress::NoData, .. } => {
+                format!("has no data for round {round}; looks again later")
+            }
+            Phase::Resting { .. } => format!("could not train round {round}; tries again later"),
+            Phase::Sending(sending) => sending.waiting_for(round),
+            Phase::AwaitingModel { verdict: Verdict::Accepted, .. } => {
+                format!("its update is in; waits for round {round} to be published")
+            }
+            Phase::AwaitingModel { verdict: Verdict::Refused(refusal), .. } => {
+                format!("its update was refused ({refusal}); waits for round {round} to be published")
+            }
+        }
+    }
+}
+
+/// The open round, when its base is on this member's disk.
+fn job(view: &View<'_>, models: &Models) -> Option<Job> {
+    let (run, open) = view.open()?;
+    let base = models.base(view)?;
+    Some(Job { run: run.id, round: open.round, version: open.base, base })
+}
+
+/// This member's update, as the current attempt has accepted it.
+fn accepted(view: &View<'_>) -> Option<Digest> {
+    let (_, open) = view.open()?;
+    open.accepted.get(&view.me).map(|(digest, _)| *digest)
+}
