@@ -1,1 +1,48 @@
-//! rafty-dictionary
+//! The replicated state: what every member of a peer set agrees on.
+//!
+//! [`Replicated`] runs two machines over one log. The fixed [`Control`] part knows the members, the tenures and the
+//! training runs with their rounds; the user machine is whatever implements [`StateMachine`], by default the
+//! dictionary's [`Entries`]. Around both lie [sessions](Outcome), so that a command counts once however often it is
+//! proposed. [`Replicated::apply`] takes one committed entry and answers with an [`Applied`]: what the proposer is
+//! told, and the [`Event`]s that other parts of the program act upon.
+//!
+//! Apply is total and deterministic: any bytes are answered, nothing panics, a refused command changes neither the
+//! control part nor the user machine, and the same log gives the same digest on every peer. Each rule first
+//! checks and then changes, in one file per subject; who may issue what is one table, [`may`].
+//!
+//! Nothing here reads a clock, draws randomness or does I/O: time is what the leader stamped on the entry. Electing
+//! leaders is in `consensus`, collecting updates in `rounds`; this crate only says which of their results count.
+//!
+//! [`StateMachine`]: rafty_types::StateMachine
+
+mod applied;
+mod control;
+mod entries;
+mod invariants;
+mod permission;
+mod proposal;
+mod replicated;
+mod roster;
+mod round;
+mod runs;
+mod sessions;
+mod snapshot;
+mod tenures;
+
+pub use applied::{Applied, Event, Outcome};
+pub use control::Control;
+pub use entries::{
+    CLUSTER_KEY, Entries, EntryCommand, EntryRefusal, EntryResult, MAX_ENTRIES_LEN, MAX_KEY_LEN,
+    MAX_VALUE_LEN,
+};
+pub use permission::{leader_only, may};
+pub use proposal::{ProposalTooLong, encode_proposal};
+pub use replicated::{FEATURE_LEVEL, FoundError, Replicated};
+pub use roster::{MAX_ENROLMENTS, MAX_TOKEN_USES, MAX_TOKENS, NO_TOKEN};
+pub use round::{Accepted, MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED, MAX_ROUND_MS, OpenRound};
+pub use runs::{
+    KEPT_DURATIONS, KEPT_RECORDS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_ROUNDS, RoundRecord, RunState,
+    RunStatus,
+};
+pub use sessions::{KEPT_RESULTS, MAX_KEPT_RESULT_LEN, MAX_SESSIONS};
+pub use tenures::{KEPT_TENURES, TenureRecord, TenureState};

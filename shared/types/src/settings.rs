@@ -84,7 +84,11 @@ impl Settings {
             (within(self.election_min, ms(50), secs(20)), "election_min", "50 ms to 20 s"),
             (within(self.election_max, ms(50), secs(20)), "election_max", "50 ms to 20 s"),
             (self.election_min < self.election_max, "election_max", "above election_min"),
-            (self.heartbeat * 2 < self.election_min, "election_min", "more than two heartbeats"),
+            (
+                self.heartbeat.saturating_mul(2) < self.election_min,
+                "election_min",
+                "more than two heartbeats",
+            ),
             (within(self.target_voters, 1, 15), "target_voters", "1 to 15"),
             (within(self.max_members, 1, 31), "max_members", "1 to 31"),
             (within(self.tenure, secs(1), secs(86_400)), "tenure", "1 s to 24 h"),
@@ -120,5 +124,7 @@ mod tests {
         assert_eq!(slow.validate().unwrap_err().name, "election_min");
         let long = Settings { grace: Duration::from_secs(601), ..Settings::default() };
         assert_eq!(long.validate().unwrap_err().name, "grace");
+        let endless = Settings { heartbeat: Duration::MAX, ..Settings::default() };
+        assert_eq!(endless.validate().unwrap_err().name, "heartbeat");
     }
 }

@@ -1,0 +1,291 @@
+//! The control part: members, tenures, runs. This file joins them and says which command is whose.
+//!
+//! Each rule lives with its subject: `roster`, `tenures`, `runs`, `round`. Sessions and the user machine are not the
+//! control part's.
+
+use crate::permission::{leader_only, may};
+use crate::roster::{Roster, check_rsa_key, check_signature, ensure};
+use crate::round::Accepted;
+use crate::runs::{RunStatus, Runs};
+use crate::tenures::Tenures;
+use crate::{Event, RunState, TenureRecord, TenureState};
+use rafty_types::{
+    ClusterId, ControlCommand, Digest, Enrolment, Genesis, Index, Member, MemberId, PeerKey, Publication,
+    Rejection, RunId, Settings, Signature, Term, TokenRecord, Version, tenure_statement,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// The fixed part of the replicated state. Read it through its accessors; only applied entries change it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    cluster: ClusterId,
+    name: String,
+    settings: Settings,
+    feature_level: u32,
+    pub(crate) roster: Roster,
+    pub(crate) tenures: Tenures,
+    pub(crate) runs: Runs,
+}
+
+/// Where in the log a command stands, and who issued it when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context {
+    /// Of the entry.
+    pub(crate) index: Index,
+    /// Of the entry.
+    pub(crate) term: Term,
+    /// Who issued the command.
+    pub(crate) origin: MemberId,
+    /// The leader's term when it proposed.
+    pub(crate) proposed_in: Term,
+    /// The latest stamp of any leader: it never runs back.
+    pub(crate) now_ms: u64,
+}
+
+/// What a command does: what changed, or why nothing did.
+type Effect = Result<Vec<Event>, Rejection>;
+
+impl Control {
+    pub(crate) fn founded(genesis: Genesis) -> Self {
+        let Genesis { cluster, name, settings, founder } = genesis;
+        Self {
+            cluster,
+            name,
+            settings,
+            feature_level: 1,
+            roster: Roster::founded(founder),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the peer set is known: false for a newcomer before its first snapshot. There is always a member
+    /// afterwards, since the last voter cannot go.
+    pub fn initialised(&self) -> bool {
+        !self.members().is_empty()
+    }
+
+    /// The peer set's id; all zero before the first snapshot.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// The peer set's name; empty before the first snapshot.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The peer set's settings; the defaults before the first snapshot.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The committed feature level; 0 before the first snapshot.
+    pub fn feature_level(&self) -> u32 {
+        self.feature_level
+    }
+
+    /// The roster, by id.
+    pub fn members(&self) -> &BTreeMap<MemberId, Member> {
+        self.roster.members()
+    }
+
+    /// The member with this id.
+    pub fn member(&self, id: MemberId) -> Option<&Member> {
+        self.members().get(&id)
+    }
+
+    /// The member with this identity.
+    pub fn member_by_key(&self, key: &PeerKey) -> Option<&Member> {
+        self.roster.by_key(key)
+    }
+
+    /// Who shall vote.
+    pub fn desired_voters(&self) -> BTreeSet<MemberId> {
+        self.members().values().filter(|member| member.seat).map(|member| member.id).collect()
+    }
+
+    /// Who shall be sent the log without voting.
+    pub fn desired_learners(&self) -> BTreeSet<MemberId> {
+        self.members().values().filter(|member| !member.seat).map(|member| member.id).collect()
+    }
+
+    /// Open tokens by id. Expired ones may still be among them.
+    pub fn tokens(&self) -> &BTreeMap<[u8; 16], TokenRecord> {
+        self.roster.tokens()
+    }
+
+    /// The current tenure. Its holder may have lost leadership, or have left, without a next one having begun.
+    pub fn tenure(&self) -> Option<&TenureState> {
+        self.tenures.current()
+    }
+
+    /// The latest tenures, oldest first, the current one last; at most [`KEPT_TENURES`](crate::KEPT_TENURES).
+    pub fn tenure_history(&self) -> &VecDeque<TenureRecord> {
+        self.tenures.history()
+    }
+
+    /// The run that rounds are held for.
+    pub fn active_run(&self) -> Option<&RunState> {
+        self.runs.active()
+    }
+
+    /// The active run and the latest ended ones, by id.
+    pub fn runs(&self) -> &BTreeMap<RunId, RunState> {
+        self.runs.all()
+    }
+
+    /// Applies a member's command; when it is refused, nothing has changed.
+    pub(crate) fn apply(&mut self, at: &Context, command: ControlCommand) -> Effect {
+        let issuer = self.member(at.origin).ok_or(Rejection::NotAllowed)?;
+        if !may(issuer, &command) {
+            return Err(Rejection::NotAllowed);
+        }
+        if leader_only(&command) {
+            self.check_leader(at)?;
+        }
+        match command {
+            ControlCommand::TokenCreated(token) => self.roster.create_token(at, token).map(|()| Vec::new()),
+            ControlCommand::Enrol(enrolment) => self.enrol(at, enrolment),
+            ControlCommand::Revoke { member } => self.revoke(member),
+            ControlCommand::RotateKey { member, rsa_public, signature } => self
+                .roster
+                .rotate_key(self.cluster, member, rsa_public, &signature)
+                .map(|()| vec![Event::RosterChanged]),
+            ControlCommand::AddressChanged { member, addresses, signature } => self
+                .roster
+                .change_addresses(self.cluster, member, addresses, &signature)
+                .map(|()| vec![Event::RosterChanged]),
+            ControlCommand::SeatChanged { give, take } => {
+                self.roster.change_seats(give, take).map(|()| vec![Event::SeatsChanged])
+            }
+            ControlCommand::TenureBegan { rsa_public, signature, .. } => {
+                self.begin_tenure(at, rsa_public, &signature)
+            }
+            ControlCommand::RunSubmitted(spec) => {
+                let run = RunId(at.index.0);
+                self.runs.submit(run, spec).map(|()| vec![Event::RunSubmitted(run)])
+            }
+            ControlCommand::RunStopped { run } => self.runs.stop(run).map(|()| vec![Event::RunEnded(run)]),
+            ControlCommand::RolledBack { run, version } => self.roll_back(run, version),
+            ControlCommand::FeatureLevel(level) => self.raise_feature_level(level),
+            round @ (ControlCommand::RoundOpened { .. }
+            | ControlCommand::UpdateAccepted { .. }
+            | ControlCommand::RoundPublished(_)
+            | ControlCommand::RoundFailed { .. }) => self.apply_to_round(at, round),
+            // Sessions lie around this part and never reach it.
+            ControlCommand::SessionOpened | ControlCommand::SessionClosed { .. } => {
+                Err(Rejection::NotAllowed)
+            }
+        }
+    }
+
+    /// Within a term, commands of the leader come from its leader only. Until it begins a tenure the state does not
+    /// know who that is; the leader itself proposes none of these for others.
+    fn check_leader(&self, at: &Context) -> Result<(), Rejection> {
+        let leads = self.tenures.leader_of(at.term).is_none_or(|leader| leader == at.origin);
+        if leads && at.proposed_in == at.term { Ok(()) } else { Err(Rejection::Deposed) }
+    }
+
+    fn enrol(&mut self, at: &Context, enrolment: Enrolment) -> Effect {
+        let before = self.desired_voters();
+        let replaced = self.roster.enrol(at, self.cluster, self.settings.max_members, enrolment)?;
+        let mut events = vec![Event::RosterChanged];
+        if let Some(old) = replaced {
+            self.runs.drop_update_of(old);
+            events.push(Event::Replaced { old, new: MemberId(at.index.0) });
+            if before.contains(&old) {
+                events.push(Event::SeatsChanged);
+            }
+        }
+        Ok(events)
+    }
+
+    fn revoke(&mut self, member: MemberId) -> Effect {
+        let gone = self.roster.remove(member)?;
+        self.runs.drop_update_of(member);
+        let mut events = vec![Event::RosterChanged, Event::Revoked(gone.id, gone.key)];
+        if gone.seat {
+            events.push(Event::SeatsChanged);
+        }
+        Ok(events)
+    }
+
+    fn begin_tenure(&mut self, at: &Context, rsa_public: Vec<u8>, signature: &Signature) -> Effect {
+        let holder = self.roster.member(at.origin)?;
+        if !holder.may_lead && self.members().values().any(|member| member.may_lead) {
+            return Err(Rejection::NotAllowed);
+        }
+        check_rsa_key(&rsa_public)?;
+        check_signature(holder, &tenure_statement(self.cluster, holder.id, &rsa_public), signature)?;
+        let participants_key = self.members().values().any(|member| member.rsa_public == rsa_public);
+        if participants_key || self.tenures.has_served(Digest::of(&rsa_public)) {
+            return Err(Rejection::Duplicate);
+        }
+
+        let tenure = self.tenures.begin(at, holder, rsa_public);
+        self.roster.count_tenure(at.origin);
+        self.runs.restart_open_round(tenure);
+        Ok(vec![Event::TenureBegan])
+    }
+
+    fn roll_back(&mut self, run: RunId, version: Version) -> Effect {
+        self.runs.active_mut(run)?.roll_back(version)?;
+        Ok(vec![Event::RolledBack { run, version }])
+    }
+
+    /// A level beyond this program's own is committed all the same: the others go on, and this one halts.
+    fn raise_feature_level(&mut self, level: u32) -> Effect {
+        ensure(level > self.feature_level, "the feature level only rises")?;
+        self.feature_level = level;
+        Ok(Vec::new())
+    }
+
+    fn apply_to_round(&mut self, at: &Context, command: ControlCommand) -> Effect {
+        match command {
+            ControlCommand::RoundOpened { tenure, run, round, base, protection } => {
+                self.tenures.check_aggregator(at, tenure)?;
+                self.runs.active_mut(run)?.open_round(tenure, round, base, protection)?;
+                Ok(vec![Event::RoundOpened { run, round }])
+            }
+            ControlCommand::UpdateAccepted {
+                tenure,
+                run,
+                round,
+                attempt,
+                participant,
+                digest,
+                num_examples,
+                collected_ms,
+            } => {
+                self.tenures.check_aggregator(at, tenure)?;
+                let open = self.runs.active_mut(run)?.open_attempt(round, attempt)?;
+                self.roster.member(participant)?;
+                open.accept(participant, Accepted { digest, num_examples }, collected_ms)?;
+                Ok(vec![Event::UpdateAccepted { run, round, attempt, participant, digest, num_examples }])
+            }
+            ControlCommand::RoundPublished(publication) => {
+                self.tenures.check_aggregator(at, publication.tenure)?;
+                self.publish(at, publication)
+            }
+            ControlCommand::RoundFailed { tenure, run, round, attempt, reason } => {
+                self.tenures.check_aggregator(at, tenure)?;
+                let reason = self.runs.active_mut(run)?.open_attempt(round, attempt)?.fail(tenure, &reason);
+                Ok(vec![Event::RoundFailed { run, round, attempt, reason }])
+            }
+            _ => Err(Rejection::NotOpen),
+        }
+    }
+
+    fn publish(&mut self, at: &Context, publication: Publication) -> Effect {
+        let Publication { tenure, run, round, version, model, .. } = publication;
+        let state = self.runs.active_mut(run)?;
+        state.publish(at.origin, publication)?;
+        let mut events = vec![Event::RoundPublished { tenure, run, round, version, model }];
+        if state.status == RunStatus::Finished {
+            events.push(Event::RunEnded(run));
+        }
+        self.tenures.count_published();
+        Ok(events)
+    }
+}

@@ -1,0 +1,48 @@
+//! Who may issue what: one table.
+//!
+//! It looks at the issuer and the command only. Whether the command makes sense now is judged where it is applied.
+
+use rafty_types::{ControlCommand, Member, PeerRole};
+
+/// Whether `issuer` may issue `command` at all.
+///
+/// Operators work at members of role [`PeerRole::Peer`]; a device changes its own affairs only. A key or an address is
+/// told by its owner alone: its signature has no date, so another member could otherwise repeat an old one.
+pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
+    use ControlCommand as C;
+    let operator = issuer.role == PeerRole::Peer;
+    match command {
+        C::TokenCreated(_)
+        | C::RunSubmitted(_)
+        | C::RunStopped { .. }
+        | C::RolledBack { .. }
+        | C::FeatureLevel(_) => operator,
+        C::Revoke { member } => operator || *member == issuer.id,
+        C::RotateKey { member, .. } | C::AddressChanged { member, .. } | C::TenureBegan { member, .. } => {
+            *member == issuer.id
+        }
+        C::SeatChanged { .. }
+        | C::RoundOpened { .. }
+        | C::UpdateAccepted { .. }
+        | C::RoundPublished(_)
+        | C::RoundFailed { .. }
+        | C::Enrol(_)
+        | C::SessionOpened
+        | C::SessionClosed { .. } => true,
+    }
+}
+
+/// Whether only the leader issues `command`, in its own term. A leader must not propose one for another member:
+/// until a tenure has begun in the term, the state alone cannot tell who leads.
+pub fn leader_only(command: &ControlCommand) -> bool {
+    use ControlCommand as C;
+    matches!(
+        command,
+        C::SeatChanged { .. }
+            | C::TenureBegan { .. }
+            | C::RoundOpened { .. }
+            | C::UpdateAccepted { .. }
+            | C::RoundPublished(_)
+            | C::RoundFailed { .. }
+    )
+}

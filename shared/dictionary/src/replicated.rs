@@ -1,0 +1,245 @@
+//! The whole replicated state, and applying one entry to it.
+//!
+//! Every entry is judged in this order: can it be read, is its issuer a member, is it its turn in its session, and then
+//! by the part it is for. When to apply, and keeping snapshots, is for others.
+
+use crate::control::Context;
+use crate::proposal::decode_proposal;
+use crate::roster::{check_addresses, check_rsa_key};
+use crate::sessions::{Sessions, Turn};
+use crate::{Applied, Control, Event, Outcome, invariants, snapshot};
+use rafty_types::{
+    ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, MAX_NAME_LEN, MemberId,
+    Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SettingsError, StateMachine,
+};
+use serde::{Deserialize, Serialize};
+
+/// The highest feature level that this program knows. When a higher one is committed, it applies nothing any more.
+pub const FEATURE_LEVEL: u32 = 1;
+
+/// The state that a log drives: the control part, the sessions and the user machine `U`.
+#[derive(Clone, Debug)]
+pub struct Replicated<U: StateMachine> {
+    fixed: Fixed,
+    user: U,
+    unreadable: u64,
+}
+
+/// What every peer set has in the same form.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Fixed {
+    applied: Index,
+    now_ms: u64,
+    control: Control,
+    sessions: Sessions,
+}
+
+/// A peer set cannot start from this. Nothing was made; correct it and found again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FoundError {
+    /// A setting is out of its range.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Something else is wrong with the genesis.
+    #[error("a peer set cannot start like this: {0}; nothing was made")]
+    Genesis(&'static str),
+}
+
+impl<U: StateMachine> Replicated<U> {
+    /// A newcomer's state before its first snapshot: it knows nobody and refuses every command.
+    pub fn new(user: U) -> Self {
+        Self { fixed: Fixed::default(), user, unreadable: 0 }
+    }
+
+    /// The state of a new peer set, as of index 1, at which its founder stands enrolled.
+    ///
+    /// # Errors
+    /// When a setting is out of its range or the founder cannot be a first member.
+    pub fn found(genesis: Genesis, user: U) -> Result<Self, FoundError> {
+        check_genesis(&genesis)?;
+        let fixed = Fixed { applied: Index(1), control: Control::founded(genesis), ..Fixed::default() };
+        Ok(Self { fixed, user, unreadable: 0 })
+    }
+
+    /// The index of the last applied entry; 0 before the first snapshot.
+    pub fn applied(&self) -> Index {
+        self.fixed.applied
+    }
+
+    /// The control part.
+    pub fn control(&self) -> &Control {
+        &self.fixed.control
+    }
+
+    /// The user machine.
+    pub fn user(&self) -> &U {
+        &self.user
+    }
+
+    /// The latest time any leader stamped on an entry, in milliseconds since 1970: tokens expire by it.
+    pub fn now_ms(&self) -> u64 {
+        self.fixed.now_ms
+    }
+
+    /// How many sessions are open, at most [`MAX_SESSIONS`](crate::MAX_SESSIONS).
+    pub fn sessions(&self) -> usize {
+        self.fixed.sessions.len()
+    }
+
+    /// How many entries this process met whose command it could not read. Not part of the replicated state.
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    /// The committed feature level, when it is beyond [`FEATURE_LEVEL`]: nothing is applied any more, and this program
+    /// must be updated.
+    pub fn halted(&self) -> Option<u32> {
+        let level = self.control().feature_level();
+        (level > FEATURE_LEVEL).then_some(level)
+    }
+
+    /// Applies the next committed entry.
+    ///
+    /// A refused command changes neither the control part nor the user machine. Once [halted](Self::halted), nothing
+    /// is applied: the answer is [`Rejection::FeatureLevel`] and [`applied`](Self::applied) stays.
+    ///
+    /// # Panics
+    /// When the entry is not the one after [`applied`](Self::applied): the caller lost or repeated one.
+    pub fn apply(&mut self, entry: &Entry) -> Applied {
+        if let Some(level) = self.halted() {
+            let refused = Applied::refused(entry.index, Rejection::FeatureLevel);
+            return Applied { events: vec![Event::Halted { level }], ..refused };
+        }
+        assert_eq!(entry.index, self.applied().next(), "entries are applied in order, each once");
+        self.fixed.applied = entry.index;
+        let applied = match &entry.payload {
+            Payload::Empty | Payload::Membership(_) => Applied::nothing(entry.index),
+            Payload::Command(bytes) => match decode_proposal(bytes) {
+                Some(proposal) => self.apply_proposal(entry, proposal),
+                None => {
+                    self.unreadable += 1;
+                    let why = "the command cannot be read by this version".to_string();
+                    Applied::refused(entry.index, Rejection::Invalid(why))
+                }
+            },
+        };
+        debug_assert_eq!(invariants::broken(self.control(), self.applied()), None);
+        applied
+    }
+
+    fn apply_proposal(&mut self, entry: &Entry, proposal: Proposal) -> Applied {
+        let Proposal { origin, term: proposed_in, stamp_ms, session, command } = proposal;
+        self.fixed.now_ms = self.fixed.now_ms.max(stamp_ms);
+        let now_ms = self.fixed.now_ms;
+        let at = Context { index: entry.index, term: entry.term, origin, proposed_in, now_ms };
+
+        let mut events = Vec::new();
+        let outcome = match (self.control().member(origin), session) {
+            (None, _) => Outcome::rejected(at.index, Rejection::NotAllowed),
+            (Some(_), None) => self.execute(&at, command, &mut events),
+            (Some(_), Some((id, serial))) => self.execute_once(&at, id, serial, command, &mut events),
+        };
+        Applied { index: at.index, origin: Some(origin), outcome: Some(outcome), session, events }
+    }
+
+    fn execute_once(
+        &mut self,
+        at: &Context,
+        id: SessionId,
+        serial: Serial,
+        command: Command,
+        events: &mut Vec<Event>,
+    ) -> Outcome {
+        match self.fixed.sessions.turn(id, serial, at.index) {
+            Err(why) => Outcome::rejected(at.index, why),
+            Ok(Turn::Before(outcome)) => outcome,
+            Ok(Turn::Now) => {
+                let outcome = self.execute(at, command, events);
+                self.fixed.sessions.record(id, serial, &outcome);
+                outcome
+            }
+        }
+    }
+
+    fn execute(&mut self, at: &Context, command: Command, events: &mut Vec<Event>) -> Outcome {
+        let result = match command {
+            Command::User(command) => {
+                return Outcome::User(self.user.apply(at.index, at.term, &command), at.index);
+            }
+            Command::Control(ControlCommand::SessionOpened) => {
+                self.fixed.sessions.open(at.index);
+                Ok(Vec::new())
+            }
+            Command::Control(ControlCommand::SessionClosed { session }) => {
+                self.fixed.sessions.close(session).map(|()| Vec::new())
+            }
+            Command::Control(command) => self.fixed.control.apply(at, command),
+        };
+        match result {
+            Err(why) => Outcome::rejected(at.index, why),
+            Ok(changes) => {
+                events.extend(changes);
+                events.extend(self.halted().map(|level| Event::Halted { level }));
+                Outcome::Control(ControlResult::Done, at.index)
+            }
+        }
+    }
+
+    /// The whole state in bytes. Equal states give equal bytes.
+    pub fn snapshot(&self) -> Vec<u8> {
+        let fixed = postcard::to_allocvec(&self.fixed).expect("the state always encodes");
+        snapshot::join(&fixed, &self.user.snapshot())
+    }
+
+    /// Replaces the whole state by one that [`snapshot`](Self::snapshot) made.
+    ///
+    /// # Errors
+    /// When the bytes are anything else, or hold what no log leads to. The state is then unchanged.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let (fixed, user) = snapshot::split(bytes)?;
+        let (fixed, rest) = postcard::take_from_bytes::<Fixed>(fixed)
+            .map_err(|_| RestoreError("the fixed part cannot be read".into()))?;
+        if !rest.is_empty() {
+            return Err(RestoreError("the fixed part is too long".into()));
+        }
+        if let Some(broken) = broken_invariant(&fixed) {
+            return Err(RestoreError(format!("it breaks a rule: {broken}")));
+        }
+        self.user.restore(user)?;
+        self.fixed = fixed;
+        Ok(())
+    }
+
+    /// A digest of the whole state, the applied index included: equal on peers that applied the same log.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.snapshot())
+    }
+
+    /// The name of the first invariant that does not hold, for simulators. There should never be one.
+    pub fn broken_invariant(&self) -> Option<&'static str> {
+        broken_invariant(&self.fixed)
+    }
+}
+
+fn broken_invariant(fixed: &Fixed) -> Option<&'static str> {
+    let sessions = (!fixed.sessions.are_sound(fixed.applied)).then_some("sessions are sound");
+    invariants::broken(&fixed.control, fixed.applied).or(sessions)
+}
+
+fn check_genesis(genesis: &Genesis) -> Result<(), FoundError> {
+    let Genesis { cluster, name, settings, founder } = genesis;
+    settings.validate()?;
+    let rules = [
+        (*cluster != ClusterId::default(), "its id is all zero"),
+        ((1..=MAX_NAME_LEN).contains(&name.len()), "its name takes 1 to 64 bytes"),
+        (founder.id == MemberId(1), "the founder's id is 1, the index it is enrolled at"),
+        (founder.seat, "the founder has a seat"),
+        (founder.tenures == 0, "the founder has served no tenure yet"),
+        (check_addresses(&founder.addresses).is_ok(), "the founder has 1 to 8 addresses"),
+        (check_rsa_key(&founder.rsa_public).is_ok(), "the founder's RSA public key takes 1 to 600 bytes"),
+    ];
+    match rules.into_iter().find(|(holds, _)| !holds) {
+        Some((_, rule)) => Err(FoundError::Genesis(rule)),
+        None => Ok(()),
+    }
+}

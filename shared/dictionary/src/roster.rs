@@ -1,0 +1,282 @@
+//! Who is a member, who shall vote, and who may still join.
+//!
+//! The roster is the *desired* membership; making the engine follow it is `consensus`. It checks signatures over
+//! statements; that a statement belongs to the connection it came over is checked where the connection is.
+
+use crate::control::Context;
+use rafty_types::{
+    ClusterId, Digest, Enrolment, EnrolmentStatement, MAX_ADDRESSES, MAX_RSA_KEY_LEN, Member, MemberId,
+    PeerKey, Rejection, Signature, TokenRecord, address_statement, rotate_key_statement,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// The token id of a member that joins again under a key that is still in the roster.
+pub const NO_TOKEN: [u8; 16] = [0; 16];
+/// Most tokens that are neither used up nor expired.
+pub const MAX_TOKENS: usize = 256;
+/// Most newcomers that one token may admit.
+pub const MAX_TOKEN_USES: u32 = 1_000;
+/// How often one identity may join; after that it needs a new identity.
+pub const MAX_ENROLMENTS: usize = 64;
+/// Of how many identities, members and former ones, the statements are remembered.
+const KEPT_IDENTITIES: usize = 256;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Roster {
+    members: BTreeMap<MemberId, Member>,
+    tokens: BTreeMap<[u8; 16], TokenRecord>,
+    /// Statements that have been used, by identity. They stand in the log for all to read, so each counts once:
+    /// otherwise any member could repeat another's and have its id replaced, or bring a revoked one back.
+    used_statements: BTreeMap<PeerKey, Vec<Digest>>,
+}
+
+impl Roster {
+    pub(crate) fn founded(founder: Member) -> Self {
+        Self { members: BTreeMap::from([(founder.id, founder)]), ..Self::default() }
+    }
+
+    pub(crate) fn members(&self) -> &BTreeMap<MemberId, Member> {
+        &self.members
+    }
+
+    pub(crate) fn tokens(&self) -> &BTreeMap<[u8; 16], TokenRecord> {
+        &self.tokens
+    }
+
+    pub(crate) fn member(&self, id: MemberId) -> Result<&Member, Rejection> {
+        self.members.get(&id).ok_or(Rejection::UnknownMember)
+    }
+
+    pub(crate) fn by_key(&self, key: &PeerKey) -> Option<&Member> {
+        self.members.values().find(|member| member.key == *key)
+    }
+
+    pub(crate) fn create_token(&mut self, at: &Context, token: TokenRecord) -> Result<(), Rejection> {
+        let expired = |token: &TokenRecord| token.expires_ms <= at.now_ms;
+        if self.tokens.contains_key(&token.id) {
+            return Err(Rejection::Duplicate);
+        }
+        ensure(token.id != NO_TOKEN, "a token's id is not all zero")?;
+        ensure(within(token.uses, MAX_TOKEN_USES), "a token admits 1 to 1,000 newcomers")?;
+        ensure(!expired(&token), "the token has expired already")?;
+        let live = self.tokens.values().filter(|token| !expired(token)).count();
+        ensure(live < MAX_TOKENS, "256 tokens are open; let some expire first")?;
+
+        self.tokens.retain(|_, token| !expired(token));
+        self.tokens.insert(token.id, token);
+        Ok(())
+    }
+
+    /// Admits a newcomer by its token, or gives a member that lost its log a new id. Returns the id it had.
+    pub(crate) fn enrol(
+        &mut self,
+        at: &Context,
+        cluster: ClusterId,
+        max_members: u32,
+        enrolment: Enrolment,
+    ) -> Result<Option<MemberId>, Rejection> {
+        let statement = &enrolment.statement;
+        ensure(statement.cluster == cluster, "the statement is for another peer set")?;
+        check_addresses(&statement.addresses)?;
+        check_rsa_key(&statement.rsa_public)?;
+        let bytes = statement.to_bytes();
+        if !statement.key.verify(&bytes, &enrolment.own_signature) {
+            return Err(Rejection::BadSignature);
+        }
+        let used = Digest::of(&bytes);
+        self.check_unused(&statement.key, used)?;
+
+        let known = self.by_key(&statement.key).map(|member| member.id);
+        match known {
+            Some(old) if enrolment.token == NO_TOKEN => self.replace(at, old, enrolment.statement)?,
+            Some(_) => return Err(Rejection::AlreadyMember),
+            None => self.admit(at, max_members, enrolment, &bytes)?,
+        }
+        let key = self.members[&MemberId(at.index.0)].key;
+        self.remember(key, used);
+        Ok(known)
+    }
+
+    fn admit(
+        &mut self,
+        at: &Context,
+        max_members: u32,
+        enrolment: Enrolment,
+        signed: &[u8],
+    ) -> Result<(), Rejection> {
+        let token = self.tokens.get(&enrolment.token).ok_or(Rejection::UnknownToken)?;
+        if token.expires_ms <= at.now_ms {
+            return Err(Rejection::ExpiredToken);
+        }
+        if !token.public_key.verify(signed, &enrolment.token_signature) {
+            return Err(Rejection::BadSignature);
+        }
+        if self.members.len() >= max_members as usize {
+            return Err(Rejection::Full);
+        }
+
+        let (role, may_lead) = (token.role, token.may_lead);
+        let EnrolmentStatement { key, rsa_public, addresses, .. } = enrolment.statement;
+        let id = MemberId(at.index.0);
+        let tenures = self.least_tenures();
+        let member = Member { id, key, rsa_public, role, may_lead, addresses, seat: false, tenures };
+        self.members.insert(id, member);
+        self.use_token(enrolment.token);
+        Ok(())
+    }
+
+    /// What a newcomer starts from, so that it neither leads at once for long nor waits for long. Members that
+    /// may not lead stay at 0 for ever and are left out.
+    fn least_tenures(&self) -> u64 {
+        self.members.values().filter(|member| member.may_lead).map(|member| member.tenures).min().unwrap_or(0)
+    }
+
+    fn use_token(&mut self, id: [u8; 16]) {
+        if let Some(token) = self.tokens.get_mut(&id) {
+            token.uses -= 1;
+            if token.uses == 0 {
+                self.tokens.remove(&id);
+            }
+        }
+    }
+
+    /// A member whose log is gone must never vote under its old id: it could vote twice in one term.
+    fn replace(
+        &mut self,
+        at: &Context,
+        old: MemberId,
+        statement: EnrolmentStatement,
+    ) -> Result<(), Rejection> {
+        let enrolments = self.used_statements.get(&statement.key).map_or(0, Vec::len);
+        ensure(
+            enrolments < MAX_ENROLMENTS,
+            "this identity has joined too often; it needs a new one and a token",
+        )?;
+        let gone = self.remove(old)?;
+        let id = MemberId(at.index.0);
+        let EnrolmentStatement { rsa_public, addresses, .. } = statement;
+        self.members.insert(id, Member { id, rsa_public, addresses, seat: false, ..gone });
+        Ok(())
+    }
+
+    fn check_unused(&self, key: &PeerKey, statement: Digest) -> Result<(), Rejection> {
+        let used = self.used_statements.get(key).is_some_and(|used| used.contains(&statement));
+        if used { Err(Rejection::Duplicate) } else { Ok(()) }
+    }
+
+    fn remember(&mut self, key: PeerKey, statement: Digest) {
+        let used = self.used_statements.entry(key).or_default();
+        if used.len() >= MAX_ENROLMENTS {
+            used.remove(0);
+        }
+        used.push(statement);
+        let former = self.used_statements.keys().find(|key| self.by_key(key).is_none()).copied();
+        if let Some(former) = former.filter(|_| self.used_statements.len() > KEPT_IDENTITIES) {
+            self.used_statements.remove(&former);
+        }
+    }
+
+    /// Takes a member out; the last one with a seat stays.
+    pub(crate) fn remove(&mut self, id: MemberId) -> Result<Member, Rejection> {
+        let member = self.member(id)?;
+        if member.seat && self.seats() == 1 {
+            return Err(Rejection::LastVoter);
+        }
+        self.members.remove(&id).ok_or(Rejection::UnknownMember)
+    }
+
+    pub(crate) fn rotate_key(
+        &mut self,
+        cluster: ClusterId,
+        id: MemberId,
+        rsa_public: Vec<u8>,
+        signature: &Signature,
+    ) -> Result<(), Rejection> {
+        let member = self.members.get_mut(&id).ok_or(Rejection::UnknownMember)?;
+        check_rsa_key(&rsa_public)?;
+        check_signature(member, &rotate_key_statement(cluster, id, &rsa_public), signature)?;
+        member.rsa_public = rsa_public;
+        Ok(())
+    }
+
+    pub(crate) fn change_addresses(
+        &mut self,
+        cluster: ClusterId,
+        id: MemberId,
+        addresses: Vec<SocketAddr>,
+        signature: &Signature,
+    ) -> Result<(), Rejection> {
+        let member = self.members.get_mut(&id).ok_or(Rejection::UnknownMember)?;
+        check_addresses(&addresses)?;
+        check_signature(member, &address_statement(cluster, id, &addresses), signature)?;
+        member.addresses = addresses;
+        Ok(())
+    }
+
+    pub(crate) fn change_seats(
+        &mut self,
+        give: Option<MemberId>,
+        take: Option<MemberId>,
+    ) -> Result<(), Rejection> {
+        ensure(give.is_some() || take.is_some(), "no seat is given and none taken")?;
+        if let Some(id) = give {
+            ensure(!self.member(id)?.seat, "the member to give a seat has one")?;
+        }
+        if let Some(id) = take {
+            ensure(self.member(id)?.seat, "the member to take a seat from has none")?;
+            if give.is_none() && self.seats() == 1 {
+                return Err(Rejection::LastVoter);
+            }
+        }
+        for (id, seat) in [(give, true), (take, false)] {
+            if let Some(member) = id.and_then(|id| self.members.get_mut(&id)) {
+                member.seat = seat;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn count_tenure(&mut self, id: MemberId) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.tenures = member.tenures.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn seats(&self) -> usize {
+        self.members.values().filter(|member| member.seat).count()
+    }
+
+    /// Whether what is remembered of used statements is within its bounds.
+    pub(crate) fn memory_is_bounded(&self) -> bool {
+        self.used_statements.len() <= KEPT_IDENTITIES
+            && self.used_statements.values().all(|used| used.len() <= MAX_ENROLMENTS)
+    }
+}
+
+pub(crate) fn check_signature(
+    member: &Member,
+    statement: &[u8],
+    signature: &Signature,
+) -> Result<(), Rejection> {
+    if member.key.verify(statement, signature) { Ok(()) } else { Err(Rejection::BadSignature) }
+}
+
+pub(crate) fn check_rsa_key(key: &[u8]) -> Result<(), Rejection> {
+    ensure(within(key.len(), MAX_RSA_KEY_LEN), "an RSA public key takes 1 to 600 bytes")
+}
+
+pub(crate) fn check_addresses(addresses: &[SocketAddr]) -> Result<(), Rejection> {
+    ensure(within(addresses.len(), MAX_ADDRESSES), "a member has 1 to 8 addresses")
+}
+
+/// Whether a count is at least 1 and at most `most`.
+pub(crate) fn within<T: PartialOrd + From<u8>>(count: T, most: T) -> bool {
+    T::from(1) <= count && count <= most
+}
+
+/// Turns a broken rule into the words for whoever broke it.
+pub(crate) fn ensure(holds: bool, rule: &str) -> Result<(), Rejection> {
+    if holds { Ok(()) } else { Err(Rejection::Invalid(rule.to_string())) }
+}
