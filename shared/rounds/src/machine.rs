@@ -9,13 +9,15 @@ use crate::step::{Names, Step};
 use crate::{Input, Output, View};
 use rafty_types::{Digest, EnvelopeKind, Time};
 
-/// What a process finds on its disk when it starts.
+/// What a process starts with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boot {
-    /// The update that was not over when the process ended, if any.
-    pub update: Option<PendingUpdate>,
-    /// The models, oldest first.
-    pub models: Vec<Digest>,
+    /// The update whose round was not over when the process ended, if any.
+    pub pending: Option<PendingUpdate>,
+    /// The models on the disk, oldest first.
+    pub held: Vec<Digest>,
+    /// Whether this member trains at all. One that does not says that it has no data.
+    pub trains: bool,
 }
 
 /// One member's whole part in federated rounds: aggregator side, participant side and models.
@@ -35,8 +37,8 @@ impl Rounds {
     pub fn new(boot: Boot) -> Self {
         Self {
             aggregator: Aggregator::default(),
-            participant: Participant::new(boot.update),
-            models: Models::new(boot.models),
+            participant: Participant::new(boot.pending, boot.trains),
+            models: Models::new(boot.held),
             names: Names::default(),
             wake: None,
         }
@@ -100,9 +102,9 @@ impl Rounds {
         aggregator.unwrap_or_else(|| self.participant.waiting_for(view))
     }
 
-    /// Whether no round is under way on this side: the moment to hand a tenure over.
-    pub fn at_boundary(&self) -> bool {
-        self.aggregator.at_boundary()
+    /// Whether this member, as aggregator, has no round under way: the moment to hand a tenure over.
+    pub fn at_boundary(&self, view: &View<'_>) -> bool {
+        self.aggregator.at_boundary(view)
     }
 
     /// Where the aggregator side stands.
@@ -118,5 +120,11 @@ impl Rounds {
     /// Whether a model is on this member's disk.
     pub fn holds(&self, model: Digest) -> bool {
         self.models.holds(model)
+    }
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self::new(Boot::default())
     }
 }

@@ -89,9 +89,10 @@ impl Aggregator {
         }
     }
 
-    /// Whether no round is under way on this side.
-    pub(crate) fn at_boundary(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && !self.round_opened.1.is_in_flight()
+    /// Whether no round is under way on this side, nor about to be opened.
+    pub(crate) fn at_boundary(&self, view: &View<'_>) -> bool {
+        let open = view.my_tenure().is_some() && view.open().is_some();
+        !open && !self.round_opened.1.is_in_flight()
     }
 
     /// Follows the view: leaves what is over and enters what has come. Comes first in every step, so that nothing

@@ -69,6 +69,7 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) struct Participant {
     phase: Phase,
+    trains: bool,
     update: Option<PendingUpdate>,
     /// How many examples it trained on last; 0 when not known yet.
     examples: u64,
@@ -86,9 +87,9 @@ struct Said {
 }
 
 impl Participant {
-    pub(crate) fn new(update: Option<PendingUpdate>) -> Self {
+    pub(crate) fn new(update: Option<PendingUpdate>, trains: bool) -> Self {
         let examples = update.map_or(0, |update| update.num_examples);
-        Self { phase: Phase::Waiting, update, examples, failures: (None, 0), said: None }
+        Self { phase: Phase::Waiting, trains, update, examples, failures: (None, 0), said: None }
     }
 
     pub(crate) fn phase(&self) -> ParticipantPhase {
@@ -230,6 +231,7 @@ impl Participant {
             }
             (Some(_), None) => {}                            // no tenure to seal to
             (None, _) if accepted(step.view).is_some() => {} // it is in already, only its file is lost
+            (None, _) if !self.trains => {}
             (None, _) => {
                 let Some(run) = step.view.run else { return };
                 let Job { round, base, version, .. } = job;
@@ -247,6 +249,7 @@ impl Participant {
             return;
         };
         let progress = match &self.phase {
+            Phase::Waiting if !self.trains && self.update.is_none() => Progress::NoData,
             Phase::Waiting | Phase::Training { .. } => Progress::Training(self.examples),
             Phase::Resting { why, .. } => *why,
             Phase::Sending(_) | Phase::AwaitingModel { .. } => Progress::Sending,
@@ -270,6 +273,9 @@ impl Participant {
         let round = view.open().map_or(Round(0), |(_, open)| open.round);
         match &self.phase {
             Phase::Waiting if view.tenure.is_none() => "waits for a leader to open a tenure".into(),
+            Phase::Waiting if !self.trains && view.open().is_some() => {
+                format!("does not train; waits for round {round} to be published")
+            }
             Phase::Waiting => "waits for the next round".into(),
             Phase::Training { job, .. } => {
                 format!("trains round {} from version {}", job.round, job.version)
