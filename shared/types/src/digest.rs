@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// BLAKE3-256 of some bytes: names model versions, updates and envelopes, and compares replicated state.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Digest(pub [u8; 32]);
+pub struct Digest(#[serde(with = "crate::hex")] pub [u8; 32]);
 
 impl Digest {
     /// The digest of `bytes`.

@@ -71,7 +71,7 @@ number! {
 /// Names one peer set for life. Drawn at random by `init`; two clusters never share frames or envelopes.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ClusterId(pub [u8; 16]);
+pub struct ClusterId(#[serde(with = "crate::hex")] pub [u8; 16]);
 
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

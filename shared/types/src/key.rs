@@ -7,7 +7,7 @@ use std::fmt;
 /// A peer's Ed25519 public key: its identity. People see it as a short hash.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PeerKey(pub [u8; 32]);
+pub struct PeerKey(#[serde(with = "crate::hex")] pub [u8; 32]);
 
 impl PeerKey {
     /// Whether `signature` over `message` was made by the holder of this key. Weak keys never verify.

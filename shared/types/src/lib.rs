@@ -10,6 +10,7 @@
 mod command;
 mod digest;
 mod frame;
+mod hex;
 mod id;
 mod key;
 mod label;
