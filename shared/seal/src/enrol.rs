@@ -1,0 +1,38 @@
+//! A newcomer's statement about itself, signed with its own key and the token's.
+//!
+//! Only made here. It is checked where it is applied, on every peer, with nothing but public keys.
+
+use crate::{Identity, RsaPublic, Token};
+use rafty_types::{ClusterId, Enrolment, EnrolmentStatement, Signature};
+use std::net::SocketAddr;
+
+/// The statement of a newcomer that holds `token`. `exporter` is the TLS exporter of the connection it joins over:
+/// the statement is worth nothing on another. More addresses than
+/// [`MAX_ADDRESSES`](rafty_types::MAX_ADDRESSES) are refused where it is applied.
+pub fn enrol(
+    identity: &Identity,
+    rsa_public: &RsaPublic,
+    token: &Token,
+    exporter: [u8; 32],
+    addresses: Vec<SocketAddr>,
+) -> Enrolment {
+    let mut enrolment = re_enrol(identity, rsa_public, token.cluster, exporter, addresses);
+    enrolment.token = token.id;
+    enrolment.token_signature = token.signing_identity().sign(&enrolment.statement.to_bytes());
+    enrolment
+}
+
+/// The statement of a member that lost its log and enrols anew under the identity the roster knows: without a token,
+/// which is then all zeros.
+pub fn re_enrol(
+    identity: &Identity,
+    rsa_public: &RsaPublic,
+    cluster: ClusterId,
+    exporter: [u8; 32],
+    addresses: Vec<SocketAddr>,
+) -> Enrolment {
+    let rsa_public = rsa_public.der().to_vec();
+    let statement = EnrolmentStatement { cluster, key: identity.key(), rsa_public, addresses, exporter };
+    let own_signature = identity.sign(&statement.to_bytes());
+    Enrolment { token: [0; 16], statement, own_signature, token_signature: Signature::default() }
+}
