@@ -10,6 +10,33 @@
 //! control part nor the user machine, and the same log gives the same digest on every peer. Each rule first
 //! checks and then changes, in one file per subject; who may issue what is one table, [`may`].
 //!
+//! ```
+//! use rafty_dictionary::{Entries, EntryCommand, Replicated, encode_proposal};
+//! use rafty_types::*;
+//!
+//! let founder = Member {
+//!     id: MemberId(1),
+//!     key: PeerKey([1; 32]),
+//!     rsa_public: vec![2; 398],
+//!     role: PeerRole::Peer,
+//!     may_lead: true,
+//!     addresses: vec!["192.168.1.7:7000".parse().unwrap()],
+//!     seat: true,
+//!     tenures: 0,
+//! };
+//! let genesis =
+//!     Genesis { cluster: ClusterId([3; 16]), name: "garden".into(), settings: Settings::default(), founder };
+//! let mut state = Replicated::found(genesis, Entries::default())?;
+//!
+//! let blue = EntryCommand::Set { key: b"colour".to_vec(), value: b"\xa4blue".to_vec() };
+//! let command = Command::User(blue.encode());
+//! let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp_ms: 0, session: None, command };
+//! let payload = Payload::Command(encode_proposal(&proposal)?.into());
+//! state.apply(&Entry { index: Index(2), term: Term(1), payload });
+//! assert_eq!(state.user().get(b"colour"), Some(&b"\xa4blue"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Nothing here reads a clock, draws randomness or does I/O: time is what the leader stamped on the entry. Electing
 //! leaders is in `consensus`, collecting updates in `rounds`; this crate only says which of their results count.
 //!

@@ -85,16 +85,15 @@ impl Roster {
         if !statement.key.verify(&bytes, &enrolment.own_signature) {
             return Err(Rejection::BadSignature);
         }
-        let used = Digest::of(&bytes);
-        self.check_unused(&statement.key, used)?;
+        let (key, used) = (statement.key, Digest::of(&bytes));
+        self.check_unused(&key, used)?;
 
-        let known = self.by_key(&statement.key).map(|member| member.id);
+        let known = self.by_key(&key).map(|member| member.id);
         match known {
             Some(old) if enrolment.token == NO_TOKEN => self.replace(at, old, enrolment.statement)?,
             Some(_) => return Err(Rejection::AlreadyMember),
             None => self.admit(at, max_members, enrolment, &bytes)?,
         }
-        let key = self.members[&MemberId(at.index.0)].key;
         self.remember(key, used);
         Ok(known)
     }

@@ -1,0 +1,12 @@
+//! The replicated state through its public shape: one file of short stories per subject, then properties.
+
+mod entries;
+mod figures;
+mod properties;
+mod roster;
+mod rounds;
+mod script;
+mod sessions;
+mod snapshots;
+mod tenures;
+mod walk;

@@ -1,0 +1,318 @@
+//! Joining, leaving, moving, and seats.
+
+use crate::script::*;
+use rafty_dictionary::{Entries, Event, FoundError, MAX_TOKENS, Replicated};
+use rafty_types::ControlCommand as C;
+use rafty_types::PeerRole::{Agent, Peer};
+use rafty_types::*;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+#[test]
+fn a_founded_peer_set_has_one_voter_and_stands_at_index_1() {
+    let story = Script::founded_by("ann");
+    let control = story.state.control();
+    assert!(control.initialised());
+    assert_eq!((control.cluster(), control.name(), control.feature_level()), (CLUSTER, "garden", 1));
+    assert_eq!(story.state.applied(), Index(1));
+    assert_eq!(control.desired_voters(), BTreeSet::from([MemberId(1)]));
+    assert_eq!(control.member_by_key(&key_of("ann")).map(|ann| ann.id), Some(MemberId(1)));
+}
+
+#[test]
+fn a_peer_set_is_not_founded_on_a_bad_genesis() {
+    let found = |change: fn(&mut Genesis)| {
+        let mut genesis = genesis("ann");
+        change(&mut genesis);
+        Replicated::found(genesis, Entries::default()).map(drop).unwrap_err()
+    };
+    let tenure = found(|genesis| genesis.settings.tenure = Duration::ZERO);
+    assert!(matches!(tenure, FoundError::Settings(SettingsError { name: "tenure", .. })));
+    let wrong: [fn(&mut Genesis); 7] = [
+        |genesis| genesis.cluster = ClusterId::default(),
+        |genesis| genesis.name.clear(),
+        |genesis| genesis.founder.id = MemberId(2),
+        |genesis| genesis.founder.seat = false,
+        |genesis| genesis.founder.tenures = 1,
+        |genesis| genesis.founder.addresses.clear(),
+        |genesis| genesis.founder.rsa_public = vec![0; MAX_RSA_KEY_LEN + 1],
+    ];
+    for change in wrong {
+        assert!(matches!(found(change), FoundError::Genesis(_)));
+    }
+}
+
+#[test]
+fn a_newcomer_before_its_first_snapshot_knows_nobody_and_refuses_everything() {
+    let mut state = Replicated::new(Entries::default());
+    assert!(!state.control().initialised());
+    let story = Script::founded_by("ann");
+    let proposal = story.proposal(MemberId(1), set("a", b"\x01"));
+    let bytes = rafty_dictionary::encode_proposal(&proposal).unwrap();
+    let entry = Entry { index: Index(1), term: Term(1), payload: Payload::Command(bytes.into()) };
+    assert_eq!(why(&state.apply(&entry)), Some(Rejection::NotAllowed));
+    assert_eq!(state.broken_invariant(), None);
+}
+
+#[test]
+fn whoever_holds_a_token_joins_as_a_learner_named_by_the_entry() {
+    let mut story = Script::founded_by("ann");
+    let ticket = token("ticket", Agent, 2);
+    story.does("ann", C::TokenCreated(ticket.clone()));
+
+    assert_eq!(story.does("ann", C::Enrol(enrolment("bob", &ticket, "ticket", 1))), [Event::RosterChanged]);
+    let bob = story.knows("bob");
+    assert_eq!(bob.0, story.state.applied().0);
+    let member = story.member("bob");
+    assert_eq!((member.role, member.may_lead, member.seat), (Agent, true, false));
+    assert_eq!(story.state.control().desired_learners(), BTreeSet::from([bob]));
+    assert_eq!(story.state.control().tokens()[&ticket.id].uses, 1);
+
+    story.does("ann", C::Enrol(enrolment("eve", &ticket, "ticket", 2)));
+    assert!(story.state.control().tokens().is_empty(), "a used-up token is gone");
+    let third = enrolment("cid", &ticket, "ticket", 3);
+    assert_eq!(story.cannot("ann", C::Enrol(third)), Rejection::UnknownToken);
+}
+
+#[test]
+fn a_newcomer_starts_at_the_fewest_tenures_of_those_that_may_lead() {
+    let mut story = Script::founded_by("ann");
+    let watcher = TokenRecord { may_lead: false, ..token("watcher", Agent, 1) };
+    story.does("ann", C::TokenCreated(watcher.clone()));
+    story.does("ann", C::Enrol(enrolment("wes", &watcher, "watcher", 1)));
+    story.leads("ann");
+    story.leads("ann");
+    story.joins("bob", Peer);
+    assert_eq!(story.member("bob").tenures, 2);
+}
+
+#[test]
+fn joining_needs_every_proof() {
+    let mut story = Script::founded_by("ann");
+    let ticket = token("ticket", Agent, 9);
+    story.does("ann", C::TokenCreated(ticket.clone()));
+    let good = || enrolment("bob", &ticket, "ticket", 1);
+    let mut refused = |enrolment| story.cannot("ann", C::Enrol(enrolment));
+
+    assert_eq!(refused(enrolment("bob", &ticket, "forged", 1)), Rejection::BadSignature);
+    assert_eq!(refused(Enrolment { own_signature: sign("eve", b""), ..good() }), Rejection::BadSignature);
+    assert_eq!(refused(Enrolment { token: [9; 16], ..good() }), Rejection::UnknownToken);
+    assert_eq!(refused(again("bob", 1)), Rejection::UnknownToken);
+    assert_eq!(refused(enrolment("ann", &ticket, "ticket", 1)), Rejection::AlreadyMember);
+
+    let altered: [fn(&mut EnrolmentStatement); 5] = [
+        |statement| statement.cluster = ClusterId([8; 16]),
+        |statement| statement.addresses.clear(),
+        |statement| statement.addresses = vec![address(1); MAX_ADDRESSES + 1],
+        |statement| statement.rsa_public.clear(),
+        |statement| statement.rsa_public = vec![1; MAX_RSA_KEY_LEN + 1],
+    ];
+    for alter in altered {
+        let mut statement = good().statement;
+        alter(&mut statement);
+        let own_signature = sign("bob", &statement.to_bytes());
+        let token_signature = sign("ticket", &statement.to_bytes());
+        let wrong = Enrolment { statement, own_signature, token_signature, ..good() };
+        assert!(matches!(refused(wrong), Rejection::Invalid(_)));
+    }
+}
+
+#[test]
+fn a_token_expires_by_the_latest_leaders_clock_which_never_runs_back() {
+    let mut story = Script::founded_by("ann");
+    let ticket = token("ticket", Agent, 9);
+    story.does("ann", C::TokenCreated(ticket.clone()));
+    story.now_ms = START_MS + HOUR_MS - 1;
+    story.does("ann", C::Enrol(enrolment("bob", &ticket, "ticket", 1)));
+    story.now_ms = START_MS + HOUR_MS;
+    assert_eq!(
+        story.cannot("ann", C::Enrol(enrolment("eve", &ticket, "ticket", 2))),
+        Rejection::ExpiredToken
+    );
+    story.now_ms = 0;
+    assert_eq!(
+        story.cannot("ann", C::Enrol(enrolment("eve", &ticket, "ticket", 3))),
+        Rejection::ExpiredToken
+    );
+    assert_eq!(story.state.now_ms(), START_MS + HOUR_MS);
+}
+
+#[test]
+fn tokens_are_bounded_and_expired_ones_make_room() {
+    let mut story = Script::founded_by("ann");
+    let numbered = |n: usize| TokenRecord {
+        id: [(n / 200 + 1) as u8, (n % 200) as u8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        ..token("t", Agent, 1)
+    };
+    for n in 0..MAX_TOKENS {
+        story.does("ann", C::TokenCreated(numbered(n)));
+    }
+    assert!(matches!(story.cannot("ann", C::TokenCreated(numbered(MAX_TOKENS))), Rejection::Invalid(_)));
+    story.now_ms += HOUR_MS;
+    let later = TokenRecord { expires_ms: START_MS + 2 * HOUR_MS, ..numbered(MAX_TOKENS) };
+    story.does("ann", C::TokenCreated(later.clone()));
+    assert_eq!(story.state.control().tokens().len(), 1);
+
+    assert_eq!(story.cannot("ann", C::TokenCreated(later)), Rejection::Duplicate);
+    for wrong in [
+        TokenRecord { id: [0; 16], ..token("z", Agent, 1) },
+        TokenRecord { expires_ms: START_MS, ..token("z", Agent, 1) },
+        TokenRecord { expires_ms: u64::MAX, ..token("z", Agent, 0) },
+        TokenRecord { expires_ms: u64::MAX, ..token("z", Agent, 1_001) },
+    ] {
+        assert!(matches!(story.cannot("ann", C::TokenCreated(wrong)), Rejection::Invalid(_)));
+    }
+}
+
+#[test]
+fn a_full_peer_set_admits_nobody() {
+    let mut story = Script::founded_by("ann");
+    for name in ["bob", "cid", "dan", "eve", "fay"] {
+        story.joins(name, Agent);
+    }
+    let ticket = token("ticket", Agent, 1);
+    story.does("ann", C::TokenCreated(ticket.clone()));
+    assert_eq!(story.cannot("ann", C::Enrol(enrolment("gus", &ticket, "ticket", 1))), Rejection::Full);
+    story.does("ann", story.revoke("bob"));
+    story.does("ann", C::Enrol(enrolment("gus", &ticket, "ticket", 1)));
+}
+
+#[test]
+fn a_member_that_lost_its_log_joins_again_under_a_new_id_without_a_seat() {
+    let mut story = Script::founded_by("ann");
+    let old = story.joins("bob", Agent);
+    story.does("ann", story.seat(Some("bob"), None));
+    story.leads("bob");
+
+    let events = story.does("ann", C::Enrol(again("bob", 2)));
+    let new = story.knows("bob");
+    assert_eq!(events, [Event::RosterChanged, Event::Replaced { old, new }, Event::SeatsChanged]);
+    assert_eq!(story.state.control().member(old), None);
+    let bob = story.member("bob");
+    assert_eq!((bob.role, bob.may_lead, bob.seat, bob.tenures), (Agent, true, false, 1));
+}
+
+#[test]
+fn the_only_voter_cannot_come_back_without_its_log() {
+    let mut story = Script::founded_by("ann");
+    story.joins("bob", Agent);
+    assert_eq!(story.cannot("bob", C::Enrol(again("ann", 2))), Rejection::LastVoter);
+}
+
+#[test]
+fn nobody_can_repeat_a_statement_that_stands_in_the_log() {
+    let mut story = Script::founded_by("ann");
+    let ticket = token("ticket", Agent, 9);
+    story.does("ann", C::TokenCreated(ticket.clone()));
+    let first = enrolment("bob", &ticket, "ticket", 1);
+    story.does("ann", C::Enrol(first.clone()));
+    story.knows("bob");
+    story.joins("eve", Agent);
+
+    // Eve read Bob's enrolment in the log: she can neither have his id replaced …
+    let replayed = Enrolment { token: [0; 16], ..first.clone() };
+    assert_eq!(story.cannot("eve", C::Enrol(replayed)), Rejection::Duplicate);
+    story.does("ann", C::Enrol(again("bob", 2)));
+    story.knows("bob");
+    assert_eq!(story.cannot("eve", C::Enrol(again("bob", 2))), Rejection::Duplicate);
+    // … nor bring him back once he is revoked, although the token admits more.
+    story.does("ann", story.revoke("bob"));
+    assert_eq!(story.cannot("eve", C::Enrol(first)), Rejection::Duplicate);
+}
+
+#[test]
+fn a_revoked_member_is_gone_and_nothing_it_issues_counts() {
+    let mut story = Script::founded_by("ann");
+    let bob = story.joins("bob", Peer);
+    story.does("ann", story.seat(Some("bob"), None));
+    let events = story.does("ann", story.revoke("bob"));
+    assert_eq!(events, [Event::RosterChanged, Event::Revoked(bob, key_of("bob")), Event::SeatsChanged]);
+    assert_eq!(story.cannot("bob", C::RunSubmitted(run_spec(1))), Rejection::NotAllowed);
+    let proposal = story.proposal(bob, set("a", b"\x01"));
+    assert_eq!(story.refuses(&proposal), Rejection::NotAllowed);
+    assert_eq!(story.cannot("ann", C::Revoke { member: bob }), Rejection::UnknownMember);
+}
+
+#[test]
+fn a_device_may_leave_but_not_revoke_invite_or_govern() {
+    let mut story = Script::founded_by("ann");
+    story.joins("bob", Agent);
+    let run = story.submits("ann", 3);
+    for command in [
+        story.revoke("ann"),
+        C::TokenCreated(token("ticket", Agent, 1)),
+        C::RunSubmitted(run_spec(1)),
+        C::RunStopped { run },
+        C::RolledBack { run, version: Version(0) },
+        C::FeatureLevel(2),
+    ] {
+        assert_eq!(story.cannot("bob", command), Rejection::NotAllowed);
+    }
+    story.does("bob", story.revoke("bob"));
+}
+
+#[test]
+fn the_last_voter_cannot_go() {
+    let mut story = Script::founded_by("ann");
+    story.joins("bob", Peer);
+    assert_eq!(story.cannot("bob", story.revoke("ann")), Rejection::LastVoter);
+    assert_eq!(story.cannot("ann", story.seat(None, Some("ann"))), Rejection::LastVoter);
+    story.does("ann", story.seat(Some("bob"), Some("ann")));
+    assert_eq!(story.state.control().desired_voters(), BTreeSet::from([story.id("bob")]));
+    story.does("bob", story.revoke("ann"));
+}
+
+#[test]
+fn seats_are_given_to_those_without_and_taken_from_those_with() {
+    let mut story = Script::founded_by("ann");
+    story.joins("bob", Agent);
+    let nobody = Some(MemberId(999));
+    for command in [story.seat(None, None), story.seat(Some("ann"), None), story.seat(None, Some("bob"))] {
+        assert!(matches!(story.cannot("ann", command), Rejection::Invalid(_)));
+    }
+    assert_eq!(story.cannot("ann", C::SeatChanged { give: nobody, take: None }), Rejection::UnknownMember);
+    assert_eq!(story.cannot("ann", C::SeatChanged { give: None, take: nobody }), Rejection::UnknownMember);
+    assert_eq!(story.does("ann", story.seat(Some("bob"), None)), [Event::SeatsChanged]);
+}
+
+#[test]
+fn seats_are_the_leaders_to_change_in_its_own_term() {
+    let mut story = Script::founded_by("ann");
+    story.joins("bob", Peer);
+    let late = Proposal {
+        term: Term(0),
+        ..story.proposal(story.id("ann"), Command::Control(story.seat(Some("bob"), None)))
+    };
+    assert_eq!(story.refuses(&late), Rejection::Deposed);
+    story.leads("ann");
+    assert_eq!(story.cannot("bob", story.seat(Some("bob"), None)), Rejection::Deposed);
+    story.does("ann", story.seat(Some("bob"), None));
+}
+
+#[test]
+fn keys_and_addresses_change_by_their_owner_with_its_signature() {
+    let mut story = Script::founded_by("ann");
+    let bob = story.joins("bob", Agent);
+    let rotate = |signer: &str, rsa_public: Vec<u8>| {
+        let signature = sign(signer, &rotate_key_statement(CLUSTER, bob, &rsa_public));
+        C::RotateKey { member: bob, rsa_public, signature }
+    };
+    let moved = |signer: &str, addresses: Vec<std::net::SocketAddr>| {
+        let signature = sign(signer, &address_statement(CLUSTER, bob, &addresses));
+        C::AddressChanged { member: bob, addresses, signature }
+    };
+    assert_eq!(story.cannot("bob", rotate("ann", vec![5])), Rejection::BadSignature);
+    assert_eq!(story.cannot("bob", moved("ann", vec![address(5)])), Rejection::BadSignature);
+    // A signature has no date: another member could repeat an old one.
+    assert_eq!(story.cannot("ann", rotate("bob", vec![5])), Rejection::NotAllowed);
+    assert_eq!(story.cannot("ann", moved("bob", vec![address(5)])), Rejection::NotAllowed);
+    for command in [rotate("bob", vec![]), moved("bob", vec![]), moved("bob", vec![address(1); 9])] {
+        assert!(matches!(story.cannot("bob", command), Rejection::Invalid(_)));
+    }
+    assert_eq!(story.does("bob", rotate("bob", vec![5])), [Event::RosterChanged]);
+    assert_eq!(story.does("bob", moved("bob", vec![address(5)])), [Event::RosterChanged]);
+    assert_eq!(
+        (&story.member("bob").rsa_public, &story.member("bob").addresses),
+        (&vec![5], &vec![address(5)])
+    );
+}

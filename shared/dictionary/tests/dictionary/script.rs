@@ -1,0 +1,283 @@
+//! A peer set to tell stories about: people by name, each with keys drawn from that name.
+
+use ed25519_dalek::{Signer, SigningKey};
+use rafty_dictionary::{
+    Applied, Entries, EntryCommand, Event, NO_TOKEN, Outcome, Replicated, RunState, encode_proposal,
+};
+use rafty_types::*;
+use std::collections::BTreeMap;
+
+pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
+/// When every story begins.
+pub(crate) const START_MS: u64 = 1_700_000_000_000;
+pub(crate) const HOUR_MS: u64 = 3_600_000;
+
+#[derive(Clone)]
+pub(crate) struct Script {
+    pub(crate) state: Replicated<Entries>,
+    pub(crate) log: Vec<Entry>,
+    pub(crate) term: Term,
+    pub(crate) now_ms: u64,
+    names: BTreeMap<&'static str, MemberId>,
+}
+
+pub(crate) fn signing_key(name: &str) -> SigningKey {
+    SigningKey::from_bytes(&Digest::of(name.as_bytes()).0)
+}
+
+pub(crate) fn key_of(name: &str) -> PeerKey {
+    PeerKey(signing_key(name).verifying_key().to_bytes())
+}
+
+pub(crate) fn sign(name: &str, bytes: &[u8]) -> Signature {
+    Signature::from_bytes(&signing_key(name).sign(bytes).to_bytes())
+}
+
+pub(crate) fn rsa_of(name: &str) -> Vec<u8> {
+    format!("participant key of {name}").into_bytes()
+}
+
+pub(crate) fn address(port: u16) -> std::net::SocketAddr {
+    std::net::SocketAddr::from(([192, 168, 1, 7], port))
+}
+
+pub(crate) fn digest(name: &str) -> Digest {
+    Digest::of(name.as_bytes())
+}
+
+pub(crate) fn genesis(founder: &str) -> Genesis {
+    let founder = Member {
+        id: MemberId(1),
+        key: key_of(founder),
+        rsa_public: rsa_of(founder),
+        role: PeerRole::Peer,
+        may_lead: true,
+        addresses: vec![address(1)],
+        seat: true,
+        tenures: 0,
+    };
+    let settings = Settings { max_members: 6, ..Settings::default() };
+    Genesis { cluster: CLUSTER, name: "garden".into(), settings, founder }
+}
+
+pub(crate) fn token(name: &str, role: PeerRole, uses: u32) -> TokenRecord {
+    let mut id = [1; 16];
+    id[..name.len().min(15)].copy_from_slice(&name.as_bytes()[..name.len().min(15)]);
+    TokenRecord { id, public_key: key_of(name), role, may_lead: true, expires_ms: START_MS + HOUR_MS, uses }
+}
+
+/// `who` joins with the token `with`, over a connection that no other has.
+pub(crate) fn enrolment(who: &str, with: &TokenRecord, token_name: &str, connection: u8) -> Enrolment {
+    let statement = EnrolmentStatement {
+        cluster: CLUSTER,
+        key: key_of(who),
+        rsa_public: rsa_of(who),
+        addresses: vec![address(9)],
+        exporter: [connection; 32],
+    };
+    let bytes = statement.to_bytes();
+    let (own_signature, token_signature) = (sign(who, &bytes), sign(token_name, &bytes));
+    Enrolment { token: with.id, statement, own_signature, token_signature }
+}
+
+/// `who` joins again after its log was lost.
+pub(crate) fn again(who: &str, connection: u8) -> Enrolment {
+    let any = token("any", PeerRole::Agent, 1);
+    Enrolment {
+        token: NO_TOKEN,
+        token_signature: Signature::default(),
+        ..enrolment(who, &any, "any", connection)
+    }
+}
+
+pub(crate) fn run_spec(rounds: u32) -> RunSpec {
+    RunSpec { name: "digits".into(), task: "[model]".into(), rounds, seed: 3, strategy: Strategy::FedAvg }
+}
+
+pub(crate) fn set(key: &str, value: &[u8]) -> Command {
+    Command::User(EntryCommand::Set { key: key.into(), value: value.into() }.encode())
+}
+
+pub(crate) fn why(applied: &Applied) -> Option<Rejection> {
+    match &applied.outcome {
+        Some(Outcome::Control(ControlResult::Rejected(why), _)) => Some(why.clone()),
+        _ => None,
+    }
+}
+
+impl Script {
+    pub(crate) fn founded_by(name: &'static str) -> Self {
+        let state = Replicated::found(genesis(name), Entries::default()).expect("a sound genesis");
+        let names = BTreeMap::from([(name, MemberId(1))]);
+        Self { state, log: Vec::new(), term: Term(1), now_ms: START_MS, names }
+    }
+
+    pub(crate) fn id(&self, name: &str) -> MemberId {
+        self.names[name]
+    }
+
+    pub(crate) fn member(&self, name: &str) -> &Member {
+        self.state.control().member(self.id(name)).expect("a member")
+    }
+
+    pub(crate) fn run(&self) -> &RunState {
+        self.state.control().active_run().expect("a run is active")
+    }
+
+    pub(crate) fn tenure(&self) -> Tenure {
+        self.state.control().tenure().map_or(Tenure(0), |tenure| tenure.tenure)
+    }
+
+    /// Whatever stands in the log next.
+    pub(crate) fn append(&mut self, payload: Payload) -> Applied {
+        let entry = Entry { index: self.state.applied().next(), term: self.term, payload };
+        self.log.push(entry.clone());
+        let applied = self.state.apply(&entry);
+        assert_eq!(self.state.broken_invariant(), None);
+        applied
+    }
+
+    pub(crate) fn propose(&mut self, proposal: &Proposal) -> Applied {
+        let bytes = encode_proposal(proposal).expect("short enough");
+        self.append(Payload::Command(bytes.into()))
+    }
+
+    pub(crate) fn proposal(&self, origin: MemberId, command: Command) -> Proposal {
+        Proposal { origin, term: self.term, stamp_ms: self.now_ms, session: None, command }
+    }
+
+    /// The story goes on: `who` does it and it counts.
+    pub(crate) fn does(&mut self, who: &str, command: ControlCommand) -> Vec<Event> {
+        let applied = self.propose(&self.proposal(self.id(who), Command::Control(command)));
+        assert_eq!(why(&applied), None, "{who} is refused");
+        assert_eq!(applied.outcome, Some(Outcome::Control(ControlResult::Done, self.state.applied())));
+        applied.events
+    }
+
+    /// `who` tries it, it does not count, and nothing changes.
+    #[track_caller]
+    pub(crate) fn cannot(&mut self, who: &str, command: ControlCommand) -> Rejection {
+        let proposal = self.proposal(self.id(who), Command::Control(command));
+        self.refuses(&proposal)
+    }
+
+    #[track_caller]
+    pub(crate) fn refuses(&mut self, proposal: &Proposal) -> Rejection {
+        let before = self.state.clone();
+        let applied = self.propose(proposal);
+        assert_eq!(self.state.control(), before.control(), "a refused command changed something");
+        assert_eq!(self.state.user(), before.user(), "a refused command changed something");
+        assert_eq!(applied.events, []);
+        why(&applied).expect("refused")
+    }
+
+    /// `who` becomes a member by a token of its own that `host` makes.
+    pub(crate) fn joins(&mut self, who: &'static str, role: PeerRole) -> MemberId {
+        let ticket = token(who, role, 1);
+        self.does("ann", ControlCommand::TokenCreated(ticket.clone()));
+        self.does("ann", ControlCommand::Enrol(enrolment(who, &ticket, who, 1)));
+        self.knows(who)
+    }
+
+    /// The entry just applied made `who` a member.
+    pub(crate) fn knows(&mut self, who: &'static str) -> MemberId {
+        let id = MemberId(self.state.applied().0);
+        self.names.insert(who, id);
+        id
+    }
+
+    pub(crate) fn seat(&self, give: Option<&str>, take: Option<&str>) -> ControlCommand {
+        ControlCommand::SeatChanged { give: give.map(|who| self.id(who)), take: take.map(|who| self.id(who)) }
+    }
+
+    pub(crate) fn revoke(&self, who: &str) -> ControlCommand {
+        ControlCommand::Revoke { member: self.id(who) }
+    }
+
+    /// A tenure of `who` with a key made for the next entry.
+    pub(crate) fn begin(&self, who: &str) -> ControlCommand {
+        self.begin_with(who, format!("tenure key {}", self.state.applied()).into_bytes())
+    }
+
+    pub(crate) fn begin_with(&self, who: &str, rsa_public: Vec<u8>) -> ControlCommand {
+        let member = self.id(who);
+        let signature = sign(who, &tenure_statement(CLUSTER, member, &rsa_public));
+        ControlCommand::TenureBegan { member, rsa_public, signature }
+    }
+
+    /// `who` is elected and begins a tenure.
+    pub(crate) fn leads(&mut self, who: &str) -> Tenure {
+        self.term = self.term.next();
+        self.append(Payload::Empty);
+        self.does(who, self.begin(who));
+        self.tenure()
+    }
+
+    pub(crate) fn submits(&mut self, who: &str, rounds: u32) -> RunId {
+        self.does(who, ControlCommand::RunSubmitted(run_spec(rounds)));
+        RunId(self.state.applied().0)
+    }
+
+    /// The next round of the active run, by the current tenure.
+    pub(crate) fn open(&self) -> ControlCommand {
+        let run = self.run();
+        ControlCommand::RoundOpened {
+            tenure: self.tenure(),
+            run: run.id,
+            round: run.round.next(),
+            base: run.version,
+            protection: Protection::None,
+        }
+    }
+
+    /// An update of `who` in the open round's current attempt.
+    pub(crate) fn accept(&self, who: &str, update: &str) -> ControlCommand {
+        let open = self.run().open.as_ref().expect("a round is open");
+        ControlCommand::UpdateAccepted {
+            tenure: self.tenure(),
+            run: self.run().id,
+            round: open.round,
+            attempt: open.attempt,
+            participant: self.id(who),
+            digest: digest(update),
+            num_examples: 100,
+            collected_ms: 1_000,
+        }
+    }
+
+    /// The open round's result from these updates.
+    pub(crate) fn publication(&self, counted: &[(&str, &str)], model: &str) -> Publication {
+        let open = self.run().open.as_ref().expect("a round is open");
+        Publication {
+            tenure: self.tenure(),
+            run: self.run().id,
+            round: open.round,
+            attempt: open.attempt,
+            counted: counted.iter().map(|(who, update)| (self.id(who), digest(update))).collect(),
+            refused: Vec::new(),
+            version: open.base.next(),
+            model: digest(model),
+            metrics: Metrics { examples: 50, correct: 40, loss_micros: 700_000, train_loss_micros: 600_000 },
+            duration_ms: 2_000,
+        }
+    }
+
+    pub(crate) fn fail(&self, reason: &str) -> ControlCommand {
+        let open = self.run().open.as_ref().expect("a round is open");
+        ControlCommand::RoundFailed {
+            tenure: self.tenure(),
+            run: self.run().id,
+            round: open.round,
+            attempt: open.attempt,
+            reason: reason.into(),
+        }
+    }
+
+    /// A whole round with one update of `who`, who is aggregator as well.
+    pub(crate) fn round_by(&mut self, who: &str, model: &str) -> Vec<Event> {
+        self.does(who, self.open());
+        self.does(who, self.accept(who, model));
+        let publication = self.publication(&[(who, model)], model);
+        self.does(who, ControlCommand::RoundPublished(publication))
+    }
+}

@@ -1,0 +1,187 @@
+//! A command proposed twice counts once.
+
+use crate::script::*;
+use rafty_dictionary::{
+    Entries, EntryResult, Event, KEPT_RESULTS, MAX_KEPT_RESULT_LEN, MAX_SESSIONS, Outcome, Replicated,
+};
+use rafty_types::ControlCommand as C;
+use rafty_types::*;
+
+impl Script {
+    fn opens_session(&mut self) -> SessionId {
+        self.does("ann", C::SessionOpened);
+        SessionId(self.state.applied().0)
+    }
+
+    fn within(&mut self, session: SessionId, serial: u64, command: Command) -> Outcome {
+        let session = Some((session, Serial(serial)));
+        let proposal = Proposal { session, ..self.proposal(self.id("ann"), command) };
+        let applied = self.propose(&proposal);
+        assert_eq!(applied.session, session);
+        applied.outcome.expect("a command is answered")
+    }
+}
+
+fn refused(outcome: Outcome) -> Rejection {
+    match outcome {
+        Outcome::Control(ControlResult::Rejected(why), _) => why,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_repeated_command_gets_its_first_answer_and_changes_nothing() {
+    let mut story = Script::founded_by("ann");
+    let session = story.opens_session();
+    let first = story.within(session, 1, set("a", b"\x01"));
+    assert!(
+        matches!(&first, Outcome::User(answer, _) if EntryResult::decode(answer) == Some(EntryResult::Done))
+    );
+    story.within(session, 2, set("a", b"\x02"));
+    assert_eq!(story.within(session, 1, set("a", b"\x01")), first);
+    assert_eq!(story.state.user().get(b"a"), Some(&b"\x02"[..]));
+}
+
+#[test]
+fn control_commands_are_wrapped_alike_and_their_index_comes_back() {
+    let mut story = Script::founded_by("ann");
+    let session = story.opens_session();
+    let submit = || Command::Control(C::RunSubmitted(run_spec(3)));
+    let first = story.within(session, 1, submit());
+    assert_eq!(first, Outcome::Control(ControlResult::Done, story.state.applied()));
+    assert_eq!(story.within(session, 1, submit()), first, "not `another run is active`");
+    // A refusal is an answer as well.
+    assert_eq!(refused(story.within(session, 2, submit())), Rejection::RunActive);
+    let run = story.run().id;
+    story.does("ann", C::RunStopped { run });
+    assert_eq!(refused(story.within(session, 2, submit())), Rejection::RunActive);
+}
+
+#[test]
+fn serials_come_in_order_without_gaps() {
+    let mut story = Script::founded_by("ann");
+    let session = story.opens_session();
+    for serial in [0, 2, u64::MAX] {
+        assert!(matches!(refused(story.within(session, serial, set("a", b""))), Rejection::Invalid(_)));
+    }
+    story.within(session, 1, set("a", b""));
+    assert!(matches!(refused(story.within(session, 3, set("a", b""))), Rejection::Invalid(_)));
+}
+
+#[test]
+fn old_answers_are_forgotten_and_said_to_be() {
+    let mut story = Script::founded_by("ann");
+    let session = story.opens_session();
+    for serial in 1..=KEPT_RESULTS as u64 + 1 {
+        story.within(session, serial, set("a", b""));
+    }
+    assert_eq!(refused(story.within(session, 1, set("a", b""))), Rejection::ForgottenSerial);
+    assert!(matches!(story.within(session, 2, set("a", b"")), Outcome::User(..)));
+}
+
+#[test]
+fn a_closed_or_unknown_session_is_an_error() {
+    let mut story = Script::founded_by("ann");
+    assert_eq!(refused(story.within(SessionId(77), 1, set("a", b""))), Rejection::UnknownSession);
+    let session = story.opens_session();
+    story.does("ann", C::SessionClosed { session });
+    assert_eq!(refused(story.within(session, 1, set("a", b""))), Rejection::UnknownSession);
+    assert_eq!(story.cannot("ann", C::SessionClosed { session }), Rejection::UnknownSession);
+}
+
+#[test]
+fn a_session_may_end_itself() {
+    let mut story = Script::founded_by("ann");
+    let session = story.opens_session();
+    let outcome = story.within(session, 1, Command::Control(C::SessionClosed { session }));
+    assert_eq!(outcome, Outcome::Control(ControlResult::Done, story.state.applied()));
+    assert_eq!(story.state.sessions(), 0);
+}
+
+#[test]
+fn the_least_recently_used_session_makes_room() {
+    let mut story = Script::founded_by("ann");
+    let sessions: Vec<_> = (0..MAX_SESSIONS).map(|_| story.opens_session()).collect();
+    story.within(sessions[0], 1, set("a", b""));
+    story.opens_session();
+    assert_eq!(story.state.sessions(), MAX_SESSIONS);
+    assert!(matches!(story.within(sessions[0], 2, set("a", b"")), Outcome::User(..)));
+    assert_eq!(refused(story.within(sessions[1], 1, set("a", b""))), Rejection::UnknownSession);
+}
+
+#[test]
+fn who_is_no_member_uses_up_no_serial() {
+    let mut story = Script::founded_by("ann");
+    let session = story.opens_session();
+    let stranger =
+        Proposal { session: Some((session, Serial(1))), ..story.proposal(MemberId(99), set("a", b"\x01")) };
+    assert_eq!(story.refuses(&stranger), Rejection::NotAllowed);
+    assert!(matches!(story.within(session, 1, set("a", b"\x01")), Outcome::User(..)));
+}
+
+#[test]
+fn a_huge_answer_is_given_once_and_not_kept() {
+    struct Loud;
+    impl StateMachine for Loud {
+        fn apply(&mut self, _: Index, _: Term, _: &[u8]) -> Vec<u8> {
+            vec![0; MAX_KEPT_RESULT_LEN + 1]
+        }
+        fn snapshot(&self) -> Vec<u8> {
+            Vec::new()
+        }
+        fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
+            Ok(())
+        }
+        fn digest(&self) -> Digest {
+            Digest::default()
+        }
+    }
+    let mut state = Replicated::found(genesis("ann"), Loud).unwrap();
+    let mut apply = |session, command| {
+        let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp_ms: 0, session, command };
+        let payload = Payload::Command(rafty_dictionary::encode_proposal(&proposal).unwrap().into());
+        state.apply(&Entry { index: state.applied().next(), term: Term(1), payload }).outcome.unwrap()
+    };
+    apply(None, Command::Control(C::SessionOpened));
+    let once = Some((SessionId(2), Serial(1)));
+    assert!(matches!(apply(once, Command::User(vec![])), Outcome::User(..)));
+    assert_eq!(refused(apply(once, Command::User(vec![]))), Rejection::ForgottenSerial);
+}
+
+#[test]
+fn unreadable_commands_are_answered_and_counted() {
+    let mut story = Script::founded_by("ann");
+    let good = rafty_dictionary::encode_proposal(&story.proposal(MemberId(1), set("a", b"\x01"))).unwrap();
+    let mut trailing = good.clone();
+    trailing.push(0);
+    for bytes in
+        [vec![], vec![255; 40], good[..good.len() - 1].to_vec(), trailing, vec![0; MAX_PROPOSAL_LEN + 1]]
+    {
+        let before = story.state.clone();
+        let applied = story.append(Payload::Command(bytes.into()));
+        assert!(matches!(why(&applied), Some(Rejection::Invalid(_))));
+        assert_eq!((story.state.control(), story.state.user()), (before.control(), before.user()));
+    }
+    assert_eq!(story.state.unreadable(), 5);
+    let long = story.proposal(MemberId(1), Command::User(vec![0; MAX_PROPOSAL_LEN]));
+    assert!(rafty_dictionary::encode_proposal(&long).is_err());
+}
+
+#[test]
+fn a_feature_level_beyond_this_program_halts_it() {
+    let mut story = Script::founded_by("ann");
+    assert!(matches!(story.cannot("ann", C::FeatureLevel(1)), Rejection::Invalid(_)));
+    assert_eq!(story.does("ann", C::FeatureLevel(2)), [Event::Halted { level: 2 }]);
+    let (index, digest) = (story.state.applied(), story.state.digest());
+    let applied = story.propose(&story.proposal(MemberId(1), set("a", b"\x01")));
+    assert_eq!(why(&applied), Some(Rejection::FeatureLevel));
+    assert_eq!(applied.events, [Event::Halted { level: 2 }]);
+    assert_eq!((story.state.applied(), story.state.digest()), (index, digest));
+}
+
+#[test]
+#[should_panic(expected = "in order, each once")]
+fn an_entry_out_of_order_is_a_mistake_of_the_caller() {
+    let mut state = Replicated::found(genesis("ann"), Entries::default()).unwrap();
+    state.apply(&Entry { index: Index(3), term: Term(1), payload: Payload::Empty });
+}
