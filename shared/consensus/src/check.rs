@@ -1,0 +1,253 @@
+//! Judges a message before the engine sees it: the engine panics on impossible ones.
+//!
+//! What passes may still be old, repeated or out of order; that is Raft's business. Who sent it is judged before,
+//! by the connection it came over.
+
+use crate::membership;
+use rafty_types::{
+    Entry, Index, MAX_PROPOSAL_LEN, MemberId, Membership, MembershipChange, MembershipStep, Message,
+    MessageKind, Payload, SnapshotMeta, Term,
+};
+
+/// Most entries in one append: the largest `append_batch`.
+pub const MAX_ENTRIES: usize = 1_000;
+/// Most bytes of payload in one append.
+pub const MAX_ENTRY_BYTES: usize = 8 * 1024 * 1024;
+/// Most steps of one membership change, and most members in any list of a membership.
+pub const MAX_STEPS: usize = 64;
+/// Longest context of a read or a campaign, in bytes.
+pub const MAX_CONTEXT: usize = 32;
+/// Reads of other members that a leader confirms at the same time.
+pub(crate) const MAX_PENDING_READS: usize = 1_024;
+/// No term or index is larger. Far beyond what counting reaches, far below where adding overflows.
+const MAX_NUMBER: u64 = 1 << 60;
+
+/// Why something was not done. Nothing was changed; whoever sent it may send again what is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Refused {
+    /// It is for another member.
+    #[error("the message is for another member")]
+    NotForUs,
+    /// Its sender is nobody or ourselves.
+    #[error("the message names no other member as its sender")]
+    BadSender,
+    /// Such messages do not travel, or not without the snapshot's bytes.
+    #[error("messages of this kind do not travel like this")]
+    BadKind,
+    /// A term, index or priority is impossible, or a field is set that this kind does not have.
+    #[error("a field of the message is impossible")]
+    BadField,
+    /// Entries are missing, out of order, empty where they must not be, or too many.
+    #[error("the entries of the message are not a piece of a log, or are too large")]
+    BadEntries,
+    /// The context is none of ours.
+    #[error("the context of the message is not one of a read or a campaign")]
+    BadContext,
+    /// The snapshot's metadata or membership is impossible.
+    #[error("the snapshot's metadata is impossible")]
+    BadSnapshot,
+    /// It commits what we do not have: our log was damaged, or its sender's view of us is.
+    #[error("the message commits entries that this member does not have")]
+    CommitBeyondLog,
+    /// It acknowledges what we never sent.
+    #[error("the message acknowledges entries that this member does not have")]
+    AcknowledgedBeyondLog,
+    /// Another member leads in this term.
+    #[error("another member leads in this term")]
+    SecondLeader,
+    /// Only a leader can do it.
+    #[error("this member does not lead; ask the leader")]
+    NotLeader,
+    /// We do not vote, so votes for us mean nothing.
+    #[error("this member does not vote")]
+    NotVoting,
+    /// Our log is not synced: no campaign before it is.
+    #[error("this member's log is not synced yet; it cannot stand for election")]
+    NotSynced,
+    /// Too much is under way already.
+    #[error("too much is under way; try again later")]
+    Busy,
+    /// Another membership change, or a transfer, is under way.
+    #[error("another membership change or a transfer is under way; try again when it is done")]
+    ChangePending,
+    /// The membership change is empty, too large, or would leave nobody who votes.
+    #[error("the membership change is impossible")]
+    BadChange,
+    /// The transfer's target does not vote or leads already.
+    #[error("leadership can only be handed to another voter")]
+    BadTransfer,
+    /// A compaction must be at the applied index and beyond the last one.
+    #[error("a compaction must stand at the applied index, beyond the last snapshot")]
+    BadCompaction,
+    /// The engine would not take it.
+    #[error("the engine does not know the sender")]
+    Engine,
+}
+
+/// What a message is judged against.
+pub(crate) struct Facts {
+    pub(crate) me: MemberId,
+    pub(crate) term: Term,
+    pub(crate) leader: Option<MemberId>,
+    pub(crate) leads: bool,
+    pub(crate) may_campaign: bool,
+    pub(crate) synced: bool,
+    pub(crate) last_index: Index,
+    pub(crate) pending_reads: usize,
+}
+
+type Verdict = Result<(), Refused>;
+
+fn ensure(holds: bool, otherwise: Refused) -> Verdict {
+    if holds { Ok(()) } else { Err(otherwise) }
+}
+
+/// Whether the engine can be given `message`.
+pub(crate) fn check(message: &Message, facts: &Facts) -> Verdict {
+    check_envelope(message, facts.me)?;
+    match message.kind {
+        MessageKind::Append => {
+            check_leader(message, facts)?;
+            check_anchor(message)?;
+            check_entries(message)
+        }
+        MessageKind::Heartbeat => {
+            check_leader(message, facts)?;
+            let ours = message.term < facts.term || message.commit <= facts.last_index;
+            ensure(ours, Refused::CommitBeyondLog)
+        }
+        MessageKind::Snapshot => {
+            check_leader(message, facts)?;
+            let meta = message.snapshot.as_ref().ok_or(Refused::BadSnapshot)?;
+            check_meta(meta)?;
+            ensure(meta.term <= message.term, Refused::BadSnapshot)
+        }
+        MessageKind::TimeoutNow => {
+            check_leader(message, facts)?;
+            ensure(facts.synced || message.term < facts.term, Refused::NotSynced)
+        }
+        MessageKind::AppendResponse => {
+            let old = !facts.leads || message.term != facts.term || message.reject;
+            ensure(old || message.index <= facts.last_index, Refused::AcknowledgedBeyondLog)
+        }
+        MessageKind::RequestVote => {
+            check_anchor(message)?;
+            let known = message.context.is_empty() || message.context == raft::CAMPAIGN_TRANSFER;
+            ensure(known, Refused::BadContext)
+        }
+        MessageKind::RequestPreVote => check_anchor(message),
+        MessageKind::RequestVoteResponse | MessageKind::RequestPreVoteResponse => {
+            ensure(facts.may_campaign, Refused::NotVoting)
+        }
+        MessageKind::HeartbeatResponse => Ok(()),
+        MessageKind::ReadIndex => {
+            ensure(!message.context.is_empty(), Refused::BadContext)?;
+            ensure(facts.leads, Refused::NotLeader)?;
+            ensure(facts.pending_reads < MAX_PENDING_READS, Refused::Busy)
+        }
+        MessageKind::ReadIndexResponse => {
+            ensure(!message.context.is_empty(), Refused::BadContext)?;
+            check_leader(message, facts)
+        }
+        MessageKind::TransferLeader => Err(Refused::BadKind),
+    }
+}
+
+/// What holds for every kind, and that no field is set that the kind does not have.
+fn check_envelope(message: &Message, me: MemberId) -> Verdict {
+    ensure(message.to == me, Refused::NotForUs)?;
+    ensure(message.from != me && message.from != MemberId(0), Refused::BadSender)?;
+    let numbers = [
+        message.term.0,
+        message.log_term.0,
+        message.index.0,
+        message.commit.0,
+        message.commit_term.0,
+        message.reject_hint.0,
+    ];
+    ensure(numbers.iter().all(|number| *number <= MAX_NUMBER), Refused::BadField)?;
+    ensure((message.term == Term(0)) == (message.kind == MessageKind::ReadIndex), Refused::BadField)?;
+    ensure(message.priority == 0 && message.request_snapshot == Index(0), Refused::BadField)?;
+    ensure(message.entries.is_empty() || message.kind == MessageKind::Append, Refused::BadEntries)?;
+    ensure(message.snapshot.is_none() || message.kind == MessageKind::Snapshot, Refused::BadSnapshot)?;
+    ensure(message.context.len() <= MAX_CONTEXT, Refused::BadContext)
+}
+
+fn check_leader(message: &Message, facts: &Facts) -> Verdict {
+    let same_term = message.term == facts.term;
+    let other = facts.leader.is_some_and(|leader| leader != message.from);
+    ensure(!(same_term && other), Refused::SecondLeader)
+}
+
+/// Index 0 is before every log and has term 0; no other entry has.
+fn check_anchor(message: &Message) -> Verdict {
+    ensure((message.index == Index(0)) == (message.log_term == Term(0)), Refused::BadField)?;
+    ensure(message.log_term <= message.term, Refused::BadField)
+}
+
+fn check_entries(message: &Message) -> Verdict {
+    ensure(message.entries.len() <= MAX_ENTRIES, Refused::BadEntries)?;
+    let bytes: usize = message.entries.iter().map(|entry| entry.payload.len()).sum();
+    ensure(bytes <= MAX_ENTRY_BYTES, Refused::BadEntries)?;
+    ensure(message.entries.iter().all(is_possible), Refused::BadEntries)?;
+    let follow = follow(message.index, message.log_term, &message.entries);
+    let last_term = message.entries.last().map_or(message.log_term, |entry| entry.term);
+    ensure(follow && last_term <= message.term, Refused::BadEntries)
+}
+
+/// Whether `entries` come one after another behind the entry at `index` and `term`.
+pub(crate) fn follow(index: Index, term: Term, entries: &[Entry]) -> bool {
+    let (mut index, mut term) = (index, term);
+    entries.iter().all(|entry| {
+        let follows = entry.index == index.next() && entry.term >= term && entry.term > Term(0);
+        (index, term) = (entry.index, entry.term);
+        follows
+    })
+}
+
+fn is_possible(entry: &Entry) -> bool {
+    match &entry.payload {
+        Payload::Empty => true,
+        Payload::Command(data) => !data.is_empty() && data.len() <= MAX_PROPOSAL_LEN,
+        Payload::Membership(change) => check_steps(change).is_ok(),
+    }
+}
+
+fn check_steps(change: &MembershipChange) -> Verdict {
+    let named = change.steps.iter().all(|step| {
+        let (MembershipStep::AddVoter(member)
+        | MembershipStep::AddLearner(member)
+        | MembershipStep::Remove(member)) = step;
+        *member != MemberId(0)
+    });
+    ensure(named && change.steps.len() <= MAX_STEPS, Refused::BadChange)
+}
+
+/// Whether a leader may propose `change` on top of `membership`.
+pub(crate) fn check_change(change: &MembershipChange, membership: &Membership) -> Verdict {
+    check_steps(change)?;
+    ensure(!change.steps.is_empty(), Refused::BadChange)?;
+    ensure(!membership.is_joint(), Refused::ChangePending)?;
+    let (voters, learners) = membership::outcome(membership, change);
+    ensure(!voters.is_empty() && voters.len() + learners.len() <= MAX_STEPS, Refused::BadChange)
+}
+
+/// Whether the engine can take a snapshot's metadata over.
+pub(crate) fn check_meta(meta: &SnapshotMeta) -> Verdict {
+    let numbers = (1..=MAX_NUMBER).contains(&meta.index.0) && (1..=MAX_NUMBER).contains(&meta.term.0);
+    ensure(numbers && !meta.membership.voters.is_empty(), Refused::BadSnapshot)?;
+    check_membership(&meta.membership)
+}
+
+pub(crate) fn check_membership(membership: &Membership) -> Verdict {
+    let Membership { voters, learners, voters_outgoing, learners_next } = membership;
+    for members in [voters, learners, voters_outgoing, learners_next] {
+        let sorted = members.windows(2).all(|pair| pair[0] < pair[1]);
+        let sane = sorted && members.len() <= MAX_STEPS && members.first() != Some(&MemberId(0));
+        ensure(sane, Refused::BadSnapshot)?;
+    }
+    ensure(!voters.is_empty() || membership.all().is_empty(), Refused::BadSnapshot)?;
+    ensure(learners.iter().all(|learner| !membership.votes(*learner)), Refused::BadSnapshot)?;
+    let staged = |member: &MemberId| voters_outgoing.contains(member) && !voters.contains(member);
+    ensure(learners_next.iter().all(staged), Refused::BadSnapshot)
+}

@@ -1,0 +1,318 @@
+//! The machine itself: what each input does.
+
+use crate::boot::{Boot, BootError, open};
+use crate::check::{Facts, Refused, check, check_change};
+use crate::config::{Config, Ticker};
+use crate::convert::{change_bytes, engine_change, engine_message};
+use crate::disk::Unsynced;
+use crate::heard::Heard;
+use crate::io::{Input, Output, Role};
+use crate::log::Log;
+use crate::random::Random;
+use crate::reads::Reads;
+use raft::{RawNode, SnapshotStatus, StateRole};
+use rafty_types::{
+    Index, MAX_PROPOSAL_LEN, MemberId, Membership, MembershipChange, Message, MessageKind, PersistId, Term,
+    Time,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Entries of a leader that are not committed; beyond it proposals are dropped.
+const MAX_UNCOMMITTED: u64 = 4_096;
+/// A snapshot that was not reported sent after this time counts as failed.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One member's Raft, as a pure machine.
+///
+/// It reads no clock, owns no socket and writes no disk: [`handle`](Self::handle) is told what happened and when, and
+/// says what to do. The same seed and the same inputs give the same outputs.
+pub struct Consensus {
+    pub(crate) config: Config,
+    pub(crate) me: MemberId,
+    pub(crate) raw: RawNode<Log>,
+    pub(crate) membership: Membership,
+    pub(crate) now: Time,
+    pub(crate) ticker: Ticker,
+    pub(crate) random: Random,
+    /// The election timeout in ticks, ours instead of the engine's.
+    pub(crate) drawn: usize,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) unsynced: Unsynced,
+    /// The engine's number of the last batch of its work.
+    pub(crate) last_ready: u64,
+    /// The last entry handed out as committed, or restored.
+    pub(crate) applied: u64,
+    pub(crate) reads: Reads,
+    /// Snapshots on their way: their index and when they left.
+    pub(crate) sending: BTreeMap<MemberId, (u64, Time)>,
+    /// The bytes of the snapshot that the engine is being given.
+    pub(crate) arrived: Option<Arc<[u8]>>,
+    pub(crate) heard: Heard,
+    pub(crate) shown: (Role, Term, Option<MemberId>),
+    pub(crate) leave_joint_at: Time,
+}
+
+impl Consensus {
+    /// Starts a member on what its disk held. `seed` must differ between members and between processes.
+    ///
+    /// # Errors
+    /// When what the disk held is damaged, or the configuration contradicts itself.
+    pub fn new(config: Config, boot: Boot, seed: u64, now: Time) -> Result<Self, BootError> {
+        let me = boot.id;
+        let written = boot.hard_state;
+        let log = open(boot, config.log_batch())?;
+        let membership = log.snapshot().meta.membership.clone();
+        let applied = log.snapshot().meta.index.0;
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let raw = RawNode::new(&config.engine(me, applied), log, &logger)
+            .map_err(|error| BootError::BadConfig(error.to_string()))?;
+        let mut random = Random::new(seed);
+        let drawn = config.draw_election(&mut random);
+        let mut consensus = Self {
+            ticker: Ticker::new(config.tick(), now),
+            reads: Reads::new(me, random.next(), config.election_min),
+            shown: (Role::Follower, Term(raw.raft.term), None),
+            unsynced: Unsynced::new(written.term.0),
+            me,
+            raw,
+            membership,
+            now,
+            random,
+            drawn,
+            outputs: Vec::new(),
+            last_ready: 0,
+            applied,
+            sending: BTreeMap::new(),
+            arrived: None,
+            heard: Heard::default(),
+            leave_joint_at: now,
+            config,
+        };
+        consensus.settle();
+        if consensus.membership.voters == [me] && !consensus.membership.is_joint() {
+            // Nobody else could be leading, so there is nothing to wait for.
+            consensus.raw.raft.election_elapsed = consensus.drawn;
+        }
+        Ok(consensus)
+    }
+
+    /// Takes one input and says what to do.
+    pub fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
+        self.now = self.now.max(now);
+        let outcome = match input {
+            Input::Tick => self.tick(),
+            Input::Message(message) => self.message(&message),
+            Input::Propose { request, data } => self.propose(request, &data),
+            Input::Read { request } => self.read(request),
+            Input::Persisted(id) => self.persisted(id),
+            Input::Unreachable(member) => self.unreachable(member),
+            Input::SnapshotArrived { message, data } => self.snapshot_arrived(&message, data),
+            Input::SnapshotSent { to, ok } => self.snapshot_sent(to, ok),
+            Input::Compact { index, data } => self.compact(index, data),
+            Input::Change(change) => self.change(&change),
+            Input::Transfer { to } => self.transfer(to),
+            Input::AbortTransfer => self.abort_transfer(),
+            Input::StepDown => self.step_down(),
+        };
+        if let Err((from, why)) = outcome {
+            self.outputs.push(Output::Refused { from, why });
+        }
+        self.settle();
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Option<Time> {
+        Some(self.ticker.next)
+    }
+
+    fn tick(&mut self) -> Outcome {
+        for _ in 0..self.ticker.due(self.now) {
+            self.tick_engine();
+            self.drain();
+        }
+        let late = |left: &Time| self.now.saturating_since(*left) >= SNAPSHOT_TIMEOUT;
+        let lost: Vec<_> =
+            self.sending.iter().filter(|(_, (_, left))| late(left)).map(|(to, _)| *to).collect();
+        lost.into_iter().try_for_each(|to| self.snapshot_sent(to, false))
+    }
+
+    fn tick_engine(&mut self) {
+        // The engine draws from a generator of its own wherever it resets itself; only here the value matters.
+        self.raw.raft.set_randomized_election_timeout(self.drawn);
+        let due = self.raw.raft.election_elapsed + 1 >= self.drawn;
+        let campaigns = due && self.role() != Role::Leader && self.raw.raft.promotable();
+        // Votes wait for the disk, and the engine insists that whoever wins has synced its log.
+        if campaigns && !self.is_synced() {
+            return;
+        }
+        self.raw.tick();
+        if campaigns {
+            self.drawn = self.config.draw_election(&mut self.random);
+        }
+    }
+
+    fn message(&mut self, message: &Message) -> Outcome {
+        let from = Some(message.from);
+        if message.kind == MessageKind::Snapshot {
+            return Err((from, Refused::BadKind));
+        }
+        self.step(message).map_err(|why| (from, why))
+    }
+
+    fn snapshot_arrived(&mut self, message: &Message, data: Arc<[u8]>) -> Outcome {
+        let from = Some(message.from);
+        if message.kind != MessageKind::Snapshot {
+            return Err((from, Refused::BadKind));
+        }
+        self.arrived = Some(data);
+        self.step(message).map_err(|why| (from, why))?;
+        self.drain();
+        self.arrived = None;
+        Ok(())
+    }
+
+    fn step(&mut self, message: &Message) -> Result<(), Refused> {
+        check(message, &self.facts())?;
+        self.raw.step(engine_message(message)).map_err(|_| Refused::Engine)?;
+        if self.membership.contains(message.from) {
+            self.heard.note(message.from, self.now);
+        }
+        Ok(())
+    }
+
+    fn facts(&self) -> Facts {
+        Facts {
+            me: self.me,
+            term: self.term(),
+            leader: self.leader(),
+            leads: self.role() == Role::Leader,
+            may_campaign: self.raw.raft.promotable(),
+            synced: self.is_synced(),
+            last_index: self.last_index(),
+            pending_reads: self.raw.raft.pending_read_count(),
+        }
+    }
+
+    /// Whether everything an election rests on is on the disk.
+    fn is_synced(&self) -> bool {
+        let log = &self.raw.raft.raft_log;
+        self.unsynced.allows_election() && log.persisted == log.last_index()
+    }
+
+    fn propose(&mut self, request: u64, data: &[u8]) -> Outcome {
+        let fits = (1..=MAX_PROPOSAL_LEN).contains(&data.len());
+        let room = self.last_index().0 - self.commit().0 < MAX_UNCOMMITTED;
+        let taken = fits
+            && room
+            && self.role() == Role::Leader
+            && self.raw.propose(Vec::new(), data.to_vec()).is_ok();
+        self.outputs.push(if taken {
+            Output::Proposed { request, index: self.last_index(), term: self.term() }
+        } else {
+            Output::Dropped { request }
+        });
+        Ok(())
+    }
+
+    fn read(&mut self, request: u64) -> Outcome {
+        if !self.reads.push(request) {
+            self.outputs.push(Output::ReadFailed { request });
+        }
+        Ok(())
+    }
+
+    fn persisted(&mut self, id: PersistId) -> Outcome {
+        let Some(load) = self.unsynced.synced(id) else { return Ok(()) };
+        let all = self.unsynced.newest().is_none().then_some(self.last_ready);
+        if let Some(number) = all.or(load.ready) {
+            self.raw.on_persist_ready(number);
+        }
+        if let Some(index) = load.install
+            && index > self.raw.raft.raft_log.applied
+        {
+            // Restored long ago; the engine only lets us say so now.
+            self.raw.advance_apply_to(index);
+        }
+        Ok(())
+    }
+
+    fn unreachable(&mut self, member: MemberId) -> Outcome {
+        self.raw.report_unreachable(member.0);
+        Ok(())
+    }
+
+    fn snapshot_sent(&mut self, to: MemberId, ok: bool) -> Outcome {
+        self.sending.remove(&to);
+        self.raw.report_snapshot(to.0, if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure });
+        Ok(())
+    }
+
+    fn change(&mut self, change: &MembershipChange) -> Outcome {
+        self.must_lead()?;
+        check_change(change, &self.membership).map_err(|why| (None, why))?;
+        if self.has_pending_membership() || self.is_transferring() {
+            return Err((None, Refused::ChangePending));
+        }
+        self.propose_change(change).map_err(|why| (None, why))
+    }
+
+    pub(crate) fn propose_change(&mut self, change: &MembershipChange) -> Result<(), Refused> {
+        let proposed = self.raw.propose_conf_change(change_bytes(change), engine_change(change));
+        proposed.map_err(|_| Refused::Busy)
+    }
+
+    fn transfer(&mut self, to: MemberId) -> Outcome {
+        self.must_lead()?;
+        if to == self.me || !self.membership.voters.contains(&to) {
+            return Err((None, Refused::BadTransfer));
+        }
+        self.raw.transfer_leader(to.0);
+        Ok(())
+    }
+
+    fn abort_transfer(&mut self) -> Outcome {
+        self.raw.raft.abort_leader_transfer();
+        Ok(())
+    }
+
+    fn step_down(&mut self) -> Outcome {
+        self.must_lead()?;
+        let term = self.raw.raft.term;
+        self.raw.raft.become_follower(term, raft::INVALID_ID);
+        Ok(())
+    }
+
+    fn must_lead(&self) -> Outcome {
+        if self.role() == Role::Leader { Ok(()) } else { Err((None, Refused::NotLeader)) }
+    }
+
+    /// What this member is.
+    pub fn role(&self) -> Role {
+        match self.raw.raft.state {
+            StateRole::Follower => Role::Follower,
+            StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+            StateRole::Leader => Role::Leader,
+        }
+    }
+
+    /// The latest term seen.
+    pub fn term(&self) -> Term {
+        Term(self.raw.raft.term)
+    }
+
+    /// The last entry of the log.
+    pub fn last_index(&self) -> Index {
+        Index(self.raw.raft.raft_log.last_index())
+    }
+
+    /// The last entry known to be committed.
+    pub fn commit(&self) -> Index {
+        Index(self.raw.raft.raft_log.committed)
+    }
+}
+
+/// Who sent what was not taken, and why it was not.
+pub(crate) type Outcome = Result<(), (Option<MemberId>, Refused)>;

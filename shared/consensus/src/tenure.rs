@@ -1,0 +1,284 @@
+//! When a leader's tenure begins, how long it lasts, and to whom it hands over.
+//!
+//! A leader is aggregator for a fixed time on its own clock. At the first round boundary after that, at the latest
+//! when the grace is over, it hands over to whoever has served least. This is only the decision; the engine does the
+//! transfer, and what an aggregator does meanwhile is in `rounds`.
+
+use rafty_types::{MemberId, Tenure, Term, Time};
+use std::time::Duration;
+
+/// Members a leader tries to hand over to before it steps down.
+const MAX_HANDOVERS: usize = 3;
+/// A tenure that was proposed and not applied is proposed again after this many election timeouts.
+const BEGIN_TIMEOUTS: u32 = 10;
+/// Failed attempts of a round that still double the grace.
+const MAX_DOUBLINGS: u32 = 3;
+
+/// The tenure that is current in the replicated state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CurrentTenure {
+    /// Its id.
+    pub tenure: Tenure,
+    /// Whose it is.
+    pub holder: MemberId,
+    /// The term of its entry.
+    pub term: Term,
+}
+
+/// Someone who might be handed leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Who: a voter.
+    pub member: MemberId,
+    /// Whether it may be aggregator.
+    pub may_lead: bool,
+    /// Tenures served.
+    pub tenures: u64,
+    /// Whether it has the whole log, or nearly.
+    pub caught_up: bool,
+    /// Whether it was heard lately.
+    pub alive: bool,
+}
+
+/// What the keeper looks at. All of it as this member sees it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenureView {
+    /// This member.
+    pub me: MemberId,
+    /// Whether it leads.
+    pub leader: bool,
+    /// Its term.
+    pub term: Term,
+    /// Whether it may be aggregator.
+    pub may_lead: bool,
+    /// Whether any other voter may be, reachable or not.
+    pub others_may_lead: bool,
+    /// Whether an entry of this term is committed and applied.
+    pub committed_in_term: bool,
+    /// Whether a fresh tenure key is at hand.
+    pub key_ready: bool,
+    /// The current tenure.
+    pub current: Option<CurrentTenure>,
+    /// Whether an attempt of a round is under way.
+    pub in_round: bool,
+    /// How many attempts of that round failed before.
+    pub failed_attempts: u32,
+    /// Whether a membership change is under way.
+    pub pending_membership: bool,
+    /// Whether the engine is handing leadership over.
+    pub transferring: bool,
+    /// The other voters.
+    pub candidates: Vec<Candidate>,
+    /// How long a tenure lasts.
+    pub tenure: Duration,
+    /// How much longer it may last until the round it is in ends.
+    pub grace: Duration,
+    /// How long a hand-over may take: the longest election timeout.
+    pub election_timeout: Duration,
+}
+
+impl TenureView {
+    /// The tenure that is mine in this term. One of an earlier term does not count any more.
+    fn mine(&self) -> Option<Tenure> {
+        let mine = |current: &CurrentTenure| current.holder == self.me && current.term == self.term;
+        self.current.filter(mine).map(|current| current.tenure)
+    }
+
+    /// The grace, longer after each failed attempt so that slow devices get through, but never longer than a tenure.
+    fn grace_now(&self) -> Duration {
+        (self.grace * 2u32.pow(self.failed_attempts.min(MAX_DOUBLINGS))).min(self.tenure.max(self.grace))
+    }
+
+    /// The next to hand over to: the fewest tenures, ties by id.
+    fn successor(&self, tried: &[MemberId]) -> Option<MemberId> {
+        let fit = |candidate: &&Candidate| {
+            candidate.may_lead
+                && candidate.caught_up
+                && candidate.alive
+                && candidate.member != self.me
+                && !tried.contains(&candidate.member)
+        };
+        let fewest =
+            self.candidates.iter().filter(fit).min_by_key(|candidate| (candidate.tenures, candidate.member));
+        fewest.map(|candidate| candidate.member)
+    }
+}
+
+/// What the leader is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenureAction {
+    /// Propose `TenureBegan`.
+    Begin,
+    /// Hand leadership over.
+    HandOver {
+        /// To whom.
+        to: MemberId,
+    },
+    /// Give the hand-over up.
+    AbortTransfer,
+    /// Lead no more, whoever comes next.
+    StepDown,
+}
+
+/// Where a leader's tenure stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// No tenure of ours.
+    #[default]
+    Idle,
+    /// Proposed; in place of `before` when it renews.
+    Beginning { before: Option<Tenure>, until: Time },
+    /// Open since `began`.
+    Serving { tenure: Tenure, began: Time },
+    /// Handing over to the last of `tried`.
+    Leaving { tried: Vec<MemberId>, until: Time },
+    /// The last hand-over was given up.
+    Undecided { tried: Vec<MemberId> },
+}
+
+/// Keeps the tenures of one member. Call [`step`](Self::step) after whatever may have changed the view, and at the
+/// deadline.
+#[derive(Clone, Debug, Default)]
+pub struct TenureKeeper {
+    term: Term,
+    phase: Phase,
+    /// When the open tenure began on our clock, and how long it lasts.
+    open: Option<(Time, Duration)>,
+    deadline: Option<Time>,
+}
+
+impl TenureKeeper {
+    /// A keeper that knows of no tenure.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// When to step next even if nothing happens.
+    pub fn deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    /// What is left of this member's own open tenure, grace not counted; zero when it is overdue.
+    pub fn tenure_left(&self, now: Time) -> Option<Duration> {
+        self.open.map(|(began, lasts)| (began + lasts).saturating_since(now))
+    }
+
+    /// What to do now, one action at a time.
+    pub fn step(&mut self, now: Time, view: &TenureView) -> Option<TenureAction> {
+        if !view.leader || view.term != self.term {
+            *self = Self { term: view.term, ..Self::default() };
+        }
+        if !view.leader {
+            return None;
+        }
+        // Whatever is waited for below, look again after an election timeout.
+        self.deadline = Some(now + view.election_timeout);
+        self.notice(now, view);
+        match self.phase.clone() {
+            Phase::Idle => self.idle(now, view),
+            Phase::Beginning { before, until } => self.beginning(now, view, before, until),
+            Phase::Serving { began, .. } => self.serving(now, view, began),
+            Phase::Leaving { tried, until } => self.leaving(now, view, tried, until),
+            Phase::Undecided { tried } => self.hand_over(now, view, tried),
+        }
+    }
+
+    /// A tenure of ours was applied.
+    fn notice(&mut self, now: Time, view: &TenureView) {
+        let Some(tenure) = view.mine() else { return };
+        let known = match &self.phase {
+            Phase::Idle => false,
+            Phase::Beginning { before, .. } => *before == Some(tenure),
+            Phase::Serving { tenure: known, .. } => *known == tenure,
+            Phase::Leaving { .. } | Phase::Undecided { .. } => true,
+        };
+        if !known {
+            self.phase = Phase::Serving { tenure, began: now };
+            self.open = Some((now, view.tenure));
+        }
+    }
+
+    fn idle(&mut self, now: Time, view: &TenureView) -> Option<TenureAction> {
+        if !view.committed_in_term || view.transferring {
+            return None;
+        }
+        if view.may_lead {
+            return self.begin(now, view, None);
+        }
+        // It opens no tenure; without anybody else who may lead it stays leader all the same.
+        let wanted = view.others_may_lead && view.successor(&[]).is_some();
+        if wanted { self.hand_over(now, view, Vec::new()) } else { None }
+    }
+
+    fn begin(&mut self, now: Time, view: &TenureView, before: Option<Tenure>) -> Option<TenureAction> {
+        if !view.key_ready {
+            return None;
+        }
+        let until = now + view.election_timeout * BEGIN_TIMEOUTS;
+        self.phase = Phase::Beginning { before, until };
+        self.deadline = Some(until);
+        Some(TenureAction::Begin)
+    }
+
+    fn beginning(
+        &mut self,
+        now: Time,
+        view: &TenureView,
+        before: Option<Tenure>,
+        until: Time,
+    ) -> Option<TenureAction> {
+        if now < until {
+            self.deadline = Some(until);
+            return None;
+        }
+        self.begin(now, view, before)
+    }
+
+    fn serving(&mut self, now: Time, view: &TenureView, began: Time) -> Option<TenureAction> {
+        let due = began + view.tenure;
+        let last = due + view.grace_now();
+        if now < due || (view.in_round && now < last) {
+            self.deadline = Some(if now < due { due } else { last });
+            return None;
+        }
+        if view.transferring { None } else { self.hand_over(now, view, Vec::new()) }
+    }
+
+    fn leaving(
+        &mut self,
+        now: Time,
+        view: &TenureView,
+        tried: Vec<MemberId>,
+        until: Time,
+    ) -> Option<TenureAction> {
+        // The engine gives a transfer up by itself, too; then there is nothing left to wait for.
+        if now < until && view.transferring {
+            self.deadline = Some(until);
+            return None;
+        }
+        self.phase = Phase::Undecided { tried };
+        self.deadline = Some(now);
+        Some(TenureAction::AbortTransfer)
+    }
+
+    /// Hands over to the next who was not tried. Nobody at all: the tenure is renewed. Everybody failed: step down.
+    fn hand_over(&mut self, now: Time, view: &TenureView, mut tried: Vec<MemberId>) -> Option<TenureAction> {
+        if view.pending_membership {
+            return None;
+        }
+        let until = now + view.election_timeout;
+        match view.successor(&tried) {
+            Some(to) if tried.len() < MAX_HANDOVERS => {
+                tried.push(to);
+                self.phase = Phase::Leaving { tried, until };
+                Some(TenureAction::HandOver { to })
+            }
+            None if tried.is_empty() => self.begin(now, view, view.mine()),
+            _ => {
+                // Stepping down ends the term for us; should it not, it is tried again.
+                self.phase = Phase::Undecided { tried };
+                Some(TenureAction::StepDown)
+            }
+        }
+    }
+}
