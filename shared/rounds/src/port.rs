@@ -6,6 +6,7 @@ use crate::{AttemptKey, EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
     ControlCommand, Digest, Frame, Label, MemberId, Refusal, Rejection, Round, RunId, Verdict, Version,
 };
+use serde::Serialize;
 
 /// Names a proposal; counts up from 1 in each process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,7 +107,8 @@ pub enum Output {
 }
 
 /// What happened, for narration. Nothing may be decided on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
 #[allow(missing_docs)] // the fields are the words of the design
 pub enum RoundEvent {
     /// Training has begun.
@@ -160,7 +162,8 @@ pub enum RoundEvent {
 }
 
 /// Why an envelope was dropped unopened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// Its label is for another attempt, tenure, run, version or sender than it can be now.
     WrongLabel,

@@ -1,7 +1,8 @@
 //! The orders that worker threads carry out, and what they report.
 //!
 //! Nothing is carried out here. A shell reports every order exactly once, in any order; one that it cannot carry
-//! out (a full disk, a panic in a worker) is reported as [`WorkResult::Failed`].
+//! out (a full disk, a panic in a worker) is reported as [`WorkResult::Failed`]. What is needed is then ordered
+//! again; a deletion is not, so what it left is found among the models at the next start, and goes with the oldest.
 
 use rafty_types::{
     Attempt, Digest, Label, MemberId, Metrics, Refusal, Round, RunId, RunSpec, Tenure, Version,
@@ -19,7 +20,7 @@ pub struct WorkId(pub u64);
 pub struct EnvelopeHandle(pub u64);
 
 /// One attempt of one round in one tenure: what an accumulator belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct AttemptKey {
     /// The tenure.
     pub tenure: Tenure,

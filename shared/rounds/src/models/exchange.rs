@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long a missing model is waited for before it is asked for: mostly it is under way already.
-const ASK_AFTER: Duration = Duration::from_millis(500);
+const ASK_AFTER: Duration = Duration::from_secs(2);
 /// Pause after a model was asked for, until the next member is asked; doubles up to [`ASK_LONGEST`].
 const ASK_FIRST: Duration = Duration::from_secs(2);
 const ASK_LONGEST: Duration = Duration::from_secs(60);

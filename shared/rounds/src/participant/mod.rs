@@ -126,7 +126,7 @@ impl Participant {
             step.event(RoundEvent::Trained { run, round, num_examples });
             self.examples = num_examples;
             self.failures = (None, 0);
-            self.drop_update(step);
+            debug_assert!(self.update.is_none(), "training began with an update at hand");
             self.update = Some(PendingUpdate { run, round, update, base: job.base, num_examples });
             return; // if the round is over meanwhile, the update goes like any other
         }
@@ -224,8 +224,9 @@ impl Participant {
     }
 
     fn begin(&mut self, step: &mut Step<'_>, job: Job, target: Option<Target>) {
-        let ready = self.update.filter(|update| (update.run, update.round) == (job.run, job.round));
-        match (ready, target) {
+        match (self.update, target) {
+            // After a restart the view is behind for a while.
+            (Some(update), _) if (update.run, update.round) != (job.run, job.round) => {}
             (Some(update), Some(target)) => {
                 self.phase = Phase::Sending(Sending::new(target, job.version, update.update));
             }

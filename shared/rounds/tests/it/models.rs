@@ -1,0 +1,136 @@
+//! Models between members: whoever missed one gets it.
+
+use crate::shell::{Data, Envelope};
+use crate::world::{World, id};
+use rafty_rounds::Input;
+use rafty_types::{Digest, Frame, PeerRole};
+
+fn trained(rounds: usize) -> World {
+    let mut world = World::new(1, &[Data::Examples(10); 3]);
+    world.begin_tenure(id(1));
+    world.submit(rounds as u32);
+    world.run_until(2_000, |world| world.published() == rounds);
+    world.run_for(500);
+    world
+}
+
+fn of_member<'a>(world: &'a World, head: &str) -> Vec<&'a str> {
+    world.story.iter().filter_map(|line| line.strip_prefix(head)).collect()
+}
+
+#[test]
+fn a_late_joiner_asks_the_aggregator_and_gets_the_current_version() {
+    let mut world = trained(3);
+    let late = world.join(PeerRole::Agent, false, Data::Examples(10));
+    world.run_for(3_000);
+    assert_eq!(
+        of_member(&world, "4: "),
+        ["asks 1 for version 3", "opens version 3 from 1", "adopts version 3"]
+    );
+    assert_eq!(world.members[&late].shell.disk.current, world.truth.run.as_ref().unwrap().model);
+}
+
+#[test]
+fn when_the_aggregator_does_not_answer_the_others_are_asked_in_turn() {
+    let mut world = trained(2);
+    world.censor = |_, to, frame| matches!(frame, Frame::FetchModel { .. }) && to != id(3);
+    world.join(PeerRole::Agent, false, Data::None);
+    world.run_for(30_000);
+    assert_eq!(of_member(&world, "4: asks "), ["1 for version 2", "2 for version 2", "3 for version 2"]);
+    assert_eq!(of_member(&world, "4: opens "), ["version 2 from 3"]);
+}
+
+#[test]
+fn one_that_slept_through_the_publication_catches_up_and_trains_on() {
+    let mut world = World::new(1, &[Data::Examples(10); 4]);
+    world.begin_tenure(id(1));
+    world.submit(40);
+    world.run_until(2_000, |world| world.published() == 1);
+    world.kill(id(4));
+    world.run_until(1_000_000, |world| world.published() == 4);
+    world.start(id(4));
+    world.run_until(1_000_000, |world| {
+        let run = world.truth.run.as_ref().unwrap();
+        run.published
+            .last()
+            .is_some_and(|publication| publication.counted.iter().any(|(who, _)| *who == id(4)))
+    });
+}
+
+#[test]
+fn the_current_model_is_announced_at_the_start_of_a_tenure_and_then_regularly() {
+    let mut world = trained(1);
+    world.announced.clear();
+    world.begin_tenure(id(2));
+    let start = world.now;
+    world.run_for(5_000);
+    let told: Vec<_> =
+        world.announced.iter().map(|(who, at)| (who.0, at.saturating_since(start).as_secs())).collect();
+    assert_eq!(told, [(2, 0), (2, 2), (2, 4)]);
+}
+
+#[test]
+fn askers_are_answered_at_a_bounded_rate_and_only_members() {
+    let mut world = trained(1);
+    let run = world.truth.run.as_ref().unwrap();
+    let (model, version, run) = (run.model.unwrap(), run.version, run.id);
+    let ask = |from| Input::Frame { from, frame: Frame::FetchModel { run, version, model } };
+    for _ in 0..100 {
+        world.say(id(2), ask(id(3)));
+        world.say(id(2), ask(id(77)));
+        world.say(id(2), ask(id(2)));
+    }
+    assert_eq!(world.members[&id(2)].shell.spool.len(), 0);
+    world.run_for(1);
+    let sealed = world.members[&id(3)].shell.spool.len() + world.members[&id(2)].shell.spool.len();
+    assert!(sealed <= 1, "one answer for a hundred questions");
+}
+
+#[test]
+fn a_model_that_was_not_committed_is_not_taken_from_one_who_is_not_aggregator() {
+    let mut world = trained(2);
+    let genuine = Envelope {
+        label: rafty_types::Label {
+            cluster: rafty_types::ClusterId([9; 16]),
+            tenure: world.truth.tenure.as_ref().unwrap().0,
+            run: world.truth.run.as_ref().unwrap().id,
+            round: rafty_types::Round(3),
+            attempt: rafty_types::Attempt(1),
+            version: rafty_types::Version(3),
+            kind: rafty_types::EnvelopeKind::Model,
+            content: Digest::of(b"planted"),
+            segment: 0,
+            segments: 1,
+            sender: id(2),
+        },
+        recipients: vec![id(3)],
+    };
+    let mut as_publication = genuine.clone();
+    as_publication.label.kind = rafty_types::EnvelopeKind::Publication;
+    world.deliver(id(2), id(3), genuine);
+    world.deliver(id(2), id(3), as_publication);
+    world.run_for(15_000);
+    assert!(!world.members[&id(3)].rounds.holds(Digest::of(b"planted")));
+    assert!(world.members[&id(3)].shell.spool.is_empty(), "both are dropped in the end");
+}
+
+#[test]
+fn bystanders_drop_what_is_not_for_them() {
+    let mut world = trained(1);
+    let label = rafty_types::Label {
+        cluster: rafty_types::ClusterId([9; 16]),
+        tenure: rafty_types::Tenure(1),
+        run: rafty_types::RunId(2),
+        round: rafty_types::Round(1),
+        attempt: rafty_types::Attempt(1),
+        version: rafty_types::Version(0),
+        kind: rafty_types::EnvelopeKind::Update,
+        content: Digest::of(b"x"),
+        segment: 0,
+        segments: 1,
+        sender: id(2),
+    };
+    world.deliver(id(2), id(3), Envelope { label, recipients: vec![id(1)] });
+    world.run_for(1);
+    assert!(world.members[&id(3)].shell.spool.is_empty());
+}
