@@ -55,6 +55,7 @@ impl RsaPublic {
             return Err(KeyError::OutOfBounds);
         }
         let public = Self::new(RsaPublicKey::from_pkcs1_der(der).map_err(|_| KeyError::Malformed)?)?;
+        // Not left to the decoder's strictness: two forms of one key would be two keys by id.
         if public.der == der { Ok(public) } else { Err(KeyError::Malformed) }
     }
 

@@ -180,9 +180,9 @@ fn nothing_can_be_cut_off_added_or_reordered() {
 }
 
 /// OAEP with a label put together from its description.
-fn wrapped(key: &[u8; 32], label: &Label, member: MemberId, public: &RsaPublic) -> Vec<u8> {
+fn wrapped(key: &[u8; 32], label: &Label, member: MemberId, key_id: Digest, public: &RsaPublic) -> Vec<u8> {
     use rsa::pkcs1::DecodeRsaPublicKey;
-    let binding = postcard::to_allocvec(&(label, member, public.key_id())).unwrap();
+    let binding = postcard::to_allocvec(&(label, member, key_id)).unwrap();
     let padding =
         rsa::Oaep::<sha2::Sha256>::new_with_label([b"rafty content key v1\0", &binding[..]].concat());
     rsa::RsaPublicKey::from_pkcs1_der(public.der()).unwrap().encrypt(&mut rng(5), padding, key).unwrap()
@@ -195,7 +195,7 @@ fn a_sender_cannot_give_recipients_different_keys() {
     let mut drawn = [0; 32];
     chacha20::rand_core::Rng::fill_bytes(&mut rng(7), &mut drawn);
     let rewrap = |key: &[u8; 32], label: &Label, member| {
-        let wrapped_key = wrapped(key, label, member, aggregator.public());
+        let wrapped_key = wrapped(key, label, member, aggregator.key_id(), aggregator.public());
         envelope.forge(|header| header.recipients[0].wrapped_key = wrapped_key)
     };
     let genuine = rewrap(&drawn, &envelope.label, AGGREGATOR);
@@ -211,6 +211,12 @@ fn a_sender_cannot_give_recipients_different_keys() {
     let mut moved = rewrap(&drawn, &next, AGGREGATOR).forge(|header| header.label = next.clone());
     moved.label = next;
     assert!(moved.is_refused(), "wrapped anew for another attempt, around the old content");
+    let misnamed = envelope.forge(|header| {
+        let key_id = Digest::of(b"another key");
+        let wrapped_key = wrapped(&drawn, &header.label, AGGREGATOR, key_id, aggregator.public());
+        header.recipients[0] = Recipient { member: AGGREGATOR, key_id, wrapped_key };
+    });
+    assert!(misnamed.is_refused(), "wrapped with one key under the name of another");
 }
 
 #[test]
@@ -220,6 +226,7 @@ fn no_field_of_a_signed_header_may_lie() {
     assert!(envelope.forge(|header| header.content_key_hash = Digest::of(b"another")).is_refused());
     assert!(envelope.forge(|header| header.ciphertext_digest = Digest::of(b"another")).is_refused());
     assert!(envelope.forge(|header| header.ciphertext_len -= 1).is_refused());
+    assert!(envelope.forge(|header| header.ciphertext_len += 17).is_refused());
     assert!(envelope.forge(|header| header.nonce[6] ^= 1).is_refused());
     assert!(envelope.forge(|header| header.recipients[0].key_id = Digest::of(b"another")).is_refused());
 }
@@ -233,7 +240,7 @@ fn sealed_by_hand(label: Label, content: &[u8]) -> Envelope {
     let nonce = [5, 5, 5, 5, 5, 5, 5, 0, 0, 0, 0, 1]; // prefix, chunk 0, the last one
     let cipher = chacha20poly1305::ChaCha20Poly1305::new(&key.into());
     let ciphertext = cipher.encrypt(&nonce.into(), payload).unwrap();
-    let wrapped_key = wrapped(&key, &label, AGGREGATOR, &public);
+    let wrapped_key = wrapped(&key, &label, AGGREGATOR, public.key_id(), &public);
     let header = EnvelopeHeader {
         label: label.clone(),
         sender_key: identity(PARTICIPANT).key(),

@@ -123,7 +123,16 @@ fn a_public_key_has_exactly_one_form() {
     assert_eq!(RsaPublic::from_der(&[&der[..], &[0]].concat()), Err(KeyError::Malformed));
     assert_eq!(RsaPublic::from_der(&der[..der.len() - 1]), Err(KeyError::Malformed));
     assert_eq!(RsaPublic::from_der(b""), Err(KeyError::Malformed));
-    for at in 0..16 {
+    // The exponent with a zero in front, and the modulus with its length in three bytes instead of two.
+    let [head, inner] = [&der[..2], &der[4..]];
+    assert_eq!((head, der.len(), &inner[..4]), (&[0x30, 0x82][..], 398, &[0x02, 0x82, 0x01, 0x81][..]));
+    let outer = |inner: &[u8]| [head, &(inner.len() as u16).to_be_bytes(), inner].concat();
+    assert_eq!(outer(inner), der, "the test wraps as DER does");
+    let padded = outer(&[&inner[..inner.len() - 5], &[0x02, 4, 0, 1, 0, 1]].concat());
+    assert_eq!(RsaPublic::from_der(&padded), Err(KeyError::Malformed));
+    let long = outer(&[&[0x02, 0x83, 0, 1, 0x81], &inner[4..]].concat());
+    assert_eq!(RsaPublic::from_der(&long), Err(KeyError::Malformed));
+    for at in 0..der.len() {
         let mut damaged = der.clone();
         damaged[at] ^= 1;
         if let Ok(public) = RsaPublic::from_der(&damaged) {
