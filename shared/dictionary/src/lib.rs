@@ -11,7 +11,7 @@
 //! checks and then changes, in one file per subject; who may issue what is one table, [`may`].
 //!
 //! ```
-//! use rafty_dictionary::{Entries, EntryCommand, Replicated, encode_proposal};
+//! use rafty_dictionary::{Entries, EntryCommand, Replicated};
 //! use rafty_types::*;
 //!
 //! let founder = Member {
@@ -31,7 +31,7 @@
 //! let blue = EntryCommand::Set { key: b"colour".to_vec(), value: b"\xa4blue".to_vec() };
 //! let command = Command::User(blue.encode());
 //! let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp_ms: 0, session: None, command };
-//! let payload = Payload::Command(encode_proposal(&proposal)?.into());
+//! let payload = Payload::Command(proposal.encode().into());
 //! state.apply(&Entry { index: Index(2), term: Term(1), payload });
 //! assert_eq!(state.user().get(b"colour"), Some(&b"\xa4blue"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -47,7 +47,6 @@ mod control;
 mod entries;
 mod invariants;
 mod permission;
-mod proposal;
 mod replicated;
 mod roster;
 mod round;
@@ -63,7 +62,6 @@ pub use entries::{
     MAX_VALUE_LEN,
 };
 pub use permission::{leader_only, may};
-pub use proposal::{ProposalTooLong, encode_proposal};
 pub use replicated::{FEATURE_LEVEL, FoundError, Replicated};
 pub use roster::{MAX_ENROLMENTS, MAX_TOKEN_USES, MAX_TOKENS, NO_TOKEN};
 pub use round::{Accepted, MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED, MAX_ROUND_MS, OpenRound};

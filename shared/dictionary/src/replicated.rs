@@ -4,7 +4,6 @@
 //! by the part it is for. When to apply, and keeping snapshots, is for others.
 
 use crate::control::Context;
-use crate::proposal::decode_proposal;
 use crate::roster::{check_addresses, check_rsa_key};
 use crate::sessions::{Sessions, Turn};
 use crate::{Applied, Control, Event, Outcome, invariants, snapshot};
@@ -114,7 +113,9 @@ impl<U: StateMachine> Replicated<U> {
         self.fixed.applied = entry.index;
         let applied = match &entry.payload {
             Payload::Empty | Payload::Membership(_) => Applied::nothing(entry.index),
-            Payload::Command(bytes) => match decode_proposal(bytes) {
+            // A program that knows more commands must take one above the committed feature level for unreadable
+            // here, so that it does exactly what a program without it does.
+            Payload::Command(bytes) => match Proposal::decode(bytes) {
                 Some(proposal) => self.apply_proposal(entry, proposal),
                 None => {
                     self.unreadable += 1;

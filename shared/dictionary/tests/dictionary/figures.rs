@@ -9,7 +9,7 @@ use std::time::Instant;
 fn log_of(story: &Script, count: u64, value: &[u8]) -> Vec<Entry> {
     let entry = |n: u64| {
         let proposal = story.proposal(MemberId(1), set(&format!("key {}", n % 1_000), value));
-        let bytes = rafty_dictionary::encode_proposal(&proposal).unwrap();
+        let bytes = proposal.encode();
         Entry { index: Index(n), term: story.term, payload: Payload::Command(bytes.into()) }
     };
     let first = story.state.applied().next().0;

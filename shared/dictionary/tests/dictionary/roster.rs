@@ -48,7 +48,7 @@ fn a_newcomer_before_its_first_snapshot_knows_nobody_and_refuses_everything() {
     assert!(!state.control().initialised());
     let story = Script::founded_by("ann");
     let proposal = story.proposal(MemberId(1), set("a", b"\x01"));
-    let bytes = rafty_dictionary::encode_proposal(&proposal).unwrap();
+    let bytes = proposal.encode();
     let entry = Entry { index: Index(1), term: Term(1), payload: Payload::Command(bytes.into()) };
     assert_eq!(why(&state.apply(&entry)), Some(Rejection::NotAllowed));
     assert_eq!(state.broken_invariant(), None);

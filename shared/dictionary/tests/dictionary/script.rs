@@ -1,9 +1,7 @@
 //! A peer set to tell stories about: people by name, each with keys drawn from that name.
 
 use ed25519_dalek::{Signer, SigningKey};
-use rafty_dictionary::{
-    Applied, Entries, EntryCommand, Event, NO_TOKEN, Outcome, Replicated, RunState, encode_proposal,
-};
+use rafty_dictionary::{Applied, Entries, EntryCommand, Event, NO_TOKEN, Outcome, Replicated, RunState};
 use rafty_types::*;
 use std::collections::BTreeMap;
 
@@ -138,7 +136,7 @@ impl Script {
     }
 
     pub(crate) fn propose(&mut self, proposal: &Proposal) -> Applied {
-        let bytes = encode_proposal(proposal).expect("short enough");
+        let bytes = proposal.encode();
         self.append(Payload::Command(bytes.into()))
     }
 
