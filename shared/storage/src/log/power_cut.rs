@@ -1,0 +1,208 @@
+//! A disk that dies at any of its operations, forgetting any part of what was not synced.
+
+use super::{Log, Recovered, WriteError};
+use crate::store::Store;
+use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
+use rafty_types::{Batch, Compaction, Entry, HardState, Index, Payload, Snapshot, SnapshotMeta, Term};
+use redb::StorageBackend;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// What a disk writes whole or not at all.
+const SECTOR: usize = 512;
+const GROUPS: u64 = 12;
+
+/// A disk in memory, shared between the one that uses it and the one that cuts its power.
+#[derive(Clone, Debug, Default)]
+struct Disk(Arc<Mutex<Platter>>);
+
+#[derive(Debug, Default)]
+struct Platter {
+    synced: Vec<u8>,
+    cached: Vec<u8>,
+    unsynced: Vec<Change>,
+    /// How many operations it still does, and how it fails then.
+    dies: Option<(usize, ErrorKind)>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Len(usize),
+    Sector(usize, Vec<u8>),
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Len(len) => bytes.resize(*len, 0),
+            Self::Sector(at, data) => {
+                bytes.resize(bytes.len().max(at + data.len()), 0);
+                bytes[*at..at + data.len()].copy_from_slice(data);
+            }
+        }
+    }
+}
+
+impl Platter {
+    fn operate(&mut self) -> io::Result<()> {
+        match &mut self.dies {
+            Some((0, kind)) => Err((*kind).into()),
+            Some((left, _)) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.cached);
+        self.unsynced.push(change);
+    }
+}
+
+impl Disk {
+    fn platter(&self) -> std::sync::MutexGuard<'_, Platter> {
+        self.0.lock().unwrap()
+    }
+
+    fn dies_after(&self, operations: usize, kind: ErrorKind) {
+        self.platter().dies = Some((operations, kind));
+    }
+
+    /// The disk after the power came back: of what was not synced, `coins` say what is there.
+    fn after_cut(&self, mut coins: u64) -> Self {
+        let platter = self.platter();
+        let mut bytes = platter.synced.clone();
+        for change in &platter.unsynced {
+            coins = coins.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            if coins >> 63 == 1 {
+                change.apply(&mut bytes);
+            }
+        }
+        Self(Arc::new(Mutex::new(Platter { synced: bytes.clone(), cached: bytes, ..Platter::default() })))
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.platter().cached.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let platter = self.platter();
+        let at = usize::try_from(offset).unwrap();
+        let bytes = platter.cached.get(at..at + out.len()).ok_or(ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut platter = self.platter();
+        platter.operate()?;
+        platter.change(Change::Len(usize::try_from(len).unwrap()));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut platter = self.platter();
+        platter.operate()?;
+        platter.synced = platter.cached.clone();
+        platter.unsynced.clear();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut platter = self.platter();
+        platter.operate()?;
+        let (mut at, mut data) = (usize::try_from(offset).unwrap(), data);
+        while !data.is_empty() {
+            let (sector, rest) = data.split_at(data.len().min(SECTOR - at % SECTOR));
+            platter.change(Change::Sector(at, sector.to_vec()));
+            (at, data) = (at + sector.len(), rest);
+        }
+        Ok(())
+    }
+}
+
+/// The group of batches number `group`, counted from 1: three entries, every other of which replaces one of before.
+fn group(group: u64) -> Vec<Batch> {
+    let first = 2 * group - 1;
+    let payload = |index: u64| Payload::Command(vec![index as u8; 40 * group as usize].into());
+    let entry = |index| Entry { index: Index(index), term: Term(group), payload: payload(index) };
+    let hard_state = HardState { term: Term(group), voted_for: None, commit: Index(first) };
+    let entries = (first..=first + 2).map(entry).collect();
+    let compaction = group.is_multiple_of(3).then(|| {
+        let meta = SnapshotMeta { index: Index(first), term: Term(group), ..SnapshotMeta::default() };
+        let snapshot = Snapshot { meta, data: vec![group as u8; 100].into() };
+        Compaction { snapshot, first_kept: Index(first - 2) }
+    });
+    vec![Batch { entries, hard_state: Some(hard_state), compaction, ..Batch::default() }]
+}
+
+fn new_disk(dir: &Path) -> (Disk, Log) {
+    let disk = Disk::default();
+    Store::create(disk.clone()).unwrap();
+    let (log, _) = Log::open_on(dir, disk.clone()).unwrap();
+    (disk, log)
+}
+
+/// What a log holds after each number of groups, none included.
+fn expected() -> Vec<Recovered> {
+    let after = |groups| {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, mut log) = new_disk(dir.path());
+        (1..=groups).for_each(|number| log.write(&group(number)).unwrap());
+        drop(log);
+        Log::open_on(dir.path(), disk).unwrap().1
+    };
+    (0..=GROUPS).map(after).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_power_cut_loses_nothing_acknowledged_and_leaves_no_half_group(dies in 0..220usize, coins in any::<u64>()) {
+        static EXPECTED: std::sync::OnceLock<Vec<Recovered>> = std::sync::OnceLock::new();
+        let expected = EXPECTED.get_or_init(expected);
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, mut log) = new_disk(dir.path());
+        disk.dies_after(dies, ErrorKind::Other);
+        let acknowledged = (1..=GROUPS).take_while(|number| log.write(&group(*number)).is_ok()).count();
+        drop(log);
+        let (_, recovered) = Log::open_on(dir.path(), disk.after_cut(coins)).unwrap();
+        let next = (acknowledged + 1).min(expected.len() - 1);
+        prop_assert!(
+            recovered == expected[acknowledged] || recovered == expected[next],
+            "{acknowledged} groups were acknowledged: {recovered:?}"
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_apart_and_the_log_goes_on_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, mut log) = new_disk(dir.path());
+    log.write(&group(1)).unwrap();
+    disk.dies_after(1, ErrorKind::StorageFull);
+    assert!(matches!(log.write(&group(2)), Err(WriteError::Full(_))));
+    disk.platter().dies = None;
+    assert!(matches!(log.write(&group(2)), Err(WriteError::Closed)), "a failed sync is not tried again");
+    drop(log);
+    let (mut log, recovered) = Log::open_on(dir.path(), disk).unwrap();
+    assert!(recovered == expected()[1] || recovered == expected()[2]);
+    log.write(&group(2)).unwrap();
+    log.write(&group(3)).unwrap();
+}
+
+#[test]
+fn the_disk_of_these_tests_does_forget() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, mut log) = new_disk(dir.path());
+    disk.dies_after(2, ErrorKind::Other);
+    assert!(matches!(log.write(&group(1)), Err(WriteError::Io(_))));
+    let platter = disk.platter();
+    assert!(!platter.unsynced.is_empty() && platter.synced != platter.cached);
+}

@@ -1,0 +1,200 @@
+//! The tables of the log in a `redb` file. Only this file knows redb.
+//!
+//! Every commit is two-phase: with one phase, redb takes a damaged last commit for a torn one and falls back to the
+//! one before, which would lose what was acknowledged without a word. Opening checks every page.
+//!
+//! It does not know which batches are allowed; see `bounds`.
+
+use crate::bounds::Bounds;
+use crate::record;
+use crate::snapshot_file::SnapshotRef;
+use rafty_types::{Batch, Entry, HardState};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use std::io::{self, ErrorKind};
+
+/// Entries by index, as records.
+const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
+/// Everything else by name, as records.
+const STATE: TableDefinition<&str, &[u8]> = TableDefinition::new("state");
+const FORMAT: &str = "format";
+const HARD_STATE: &str = "hard_state";
+const SNAPSHOT: &str = "snapshot";
+
+/// Version of what the tables hold.
+const CURRENT_FORMAT: u32 = 1;
+/// Bytes of pages that redb may keep in memory; the log is read only when it is opened.
+const CACHE: usize = 2 * 1024 * 1024;
+
+/// Why the store cannot be read or written.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Damaged(String),
+    InUse,
+    Io(io::Error),
+}
+
+/// What stands in the store; every record was checked, nothing else.
+pub(crate) struct Contents {
+    pub(crate) hard_state: HardState,
+    pub(crate) snapshot: Option<SnapshotRef>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Store(Database);
+
+impl Store {
+    /// Makes a store with an empty log on an empty file.
+    pub(crate) fn create(file: impl StorageBackend) -> Result<(), Fault> {
+        let store = Self::over(file)?;
+        store.transaction(|log, state| {
+            log.retain(|_, _| false)?;
+            put(state, FORMAT, &CURRENT_FORMAT)?;
+            put(state, HARD_STATE, &HardState::default())
+        })?;
+        store.0.close().map_err(Fault::from)
+    }
+
+    /// Opens a store and checks every page of it.
+    pub(crate) fn open(file: impl StorageBackend) -> Result<Self, Fault> {
+        if file.len()? == 0 {
+            return Err(Fault::Damaged("the log's file is empty".into()));
+        }
+        Self::over(file)
+    }
+
+    fn over(file: impl StorageBackend) -> Result<Self, Fault> {
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+        Ok(Self(builder.create_with_backend(file)?))
+    }
+
+    pub(crate) fn read(&self) -> Result<Contents, Fault> {
+        let read = self.0.begin_read()?;
+        let state = read.open_table(STATE)?;
+        let record = |key: &str| Ok::<_, Fault>(state.get(key)?.map(|record| record.value().to_vec()));
+        match record(FORMAT)?.as_deref().and_then(|bytes| record::unpack::<u32>(FORMAT.as_bytes(), bytes)) {
+            Some(CURRENT_FORMAT) => {}
+            Some(other) => return Err(damaged(format!("its format {other} is unknown to this program"))),
+            None => return Err(damaged("its format cannot be read")),
+        }
+        let hard_state = record(HARD_STATE)?
+            .and_then(|bytes| record::unpack(HARD_STATE.as_bytes(), &bytes))
+            .ok_or_else(|| damaged("the hard state cannot be read"))?;
+        let snapshot = match record(SNAPSHOT)? {
+            None => None,
+            Some(bytes) => Some(
+                record::unpack(SNAPSHOT.as_bytes(), &bytes)
+                    .ok_or_else(|| damaged("the reference to the snapshot cannot be read"))?,
+            ),
+        };
+        let mut entries = Vec::new();
+        for row in read.open_table(LOG)?.iter()? {
+            let (index, bytes) = row?;
+            let entry = record::unpack_entry(index.value(), bytes.value());
+            entries.push(entry.ok_or_else(|| damaged(format!("entry {} cannot be read", index.value())))?);
+        }
+        Ok(Contents { hard_state, snapshot, entries })
+    }
+
+    /// Writes `batches`, which lead from `before` to `after`, in one transaction; durable when it returns.
+    pub(crate) fn write(
+        &self,
+        batches: &[Batch],
+        mut before: Bounds,
+        after: Bounds,
+        snapshot: Option<&SnapshotRef>,
+    ) -> Result<(), Fault> {
+        self.transaction(|log, state| {
+            for batch in batches {
+                before = write_entries(log, batch, before)?;
+            }
+            if let Some(snapshot) = snapshot {
+                put(state, SNAPSHOT, snapshot)?;
+            }
+            put(state, HARD_STATE, &after.hard_state)
+        })
+    }
+
+    fn transaction(
+        &self,
+        fill: impl FnOnce(&mut LogTable<'_>, &mut StateTable<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut transaction = self.0.begin_write()?;
+        transaction.set_two_phase_commit(true);
+        fill(&mut transaction.open_table(LOG)?, &mut transaction.open_table(STATE)?)?;
+        Ok(transaction.commit()?)
+    }
+}
+
+type LogTable<'a> = redb::Table<'a, u64, &'static [u8]>;
+type StateTable<'a> = redb::Table<'a, &'static str, &'static [u8]>;
+
+/// Brings the log's table from `before` to what stands after `batch`.
+fn write_entries(log: &mut LogTable<'_>, batch: &Batch, before: Bounds) -> Result<Bounds, Fault> {
+    if batch.install.is_some() {
+        log.retain(|_, _| false)?;
+    }
+    if let Some(head) = batch.entries.first()
+        && head.index <= before.last
+    {
+        log.retain_in(head.index.0.., |_, _| false)?;
+    }
+    for entry in &batch.entries {
+        log.insert(entry.index.0, record::pack_entry(entry).as_slice())?;
+    }
+    let after = before.after(batch).map_err(|misuse| damaged(misuse.to_string()))?;
+    if batch.compaction.is_some() {
+        log.retain_in(..after.first.0, |_, _| false)?;
+    }
+    Ok(after)
+}
+
+fn put<T: serde::Serialize>(state: &mut StateTable<'_>, key: &str, value: &T) -> Result<(), Fault> {
+    state.insert(key, record::pack(key.as_bytes(), value).as_slice())?;
+    Ok(())
+}
+
+fn damaged(what: impl Into<String>) -> Fault {
+    Fault::Damaged(what.into())
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // So redb reports a file that is too short, or not its own.
+            ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput => {
+                Self::Damaged(error.to_string())
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<redb::Error> for Fault {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) => error.into(),
+            redb::Error::DatabaseAlreadyOpen => Self::InUse,
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+macro_rules! through_redb_error {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Fault {
+            fn from(error: $error) -> Self {
+                redb::Error::from(error).into()
+            }
+        }
+    )*};
+}
+
+through_redb_error!(
+    redb::DatabaseError,
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError
+);
