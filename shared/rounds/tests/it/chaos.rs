@@ -1,11 +1,16 @@
 //! Everything at once, from a seed: loss, repetition, delay, crashes, new tenures, failing disks. Then the faults stop.
 
-use crate::shell::Data;
+use crate::shell::{Data, Envelope};
 use crate::world::{FAIR, Weather, World, id};
+use rafty_rounds::{Input, ProposalId, WorkId, WorkResult};
+use rafty_types::{
+    Attempt, ClusterId, Digest, EnvelopeKind, Frame, Label, MemberId, Progress, Refusal, Rejection, Round,
+    RunId, Tenure, Verdict, Version,
+};
 
 const STORM: Weather =
     Weather { latency: (1, 400), work: (1, 1_500), lose: 15, repeat: 15, lose_proposal: 20, fail_work: 5 };
-const ROUNDS: u32 = 6;
+const ROUNDS: u32 = 10;
 
 fn storm(seed: u64) {
     let mut world = World::new(seed, &[Data::Examples(10); 5]);
@@ -26,6 +31,11 @@ fn storm(seed: u64) {
         let pause = world.draw(10, 6_000);
         world.run_for(pause);
     }
+    eprintln!(
+        "seed {seed}: {} published, {:?}",
+        world.published(),
+        world.truth.run.as_ref().map(|r| r.failures.len())
+    );
     world.weather = FAIR;
     for member in 1..=5 {
         if !world.running().contains(&id(member)) {
@@ -65,5 +75,77 @@ fn every_round_is_published_once_whatever_happened_before() {
             eprintln!("replay: RAFTY_SEED={seed} cargo test -p rafty-rounds every_round_is_published");
             std::panic::resume_unwind(panic);
         }
+    }
+}
+
+/// Nonsense that one who is a member may send, with numbers that are often right.
+fn nonsense(world: &mut World, from: MemberId) -> Input {
+    let (tenure, run) = (Tenure(world.draw(0, 6)), RunId(world.draw(1, 3)));
+    let (round, attempt) = (Round(world.draw(0, 3)), Attempt(world.draw(0, 3)));
+    let (version, model) = (Version(world.draw(0, 3)), Digest([world.draw(0, 3) as u8; 32]));
+    let current = world.truth.run.as_ref().and_then(|run| run.model);
+    let model = if world.chance(50) { current.unwrap_or(model) } else { model };
+    let progress = [Progress::NoData, Progress::Failed, Progress::Sending, Progress::Training(u64::MAX)];
+    let frame = match world.draw(0, 8) {
+        0 => Frame::Announce { run, version, model },
+        1 => Frame::FetchModel { run, version, model },
+        2 => Frame::Holds { model },
+        3 => Frame::Progress { run, round, progress: progress[world.draw(0, 3) as usize] },
+        4 => {
+            let verdict = Verdict::Refused(Refusal::OverNorm);
+            Frame::Verdict { tenure, run, round, attempt, digest: model, verdict }
+        }
+        5 => return Input::WorkDone { order: WorkId(u64::MAX), result: WorkResult::Done },
+        6 => return Input::ProposalLost { id: ProposalId(world.draw(0, 30)) },
+        7 => {
+            return Input::ProposalRejected { id: ProposalId(world.draw(100, 300)), why: Rejection::Deposed };
+        }
+        _ => return Input::TenureEnding,
+    };
+    Input::Frame { from, frame }
+}
+
+fn planted(world: &mut World, sender: MemberId) -> Envelope {
+    let kinds = [EnvelopeKind::Update, EnvelopeKind::Publication, EnvelopeKind::Model];
+    let label = Label {
+        cluster: ClusterId([9; 16]),
+        tenure: Tenure(world.draw(0, 6)),
+        run: RunId(world.draw(1, 3)),
+        round: Round(world.draw(0, 3)),
+        attempt: Attempt(world.draw(0, 3)),
+        version: Version(world.draw(0, 3)),
+        kind: kinds[world.draw(0, 2) as usize],
+        content: Digest([world.draw(0, 3) as u8; 32]),
+        segment: 0,
+        segments: 1,
+        sender,
+    };
+    Envelope { label, recipients: (1..=4).map(id).collect() }
+}
+
+/// Member 4 says what it likes. It may spoil its own part and slow things down, but nothing piles up, nothing
+/// panics, and once it is silent the rounds go on.
+#[test]
+fn one_who_talks_nonsense_stops_nobody() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, &[Data::Examples(10); 4]);
+        world.training_ms = (1..=4).map(|member| (id(member), 800)).collect();
+        world.begin_tenure(id(1));
+        world.submit(3);
+        for _ in 0..2_000 {
+            let victim = id(world.draw(1, 3));
+            let input = nonsense(&mut world, id(4));
+            if !matches!(input, Input::TenureEnding) {
+                world.say(victim, input);
+            }
+            let envelope = planted(&mut world, id(4));
+            world.deliver(id(4), victim, envelope);
+            world.run_for(1);
+            assert!(world.members.values().all(|member| member.shell.spool.len() <= 16), "envelopes pile up");
+        }
+        world.begin_tenure(id(2));
+        world.run_until(2_000_000, |world| world.published() == 3);
+        world.run_for(120_000);
+        assert!(world.members.values().all(|member| member.shell.spool.is_empty()));
     }
 }

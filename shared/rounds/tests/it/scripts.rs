@@ -331,6 +331,25 @@ fn an_update_on_disk_waits_for_its_round_to_come_back_into_view() {
 }
 
 #[test]
+fn an_update_of_a_later_round_waits_while_the_view_catches_up() {
+    let (run, round) = (RunId(1), Round(2));
+    let pending = PendingUpdate { run, round, update: update(2), base: Digest::of(b"1"), num_examples: 100 };
+    let mut script = Script::new(2, Boot { pending: Some(pending), held: vec![initial()], trains: true });
+    script.tenure(1);
+    assert_eq!(script.open_round_1(1), ["say to all: Training(100)"], "round 1 is long over");
+}
+
+#[test]
+fn what_another_process_had_accepted_is_given_up_since_its_accumulator_is_gone() {
+    let mut script = Script::in_round_1(1, 1);
+    script.accept(2);
+    let mut restarted = Script::new(1, Boot::default());
+    restarted.state = script.state;
+    let given_up = "round 1.1 failed: what this attempt accepted before is not in memory any more";
+    assert_eq!(restarted.say(Input::Applied).last(), Some(&format!("propose 1: {given_up}")));
+}
+
+#[test]
 fn a_publication_that_comes_before_its_attempt_waits_for_it_and_then_is_opened() {
     let mut script = Script::new(2, Boot::default());
     let model = Digest::of(b"new");
