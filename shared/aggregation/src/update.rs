@@ -46,11 +46,9 @@ pub fn write_update(meta: &UpdateMeta, weights: &[f32], sink: &mut dyn Write) ->
     let numbers =
         [meta.num_examples, examples, correct, loss_micros, train_loss_micros, weights.len() as u64];
     sink.write_all(numbers.map(u64::to_le_bytes).as_flattened())?;
-    let mut block = Vec::with_capacity(BLOCK_LEN * size_of::<f32>());
     for weights in weights.chunks(BLOCK_LEN) {
-        block.clear();
-        block.extend(weights.iter().flat_map(|weight| weight.to_le_bytes()));
-        sink.write_all(&block)?;
+        let block: Vec<[u8; 4]> = weights.iter().map(|weight| weight.to_le_bytes()).collect();
+        sink.write_all(block.as_flattened())?;
     }
     Ok(())
 }
