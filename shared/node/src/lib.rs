@@ -1,1 +1,22 @@
-//! rafty-node
+//! One pure machine out of three: consensus, the replicated state, and rounds.
+//!
+//! A [`Node`] is told what happened ([`Input`]) and when, and answers with what may be done ([`Output`]). It decides
+//! about metadata only: weights, envelopes and models pass as handles and digests, and whatever is heavy leaves as
+//! [`rafty_rounds::Work`]. The simulator and the shell drive exactly this code.
+//!
+//! It has no clock, no socket, no disk and no thread, and it knows nothing of QUIC, burn or RSA.
+
+mod apply;
+mod event;
+mod io;
+mod leader;
+mod node;
+mod requests;
+mod sides;
+mod status;
+
+pub use event::Event;
+pub use io::{Boot, Input, Output, Request, TenureKey};
+pub use node::{Node, StartError};
+pub use requests::{Answer, DEFAULT_TIMEOUT, MAX_REQUESTS, RequestId};
+pub use status::{MemberLine, OpenLine, PastTenure, RoundLine, RunLine, Status, TenureLine};

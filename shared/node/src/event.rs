@@ -1,0 +1,91 @@
+//! What a member tells its people as it happens: one line each, also as JSON.
+
+use crate::RoundLine;
+use rafty_types::{Attempt, Digest, MemberId, Round, RunId, Tenure, Term};
+use serde::Serialize;
+
+/// Something worth a line. The shell adds the time and the member it happened on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// This member's Raft role changed.
+    Role {
+        /// Follower, candidate or leader.
+        role: String,
+        /// The term it is in.
+        term: Term,
+        /// The leader it knows.
+        leader: Option<MemberId>,
+    },
+    /// A member joined.
+    Joined {
+        /// Who.
+        member: MemberId,
+    },
+    /// A member was removed.
+    Removed {
+        /// Who.
+        member: MemberId,
+    },
+    /// A tenure was committed.
+    TenureBegan {
+        /// Its id.
+        tenure: Tenure,
+        /// The term it is in.
+        term: Term,
+        /// The aggregator.
+        aggregator: MemberId,
+    },
+    /// This member hands leadership over.
+    HandingOver {
+        /// To whom.
+        to: MemberId,
+    },
+    /// A run was submitted.
+    RunStarted {
+        /// Its id.
+        run: RunId,
+    },
+    /// A run finished or was stopped.
+    RunEnded {
+        /// Its id.
+        run: RunId,
+    },
+    /// A round was opened.
+    RoundOpened {
+        /// Its run.
+        run: RunId,
+        /// Its number.
+        round: Round,
+    },
+    /// An update was committed as accepted.
+    UpdateAccepted {
+        /// The round.
+        round: Round,
+        /// The attempt.
+        attempt: Attempt,
+        /// Whose.
+        participant: MemberId,
+        /// Which.
+        digest: Digest,
+        /// Its weight.
+        num_examples: u64,
+    },
+    /// A round was published.
+    RoundPublished {
+        /// Its run.
+        run: RunId,
+        /// Its result.
+        #[serde(flatten)]
+        round: Box<RoundLine>,
+    },
+    /// An attempt was given up.
+    RoundFailed {
+        /// The round.
+        round: Round,
+        /// Why.
+        reason: String,
+    },
+    /// Something of this member's own side of a round, in words and numbers.
+    Round(rafty_rounds::RoundEvent),
+}

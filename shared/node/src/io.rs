@@ -1,0 +1,189 @@
+//! What goes into a node and what comes out of it.
+
+use crate::{Answer, Event, RequestId};
+use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
+use rafty_types::{
+    Batch, Command, Digest, Entry, EnvelopeHeader, Frame, HardState, Member, MemberId, Message, PersistId,
+    Serial, SessionId, Signature, Snapshot, Time,
+};
+use std::sync::Arc;
+
+/// What a node starts from.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// This member's Raft id.
+    pub me: MemberId,
+    /// As recovered from the disk.
+    pub hard_state: HardState,
+    /// As recovered from the disk; index 0 for a newcomer.
+    pub snapshot: Snapshot,
+    /// As recovered from the disk.
+    pub entries: Vec<Entry>,
+    /// The update that was made but whose round was not seen published.
+    pub pending_update: Option<rafty_rounds::PendingUpdate>,
+    /// Models on the disk.
+    pub held: Vec<Digest>,
+    /// The wall clock at [`Time::ZERO`], in milliseconds since 1970.
+    pub wall_ms_at_start: u64,
+    /// Settings to use until the replicated ones are known.
+    pub settings: rafty_types::Settings,
+    /// Whether this member trains. One that does not never trains and says so.
+    pub trains: bool,
+    /// Every drawn number comes from it.
+    pub seed: u64,
+}
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Input {
+    /// The deadline passed.
+    Tick,
+    /// A frame from a member, authenticated by the transport.
+    Frame {
+        /// From whom.
+        from: MemberId,
+        /// What.
+        frame: Frame,
+    },
+    /// A batch is on the disk; so are all before it.
+    Persisted(PersistId),
+    /// A work order is done.
+    WorkDone {
+        /// Which.
+        id: WorkId,
+        /// How it went.
+        result: WorkResult,
+    },
+    /// An envelope arrived; its bytes are in the spool.
+    Envelope {
+        /// From whom.
+        from: MemberId,
+        /// Its head, not yet verified.
+        header: EnvelopeHeader,
+        /// Its bytes.
+        handle: EnvelopeHandle,
+    },
+    /// A snapshot arrived whole.
+    Snapshot {
+        /// From whom.
+        from: MemberId,
+        /// The engine's message.
+        message: Message,
+        /// The state's bytes.
+        data: Arc<[u8]>,
+    },
+    /// A snapshot was sent, or not.
+    SnapshotSent {
+        /// To whom.
+        to: MemberId,
+        /// Whether it arrived.
+        arrived: bool,
+    },
+    /// A member cannot be reached.
+    Unreachable(MemberId),
+    /// A tenure key was made.
+    TenureKey(TenureKey),
+    /// Somebody wants a command committed, or to read.
+    Request {
+        /// Names the answer.
+        id: RequestId,
+        /// What is wanted.
+        request: Request,
+        /// Until when.
+        until: Time,
+    },
+    /// `true`: the member wants to end, or its disk fails, so it hands over and leads no more than it must.
+    /// `false`: that is over.
+    Retire(bool),
+}
+
+/// What somebody wants of a node.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// A command, committed and applied.
+    Commit {
+        /// With a session it is applied once however often it is asked for.
+        session: Option<(SessionId, Serial)>,
+        /// The command.
+        command: Command,
+    },
+    /// To read the applied state linearizably.
+    Read,
+}
+
+/// The public half of a tenure key; the private half stays with the shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenureKey {
+    /// PKCS#1 DER.
+    pub rsa_public: Vec<u8>,
+    /// Over `tenure_statement`.
+    pub signature: Signature,
+}
+
+/// What the shell shall do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send at once.
+    Send {
+        /// To whom.
+        to: MemberId,
+        /// What.
+        frame: Frame,
+    },
+    /// Send when this batch is on the disk.
+    SendAfter(PersistId, MemberId, Frame),
+    /// Write and sync, then say [`Input::Persisted`].
+    Persist(PersistId, Batch),
+    /// Send a snapshot in chunks, then say [`Input::SnapshotSent`].
+    SendSnapshot {
+        /// To whom.
+        to: MemberId,
+        /// The engine's message; metadata only.
+        message: Message,
+        /// The state's bytes.
+        data: Arc<[u8]>,
+    },
+    /// A request ended.
+    Reply {
+        /// Which.
+        id: RequestId,
+        /// How.
+        answer: Answer,
+    },
+    /// Heavy work for a worker thread.
+    Work {
+        /// Names the result.
+        id: WorkId,
+        /// What to do.
+        work: Work,
+    },
+    /// Make a tenure key in the background, then say [`Input::TenureKey`].
+    MakeTenureKey,
+    /// Zeroize the private half of every tenure key but this one and those made and not yet used.
+    ForgetTenureKeys {
+        /// The one in use, if any; digest of its public half.
+        except: Option<Digest>,
+    },
+    /// Send an envelope.
+    SendEnvelope {
+        /// To whom; this member may be among them.
+        to: Vec<MemberId>,
+        /// Its bytes.
+        handle: EnvelopeHandle,
+    },
+    /// Nobody needs the envelope's bytes any more.
+    DropEnvelope(EnvelopeHandle),
+    /// The transport shall know exactly these.
+    Roster(Vec<Member>),
+    /// For people.
+    Event(Event),
+    /// This member must end: why, in words.
+    Halt(String),
+    /// Bytes or messages were dropped: why.
+    Dropped {
+        /// Whose.
+        from: MemberId,
+        /// Why.
+        reason: String,
+    },
+}

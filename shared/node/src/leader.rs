@@ -1,0 +1,245 @@
+//! What a leader owes the peer set: a tenure, hand-overs, and the membership that the roster wants.
+
+use crate::io::{Output, TenureKey};
+use crate::node::{Node, RECONCILE_EVERY};
+use crate::requests::{Duty, Proposer};
+use crate::{Event, io};
+use rafty_consensus as consensus;
+use rafty_consensus::{
+    Candidate, CurrentTenure, Progress, Seat, SeatView, TenureAction, TenureKeeper, TenureView, next_change,
+    next_seat,
+};
+use rafty_types::{Command, ControlCommand, Digest, Frame, MemberId, StateMachine, Time};
+use std::time::Duration;
+
+/// State of a leader's duties. Most of it means something only while this member leads.
+#[derive(Default)]
+pub(crate) struct Duties {
+    keeper: TenureKeeper,
+    key: Option<TenureKey>,
+    /// The key of the tenure that this process began last.
+    used_key: Option<Digest>,
+    key_asked: bool,
+    tenure_proposed: bool,
+    seat_proposed: bool,
+    retiring: bool,
+    next_reconcile: Option<Time>,
+}
+
+impl Duties {
+    pub(crate) fn key(&self) -> Option<&TenureKey> {
+        self.key.as_ref()
+    }
+
+    pub(crate) fn used_key(&self) -> Option<Digest> {
+        self.used_key
+    }
+
+    pub(crate) fn key_made(&mut self, key: TenureKey) {
+        self.key_asked = false;
+        self.key = Some(key);
+    }
+
+    /// Whether it leads no more than it must from now on.
+    pub(crate) fn retire(&mut self, retiring: bool) {
+        self.retiring = retiring;
+    }
+
+    pub(crate) fn proposal_over(&mut self, proposer: Proposer) {
+        match proposer {
+            Proposer::Duty(Duty::Tenure) => self.tenure_proposed = false,
+            Proposer::Duty(Duty::Seat) => self.seat_proposed = false,
+            Proposer::Duty(Duty::Round(_)) | Proposer::Request(_) | Proposer::Forward { .. } => {}
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        [self.keeper.deadline(), self.next_reconcile].into_iter().flatten().min()
+    }
+}
+
+impl<U: StateMachine> Node<U> {
+    /// Does what is due, if this member leads.
+    pub(crate) fn perform_duties(&mut self) {
+        self.ask_for_key();
+        if !self.is_leader() {
+            self.duties.next_reconcile = None;
+        } else if self.duties.next_reconcile.is_none_or(|at| at <= self.now) {
+            self.duties.next_reconcile = Some(self.now + RECONCILE_EVERY);
+            self.reconcile();
+        }
+        self.keep_tenure();
+    }
+
+    /// A key is made ahead, so that a tenure can begin at once.
+    fn ask_for_key(&mut self) {
+        let may_lead = self.state.control().member(self.me).is_some_and(|me| me.may_lead);
+        if may_lead && self.duties.key.is_none() && !self.duties.key_asked {
+            self.duties.key_asked = true;
+            self.out.push(Output::MakeTenureKey);
+        }
+    }
+
+    /// The current tenure's key is used up: the next one is made now. Other keys' private halves can go.
+    pub(crate) fn tenure_began(&mut self) {
+        let Some(tenure) = self.state.control().tenure() else { return };
+        let (mine, used) = (tenure.member == self.me, tenure.key_id);
+        if self.duties.key.as_ref().is_some_and(|key| key.id() == used) {
+            self.duties.key = None;
+            self.duties.used_key = Some(used);
+        }
+        self.out.push(Output::ForgetTenureKeys { except: mine.then_some(used) });
+    }
+
+    fn keep_tenure(&mut self) {
+        let view = self.tenure_view();
+        let Some(action) = self.duties.keeper.step(self.now, &view) else { return };
+        match action {
+            TenureAction::Begin => self.begin_tenure(),
+            TenureAction::HandOver { to } => {
+                self.out.push(Output::Event(Event::HandingOver { to }));
+                self.step(consensus::Input::Transfer { to });
+            }
+            TenureAction::AbortTransfer => self.step(consensus::Input::AbortTransfer),
+            TenureAction::StepDown => self.step(consensus::Input::StepDown),
+        }
+    }
+
+    /// Whether this member's tenure has lasted its time: no new round is opened.
+    pub(crate) fn tenure_is_over(&self) -> bool {
+        self.duties.retiring || self.tenure_left().is_some_and(|left| left.is_zero())
+    }
+
+    /// How long this member's tenure still lasts.
+    pub(crate) fn tenure_left(&self) -> Option<Duration> {
+        self.duties.keeper.tenure_left(self.now)
+    }
+
+    fn begin_tenure(&mut self) {
+        let Some(key) = self.duties.key.clone() else { return };
+        if self.duties.tenure_proposed {
+            return;
+        }
+        let command = ControlCommand::TenureBegan {
+            member: self.me,
+            rsa_public: key.rsa_public,
+            signature: key.signature,
+        };
+        let proposer = Proposer::Duty(Duty::Tenure);
+        self.duties.tenure_proposed = self.propose(proposer, self.me, None, Command::Control(command));
+    }
+
+    fn tenure_view(&self) -> TenureView {
+        let control = self.state.control();
+        let may_lead = control.member(self.me).is_some_and(|me| me.may_lead) && !self.duties.retiring;
+        let candidates = if self.is_leader() { self.candidates() } else { Vec::new() };
+        let open = control.active_run().and_then(|run| run.open.as_ref());
+        TenureView {
+            me: self.me,
+            leader: self.is_leader(),
+            term: self.consensus.term(),
+            may_lead,
+            others_may_lead: candidates.iter().any(|candidate| candidate.may_lead),
+            committed_in_term: self.consensus.committed_in_term(),
+            key_ready: self.duties.key.is_some() && !self.duties.tenure_proposed,
+            current: control.tenure().map(|tenure| CurrentTenure {
+                tenure: tenure.tenure,
+                holder: tenure.member,
+                term: tenure.term,
+            }),
+            in_round: !self.at_round_boundary(),
+            failed_attempts: open.map_or(0, |open| open.failed),
+            pending_membership: self.consensus.has_pending_membership(),
+            transferring: self.consensus.is_transferring(),
+            candidates,
+            tenure: self.settings().tenure,
+            grace: self.settings().grace,
+            election_timeout: self.settings().election_max,
+        }
+    }
+
+    fn candidates(&self) -> Vec<Candidate> {
+        let (members, voters) = (self.state.control().members(), &self.consensus.membership().voters);
+        let progress = self.consensus.progress();
+        let others = progress
+            .iter()
+            .filter(|progress| voters.contains(&progress.member) && progress.member != self.me);
+        others
+            .filter_map(|progress| {
+                let member = members.get(&progress.member)?;
+                Some(Candidate {
+                    member: progress.member,
+                    may_lead: member.may_lead,
+                    tenures: member.tenures,
+                    caught_up: self.is_caught_up(progress),
+                    alive: self.is_alive(progress),
+                })
+            })
+            .collect()
+    }
+
+    /// Close enough to the leader's log to take over or to vote without holding anything up.
+    fn is_caught_up(&self, progress: &Progress) -> bool {
+        !progress.snapshot_pending && progress.matched >= self.consensus.commit()
+            || progress.matched.0 + u64::from(self.settings().append_batch) >= self.consensus.last_index().0
+                && progress.matched.0 > 0
+                && !progress.snapshot_pending
+    }
+
+    /// One step from the engine's membership towards what the roster wants, and from the roster towards enough voters.
+    fn reconcile(&mut self) {
+        if !self.consensus.committed_in_term() || !self.state.control().initialised() {
+            return;
+        }
+        let control = self.state.control();
+        let (voters, learners) = (control.desired_voters(), control.desired_learners());
+        let change = next_change(&voters, &learners, self.consensus.membership(), self.me);
+        if let Some(change) = change {
+            if !self.consensus.has_pending_membership() {
+                self.step(consensus::Input::Change(change));
+            }
+            return;
+        }
+        if self.duties.seat_proposed {
+            return;
+        }
+        if let Some(decision) = next_seat(&self.seat_view()) {
+            let command =
+                Command::Control(ControlCommand::SeatChanged { give: decision.give, take: decision.take });
+            let proposer = Proposer::Duty(Duty::Seat);
+            self.duties.seat_proposed = self.propose(proposer, self.me, None, command);
+        }
+    }
+
+    fn seat_view(&self) -> SeatView {
+        let progress = self.consensus.progress();
+        let seat = |member: &rafty_types::Member| {
+            let progress = progress.iter().find(|progress| progress.member == member.id)?;
+            Some(Seat {
+                member: member.id,
+                seated: member.seat,
+                tenures: member.tenures,
+                caught_up: self.is_caught_up(progress),
+                alive: self.is_alive(progress),
+                silent: progress.silent,
+            })
+        };
+        SeatView {
+            seats: self.state.control().members().values().filter_map(seat).collect(),
+            target_voters: self.settings().target_voters,
+            replace_after: self.settings().replace_after,
+            pending_membership: self.consensus.has_pending_membership(),
+        }
+    }
+
+    /// Asks the leader to hand over, or hands over itself.
+    pub fn transfer(&mut self, now: Time, to: MemberId) -> Vec<io::Output> {
+        self.now = now;
+        if self.is_leader() {
+            self.step(consensus::Input::Transfer { to });
+        } else if let Some(leader) = self.consensus.leader() {
+            self.out.push(Output::Send { to: leader, frame: Frame::Transfer { to } });
+        }
+        std::mem::take(&mut self.out)
+    }
+}

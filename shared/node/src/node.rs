@@ -1,0 +1,381 @@
+//! The node itself: what happened goes to the machine it concerns, and what they say goes out.
+
+use crate::apply::Compactor;
+use crate::io::{Boot, Input, Output, Request, TenureKey};
+use crate::requests::{Answer, Dispatch, Duty, Proposer, RequestId, Requests};
+use crate::sides::Sides;
+use crate::{Event, leader::Duties};
+use rafty_consensus as consensus;
+use rafty_consensus::Consensus;
+use rafty_dictionary::Replicated;
+use rafty_types::{
+    Command, ForwardOutcome, Frame, MemberId, Proposal, Serial, SessionId, Settings, StateMachine, Time,
+};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A member counts as alive for this many longest election timeouts after it was last heard.
+const ALIVE_FOR_TIMEOUTS: u32 = 4;
+
+/// A member of a peer set, as one pure machine.
+pub struct Node<U: StateMachine> {
+    pub(crate) me: MemberId,
+    pub(crate) now: Time,
+    pub(crate) consensus: Consensus,
+    pub(crate) state: Replicated<U>,
+    pub(crate) sides: Sides,
+    pub(crate) duties: Duties,
+    pub(crate) requests: Requests,
+    pub(crate) compactor: Compactor,
+    pub(crate) out: Vec<Output>,
+    pub(crate) halted: bool,
+    wall_ms_at_start: u64,
+    /// Until the replicated settings are known.
+    boot_settings: Settings,
+}
+
+/// What is on the disk does not make a member.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log does not make sense.
+    #[error("the log on this disk is not usable: {0}; nothing was changed; this member must join anew")]
+    Log(String),
+    /// The snapshot cannot be read.
+    #[error("the snapshot on this disk is not usable: {0}; nothing was changed; this member must join anew")]
+    Snapshot(#[from] rafty_types::RestoreError),
+}
+
+impl<U: StateMachine> Node<U> {
+    /// A node over what was recovered from the disk. `user` is the user machine in its initial state.
+    ///
+    /// # Errors
+    /// When what was recovered is no log and state of a member.
+    pub fn new(boot: Boot, user: U, now: Time) -> Result<Self, StartError> {
+        let mut state = Replicated::new(user);
+        if boot.snapshot.meta.index.0 > 0 {
+            state.restore(&boot.snapshot.data)?;
+        }
+        let settings =
+            if state.control().initialised() { state.control().settings() } else { &boot.settings };
+        let config = consensus::Config::from_settings(settings);
+        let compactor = Compactor::new(boot.snapshot.data.len());
+        let sides = Sides::new(&boot);
+        let log = consensus::Boot {
+            id: boot.me,
+            hard_state: boot.hard_state,
+            snapshot: boot.snapshot,
+            entries: boot.entries,
+        };
+        let consensus = Consensus::new(config, log, boot.seed, now)
+            .map_err(|error| StartError::Log(error.to_string()))?;
+        let mut node = Self {
+            me: boot.me,
+            now,
+            consensus,
+            state,
+            sides,
+            duties: Duties::default(),
+            requests: Requests::default(),
+            compactor,
+            out: Vec::new(),
+            halted: false,
+            wall_ms_at_start: boot.wall_ms_at_start,
+            boot_settings: boot.settings,
+        };
+        node.publish_roster();
+        Ok(node)
+    }
+
+    /// Takes in what happened and says what may be done.
+    pub fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
+        self.now = now;
+        if !self.halted {
+            self.dispatch(input);
+            self.settle();
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Option<Time> {
+        if self.halted {
+            return None;
+        }
+        let deadlines = [
+            self.consensus.deadline(),
+            self.requests.deadline(),
+            self.sides.deadline(),
+            self.duties.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The replicated state as applied here.
+    pub fn state(&self) -> &Replicated<U> {
+        &self.state
+    }
+
+    /// Raft's view.
+    pub fn consensus(&self) -> &Consensus {
+        &self.consensus
+    }
+
+    /// The peer set's settings, or the ones to start with.
+    pub fn settings(&self) -> &Settings {
+        if self.state.control().initialised() { self.state.control().settings() } else { &self.boot_settings }
+    }
+
+    /// Milliseconds since 1970 by this member's clock.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        let elapsed = u64::try_from(self.now.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.wall_ms_at_start.saturating_add(elapsed)
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        self.consensus.role() == consensus::Role::Leader
+    }
+
+    /// Whether the leader heard a member lately.
+    pub(crate) fn is_alive(&self, progress: &consensus::Progress) -> bool {
+        progress.silent < self.settings().election_max * ALIVE_FOR_TIMEOUTS
+    }
+
+    fn dispatch(&mut self, input: Input) {
+        match input {
+            Input::Tick => {
+                if self.consensus.deadline().is_some_and(|deadline| deadline <= self.now) {
+                    self.step(consensus::Input::Tick);
+                }
+                self.tick_sides();
+            }
+            Input::Frame { from, frame } => self.frame(from, frame),
+            Input::Persisted(id) => self.step(consensus::Input::Persisted(id)),
+            Input::WorkDone { id, result } => self.work_done(id, result),
+            Input::Envelope { from, header, handle } => self.envelope(from, header, handle),
+            Input::Snapshot { from, message, data } => {
+                if message.from == from {
+                    self.step(consensus::Input::SnapshotArrived { message, data });
+                }
+            }
+            Input::SnapshotSent { to, arrived } => {
+                self.step(consensus::Input::SnapshotSent { to, ok: arrived });
+            }
+            Input::Unreachable(member) => self.step(consensus::Input::Unreachable(member)),
+            Input::TenureKey(key) => self.duties.key_made(key),
+            Input::Request { id, request, until } => self.request(id, request, until),
+            Input::Retire(retiring) => self.duties.retire(retiring),
+        }
+    }
+
+    /// What follows from anything that happened: duties of a leader, requests that can be sent, work of a round.
+    fn settle(&mut self) {
+        self.perform_duties();
+        for dispatch in self.requests.dispatch(self.me, self.consensus.leader()) {
+            match dispatch {
+                Dispatch::Propose(id) => self.propose_request(id),
+                Dispatch::Forward(leader, id) => self.forward_request(leader, id),
+            }
+        }
+        for (id, answer) in self.requests.expired(self.now) {
+            self.out.push(Output::Reply { id, answer });
+        }
+    }
+
+    fn frame(&mut self, from: MemberId, frame: Frame) {
+        match frame {
+            Frame::Raft(message) => {
+                if message.from == from {
+                    self.step(consensus::Input::Message(*message));
+                } else {
+                    self.dropped(from, "a Raft message in another member's name");
+                }
+            }
+            Frame::Forward { request, session, command } => {
+                self.forwarded_to_me(from, request, session, command)
+            }
+            Frame::Forwarded { request, outcome } => {
+                let id = RequestId(request);
+                if let Some(answer) = self.requests.forwarded(from, id, outcome) {
+                    self.out.push(Output::Reply { id, answer });
+                }
+            }
+            Frame::Transfer { to } => {
+                if self.is_leader() && self.consensus.membership().voters.contains(&to) {
+                    self.step(consensus::Input::Transfer { to });
+                }
+            }
+            frame => self.side_frame(from, frame),
+        }
+    }
+
+    pub(crate) fn dropped(&mut self, from: MemberId, reason: &str) {
+        self.out.push(Output::Dropped { from, reason: reason.to_string() });
+    }
+
+    fn request(&mut self, id: RequestId, request: Request, until: Time) {
+        let taken = match request {
+            Request::Commit { session, command } => self.requests.want(id, command, session, until),
+            Request::Read => {
+                let taken = self.requests.read(id);
+                if taken {
+                    self.step(consensus::Input::Read { request: id.0 });
+                }
+                taken
+            }
+        };
+        if !taken {
+            self.out.push(Output::Reply { id, answer: Answer::Busy });
+        }
+    }
+
+    fn propose_request(&mut self, id: RequestId) {
+        let Some(wanted) = self.requests.wanted(id) else { return };
+        let (session, command) = (wanted.session, wanted.command.clone());
+        if !self.propose(Proposer::Request(id), self.me, session, command) {
+            self.requests.not_proposed(id);
+        }
+    }
+
+    fn forward_request(&mut self, leader: MemberId, id: RequestId) {
+        let Some(wanted) = self.requests.wanted(id) else { return };
+        let frame =
+            Frame::Forward { request: id.0, session: wanted.session, command: wanted.command.clone() };
+        self.out.push(Output::Send { to: leader, frame });
+    }
+
+    fn forwarded_to_me(
+        &mut self,
+        from: MemberId,
+        request: u64,
+        session: Option<(SessionId, Serial)>,
+        command: Command,
+    ) {
+        let outcome = if !self.is_leader() {
+            ForwardOutcome::NotLeader(self.consensus.leader())
+        } else if self.propose(Proposer::Forward { from, request }, from, session, command) {
+            return;
+        } else {
+            ForwardOutcome::Dropped
+        };
+        self.out.push(Output::Send { to: from, frame: Frame::Forwarded { request, outcome } });
+    }
+
+    /// Proposes a command in the name of `origin`. `false` when too many proposals are under way.
+    pub(crate) fn propose(
+        &mut self,
+        proposer: Proposer,
+        origin: MemberId,
+        session: Option<(SessionId, Serial)>,
+        command: Command,
+    ) -> bool {
+        let Some(ticket) = self.requests.ticket(proposer) else { return false };
+        let proposal =
+            Proposal { origin, term: self.consensus.term(), stamp_ms: self.wall_ms(), session, command };
+        let data: Arc<[u8]> = proposal.encode().into();
+        self.step(consensus::Input::Propose { request: ticket, data });
+        true
+    }
+
+    /// Drives consensus until it has nothing more to say.
+    pub(crate) fn step(&mut self, input: consensus::Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for output in self.consensus.handle(self.now, input) {
+                if let Some(next) = self.consensus_said(output) {
+                    inputs.push_back(next);
+                }
+            }
+        }
+    }
+
+    fn consensus_said(&mut self, output: consensus::Output) -> Option<consensus::Input> {
+        use consensus::Output as Said;
+        match output {
+            Said::Send(message) => {
+                let to = message.to;
+                self.out.push(Output::Send { to, frame: Frame::Raft(Box::new(message)) });
+            }
+            Said::SendAfter(id, message) => {
+                let to = message.to;
+                self.out.push(Output::SendAfter(id, to, Frame::Raft(Box::new(message))));
+            }
+            Said::Persist(id, batch) => self.out.push(Output::Persist(id, batch)),
+            Said::SendSnapshot { message, snapshot } => {
+                self.out.push(Output::SendSnapshot { to: message.to, message, data: snapshot.data });
+            }
+            Said::Restore(snapshot) => self.restore(&snapshot),
+            Said::Committed(entries) => return self.committed(&entries),
+            Said::Proposed { request, index, term } => {
+                if let Some(lost) = self.requests.logged(request, index, term) {
+                    self.proposal_lost(lost, &ForwardOutcome::Dropped);
+                }
+            }
+            Said::Dropped { request } => {
+                if let Some(proposer) = self.requests.dropped(request) {
+                    self.proposal_lost(proposer, &ForwardOutcome::Dropped);
+                }
+            }
+            Said::ReadReady { request, index } => {
+                self.requests.read_known(RequestId(request), index);
+                self.answer_reads();
+            }
+            Said::ReadFailed { request } => {
+                if self.requests.read_failed(RequestId(request)) {
+                    self.out.push(Output::Reply { id: RequestId(request), answer: Answer::NoLeader });
+                }
+            }
+            Said::RoleChanged { role, term, leader } => self.role_changed(role, term, leader),
+            Said::MembershipChanged(_) => self.publish_roster(),
+            Said::Refused { from, why } => self.dropped(from.unwrap_or(self.me), &why.to_string()),
+        }
+        None
+    }
+
+    fn role_changed(&mut self, role: consensus::Role, term: rafty_types::Term, leader: Option<MemberId>) {
+        self.requests.leader_changed();
+        let role = format!("{role:?}").to_lowercase();
+        self.out.push(Output::Event(Event::Role { role, term, leader }));
+    }
+
+    /// A proposal will not be answered by an entry of its own.
+    pub(crate) fn proposal_lost(&mut self, proposer: Proposer, outcome: &ForwardOutcome) {
+        let unknown = *outcome == ForwardOutcome::Unknown;
+        match proposer {
+            Proposer::Request(id) if unknown => {
+                if self.requests.finish(id) {
+                    self.out.push(Output::Reply { id, answer: Answer::Unknown });
+                }
+            }
+            Proposer::Request(id) => self.requests.not_proposed(id),
+            Proposer::Forward { from, request } => {
+                let frame = Frame::Forwarded { request, outcome: outcome.clone() };
+                self.out.push(Output::Send { to: from, frame });
+            }
+            Proposer::Duty(Duty::Round(id)) => self.round_proposal_lost(id),
+            Proposer::Duty(Duty::Tenure | Duty::Seat) => self.duties.proposal_over(proposer),
+        }
+    }
+
+    /// Tells the transport who belongs.
+    pub(crate) fn publish_roster(&mut self) {
+        if self.state.control().initialised() {
+            let members = self.state.control().members().values().cloned().collect();
+            self.out.push(Output::Roster(members));
+        }
+    }
+
+    /// A tenure key the node can use, for tests and status.
+    pub fn has_tenure_key(&self) -> bool {
+        self.duties.key().is_some()
+    }
+}
+
+/// How long the leader waits before it proposes a change of membership again.
+pub(crate) const RECONCILE_EVERY: Duration = Duration::from_millis(200);
+
+impl TenureKey {
+    pub(crate) fn id(&self) -> rafty_types::Digest {
+        rafty_types::Digest::of(&self.rsa_public)
+    }
+}

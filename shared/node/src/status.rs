@@ -1,0 +1,217 @@
+//! What a member knows, for people and programs.
+
+use crate::node::Node;
+use rafty_dictionary::TenureRecord;
+use rafty_types::{
+    Attempt, ClusterId, Digest, Index, Member, MemberId, Metrics, PeerKey, PeerRole, Refusal, Round, RunId,
+    StateMachine, Tenure, Term, Version,
+};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// A member's view of the peer set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The peer set.
+    pub cluster: ClusterId,
+    /// This member.
+    pub me: MemberId,
+    /// Its Raft role: follower, candidate or leader.
+    pub role: String,
+    /// The leader it knows.
+    pub leader: Option<MemberId>,
+    /// The term it is in.
+    pub term: Term,
+    /// The highest committed index it knows.
+    pub commit: Index,
+    /// The highest index it applied.
+    pub applied: Index,
+    /// Digest of its replicated state.
+    pub state_digest: Digest,
+    /// Entries in its log.
+    pub log_entries: u64,
+    /// Everyone.
+    pub members: Vec<MemberLine>,
+    /// The current tenure.
+    pub tenure: Option<TenureLine>,
+    /// Every tenure that is remembered, oldest first.
+    pub tenures: Vec<PastTenure>,
+    /// The active run, or else the newest.
+    pub run: Option<RunLine>,
+    /// What a round or a tenure waits for, in words.
+    pub waiting_for: String,
+}
+
+/// A member as another sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberLine {
+    /// Its id.
+    pub id: MemberId,
+    /// Its identity.
+    pub key: PeerKey,
+    /// Peer or agent.
+    pub kind: PeerRole,
+    /// Leader, voter, learner or joining.
+    pub role: String,
+    /// Whether it may be aggregator.
+    pub may_lead: bool,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// Tenures it served.
+    pub tenures: u64,
+    /// Whether it was heard of lately; only the leader hears of everyone.
+    pub alive: Option<bool>,
+}
+
+/// The current tenure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenureLine {
+    /// Its id.
+    pub tenure: Tenure,
+    /// The term it is in.
+    pub term: Term,
+    /// The aggregator.
+    pub aggregator: MemberId,
+    /// How long it still lasts by its holder's clock, in milliseconds; only the holder knows.
+    pub left_ms: Option<u64>,
+}
+
+/// A tenure that was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastTenure {
+    /// Its id.
+    pub tenure: Tenure,
+    /// The term it was in.
+    pub term: Term,
+    /// The aggregator.
+    pub aggregator: MemberId,
+    /// Rounds it published.
+    pub rounds: u64,
+}
+
+/// A run, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLine {
+    /// Its id.
+    pub run: RunId,
+    /// Its name.
+    pub name: String,
+    /// Active, stopped or finished.
+    pub status: String,
+    /// Rounds it shall have.
+    pub rounds: u32,
+    /// The current version, which is also the number of published rounds.
+    pub version: Version,
+    /// Its digest; none for version 0.
+    pub model: Option<Digest>,
+    /// The round that is open.
+    pub open: Option<OpenLine>,
+}
+
+/// An open round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenLine {
+    /// Its number.
+    pub round: Round,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Whose updates are in, and their weights.
+    pub accepted: Vec<(MemberId, u64)>,
+}
+
+/// A published round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundLine {
+    /// Its number.
+    pub round: Round,
+    /// The tenure that published it.
+    pub tenure: Tenure,
+    /// The aggregator.
+    pub aggregator: MemberId,
+    /// How many attempts it took.
+    pub attempts: Attempt,
+    /// Who counted, with which update and how many examples.
+    pub counted: Vec<(MemberId, Digest, u64)>,
+    /// Who was refused, and why.
+    pub refused: Vec<(MemberId, Refusal)>,
+    /// How good the base version was on the holdouts.
+    pub metrics: Metrics,
+    /// The version it made.
+    pub version: Version,
+    /// Its digest.
+    pub model: Digest,
+    /// From opening to closing, in milliseconds.
+    pub duration_ms: u64,
+}
+
+impl<U: StateMachine> Node<U> {
+    /// What this member knows.
+    pub fn status(&self) -> Status {
+        let control = self.state.control();
+        Status {
+            cluster: control.cluster(),
+            me: self.me,
+            role: format!("{:?}", self.consensus.role()).to_lowercase(),
+            leader: self.consensus.leader(),
+            term: self.consensus.term(),
+            commit: self.consensus.commit(),
+            applied: self.state.applied(),
+            state_digest: self.state.digest(),
+            log_entries: self.consensus.log_len() as u64,
+            members: control.members().values().map(|member| self.member_line(member)).collect(),
+            tenure: control.tenure().map(|tenure| TenureLine {
+                tenure: tenure.tenure,
+                term: tenure.term,
+                aggregator: tenure.member,
+                left_ms: self.tenure_left().map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+            }),
+            tenures: control.tenure_history().iter().map(past_tenure).collect(),
+            run: self.run_line(),
+            waiting_for: self.waiting_for(),
+        }
+    }
+
+    fn member_line(&self, member: &Member) -> MemberLine {
+        let (membership, progress) = (self.consensus.membership(), self.consensus.progress());
+        let role = match member.id {
+            id if self.consensus.leader() == Some(id) => "leader",
+            id if membership.votes(id) => "voter",
+            id if membership.contains(id) => "learner",
+            _ => "joining",
+        };
+        MemberLine {
+            id: member.id,
+            key: member.key,
+            kind: member.role,
+            role: role.into(),
+            may_lead: member.may_lead,
+            addresses: member.addresses.clone(),
+            tenures: member.tenures,
+            alive: progress
+                .iter()
+                .find(|progress| progress.member == member.id)
+                .map(|progress| self.is_alive(progress)),
+        }
+    }
+
+    /// What the peer set waits for, from the bottom up: a leader, a tenure, a round.
+    fn waiting_for(&self) -> String {
+        let control = self.state.control();
+        let Some(leader) = self.consensus.leader() else { return "a leader: too few voters answer".into() };
+        let holder = control.tenure().filter(|tenure| tenure.term == self.consensus.term());
+        if holder.is_none() {
+            let key = leader == self.me && !self.has_tenure_key();
+            return if key { "a tenure key: it is being made" } else { "a tenure of the new leader" }.into();
+        }
+        self.round_waits_for()
+    }
+}
+
+fn past_tenure(record: &TenureRecord) -> PastTenure {
+    PastTenure {
+        tenure: record.tenure,
+        term: record.term,
+        aggregator: record.member,
+        rounds: record.rounds_published.into(),
+    }
+}
