@@ -12,6 +12,7 @@ const KNOWN_KINDS: u8 = 9;
 
 /// What a unit on a frame stream turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // nearly always a frame, and moved on at once
 pub enum Decoded {
     /// A frame.
     Frame(Frame),

@@ -80,6 +80,7 @@ pub struct JoinRequest {
 
 /// What it is answered. Grows at the end only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // made once in a newcomer's life
 pub enum JoinReply {
     /// It is a member; its enrolment is committed.
     Granted {

@@ -2,6 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::Strategy;
 use rafty_types::*;
 use rafty_wire::*;
 

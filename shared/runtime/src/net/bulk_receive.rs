@@ -1,0 +1,128 @@
+//! Envelopes and snapshots on their way in: envelopes to the spool as they come, snapshots chunk by chunk to memory.
+
+use super::counters::DropReason;
+use super::units::{read_head, write_head};
+use super::{Inner, NetEvent, Spool, within};
+use quinn::{Connection, RecvStream, SendStream};
+use rafty_types::{MemberId, Message, MessageKind, PeerKey};
+use rafty_wire::{BulkHead, BulkReply};
+use smol::fs::File;
+use smol::io::AsyncWriteExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes taken from the stream at once.
+const SLICE: usize = 256 * 1024;
+/// How long the next bytes may take, and how long the answer may.
+const STALLED: Duration = Duration::from_secs(30);
+
+/// Reads bulk streams until the connection is over. How many at once is what it was granted.
+pub(super) async fn serve(net: &Arc<Inner>, key: PeerKey, connection: &Connection) {
+    while let Ok((send, receive)) = connection.accept_bi().await {
+        net.spawn(take(net.clone(), key, send, receive));
+    }
+}
+
+async fn take(net: Arc<Inner>, key: PeerKey, mut send: SendStream, mut receive: RecvStream) {
+    let reply = {
+        let _permit = net.inbound.bulk.acquire().await;
+        match read(&net, key, &mut receive).await {
+            Some(()) => BulkReply::Taken,
+            None => {
+                net.counters.count(DropReason::BulkRefused);
+                BulkReply::Refused
+            }
+        }
+    };
+    let _ = within(STALLED, write_head(&mut send, &reply)).await;
+    let _ = send.finish();
+}
+
+/// `Some` when the item is whole and was taken.
+async fn read(net: &Arc<Inner>, key: PeerKey, stream: &mut RecvStream) -> Option<()> {
+    let head: BulkHead = within(STALLED, read_head(stream)).await?.ok()?;
+    let from = net.roster.member(key)?;
+    match head {
+        BulkHead::Envelope { header, body_len } => {
+            let spooled = spool(net, stream, body_len).await?;
+            let handle = spooled.handle;
+            net.other.send(NetEvent::Envelope { from, header, handle, len: body_len }).await.ok()?;
+            spooled.keep();
+        }
+        BulkHead::SnapshotChunk { message, offset, len, total, digest } => {
+            if !is_snapshot(&message, from, net.roster.me()) {
+                net.counters.count(DropReason::WrongSender);
+                return None;
+            }
+            let chunk = read_chunk(stream, len).await?;
+            if let Some(data) = net.inbound.snapshots.add(key, digest, total, offset, &chunk)? {
+                let data = smol::unblock(move || Arc::from(data)).await;
+                net.other.send(NetEvent::Snapshot { from, message: *message, data }).await.ok()?;
+            }
+        }
+    }
+    Some(())
+}
+
+fn is_snapshot(message: &Message, from: MemberId, me: MemberId) -> bool {
+    message.kind == MessageKind::Snapshot
+        && message.snapshot.is_some()
+        && message.from == from
+        && message.to == me
+}
+
+/// A spool file; discarded unless it is kept.
+struct Spooled {
+    spool: Arc<dyn Spool>,
+    handle: u64,
+    kept: bool,
+}
+
+impl Spooled {
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        if !self.kept {
+            let (spool, handle) = (self.spool.clone(), self.handle);
+            smol::unblock(move || spool.discard(handle)).detach();
+        }
+    }
+}
+
+/// Writes exactly `len` bytes of `stream` to a new spool file. The file's own thread writes while the next bytes come.
+async fn spool(net: &Inner, stream: &mut RecvStream, len: u64) -> Option<Spooled> {
+    let spool = net.spool.clone();
+    let (handle, file) = smol::unblock(move || spool.create()).await.ok()?;
+    let spooled = Spooled { spool: net.spool.clone(), handle, kept: false };
+    let mut file = File::from(file);
+    let mut left = len;
+    while let Some(bytes) = next(stream).await? {
+        left = left.checked_sub(bytes.len() as u64)?;
+        file.write_all(&bytes).await.ok()?;
+    }
+    file.flush().await.ok()?;
+    (left == 0).then_some(spooled)
+}
+
+/// Exactly `len` bytes, which the head's bound has made few.
+async fn read_chunk(stream: &mut RecvStream, len: u64) -> Option<Vec<u8>> {
+    let len = usize::try_from(len).ok()?;
+    let mut chunk = vec![];
+    while let Some(bytes) = next(stream).await? {
+        if chunk.len() + bytes.len() > len {
+            return None;
+        }
+        chunk.extend_from_slice(&bytes);
+    }
+    (chunk.len() == len).then_some(chunk)
+}
+
+/// The next bytes; `Some(None)` at the end, `None` when they do not come.
+async fn next(stream: &mut RecvStream) -> Option<Option<bytes::Bytes>> {
+    let chunk = within(STALLED, stream.read_chunk(SLICE, true)).await?.ok()?;
+    Some(chunk.map(|chunk| chunk.bytes))
+}

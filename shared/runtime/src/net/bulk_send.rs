@@ -1,0 +1,195 @@
+//! Envelopes and snapshots on their way out: two at a time to each member, on a connection of their own.
+
+use super::counters::DropReason;
+use super::dial::dial;
+use super::link::Way;
+use super::tls::Lane;
+use super::units::{read_head, write_head};
+use super::{Close, Inner, within};
+use bytes::Bytes;
+use quinn::{Connection, RecvStream, SendStream};
+use rafty_types::{Digest, Message};
+use rafty_wire::{BulkHead, BulkReply, MAX_BULK_LEN, MAX_CHUNK_LEN, MAX_SNAPSHOT_LEN};
+use smol::channel::{Receiver, Sender, bounded};
+use smol::io::AsyncReadExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes handed to the stream at once.
+const SLICE: usize = 256 * 1024;
+/// How long one slice may take, and the answer after the last.
+const STALLED: Duration = Duration::from_secs(30);
+/// Below everything else on its connection.
+const PRIORITY: i32 = -1;
+
+/// Where an envelope's ciphertext is.
+#[derive(Clone, Debug)]
+pub enum BulkBody {
+    /// In memory; shared by all it is sent to.
+    Bytes(Arc<[u8]>),
+    /// In a file that stays as it is until the item is delivered.
+    File(PathBuf),
+}
+
+/// Tells what became of a bulk item.
+#[derive(Debug)]
+pub struct Delivery(Receiver<bool>);
+
+impl Delivery {
+    /// True when the receiver has it whole and its event is out; false when it was refused, or the way to it was lost
+    /// (it may have it all the same).
+    pub async fn taken(self) -> bool {
+        self.0.recv().await.unwrap_or(false)
+    }
+
+    /// That of an item that was not even queued.
+    pub(super) fn failed() -> Self {
+        Self(bounded(1).1)
+    }
+}
+
+/// What is sent.
+pub(super) enum Item {
+    Envelope { header: Vec<u8>, body: BulkBody },
+    Snapshot { message: Box<Message>, data: Arc<[u8]> },
+}
+
+/// An item, and who wants to know. Dropped unserved, it tells that it failed.
+pub(super) struct Order {
+    item: Item,
+    taken: Sender<bool>,
+}
+
+impl Order {
+    pub(super) fn new(item: Item) -> (Self, Delivery) {
+        let (taken, delivery) = bounded(1);
+        (Self { item, taken }, Delivery(delivery))
+    }
+}
+
+/// Sends one order after the other to one member.
+pub(super) async fn serve(net: Arc<Inner>, way: Arc<Way>, orders: Receiver<Order>) {
+    while let Ok(Order { item, taken }) = orders.recv().await {
+        let _permit = net.outbound_bulk.acquire().await;
+        let sent = match connection(&net, &way).await {
+            Some(connection) => send(&connection, item).await.is_some(),
+            None => {
+                net.counters.count(DropReason::NotConnected);
+                false
+            }
+        };
+        let _ = taken.try_send(sent);
+    }
+}
+
+/// The bulk connection to the member, dialled if there is none.
+async fn connection(net: &Inner, way: &Way) -> Option<Connection> {
+    let mut kept = way.bulk.lock().await;
+    if let Some(connection) = kept.as_ref().filter(|connection| connection.close_reason().is_none()) {
+        return Some(connection.clone());
+    }
+    *kept = dial(net, way.key, Lane::Bulk, &way.candidates(), 1).await;
+    kept.clone()
+}
+
+/// `Some` when the receiver took it.
+async fn send(connection: &Connection, item: Item) -> Option<()> {
+    match item {
+        Item::Envelope { header, body } => send_envelope(connection, header, body).await,
+        Item::Snapshot { message, data } => send_snapshot(connection, *message, data).await,
+    }
+}
+
+async fn send_envelope(connection: &Connection, header: Vec<u8>, body: BulkBody) -> Option<()> {
+    match body {
+        BulkBody::Bytes(bytes) => {
+            let head = BulkHead::Envelope { header, body_len: bytes.len() as u64 };
+            let mut stream = Stream::open(connection, &head).await?;
+            stream.write(Bytes::from_owner(bytes)).await?;
+            stream.finish().await
+        }
+        BulkBody::File(path) => {
+            let mut file = smol::fs::File::open(path).await.ok()?;
+            let body_len = file.metadata().await.ok()?.len();
+            if body_len > MAX_BULK_LEN {
+                return None;
+            }
+            let mut stream = Stream::open(connection, &BulkHead::Envelope { header, body_len }).await?;
+            let mut left = usize::try_from(body_len).ok()?;
+            while left > 0 {
+                let mut slice = vec![0; left.min(SLICE)];
+                file.read_exact(&mut slice).await.ok()?;
+                left -= slice.len();
+                stream.write(Bytes::from(slice)).await?;
+            }
+            stream.finish().await
+        }
+    }
+}
+
+/// One chunk after the other, each answered: a receiver that restarts or refuses is noticed at the next one.
+async fn send_snapshot(connection: &Connection, message: Message, data: Arc<[u8]>) -> Option<()> {
+    let total = data.len() as u64;
+    if total > MAX_SNAPSHOT_LEN {
+        return None;
+    }
+    let hashed = data.clone();
+    let digest = smol::unblock(move || Digest::of(&hashed)).await;
+    let data = Bytes::from_owner(data);
+    let mut offset = 0;
+    loop {
+        let len = MAX_CHUNK_LEN.min(total - offset);
+        let message = Box::new(message.clone());
+        let head = BulkHead::SnapshotChunk { message, offset, len, total, digest };
+        let mut stream = Stream::open(connection, &head).await?;
+        let (start, end) = (usize::try_from(offset).ok()?, usize::try_from(offset + len).ok()?);
+        stream.write(data.slice(start..end)).await?;
+        stream.finish().await?;
+        offset += len;
+        if offset == total {
+            return Some(());
+        }
+    }
+}
+
+/// One bulk stream. Dropped before its end it is reset, so that the receiver does not take half for whole.
+struct Stream {
+    send: SendStream,
+    receive: RecvStream,
+    finished: bool,
+}
+
+impl Stream {
+    async fn open(connection: &Connection, head: &BulkHead) -> Option<Self> {
+        let (send, receive) = within(STALLED, connection.open_bi()).await?.ok()?;
+        let mut stream = Self { send, receive, finished: false };
+        let _ = stream.send.set_priority(PRIORITY);
+        within(STALLED, write_head(&mut stream.send, head)).await?.ok()?;
+        Some(stream)
+    }
+
+    async fn write(&mut self, mut bytes: Bytes) -> Option<()> {
+        while !bytes.is_empty() {
+            let slice = bytes.split_to(bytes.len().min(SLICE));
+            within(STALLED, self.send.write_chunk(slice)).await?.ok()?;
+        }
+        Some(())
+    }
+
+    /// `Some` when the receiver says that it took it.
+    async fn finish(mut self) -> Option<()> {
+        self.send.finish().ok()?;
+        self.finished = true;
+        let reply = within(STALLED, read_head::<BulkReply>(&mut self.receive)).await?.ok()?;
+        (reply == BulkReply::Taken).then_some(())
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = self.send.reset(Close::Done.code());
+        }
+    }
+}

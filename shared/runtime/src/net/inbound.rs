@@ -1,0 +1,212 @@
+//! Connections that others dial: who is let in, and what is read from them.
+
+use super::counters::DropReason;
+use super::roster::Roster;
+use super::snapshots::Snapshots;
+use super::tls::{Lane, key_of};
+use super::units::{self, UnitError};
+use super::{Close, Inner, NetEvent, bulk_receive, joining, transport, within};
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{Connection, Incoming, RecvStream, VarInt};
+use rafty_types::{Frame, MemberId, PeerKey};
+use rafty_wire::{Decoded, MAX_FRAME_LEN, Newest, WireError, decode_frame, decode_frame_body, open_datagram};
+use rustls::pki_types::CertificateDer;
+use smol::channel::TrySendError;
+use smol::future;
+use smol::lock::{Semaphore, SemaphoreGuardArc};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Handshakes under way at once.
+const MAX_HANDSHAKES: usize = 32;
+/// From so many on, callers must first show that their address is their own.
+const BUSY_HANDSHAKES: usize = 8;
+/// How long a handshake may take.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The connections that were let in, and what bounds them.
+pub(super) struct Inbound {
+    connections: Mutex<BTreeMap<(PeerKey, Lane), Connection>>,
+    handshakes: Arc<Semaphore>,
+    easy_handshakes: Arc<Semaphore>,
+    pub(super) bulk: Semaphore,
+    pub(super) snapshots: Snapshots,
+    pub(super) joins: joining::Gate,
+}
+
+impl Inbound {
+    /// Nobody, and at most `bulk` bulk items at once.
+    pub(super) fn new(bulk: usize) -> Self {
+        Self {
+            connections: Mutex::default(),
+            handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
+            easy_handshakes: Arc::new(Semaphore::new(BUSY_HANDSHAKES)),
+            bulk: Semaphore::new(bulk),
+            snapshots: Snapshots::default(),
+            joins: joining::Gate::default(),
+        }
+    }
+
+    /// Closes all connections of keys outside `roster`.
+    pub(super) fn close_strangers(&self, roster: &Roster) {
+        self.connections().retain(|(key, _), connection| {
+            let stays = roster.member(*key).is_some();
+            if !stays {
+                connection.close(Close::NotAdmitted.code(), b"");
+            }
+            stays
+        });
+    }
+
+    /// Keeps `connection`, instead of an older one for the same: what the older one still holds would only come late.
+    fn keep(&self, key: PeerKey, lane: Lane, connection: &Connection) {
+        if let Some(old) = self.connections().insert((key, lane), connection.clone()) {
+            old.close(Close::Superseded.code(), b"");
+        }
+    }
+
+    /// Forgets `connection` unless a newer one took its place; tells whether it did.
+    fn forget(&self, key: PeerKey, lane: Lane, connection: &Connection) -> bool {
+        let mut connections = self.connections();
+        let is_it =
+            connections.get(&(key, lane)).is_some_and(|kept| kept.stable_id() == connection.stable_id());
+        if is_it {
+            connections.remove(&(key, lane));
+        }
+        is_it
+    }
+
+    fn connections(&self) -> MutexGuard<'_, BTreeMap<(PeerKey, Lane), Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes calls for as long as the endpoint lives.
+pub(super) async fn accept(net: Arc<Inner>) {
+    while let Some(incoming) = net.endpoint.accept().await {
+        let easy = net.inbound.easy_handshakes.try_acquire_arc();
+        if easy.is_none() && !incoming.remote_address_validated() {
+            // It proves its address by calling again; a sender with a borrowed one never will.
+            let _ = incoming.retry();
+            continue;
+        }
+        match easy.or_else(|| net.inbound.handshakes.try_acquire_arc()) {
+            Some(permit) => net.spawn(take(net.clone(), incoming, permit)),
+            None => {
+                net.counters.count(DropReason::Busy);
+                incoming.refuse();
+            }
+        }
+    }
+}
+
+/// One call, from handshake to hang-up.
+async fn take(net: Arc<Inner>, incoming: Incoming, permit: SemaphoreGuardArc) {
+    let Ok(connecting) = incoming.accept() else { return };
+    let Some(Ok(connection)) = within(HANDSHAKE_WITHIN, connecting).await else { return };
+    drop(permit);
+    match (called(&connection, &net.server_name), caller(&connection)) {
+        (Some(lane @ (Lane::Peer | Lane::Bulk)), Some(key)) => serve(&net, lane, key, connection).await,
+        (Some(Lane::Join), None) => joining::answer(&net, connection).await,
+        _ => {
+            net.counters.count(DropReason::NotAdmitted);
+            connection.close(Close::NotAdmitted.code(), b"");
+        }
+    }
+}
+
+/// What the caller wants, if it means this peer set.
+fn called(connection: &Connection, server_name: &str) -> Option<Lane> {
+    let data = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
+    (data.server_name.as_deref() == Some(server_name)).then(|| Lane::of(&data.protocol?)).flatten()
+}
+
+/// The key the caller proved, if it showed one.
+fn caller(connection: &Connection) -> Option<PeerKey> {
+    let shown = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    key_of(shown.first()?)
+}
+
+/// Lets a member in, reads what it sends, and lets it go.
+async fn serve(net: &Arc<Inner>, lane: Lane, key: PeerKey, connection: Connection) {
+    // Kept first, looked up second: a change of the roster in between closes it either way.
+    net.inbound.keep(key, lane, &connection);
+    match net.roster.member(key) {
+        Some(member) if lane == Lane::Peer => {
+            connection.set_max_concurrent_uni_streams(VarInt::from_u32(1));
+            if let Some(link) = net.links().get(&member) {
+                link.heard_from(connection.remote_address());
+            }
+            let datagrams = read_datagrams(net, key, &connection);
+            future::or(datagrams, read_control(net, key, &connection)).await;
+        }
+        Some(_) => {
+            connection.set_max_concurrent_bi_streams(VarInt::from_u32(transport::BULK_STREAMS));
+            bulk_receive::serve(net, key, &connection).await;
+        }
+        None => net.counters.count(DropReason::NotInRoster),
+    }
+    connection.close(Close::Done.code(), b"");
+    if net.inbound.forget(key, lane, &connection) && lane == Lane::Bulk {
+        net.inbound.snapshots.forget(key);
+    }
+}
+
+async fn read_datagrams(net: &Inner, key: PeerKey, connection: &Connection) {
+    let mut newest = Newest::default();
+    while let Ok(datagram) = connection.read_datagram().await {
+        let decoded = open_datagram(&datagram).and_then(|(stamp, bytes)| match newest.is_fresh(stamp) {
+            true => decode_frame(bytes).map(Some),
+            false => Ok(None),
+        });
+        let Some(event) = judge(net, key, decoded) else { continue };
+        if let Err(TrySendError::Full(_)) = net.urgent.try_send(event) {
+            net.counters.count(DropReason::EventsFull);
+        }
+    }
+}
+
+async fn read_control(net: &Inner, key: PeerKey, connection: &Connection) {
+    while let Ok(mut stream) = connection.accept_uni().await {
+        if let Err(UnitError::Wire(_)) = read_frames(net, key, &mut stream).await {
+            // Where the next frame starts is unknown.
+            net.counters.count(DropReason::Malformed);
+            return connection.close(Close::Malformed.code(), b"");
+        }
+    }
+}
+
+async fn read_frames(net: &Inner, key: PeerKey, stream: &mut RecvStream) -> Result<(), UnitError> {
+    loop {
+        let (header, body) = units::read(stream, MAX_FRAME_LEN).await?;
+        if let Some(event) = judge(net, key, decode_frame_body(header, &body).map(Some))
+            && net.other.send(event).await.is_err()
+        {
+            return Err(UnitError::Ended);
+        }
+    }
+}
+
+/// The event that `decoded` (`None`: a stale datagram) makes, unless it is dropped and counted.
+fn judge(net: &Inner, key: PeerKey, decoded: Result<Option<Decoded>, WireError>) -> Option<NetEvent> {
+    let reason = match (decoded, net.roster.member(key)) {
+        (_, None) => DropReason::NotInRoster,
+        (Err(_), _) => DropReason::Malformed,
+        (Ok(None), _) => DropReason::StaleDatagram,
+        (Ok(Some(Decoded::Unknown(_))), _) => DropReason::UnknownType,
+        (Ok(Some(Decoded::Frame(frame))), Some(from)) => match is_between(&frame, from, net.roster.me()) {
+            true => return Some(NetEvent::Frame { from, frame }),
+            false => DropReason::WrongSender,
+        },
+    };
+    net.counters.count(reason);
+    None
+}
+
+fn is_between(frame: &Frame, from: MemberId, me: MemberId) -> bool {
+    match frame {
+        Frame::Raft(message) => message.from == from && message.to == me,
+        _ => true,
+    }
+}

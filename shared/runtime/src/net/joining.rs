@@ -1,0 +1,221 @@
+//! A newcomer's way in: it has no key in the roster yet, only a token's word on whom to trust.
+//!
+//! Both ends derive the same 32 bytes from their TLS connection. The newcomer signs them with its statement, so a
+//! statement overheard or passed on is worth nothing on another connection.
+
+use super::counters::DropReason;
+use super::dial::client;
+use super::tls::{Expected, Lane};
+use super::units::{UnitError, read_head, write_head};
+use super::{Close, Inner, NetEvent, server_name, transport, within};
+use quinn::{Connection, ConnectionError, VarInt};
+use rafty_types::{ClusterId, Enrolment};
+use rafty_wire::{JoinReply, JoinRequest};
+use smol::Executor;
+use smol::channel::bounded;
+use smol::lock::Semaphore;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long the peer set may take to decide.
+pub(super) const REPLY_WITHIN: Duration = Duration::from_secs(30);
+/// How long the newcomer may take to say who it is, and to take the answer.
+const SPEAK_WITHIN: Duration = Duration::from_secs(5);
+/// How long the newcomer waits for the handshake.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Joins at once.
+const MAX_JOINS: usize = 4;
+/// Joins of one address in [`RATE_WINDOW`].
+const MAX_PER_ADDRESS: u32 = 10;
+/// The time in which they are counted.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+/// Addresses that are counted.
+const MAX_ADDRESSES: usize = 256;
+/// What the exporter is for (RFC 8446 §7.5).
+const EXPORTER_LABEL: &[u8] = b"rafty join";
+
+/// A join did not come to an answer. Nothing is known to have changed; it can be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// No socket.
+    #[error("no socket could be opened: {0}; nothing was sent")]
+    Socket(#[from] io::Error),
+    /// Nobody answered.
+    #[error("nobody answered at {0}; check the address and that a peer runs there")]
+    Unreachable(SocketAddr),
+    /// Somebody answered, but not the one the token names.
+    #[error("{0} is not the peer that made the token; nothing was sent to it, ask for a new token")]
+    WrongResponder(SocketAddr),
+    /// The responder hung up.
+    #[error("the peer hung up: {0}; it may be of another peer set, or busy: try again in a minute")]
+    HungUp(String),
+    /// The responder did not speak this protocol.
+    #[error("the peer's answer was not understood; update the older program")]
+    NotUnderstood,
+    /// The responder took too long.
+    #[error(
+        "the peer set did not decide in time; ask `status` on a peer whether this one is in, then try again"
+    )]
+    Late,
+}
+
+/// Asks the peer at `server`, which must hold a key with `responder_hash` (the first 16 bytes of its BLAKE3), to be
+/// let into `cluster`. `make` gets the connection's exporter and makes the signed statement.
+///
+/// # Errors
+/// When there was no answer; a refusal is an answer.
+pub async fn join(
+    executor: &Arc<Executor<'static>>,
+    cluster: ClusterId,
+    server: SocketAddr,
+    responder_hash: [u8; 16],
+    make: impl FnOnce([u8; 32]) -> Enrolment,
+) -> Result<JoinReply, JoinError> {
+    let any =
+        if server.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    let endpoint = transport::endpoint(executor, SocketAddr::new(any, 0), None, None)?;
+    let expected = Expected::Hash(responder_hash);
+    let config = client(None, Lane::Join, expected, Arc::new(transport::join()))
+        .ok_or_else(|| io::Error::other("TLS could not be set up"))?;
+    let connecting = endpoint
+        .connect_with(config, server, &server_name(cluster))
+        .map_err(|_| JoinError::Unreachable(server))?;
+    let connection = match within(CONNECT_WITHIN, connecting).await {
+        Some(Ok(connection)) => connection,
+        // Our own check of its key is the only thing that ends a handshake from this side.
+        Some(Err(ConnectionError::TransportError(_))) => return Err(JoinError::WrongResponder(server)),
+        Some(Err(ConnectionError::TimedOut)) | None => return Err(JoinError::Unreachable(server)),
+        Some(Err(error)) => return Err(JoinError::HungUp(error.to_string())),
+    };
+    let reply = ask(&connection, make).await;
+    connection.close(Close::Done.code(), b"");
+    endpoint.wait_idle().await;
+    reply
+}
+
+async fn ask(
+    connection: &Connection,
+    make: impl FnOnce([u8; 32]) -> Enrolment,
+) -> Result<JoinReply, JoinError> {
+    let hung_up = |error: ConnectionError| JoinError::HungUp(error.to_string());
+    let opened = within(SPEAK_WITHIN, connection.open_bi()).await.ok_or(JoinError::Late)?;
+    let (mut send, mut receive) = opened.map_err(hung_up)?;
+    let request = JoinRequest { enrolment: make(exporter(connection).ok_or(JoinError::NotUnderstood)?) };
+    let answer = async {
+        write_head(&mut send, &request).await?;
+        let _ = send.finish();
+        read_head::<JoinReply>(&mut receive).await
+    };
+    match within(REPLY_WITHIN + SPEAK_WITHIN, answer).await {
+        Some(Ok(reply)) => Ok(reply),
+        Some(Err(UnitError::Wire(_))) => Err(JoinError::NotUnderstood),
+        Some(Err(UnitError::Ended)) => {
+            Err(connection.close_reason().map_or_else(|| JoinError::HungUp("no answer".into()), hung_up))
+        }
+        None => Err(JoinError::Late),
+    }
+}
+
+fn exporter(connection: &Connection) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    connection.export_keying_material(&mut bytes, EXPORTER_LABEL, b"").ok()?;
+    Some(bytes)
+}
+
+/// How many may knock, and how often.
+#[derive(Debug)]
+pub(super) struct Gate {
+    places: Semaphore,
+    recent: Mutex<BTreeMap<IpAddr, (Instant, u32)>>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { places: Semaphore::new(MAX_JOINS), recent: Mutex::default() }
+    }
+}
+
+impl Gate {
+    /// Whether `address` may knock once more at `now`.
+    fn admits(&self, address: IpAddr, now: Instant) -> bool {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|_, (since, _)| now.duration_since(*since) < RATE_WINDOW);
+        if recent.len() >= MAX_ADDRESSES && !recent.contains_key(&address) {
+            return false;
+        }
+        let (_, count) = recent.entry(address).or_insert((now, 0));
+        *count += 1;
+        *count <= MAX_PER_ADDRESS
+    }
+}
+
+/// Hears one newcomer and passes on what it is answered.
+pub(super) async fn answer(net: &Inner, connection: Connection) {
+    let gate = &net.inbound.joins;
+    let place = gate.places.try_acquire();
+    if place.is_none() || !gate.admits(connection.remote_address().ip(), Instant::now()) {
+        net.counters.count(DropReason::JoinLimited);
+        return connection.close(Close::Busy.code(), b"too many joins");
+    }
+    connection.set_max_concurrent_bi_streams(VarInt::from_u32(1));
+    let heard = within(SPEAK_WITHIN, async {
+        let (send, mut receive) = connection.accept_bi().await.ok()?;
+        let request: JoinRequest = read_head(&mut receive).await.ok()?;
+        Some((send, request.enrolment))
+    });
+    let Some((mut send, enrolment)) = heard.await.flatten() else {
+        net.counters.count(DropReason::Malformed);
+        return connection.close(Close::Malformed.code(), b"");
+    };
+    let reply = decide(net, &connection, enrolment).await;
+    let told = async {
+        write_head(&mut send, &reply).await.ok()?;
+        send.finish().ok()?;
+        send.stopped().await.ok()
+    };
+    within(SPEAK_WITHIN, told).await;
+    connection.close(Close::Done.code(), b"");
+}
+
+async fn decide(net: &Inner, connection: &Connection, enrolment: Enrolment) -> JoinReply {
+    let refused = |reason: &str| JoinReply::Refused { reason: reason.into() };
+    if enrolment.statement.cluster != net.cluster
+        || exporter(connection) != Some(enrolment.statement.exporter)
+    {
+        net.counters.count(DropReason::JoinRefused);
+        return refused("the statement was not made for this peer set and this connection");
+    }
+    let (reply, answer) = bounded(1);
+    let decided = within(REPLY_WITHIN, async {
+        net.other.send(NetEvent::Join { enrolment, reply }).await.ok()?;
+        answer.recv().await.ok()
+    });
+    decided.await.flatten().unwrap_or_else(|| refused("the peer set did not decide in time; try again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_knock_so_often_and_later_again() {
+        let (gate, start) = (Gate::default(), Instant::now());
+        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        for _ in 0..MAX_PER_ADDRESS {
+            assert!(gate.admits(one, start));
+        }
+        assert!(!gate.admits(one, start));
+        assert!(gate.admits(other, start));
+        assert!(gate.admits(one, start + RATE_WINDOW));
+    }
+
+    #[test]
+    fn no_more_addresses_are_remembered_than_the_bound() {
+        let (gate, start) = (Gate::default(), Instant::now());
+        let admitted = (0..1000u32).filter(|n| gate.admits(Ipv4Addr::from_bits(*n).into(), start)).count();
+        assert_eq!(admitted, MAX_ADDRESSES);
+    }
+}

@@ -1,0 +1,262 @@
+//! The way to one member: what waits for it, the connection we dialled, and who keeps dialling.
+
+use super::bulk_send::{self, Delivery};
+use super::counters::{Counters, DropReason};
+use super::dial::{dial, pause};
+use super::queue::FrameQueue;
+use super::roster::RosterPeer;
+use super::tls::Lane;
+use super::{Close, Inner, NetEvent, PeerStats, within};
+use bytes::Bytes;
+use quinn::{Connection, SendStream};
+use rafty_types::{MemberId, PeerKey};
+use rafty_wire::{MAX_DATAGRAM_LEN, STAMP_LEN, Stamp};
+use smol::channel::{Receiver, Sender, bounded};
+use smol::{Task, Timer, future};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bulk items that wait for one member, beside those under way.
+const BULK_QUEUE: usize = 16;
+/// How long the other end may take to let us in after the handshake.
+const LET_IN: Duration = Duration::from_secs(2);
+/// A connection younger than this is not doubted when its member dials us.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// A member, and the tasks that keep the way to it open. Dropping it closes the way.
+pub(super) struct Link {
+    way: Arc<Way>,
+    bulk: Sender<bulk_send::Order>,
+    _tasks: Vec<Task<()>>,
+}
+
+/// What the tasks of a link share.
+pub(super) struct Way {
+    pub(super) id: MemberId,
+    pub(super) key: PeerKey,
+    addresses: Mutex<Vec<SocketAddr>>,
+    /// Where the member dialled us from last, or where it was reached last: tried first.
+    last_seen: Mutex<Option<SocketAddr>>,
+    queue: FrameQueue,
+    path: Mutex<Option<Path>>,
+    ring: Sender<()>,
+    rung: Receiver<()>,
+    /// The bulk connection; whoever needs one and finds none dials it.
+    pub(super) bulk: smol::lock::Mutex<Option<Connection>>,
+}
+
+/// A connection that we dialled and were let in on.
+struct Path {
+    connection: Connection,
+    stamp: Stamp,
+}
+
+impl Link {
+    /// Starts to dial `peer`.
+    pub(super) fn start(net: &Arc<Inner>, peer: &RosterPeer) -> Self {
+        let (ring, rung) = bounded(1);
+        let way = Arc::new(Way {
+            id: peer.id,
+            key: peer.key,
+            addresses: Mutex::new(peer.addresses.clone()),
+            last_seen: Mutex::default(),
+            queue: FrameQueue::new(),
+            path: Mutex::default(),
+            ring,
+            rung,
+            bulk: smol::lock::Mutex::default(),
+        });
+        let (bulk, orders) = bounded(BULK_QUEUE);
+        let mut tasks = vec![];
+        if let Some(executor) = net.executor.upgrade() {
+            tasks.push(executor.spawn(keep_open(net.clone(), way.clone())));
+            for _ in 0..super::transport::BULK_STREAMS {
+                tasks.push(executor.spawn(bulk_send::serve(net.clone(), way.clone(), orders.clone())));
+            }
+        }
+        Self { way, bulk, _tasks: tasks }
+    }
+
+    /// Whose it is.
+    pub(super) fn key(&self) -> PeerKey {
+        self.way.key
+    }
+
+    /// From now on the member is looked for here.
+    pub(super) fn moved_to(&self, addresses: &[SocketAddr]) {
+        *lock(&self.way.addresses) = addresses.to_vec();
+    }
+
+    /// The member just dialled us from `address`: it is alive, and may have forgotten what we dialled before.
+    pub(super) fn heard_from(&self, address: SocketAddr) {
+        *lock(&self.way.last_seen) = Some(address);
+        let _ = self.way.ring.try_send(());
+    }
+
+    /// Sends an encoded frame, or drops and counts it. Raft's go now or never.
+    pub(super) fn send(&self, frame: Vec<u8>, is_raft: bool, counters: &Counters) {
+        if is_raft {
+            match self.way.send_now(&frame, counters) {
+                Sent::Done => return,
+                Sent::NotConnected => return counters.count(DropReason::NotConnected),
+                Sent::TooLong => {}
+            }
+        }
+        counters.add(DropReason::QueueFull, self.way.queue.push(Bytes::from(frame)));
+    }
+
+    /// Queues a bulk item, or drops and counts it.
+    pub(super) fn send_bulk(&self, item: bulk_send::Item, counters: &Counters) -> Delivery {
+        let (order, delivery) = bulk_send::Order::new(item);
+        if self.bulk.try_send(order).is_err() {
+            counters.count(DropReason::BulkQueueFull);
+        }
+        delivery
+    }
+
+    /// How it goes with the member.
+    pub(super) fn stats(&self) -> PeerStats {
+        lock(&self.way.path).as_ref().map_or_else(PeerStats::default, |path| {
+            let stats = path.connection.stats().path;
+            PeerStats { rtt: Some(stats.rtt), sent: stats.sent_packets, lost: stats.lost_packets }
+        })
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.way.set_path(None, Close::Done);
+        if let Some(bulk) = self.way.bulk.try_lock().and_then(|mut bulk| bulk.take()) {
+            bulk.close(Close::Done.code(), b"");
+        }
+    }
+}
+
+/// What became of a datagram.
+enum Sent {
+    Done,
+    NotConnected,
+    TooLong,
+}
+
+impl Way {
+    /// Where to look for the member, the likeliest first.
+    pub(super) fn candidates(&self) -> Vec<SocketAddr> {
+        let last = *lock(&self.last_seen);
+        let known = lock(&self.addresses);
+        last.into_iter().chain(known.iter().copied().filter(|address| Some(*address) != last)).collect()
+    }
+
+    /// The stamp is drawn and the datagram queued under one lock: their order is the same.
+    fn send_now(&self, frame: &[u8], counters: &Counters) -> Sent {
+        let mut path = lock(&self.path);
+        let Some(Path { connection, stamp }) = path.as_mut() else {
+            return Sent::NotConnected;
+        };
+        let room = connection.max_datagram_size().map_or(0, |room| room.min(MAX_DATAGRAM_LEN));
+        if frame.len() + STAMP_LEN > room {
+            return Sent::TooLong;
+        }
+        if connection.datagram_send_buffer_space() < frame.len() + STAMP_LEN {
+            counters.count(DropReason::DatagramBufferFull);
+        }
+        match connection.send_datagram(Bytes::from(stamp.seal(frame))) {
+            Ok(()) => Sent::Done,
+            Err(quinn::SendDatagramError::TooLarge) => Sent::TooLong,
+            Err(_) => Sent::NotConnected,
+        }
+    }
+
+    fn set_path(&self, connection: Option<Connection>, why: Close) {
+        let path = connection.map(|connection| Path { connection, stamp: Stamp::default() });
+        if let Some(old) = std::mem::replace(&mut *lock(&self.path), path) {
+            old.connection.close(why.code(), b"");
+        }
+    }
+
+    async fn rung(&self) {
+        // The way owns both ends, so the bell never closes.
+        let _ = self.rung.recv().await;
+    }
+}
+
+/// Dials, sends until the connection is over, and dials again, for as long as the link lives.
+async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
+    let mut failures = 0u32;
+    loop {
+        failures = match reach(&net, &way, failures).await {
+            Reached::LetIn(connection, control) => {
+                *lock(&way.last_seen) = Some(connection.remote_address());
+                let since = Instant::now();
+                send_on(&net, &way, connection, control).await;
+                if since.elapsed() > FRESH { 0 } else { failures.saturating_add(1) }
+            }
+            Reached::Nobody => failures.saturating_add(1),
+            Reached::Rung => 0,
+        };
+        let pause = async {
+            Timer::after(pause(failures)).await;
+        };
+        future::or(way.rung(), pause).await;
+    }
+}
+
+enum Reached {
+    LetIn(Connection, SendStream),
+    Nobody,
+    Rung,
+}
+
+/// One try at all addresses. When the member failed to answer before and now rings, the try is given up for a new one:
+/// what it sent into the void is repeated at growing intervals, and the next may be far off. Never twice in a row, or
+/// two members could keep interrupting each other.
+async fn reach(net: &Inner, way: &Way, failures: u32) -> Reached {
+    let dialled = async {
+        let connection = dial(net, way.key, Lane::Peer, &way.candidates(), failures).await?;
+        // The first stream is granted when we were let in.
+        let control = within(LET_IN, connection.open_uni()).await?.ok()?;
+        Some(Reached::LetIn(connection, control))
+    };
+    let dialled = async { dialled.await.unwrap_or(Reached::Nobody) };
+    if failures == 0 {
+        return dialled.await;
+    }
+    let rung = async {
+        way.rung().await;
+        Reached::Rung
+    };
+    future::or(dialled, rung).await
+}
+
+/// Everything between being let in and being cut off.
+async fn send_on(net: &Inner, way: &Way, connection: Connection, control: SendStream) {
+    way.set_path(Some(connection.clone()), Close::Done);
+    let _ = net.other.send(NetEvent::Connected(way.id)).await;
+    let over = async {
+        connection.closed().await;
+    };
+    future::or(over, future::or(doubted(way), write_frames(way, control))).await;
+    way.set_path(None, Close::Superseded);
+    let _ = net.other.send(NetEvent::Disconnected(way.id)).await;
+}
+
+/// Returns when the member dialled us anew long after we dialled it: it may have restarted, and a fresh connection
+/// costs one round trip where a dead one costs seconds.
+async fn doubted(way: &Way) {
+    let since = Instant::now();
+    loop {
+        way.rung().await;
+        if since.elapsed() > FRESH {
+            return;
+        }
+    }
+}
+
+async fn write_frames(way: &Way, mut control: SendStream) {
+    while control.write_chunk(way.queue.pop().await).await.is_ok() {}
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

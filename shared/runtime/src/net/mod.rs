@@ -1,0 +1,354 @@
+//! Peers over UDP: QUIC with both keys proved, one connection per direction and purpose.
+//!
+//! Every member *dials* every other and sends on the connection it dialled; it receives on those it accepted. So each
+//! direction heals by itself, whoever restarted. What goes how:
+//!
+//! | what | how |
+//! |---|---|
+//! | a Raft message that fits | datagram, stamped; taken once, never late |
+//! | every other frame | the connection's one control stream, in order; oldest dropped when the queue is full |
+//! | envelopes, snapshots | a connection of their own, one stream per item, answered when taken |
+//! | a newcomer's statement | the join protocol, without a key in the roster |
+//!
+//! One long control stream rather than one stream per frame: it keeps order and needs one grant. The grant is also the
+//! welcome: the accepting side allows no stream before it has looked the caller up, so a caller knows that it was let
+//! in when it can open one, and nothing of a stranger is ever read.
+//!
+//! All bounds are constants beside what they bound. Everything that is not let through is counted by [`DropReason`].
+//!
+//! Nothing here promises delivery: who needs an answer waits for it and asks again. Nothing here checks envelopes or
+//! judges messages, beyond that a Raft message comes from whom it names.
+
+mod bulk_receive;
+mod bulk_send;
+mod counters;
+mod dial;
+mod inbound;
+mod joining;
+mod link;
+mod queue;
+mod roster;
+mod snapshots;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transport;
+mod units;
+
+pub use bulk_send::{BulkBody, Delivery};
+pub use counters::DropReason;
+pub use joining::{JoinError, join};
+pub use roster::RosterPeer;
+
+use counters::Counters;
+use inbound::Inbound;
+use link::Link;
+use quinn::{Endpoint, TransportConfig, VarInt};
+use rafty_types::{ClusterId, Enrolment, Frame, MemberId, Message, PeerKey};
+use rafty_wire::{JoinReply, encode_frame};
+use roster::Roster;
+use smol::channel::{Receiver, RecvError, Sender, bounded};
+use smol::lock::Semaphore;
+use smol::{Executor, Timer, future};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use tls::Identity;
+use zeroize::Zeroizing;
+
+/// Datagram frames that wait to be looked at.
+const URGENT_EVENTS: usize = 1024;
+/// Stream frames, envelopes and snapshots that wait to be looked at. Few: they may be long, and who sends them waits.
+const OTHER_EVENTS: usize = 16;
+/// Bulk items received at once, from all members together.
+const INBOUND_BULK: usize = 8;
+/// Bulk items sent at once, to all members together.
+const OUTBOUND_BULK: usize = 8;
+
+/// Why a connection was closed, as the other end sees it.
+#[derive(Clone, Copy)]
+enum Close {
+    Done = 0,
+    NotAdmitted = 1,
+    Superseded = 2,
+    Malformed = 3,
+    Busy = 4,
+}
+
+impl Close {
+    fn code(self) -> VarInt {
+        VarInt::from_u32(self as u32)
+    }
+}
+
+/// What a peer needs to be on the network.
+pub struct NetConfig {
+    /// Where to listen, UDP.
+    pub listen: SocketAddr,
+    /// The peer set: connections of another are not let in.
+    pub cluster: ClusterId,
+    /// The public half of the identity.
+    pub key: PeerKey,
+    /// The identity as PKCS#8 DER.
+    pub pkcs8: Zeroizing<Vec<u8>>,
+}
+
+/// Where received envelopes go while they arrive. Called on worker threads, where blocking is fine.
+pub trait Spool: Send + Sync + 'static {
+    /// A new, empty file and the handle by which it will be known.
+    ///
+    /// # Errors
+    /// Whatever keeps the file from being made; the envelope is refused then.
+    fn create(&self) -> io::Result<(u64, File)>;
+
+    /// The envelope never became whole: the file can go.
+    fn discard(&self, handle: u64);
+}
+
+/// What comes from the network.
+#[derive(Debug)]
+pub enum NetEvent {
+    /// A frame from a member; a Raft message names the same sender.
+    Frame {
+        /// From whom, by the key of the connection.
+        from: MemberId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// An envelope, whole and written to its spool file (not synced).
+    Envelope {
+        /// Who handed it over; who sealed it stands in the header.
+        from: MemberId,
+        /// The encoded signed header, unchecked.
+        header: Vec<u8>,
+        /// The spool file of the ciphertext.
+        handle: u64,
+        /// Length of the ciphertext in bytes.
+        len: u64,
+    },
+    /// A snapshot, whole; its digest was checked.
+    Snapshot {
+        /// From whom; the message names the same sender.
+        from: MemberId,
+        /// The engine's message, with the metadata.
+        message: Message,
+        /// The state.
+        data: Arc<[u8]>,
+    },
+    /// We can send to this member now.
+    Connected(MemberId),
+    /// We cannot send to this member any more; it is being dialled again.
+    Disconnected(MemberId),
+    /// A newcomer's statement, made for the connection it came by. Whoever takes the event answers within
+    /// 30 seconds, or the newcomer is told to try again.
+    Join {
+        /// The statement; its signatures are unchecked.
+        enrolment: Enrolment,
+        /// Where the answer goes.
+        reply: Sender<JoinReply>,
+    },
+}
+
+/// Where events come out. Must be emptied steadily: while it is full, streams wait and datagrams are dropped.
+#[derive(Debug)]
+pub struct NetEvents {
+    urgent: Receiver<NetEvent>,
+    other: Receiver<NetEvent>,
+}
+
+impl NetEvents {
+    /// The next event. Frames that came as datagrams never wait behind long ones.
+    ///
+    /// # Errors
+    /// When the network was closed.
+    pub async fn recv(&self) -> Result<NetEvent, RecvError> {
+        future::race(self.urgent.recv(), self.other.recv()).await
+    }
+}
+
+/// How it goes with one member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerStats {
+    /// Round-trip time of the connection we send on; `None` without one.
+    pub rtt: Option<Duration>,
+    /// QUIC packets sent on that connection.
+    pub sent: u64,
+    /// How many of them were lost.
+    pub lost: u64,
+}
+
+/// How it goes with all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetStats {
+    /// By member.
+    pub peers: BTreeMap<MemberId, PeerStats>,
+    /// What did not get through, since the start, by reason.
+    pub drops: BTreeMap<DropReason, u64>,
+}
+
+/// The network of one peer. A handle: clones are the same network. It lives on the executor it was bound to and ends
+/// with it, or by [`close`](Self::close).
+#[derive(Clone)]
+pub struct Net(Arc<Inner>);
+
+struct Inner {
+    executor: Weak<Executor<'static>>,
+    endpoint: Endpoint,
+    identity: Identity,
+    server_name: String,
+    cluster: ClusterId,
+    transport: Transports,
+    roster: Arc<Roster>,
+    links: Mutex<BTreeMap<MemberId, Link>>,
+    inbound: Inbound,
+    spool: Arc<dyn Spool>,
+    counters: Arc<Counters>,
+    urgent: Sender<NetEvent>,
+    other: Sender<NetEvent>,
+    outbound_bulk: Semaphore,
+}
+
+struct Transports {
+    peer: Arc<TransportConfig>,
+    bulk: Arc<TransportConfig>,
+}
+
+impl Net {
+    /// Opens the UDP socket and starts to listen. Nobody is let in before [`set_roster`](Self::set_roster).
+    ///
+    /// # Errors
+    /// When the identity does not hold or the socket cannot be opened; nothing was started then.
+    pub fn bind(
+        executor: &Arc<Executor<'static>>,
+        config: &NetConfig,
+        spool: Arc<dyn Spool>,
+    ) -> io::Result<(Self, NetEvents)> {
+        let identity = Identity::new(&config.pkcs8, config.key)?;
+        let (roster, counters) = (Arc::new(Roster::default()), Arc::new(Counters::default()));
+        let crypto = tls::accepting(&identity, roster.clone(), counters.clone()).map_err(io::Error::other)?;
+        let server = transport::accepting(crypto);
+        let endpoint = transport::endpoint(executor, config.listen, Some(&config.pkcs8), Some(server))?;
+        let (urgent, urgent_events) = bounded(URGENT_EVENTS);
+        let (other, other_events) = bounded(OTHER_EVENTS);
+        let net = Self(Arc::new(Inner {
+            executor: Arc::downgrade(executor),
+            endpoint,
+            identity,
+            server_name: server_name(config.cluster),
+            cluster: config.cluster,
+            transport: Transports { peer: Arc::new(transport::peer()), bulk: Arc::new(transport::bulk()) },
+            roster,
+            links: Mutex::default(),
+            inbound: Inbound::new(INBOUND_BULK),
+            spool,
+            counters,
+            urgent,
+            other,
+            outbound_bulk: Semaphore::new(OUTBOUND_BULK),
+        }));
+        net.0.spawn(inbound::accept(net.0.clone()));
+        Ok((net, NetEvents { urgent: urgent_events, other: other_events }))
+    }
+
+    /// Where the socket listens.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.endpoint.local_addr()
+    }
+
+    /// From now on these are the members, and `me` is ourselves (in `peers` or not). Dials whoever is new, closes all
+    /// connections of keys that are not among them any more.
+    pub fn set_roster(&self, me: MemberId, peers: &[RosterPeer]) {
+        self.0.roster.set(me, peers);
+        self.0.inbound.close_strangers(&self.0.roster);
+        let mut links = self.0.links();
+        links.retain(|id, link| peers.iter().any(|peer| peer.id == *id && peer.key == link.key()));
+        for peer in peers.iter().filter(|peer| peer.id != me) {
+            match links.get(&peer.id) {
+                Some(link) => link.moved_to(&peer.addresses),
+                None => drop(links.insert(peer.id, Link::start(&self.0, peer))),
+            }
+        }
+    }
+
+    /// Sends `frame` to `to`, or drops and counts it. Never waits. A Raft message that fits goes as a datagram, all
+    /// else by the control stream; only what is not Raft's waits for a connection.
+    pub fn send(&self, to: MemberId, frame: &Frame) {
+        let Ok(bytes) = encode_frame(frame) else {
+            return self.0.counters.count(DropReason::TooLong);
+        };
+        match self.0.links().get(&to) {
+            Some(link) => link.send(bytes, matches!(frame, Frame::Raft(_)), &self.0.counters),
+            None => self.0.counters.count(DropReason::NotConnected),
+        }
+    }
+
+    /// Sends an envelope to `to`: its encoded signed header (at most 64 KiB) and its ciphertext (at most 512 MiB).
+    /// Never waits; what becomes of it is what [`Delivery`] tells.
+    pub fn send_envelope(&self, to: MemberId, header: Vec<u8>, body: BulkBody) -> Delivery {
+        self.send_bulk(to, bulk_send::Item::Envelope { header, body })
+    }
+
+    /// Sends a snapshot to `to`: the engine's message with the metadata, and the state (at most 1 GiB) beside it.
+    /// Never waits; what becomes of it is what [`Delivery`] tells.
+    pub fn send_snapshot(&self, to: MemberId, message: Message, data: Arc<[u8]>) -> Delivery {
+        self.send_bulk(to, bulk_send::Item::Snapshot { message: Box::new(message), data })
+    }
+
+    fn send_bulk(&self, to: MemberId, item: bulk_send::Item) -> Delivery {
+        match self.0.links().get(&to) {
+            Some(link) => link.send_bulk(item, &self.0.counters),
+            None => {
+                self.0.counters.count(DropReason::NotConnected);
+                Delivery::failed()
+            }
+        }
+    }
+
+    /// How it goes.
+    pub fn stats(&self) -> NetStats {
+        let peers = self.0.links().iter().map(|(id, link)| (*id, link.stats())).collect();
+        NetStats { peers, drops: self.0.counters.read() }
+    }
+
+    /// Closes all connections and the socket. Others see it at once and dial until we are back.
+    pub fn close(&self) {
+        self.0.links().clear();
+        self.0.endpoint.close(Close::Done.code(), b"");
+        self.0.urgent.close();
+        self.0.other.close();
+    }
+}
+
+impl Inner {
+    fn links(&self) -> MutexGuard<'_, BTreeMap<MemberId, Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        if let Some(executor) = self.executor.upgrade() {
+            executor.spawn(future).detach();
+        }
+    }
+}
+
+/// What a dialler calls the peer set, so that two sets with the same keys (one was recovered from the other) never mix.
+fn server_name(cluster: ClusterId) -> String {
+    let hex: String = cluster.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{hex}.rafty.internal")
+}
+
+/// What `future` gives, unless it takes longer than `limit`.
+async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let late = async {
+        Timer::after(limit).await;
+        None
+    };
+    future::or(async { Some(future.await) }, late).await
+}

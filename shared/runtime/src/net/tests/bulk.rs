@@ -1,0 +1,161 @@
+//! Envelopes and snapshots.
+
+use super::*;
+use rafty_types::{Digest, SnapshotMeta};
+use rafty_wire::{BulkHead, BulkReply, encode_head};
+
+fn envelope(host: &Host) -> (MemberId, Vec<u8>, u64, u64) {
+    host.expect(|event| match event {
+        NetEvent::Envelope { from, header, handle, len } => Some((from, header, handle, len)),
+        _ => None,
+    })
+}
+
+fn taken(delivery: Delivery) -> bool {
+    smol::block_on(within(PATIENCE, delivery.taken())).expect("in time")
+}
+
+#[test]
+fn an_envelope_arrives_whole_from_memory_and_from_a_file() {
+    let (one, two) = pair();
+    let body = bytes(10 * 1024 * 1024);
+    let file = one.spool.path(99);
+    std::fs::write(&file, &body).unwrap();
+    for source in [BulkBody::Bytes(body.clone()), BulkBody::File(file)] {
+        let delivery = one.net.send_envelope(two.id(), vec![1, 2, 3], source);
+        let (from, header, handle, len) = envelope(&two);
+        assert_eq!((from, header, len), (one.id(), vec![1, 2, 3], body.len() as u64));
+        let received = std::fs::read(two.spool.path(handle)).unwrap();
+        assert_eq!(Digest::of(&received), Digest::of(&body));
+        assert!(taken(delivery));
+    }
+    assert!(two.spool.discarded.lock().unwrap().is_empty());
+}
+
+#[test]
+fn many_envelopes_all_arrive_and_too_many_are_refused_at_once() {
+    let (one, two) = pair();
+    let deliveries: Vec<_> =
+        (0..100u8).map(|n| one.net.send_envelope(two.id(), vec![n], BulkBody::Bytes(bytes(1000)))).collect();
+    let mut taken_count = 0;
+    let mut arrived = BTreeSet::new();
+    for delivery in deliveries {
+        taken_count += usize::from(taken(delivery));
+        while let Ok(event) = two.events.other.try_recv() {
+            if let NetEvent::Envelope { header, .. } = event {
+                arrived.insert(header);
+            }
+        }
+    }
+    assert_eq!(arrived.len(), taken_count);
+    assert!(taken_count >= 16);
+    assert_eq!(one.dropped(DropReason::BulkQueueFull), 100 - taken_count as u64);
+}
+
+#[test]
+fn a_snapshot_arrives_whole_with_its_message() {
+    let (one, two) = pair();
+    for len in [0, 1, 3 * 1024 * 1024 + 17] {
+        let snapshot = Some(SnapshotMeta { index: Index(9), ..SnapshotMeta::default() });
+        let sent = Message { snapshot, ..message(one.id(), two.id(), MessageKind::Snapshot, 0) };
+        let body = bytes(len);
+        let delivery = one.net.send_snapshot(two.id(), sent.clone(), body.clone());
+        let (from, message, data) = two.expect(|event| match event {
+            NetEvent::Snapshot { from, message, data } => Some((from, message, data)),
+            _ => None,
+        });
+        assert_eq!((from, message), (one.id(), sent));
+        assert!(data == body);
+        assert!(taken(delivery));
+    }
+}
+
+#[test]
+fn a_snapshot_in_another_name_is_refused() {
+    let (one, two) = pair();
+    let snapshot = Some(SnapshotMeta::default());
+    let forged = Message { snapshot, ..message(MemberId(3), two.id(), MessageKind::Snapshot, 0) };
+    assert!(!taken(one.net.send_snapshot(two.id(), forged, bytes(10))));
+    assert_eq!(two.dropped(DropReason::WrongSender), 1);
+}
+
+#[test]
+fn an_item_for_nobody_fails_and_says_so() {
+    let (one, two) = pair();
+    assert!(!taken(one.net.send_envelope(MemberId(9), vec![], BulkBody::Bytes(bytes(1)))));
+    let missing = BulkBody::File(one.spool.path(77));
+    assert!(!taken(one.net.send_envelope(two.id(), vec![], missing)));
+    let long = vec![0; rafty_wire::MAX_ENVELOPE_HEADER_LEN + 1];
+    assert!(!taken(one.net.send_envelope(two.id(), long, BulkBody::Bytes(bytes(1)))));
+}
+
+/// What the host answers to a head and a body made by hand.
+fn answer(caller: &Caller, head: &BulkHead, body: &[u8]) -> BulkReply {
+    smol::block_on(async {
+        let (mut send, mut receive) = caller.connection.open_bi().await.unwrap();
+        send.write_all(&encode_head(head).unwrap()).await.unwrap();
+        // The host may hang up on the stream before it has read all.
+        let _ = send.write_all(body).await;
+        let _ = send.finish();
+        units::read_head(&mut receive).await.unwrap()
+    })
+}
+
+#[test]
+fn an_envelope_cut_short_or_too_long_leaves_no_file_behind() {
+    let host = Host::start(1);
+    let guest = RosterPeer { id: MemberId(2), key: key(2), addresses: vec![] };
+    host.net.set_roster(host.id(), &[guest]);
+    let caller = Caller::call(&host, Some(2), Lane::Bulk);
+    let head = BulkHead::Envelope { header: vec![1], body_len: 100 };
+    assert_eq!(answer(&caller, &head, &[0; 99]), BulkReply::Refused);
+    assert_eq!(answer(&caller, &head, &[0; 101]), BulkReply::Refused);
+    assert_eq!(answer(&caller, &head, &[0; 100]), BulkReply::Taken);
+    assert_eq!(envelope(&host).3, 100);
+    let start = Instant::now();
+    while host.spool.discarded.lock().unwrap().len() < 2 {
+        assert!(start.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    assert_eq!(host.dropped(DropReason::BulkRefused), 2);
+}
+
+#[test]
+fn a_sender_that_dies_in_the_middle_leaves_no_file_behind() {
+    let host = Host::start(1);
+    let guest = RosterPeer { id: MemberId(2), key: key(2), addresses: vec![] };
+    host.net.set_roster(host.id(), &[guest]);
+    let caller = Caller::call(&host, Some(2), Lane::Bulk);
+    smol::block_on(async {
+        let (mut send, _receive) = caller.connection.open_bi().await.unwrap();
+        let head = BulkHead::Envelope { header: vec![1], body_len: 1 << 20 };
+        send.write_all(&encode_head(&head).unwrap()).await.unwrap();
+        send.write_all(&[0; 1 << 19]).await.unwrap();
+        caller.connection.close(Close::Done.code(), b"");
+    });
+    host.expect_dropped(DropReason::BulkRefused, 1);
+    let start = Instant::now();
+    while std::fs::read_dir(host.spool.dir.path()).unwrap().next().is_some() {
+        assert!(start.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn bulk_reaches_a_member_that_restarted() {
+    let (one, two) = pair();
+    let first = one.net.send_envelope(two.id(), vec![1], BulkBody::Bytes(bytes(100)));
+    envelope(&two);
+    assert!(taken(first));
+    let address = two.kill();
+    let two = Host::start_at(2, address);
+    two.knows(&[&one]);
+    one.expect_connected(&two);
+    two.expect_connected(&one);
+    let arrived = (0..10).any(|_| {
+        let delivery = one.net.send_envelope(two.id(), vec![2], BulkBody::Bytes(bytes(100)));
+        taken(delivery)
+    });
+    assert!(arrived);
+    assert_eq!(envelope(&two).1, [2]);
+}

@@ -1,0 +1,99 @@
+//! Newcomers.
+
+use super::*;
+use rafty_types::{EnrolmentStatement, Signature};
+
+fn enrolment(cluster: ClusterId, exporter: [u8; 32]) -> Enrolment {
+    let statement =
+        EnrolmentStatement { cluster, key: key(5), rsa_public: vec![1], addresses: vec![], exporter };
+    let signature = Signature::from_bytes(&[1; 64]);
+    Enrolment { token: [3; 16], statement, own_signature: signature, token_signature: signature }
+}
+
+fn hash_of(host: &Host) -> [u8; 16] {
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&blake3::hash(&key(host.number).0).as_bytes()[..16]);
+    hash
+}
+
+fn granted() -> JoinReply {
+    JoinReply::Granted {
+        member: MemberId(5),
+        cluster: CLUSTER,
+        name: "home".into(),
+        settings: rafty_types::Settings::default(),
+        members: vec![],
+    }
+}
+
+fn ask(
+    host: &Host,
+    hash: [u8; 16],
+    make: impl FnOnce([u8; 32]) -> Enrolment,
+) -> Result<JoinReply, JoinError> {
+    let runner = Runner::start();
+    let reply = smol::block_on(join(&runner.executor, CLUSTER, host.address(), hash, make));
+    runner.stop();
+    reply
+}
+
+#[test]
+fn a_newcomer_is_heard_and_answered() {
+    let host = Host::start(1);
+    std::thread::scope(|scope| {
+        let newcomer = scope.spawn(|| ask(&host, hash_of(&host), |exporter| enrolment(CLUSTER, exporter)));
+        let reply = host.expect(|event| match event {
+            NetEvent::Join { enrolment, reply } => (enrolment.token == [3; 16]).then_some(reply),
+            _ => None,
+        });
+        reply.try_send(granted()).unwrap();
+        assert_eq!(newcomer.join().unwrap().unwrap(), granted());
+    });
+}
+
+#[test]
+fn a_newcomer_tells_nothing_to_another_responder() {
+    let host = Host::start(1);
+    let asked = ask(&host, [0; 16], |_| panic!("nothing is signed for it"));
+    assert!(matches!(asked, Err(JoinError::WrongResponder(_))), "{asked:?}");
+}
+
+#[test]
+fn a_statement_made_for_another_connection_or_peer_set_is_refused() {
+    let host = Host::start(1);
+    let other = |_| enrolment(CLUSTER, [9; 32]);
+    assert!(matches!(ask(&host, hash_of(&host), other), Ok(JoinReply::Refused { .. })));
+    let foreign = |exporter| enrolment(ClusterId([1; 16]), exporter);
+    assert!(matches!(ask(&host, hash_of(&host), foreign), Ok(JoinReply::Refused { .. })));
+    assert_eq!(host.dropped(DropReason::JoinRefused), 2);
+    assert!(host.events.other.is_empty());
+}
+
+#[test]
+fn an_event_that_nobody_answers_becomes_a_refusal() {
+    let host = Host::start(1);
+    std::thread::scope(|scope| {
+        let newcomer = scope.spawn(|| ask(&host, hash_of(&host), |exporter| enrolment(CLUSTER, exporter)));
+        host.expect(|event| matches!(event, NetEvent::Join { .. }).then_some(()));
+        assert!(matches!(newcomer.join().unwrap(), Ok(JoinReply::Refused { .. })));
+    });
+}
+
+#[test]
+fn one_address_cannot_knock_without_end() {
+    let host = Host::start(1);
+    let answers: Vec<_> =
+        (0..12).map(|_| ask(&host, hash_of(&host), |_| enrolment(CLUSTER, [0; 32])).is_ok()).collect();
+    assert_eq!(answers.iter().filter(|ok| **ok).count(), 10);
+    assert_eq!(host.dropped(DropReason::JoinLimited), 2);
+}
+
+#[test]
+fn nobody_at_the_address_is_said_in_words() {
+    let host = Host::start(1);
+    let (address, hash) = (host.address(), hash_of(&host));
+    host.kill();
+    let runner = Runner::start();
+    let asked = smol::block_on(join(&runner.executor, CLUSTER, address, hash, |_| panic!("nobody is there")));
+    assert!(matches!(asked, Err(JoinError::Unreachable(_))), "{asked:?}");
+}

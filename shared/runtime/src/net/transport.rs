@@ -1,0 +1,162 @@
+//! The QUIC endpoint: our executor under it, and the bounds of its connections.
+
+use quinn::crypto::{CryptoError, HmacKey};
+use quinn::udp::{UdpSockRef, UdpSocketState};
+use quinn::{
+    AsyncTimer, AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, Runtime, ServerConfig, SmolRuntime,
+    TransportConfig, ValidationTokenConfig, VarInt,
+};
+use quinn_proto::HashedConnectionIdGenerator;
+use smol::Executor;
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// After so long without a sign a peer connection is over. Raft notices a silent member far sooner.
+pub(super) const PEER_IDLE: Duration = Duration::from_secs(3);
+/// How often an idle peer connection is touched, so that it is there when it is needed.
+const PEER_KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// After so long without a sign a bulk connection is over; an unused one ends this way.
+pub(super) const BULK_IDLE: Duration = Duration::from_secs(10);
+/// Bulk streams of one member at once.
+pub(super) const BULK_STREAMS: u32 = 2;
+/// Datagrams that wait for the socket, in bytes: older ones give way, they would only arrive late.
+const DATAGRAM_SEND_BUFFER: usize = 32 * 1024;
+/// Datagrams that wait for us, in bytes.
+const DATAGRAM_RECEIVE_BUFFER: usize = 256 * 1024;
+/// Bytes of one stream that wait for us.
+const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
+/// Bytes of one connection that wait for us.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Bytes of one connection that are sent and not yet acknowledged.
+const SEND_WINDOW: u64 = 4 * 1024 * 1024;
+/// Round trip assumed before one was measured: a LAN's, so that a lost first datagram is soon repeated.
+const INITIAL_RTT: Duration = Duration::from_millis(20);
+/// Handshakes that nobody has looked at yet.
+const MAX_INCOMING: usize = 64;
+/// Bytes kept for those handshakes, each and together.
+const INCOMING_BUFFER: u64 = 64 * 1024;
+/// What we ask the system to keep for our socket, in each direction; it may grant less.
+const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
+
+/// Quinn on an executor of ours. Held weakly: the executor owns the tasks, and with it they end.
+#[derive(Debug)]
+struct OnExecutor(Weak<Executor<'static>>);
+
+impl Runtime for OnExecutor {
+    fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
+        SmolRuntime.new_timer(at)
+    }
+
+    fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        if let Some(executor) = self.0.upgrade() {
+            executor.spawn(future).detach();
+        }
+    }
+
+    fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        SmolRuntime.wrap_udp_socket(socket)
+    }
+}
+
+/// Signs stateless resets: derived from the identity, so that after a restart the peer can still tell others that it
+/// has forgotten their connections, and they dial anew at once.
+struct ResetKey([u8; 32]);
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature: &mut [u8]) {
+        signature.copy_from_slice(blake3::keyed_hash(&self.0, data).as_bytes());
+    }
+
+    fn signature_len(&self) -> usize {
+        blake3::OUT_LEN
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        // Comparing two hashes takes the same time whatever they are.
+        let expected = blake3::keyed_hash(&self.0, data);
+        signature.try_into().ok().filter(|given: &[u8; 32]| expected == *given).map(|_| ()).ok_or(CryptoError)
+    }
+}
+
+/// Opens a UDP socket and an endpoint on it. `seed` is the identity's secret; without one, resets are random.
+pub(super) fn endpoint(
+    executor: &Arc<Executor<'static>>,
+    listen: SocketAddr,
+    seed: Option<&[u8]>,
+    server: Option<ServerConfig>,
+) -> io::Result<Endpoint> {
+    let socket = UdpSocket::bind(listen)?;
+    let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+    // Less is slower, not wrong.
+    let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), SOCKET_BUFFER);
+    let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), SOCKET_BUFFER);
+    let config = seed.map_or_else(EndpointConfig::default, remembered);
+    Endpoint::new(config, server, socket, Arc::new(OnExecutor(Arc::downgrade(executor))))
+}
+
+fn remembered(seed: &[u8]) -> EndpointConfig {
+    let mut config = EndpointConfig::new(Arc::new(ResetKey(blake3::derive_key("rafty quic reset v1", seed))));
+    let [a, b, c, d, e, f, g, h, ..] = blake3::derive_key("rafty quic connection id v1", seed);
+    let key = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(key)));
+    config
+}
+
+/// Bounds of connections that others dial. Streams are granted one by one, after the caller was let in.
+pub(super) fn accepting(crypto: quinn::crypto::rustls::QuicServerConfig) -> ServerConfig {
+    let mut transport = bounds();
+    transport.max_idle_timeout(Some(idle(BULK_IDLE.max(super::joining::REPLY_WITHIN * 2))));
+    let mut tokens = ValidationTokenConfig::default();
+    tokens.sent(0);
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config
+        .transport_config(Arc::new(transport))
+        .validation_token_config(tokens)
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(INCOMING_BUFFER)
+        .incoming_buffer_size_total(INCOMING_BUFFER * 4);
+    config
+}
+
+/// Bounds of peer connections that we dial.
+pub(super) fn peer() -> TransportConfig {
+    let mut transport = bounds();
+    transport.max_idle_timeout(Some(idle(PEER_IDLE))).keep_alive_interval(Some(PEER_KEEP_ALIVE));
+    transport
+}
+
+/// Bounds of bulk connections that we dial.
+pub(super) fn bulk() -> TransportConfig {
+    let mut transport = bounds();
+    transport.max_idle_timeout(Some(idle(BULK_IDLE)));
+    transport
+}
+
+/// Bounds of a join that we dial.
+pub(super) fn join() -> TransportConfig {
+    let mut transport = bounds();
+    transport.max_idle_timeout(Some(idle(super::joining::REPLY_WITHIN * 2)));
+    transport
+}
+
+fn bounds() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(SEND_WINDOW)
+        .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER)
+        .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER))
+        .initial_rtt(INITIAL_RTT);
+    transport
+}
+
+fn idle(after: Duration) -> IdleTimeout {
+    IdleTimeout::from(VarInt::from_u32(u32::try_from(after.as_millis()).unwrap_or(u32::MAX)))
+}
