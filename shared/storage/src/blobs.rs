@@ -9,6 +9,9 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+/// Longest blob, in bytes: 1 GiB.
+pub const MAX_BLOB_LEN: u64 = 1024 * 1024 * 1024;
+
 /// The blobs in one directory. All methods may be called from several threads at once.
 #[derive(Debug)]
 pub struct Blobs {
@@ -46,7 +49,12 @@ impl Blobs {
     /// The disk failed.
     pub fn writer(&self) -> Result<BlobWriter, DiskError> {
         let unfinished = Unfinished::create(&self.dir, true)?;
-        Ok(BlobWriter { unfinished, hasher: blake3::Hasher::new(), dir: self.dir.clone() })
+        Ok(BlobWriter {
+            unfinished,
+            hasher: blake3::Hasher::new(),
+            left: MAX_BLOB_LEN,
+            dir: self.dir.clone(),
+        })
     }
 
     /// Keeps `bytes`; durable when it returns.
@@ -64,9 +72,9 @@ impl Blobs {
     /// # Errors
     /// It is missing or damaged, or the disk failed.
     pub fn get(&self, digest: Digest) -> Result<Vec<u8>, BlobError> {
-        let mut file = self.open_file(digest)?;
+        let file = self.open_file(digest)?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(DiskError::of("read", &self.path(digest)))?;
+        file.take(MAX_BLOB_LEN).read_to_end(&mut bytes).map_err(DiskError::of("read", &self.path(digest)))?;
         if Digest::of(&bytes) == digest { Ok(bytes) } else { Err(BlobError::Damaged(digest)) }
     }
 
@@ -142,11 +150,13 @@ fn digest_of(name: &str) -> Option<Digest> {
     name.parse().ok().filter(|digest: &Digest| digest.to_string() == name)
 }
 
-/// A blob that is being written. Dropped before [`BlobWriter::commit`], it leaves nothing.
+/// A blob that is being written, of at most [`MAX_BLOB_LEN`] bytes. Dropped before [`BlobWriter::commit`], it leaves
+/// nothing.
 #[derive(Debug)]
 pub struct BlobWriter {
     unfinished: Unfinished,
     hasher: blake3::Hasher,
+    left: u64,
     dir: PathBuf,
 }
 
@@ -170,8 +180,13 @@ impl BlobWriter {
 
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.unfinished.file.write(bytes)?;
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX);
+        if room == 0 && !bytes.is_empty() {
+            return Err(io::Error::new(ErrorKind::FileTooLarge, "a blob has at most 1 GiB"));
+        }
+        let written = self.unfinished.file.write(&bytes[..bytes.len().min(room)])?;
         self.hasher.update(&bytes[..written]);
+        self.left -= written as u64;
         Ok(written)
     }
 

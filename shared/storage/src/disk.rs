@@ -95,12 +95,14 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), DiskError> {
 
 /// Creates `dir` and what is missing above it, for its owner alone.
 pub(crate) fn create_private_dir(dir: &Path) -> Result<(), DiskError> {
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir).map_err(DiskError::of("create", dir))?;
-    sync_dir(parent(dir))
+    missing.into_iter().try_for_each(|created| sync_dir(parent(created)))
 }
 
 /// Removes what a killed process left unfinished in `dir`.

@@ -24,7 +24,7 @@ mod snapshot_file;
 mod spool;
 mod store;
 
-pub use blobs::{BlobError, BlobReader, BlobWriter, Blobs};
+pub use blobs::{BlobError, BlobReader, BlobWriter, Blobs, MAX_BLOB_LEN};
 pub use bounds::Misuse;
 pub use data_dir::{DataDir, DataDirError};
 pub use disk::{DiskError, replace_file};

@@ -189,12 +189,12 @@ fn recover(dir: &Path, contents: Contents) -> Result<(Bounds, Recovered), OpenEr
     let damaged = |what: String| OpenError::Damaged { dir: dir.to_path_buf(), what };
     let Contents { mut hard_state, snapshot, entries } = contents;
     let covered = snapshot.as_ref().map_or(0, SnapshotRef::index);
-    let first = entries.first().map_or(covered + 1, |entry| entry.index.0);
+    let first = entries.first().map_or(covered.saturating_add(1), |entry| entry.index.0);
     let last = entries.last().map_or(covered, |entry| entry.index.0);
     if (first..).zip(&entries).any(|(index, entry)| entry.index.0 != index) {
         return Err(damaged("entries are missing".into()));
     }
-    if first > covered + 1 || last < covered {
+    if first > covered.saturating_add(1) || last < covered {
         return Err(damaged(format!("entries {first} to {last} do not meet the snapshot at {covered}")));
     }
     if hard_state.commit.0 > last {
