@@ -251,3 +251,167 @@ pub(crate) fn check_membership(membership: &Membership) -> Verdict {
     let staged = |member: &MemberId| voters_outgoing.contains(member) && !voters.contains(member);
     ensure(learners_next.iter().all(staged), Refused::BadSnapshot)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Member 1 follows member 2 in term 5 and has entries up to 10.
+    fn follower() -> Facts {
+        Facts {
+            me: MemberId(1),
+            term: Term(5),
+            leader: Some(MemberId(2)),
+            leads: false,
+            may_campaign: true,
+            synced: true,
+            last_index: Index(10),
+            pending_reads: 0,
+        }
+    }
+
+    fn leader() -> Facts {
+        Facts { leader: Some(MemberId(1)), leads: true, ..follower() }
+    }
+
+    fn message(kind: MessageKind) -> Message {
+        let term = if kind == MessageKind::ReadIndex { Term(0) } else { Term(5) };
+        let anchored = matches!(
+            kind,
+            MessageKind::Append
+                | MessageKind::RequestVote
+                | MessageKind::RequestPreVote
+                | MessageKind::AppendResponse
+        );
+        let reads = matches!(kind, MessageKind::ReadIndex | MessageKind::ReadIndexResponse);
+        let voters = vec![MemberId(1), MemberId(2)];
+        let membership = Membership { voters, ..Membership::default() };
+        let meta = SnapshotMeta { index: Index(20), term: Term(4), membership };
+        Message {
+            kind,
+            to: MemberId(1),
+            from: MemberId(2),
+            term,
+            log_term: if anchored { Term(4) } else { Term(0) },
+            index: if anchored { Index(10) } else { Index(0) },
+            entries: Vec::new(),
+            commit: Index(9),
+            commit_term: Term(0),
+            snapshot: (kind == MessageKind::Snapshot).then_some(meta),
+            request_snapshot: Index(0),
+            reject: false,
+            reject_hint: Index(0),
+            context: if reads { vec![1; 24] } else { Vec::new() },
+            priority: 0,
+        }
+    }
+
+    fn verdict(kind: MessageKind, facts: &Facts, spoil: impl FnOnce(&mut Message)) -> Verdict {
+        let mut message = message(kind);
+        spoil(&mut message);
+        check(&message, facts)
+    }
+
+    #[test]
+    fn what_a_sane_member_says_passes() {
+        for kind in [
+            MessageKind::Append,
+            MessageKind::Heartbeat,
+            MessageKind::Snapshot,
+            MessageKind::TimeoutNow,
+            MessageKind::RequestVote,
+            MessageKind::RequestPreVote,
+            MessageKind::ReadIndexResponse,
+        ] {
+            assert_eq!(verdict(kind, &follower(), |_| {}), Ok(()), "{kind:?}");
+        }
+        for kind in [
+            MessageKind::AppendResponse,
+            MessageKind::HeartbeatResponse,
+            MessageKind::RequestVoteResponse,
+            MessageKind::ReadIndex,
+        ] {
+            assert_eq!(verdict(kind, &leader(), |_| {}), Ok(()), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_for_another_or_from_nobody_is_refused() {
+        let to = verdict(MessageKind::Heartbeat, &follower(), |message| message.to = MemberId(3));
+        assert_eq!(to, Err(Refused::NotForUs));
+        for from in [0, 1] {
+            let from = verdict(MessageKind::Heartbeat, &follower(), |message| message.from = MemberId(from));
+            assert_eq!(from, Err(Refused::BadSender));
+        }
+    }
+
+    #[test]
+    fn impossible_fields_are_refused_by_reason() {
+        use MessageKind::{Append, AppendResponse, Heartbeat, ReadIndex, RequestVote, Snapshot, TimeoutNow};
+        type Spoil = fn(&mut Message);
+        let follower_cases: [(MessageKind, Refused, Spoil); 13] = [
+            (Append, Refused::BadField, |message| message.log_term = Term(0)),
+            (Append, Refused::BadField, |message| message.log_term = Term(6)),
+            (Append, Refused::BadField, |message| message.request_snapshot = Index(1)),
+            (Append, Refused::BadField, |message| message.index = Index(u64::MAX)),
+            (Append, Refused::BadField, |message| message.term = Term(0)),
+            (Append, Refused::SecondLeader, |message| message.from = MemberId(3)),
+            (Heartbeat, Refused::CommitBeyondLog, |message| message.commit = Index(11)),
+            (Heartbeat, Refused::BadContext, |message| message.context = vec![0; MAX_CONTEXT + 1]),
+            (RequestVote, Refused::BadContext, |message| message.context = vec![0; 3]),
+            (RequestVote, Refused::BadField, |message| message.priority = 1),
+            (Snapshot, Refused::BadSnapshot, |message| message.snapshot = None),
+            (TimeoutNow, Refused::SecondLeader, |message| message.from = MemberId(3)),
+            (ReadIndex, Refused::NotLeader, |_| {}),
+        ];
+        for (kind, why, spoil) in follower_cases {
+            assert_eq!(verdict(kind, &follower(), spoil), Err(why), "{kind:?}");
+        }
+        let beyond = verdict(AppendResponse, &leader(), |message| message.index = Index(11));
+        assert_eq!(beyond, Err(Refused::AcknowledgedBeyondLog));
+        let busy = Facts { pending_reads: MAX_PENDING_READS, ..leader() };
+        assert_eq!(verdict(ReadIndex, &busy, |_| {}), Err(Refused::Busy));
+        let learner = Facts { may_campaign: false, ..follower() };
+        assert_eq!(verdict(MessageKind::RequestVoteResponse, &learner, |_| {}), Err(Refused::NotVoting));
+        let unsynced = Facts { synced: false, ..follower() };
+        assert_eq!(verdict(TimeoutNow, &unsynced, |_| {}), Err(Refused::NotSynced));
+        assert_eq!(verdict(MessageKind::TransferLeader, &leader(), |_| {}), Err(Refused::BadKind));
+    }
+
+    #[test]
+    fn entries_that_are_no_piece_of_a_log_are_refused() {
+        let entry = |index, term, payload| Entry { index: Index(index), term: Term(term), payload };
+        let removed = MembershipChange { steps: vec![MembershipStep::Remove(MemberId(0))] };
+        let bad = [
+            vec![entry(12, 5, Payload::Empty)],
+            vec![entry(11, 3, Payload::Empty)],
+            vec![entry(11, 6, Payload::Empty)],
+            vec![entry(11, 5, Payload::Empty), entry(13, 5, Payload::Empty)],
+            vec![entry(11, 5, Payload::Command([].into()))],
+            vec![entry(11, 5, Payload::Command(vec![0; MAX_PROPOSAL_LEN + 1].into()))],
+            vec![entry(11, 5, Payload::Membership(removed))],
+            (0..=MAX_ENTRIES as u64).map(|n| entry(11 + n, 5, Payload::Empty)).collect(),
+        ];
+        for entries in bad {
+            let outcome = verdict(MessageKind::Append, &follower(), |message| message.entries = entries);
+            assert_eq!(outcome, Err(Refused::BadEntries));
+        }
+        let stray = verdict(MessageKind::Heartbeat, &follower(), |message| {
+            message.entries = vec![entry(11, 5, Payload::Empty)];
+        });
+        assert_eq!(stray, Err(Refused::BadEntries));
+    }
+
+    #[test]
+    fn a_change_must_leave_somebody_who_votes_and_must_wait_for_the_one_before() {
+        let membership = Membership { voters: vec![MemberId(1)], ..Membership::default() };
+        let change = |steps| MembershipChange { steps };
+        let remove = change(vec![MembershipStep::Remove(MemberId(1))]);
+        let add = change(vec![MembershipStep::AddLearner(MemberId(2))]);
+        assert_eq!(check_change(&remove, &membership), Err(Refused::BadChange));
+        assert_eq!(check_change(&change(Vec::new()), &membership), Err(Refused::BadChange));
+        assert_eq!(check_change(&add, &membership), Ok(()));
+        let joint = Membership { voters_outgoing: vec![MemberId(1)], ..membership };
+        assert_eq!(check_change(&add, &joint), Err(Refused::ChangePending));
+    }
+}

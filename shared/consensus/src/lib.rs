@@ -44,6 +44,7 @@ mod membership;
 mod random;
 mod reads;
 mod ready;
+mod snapshots;
 mod tenure;
 mod views;
 

@@ -10,19 +10,17 @@ use crate::io::{Input, Output, Role};
 use crate::log::Log;
 use crate::random::Random;
 use crate::reads::Reads;
-use raft::{RawNode, SnapshotStatus, StateRole};
+use crate::snapshots::Sending;
+use raft::{RawNode, StateRole};
 use rafty_types::{
     Index, MAX_PROPOSAL_LEN, MemberId, Membership, MembershipChange, Message, MessageKind, PersistId, Term,
     Time,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Entries of a leader that are not committed; beyond it proposals are dropped.
 const MAX_UNCOMMITTED: u64 = 4_096;
-/// A snapshot that was not reported sent after this time counts as failed.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One member's Raft, as a pure machine.
 ///
@@ -45,8 +43,8 @@ pub struct Consensus {
     /// The last entry handed out as committed, or restored.
     pub(crate) applied: u64,
     pub(crate) reads: Reads,
-    /// Snapshots on their way: their index and when they left.
-    pub(crate) sending: BTreeMap<MemberId, (u64, Time)>,
+    /// Followers that were sent a snapshot and are not level yet.
+    pub(crate) sending: BTreeMap<MemberId, Sending>,
     /// The bytes of the snapshot that the engine is being given.
     pub(crate) arrived: Option<Arc<[u8]>>,
     pub(crate) heard: Heard,
@@ -133,10 +131,8 @@ impl Consensus {
             self.tick_engine();
             self.drain();
         }
-        let late = |left: &Time| self.now.saturating_since(*left) >= SNAPSHOT_TIMEOUT;
-        let lost: Vec<_> =
-            self.sending.iter().filter(|(_, (_, left))| late(left)).map(|(to, _)| *to).collect();
-        lost.into_iter().try_for_each(|to| self.snapshot_sent(to, false))
+        self.watch_snapshots();
+        Ok(())
     }
 
     fn tick_engine(&mut self) {
@@ -241,12 +237,6 @@ impl Consensus {
 
     fn unreachable(&mut self, member: MemberId) -> Outcome {
         self.raw.report_unreachable(member.0);
-        Ok(())
-    }
-
-    fn snapshot_sent(&mut self, to: MemberId, ok: bool) -> Outcome {
-        self.sending.remove(&to);
-        self.raw.report_snapshot(to.0, if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure });
         Ok(())
     }
 

@@ -127,6 +127,8 @@ pub fn next_seat(view: &SeatView) -> Option<SeatDecision> {
 mod tests {
     use super::*;
     use MembershipStep::{AddLearner, AddVoter, Remove};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     fn ids(ids: &[u64]) -> BTreeSet<MemberId> {
         ids.iter().copied().map(MemberId).collect()
@@ -157,6 +159,34 @@ mod tests {
         assert_eq!(steps(&[2], &[1, 3], &engine, 1), [AddLearner(MemberId(1))]);
         assert!(steps(&[], &[], &self::engine(&[1], &[]), 1).is_empty());
         assert!(steps(&[], &[1, 2], &self::engine(&[1, 2], &[]), 9).is_empty(), "nobody would vote");
+    }
+
+    proptest! {
+        #[test]
+        fn changes_lead_to_what_is_desired_and_somebody_always_votes(
+            before in vec(0u8..3, 8),
+            desired in vec(0u8..3, 8),
+        ) {
+            let of = |kinds: &[u8], kind| -> BTreeSet<_> {
+                let numbered = kinds.iter().zip(1..).filter(|(own, _)| **own == kind);
+                numbered.map(|(_, member)| MemberId(member)).collect()
+            };
+            let (mut voters, mut learners) = (of(&before, 1), of(&before, 2));
+            let wanted = (of(&desired, 1), of(&desired, 2));
+            prop_assume!(!voters.is_empty() && !wanted.0.is_empty());
+            let leader = *voters.iter().next().unwrap();
+            for _ in 0..3 {
+                let engine = Membership {
+                    voters: voters.iter().copied().collect(),
+                    learners: learners.iter().copied().collect(),
+                    ..Membership::default()
+                };
+                let Some(change) = next_change(&wanted.0, &wanted.1, &engine, leader) else { break };
+                (voters, learners) = outcome(&engine, &change);
+                prop_assert!(!voters.is_empty());
+            }
+            prop_assert_eq!((voters, learners), wanted);
+        }
     }
 
     #[test]

@@ -3,17 +3,14 @@
 //! What the engine asks to be written goes into the log in memory at once and to the disk by a batch; what it may
 //! only say once that is synced goes out as `SendAfter`. This is the only place that hands out entries.
 
-use crate::check::Refused;
 use crate::convert::{engine_change, membership, own_entry, own_hard_state, own_message, own_meta};
 use crate::disk::Load;
 use crate::io::{Output, Role};
-use crate::machine::{Consensus, Outcome};
+use crate::machine::Consensus;
 use raft::eraftpb;
 use rafty_types::{
-    Batch, Compaction, Entry, Index, MembershipChange, Message, MessageKind, Payload, PersistId, Snapshot,
-    SnapshotMeta, Term,
+    Batch, Entry, Index, MembershipChange, Message, MessageKind, Payload, PersistId, Snapshot,
 };
-use std::sync::Arc;
 
 /// Times the engine is asked for more in one go. Each answer hands out what the one before made possible; two or
 /// three are usual.
@@ -115,7 +112,7 @@ impl Consensus {
         self.persist(Batch { install, entries, ..Batch::default() }, load)
     }
 
-    fn persist(&mut self, mut batch: Batch, load: Load) -> PersistId {
+    pub(crate) fn persist(&mut self, mut batch: Batch, load: Load) -> PersistId {
         let hard_state = own_hard_state(&self.raw.raft.hard_state());
         if hard_state != self.raw.store().hard_state {
             self.raw.mut_store().hard_state = hard_state;
@@ -141,12 +138,6 @@ impl Consensus {
                 _ => self.outputs.push(Output::Send(message)),
             }
         }
-    }
-
-    fn send_snapshot(&mut self, message: Message) {
-        let snapshot = self.raw.store().snapshot().clone();
-        self.sending.insert(message.to, (snapshot.meta.index.0, self.now));
-        self.outputs.push(Output::SendSnapshot { message, snapshot });
     }
 
     fn restore(&mut self, snapshot: Snapshot) {
@@ -223,32 +214,6 @@ impl Consensus {
             self.raw.read_index(context);
         }
         asks
-    }
-
-    /// Takes a snapshot of the applied state and drops the front of the log.
-    pub(crate) fn compact(&mut self, index: Index, data: Arc<[u8]>) -> Outcome {
-        let log = self.raw.store();
-        let current = index.0 == self.applied && index > log.snapshot().meta.index;
-        let (true, Some(term)) = (current, log.term_at(index.0)) else {
-            return Err((None, Refused::BadCompaction));
-        };
-        let meta = SnapshotMeta { index, term: Term(term), membership: self.membership.clone() };
-        let first_kept = self.first_kept(index.0);
-        let snapshot = Snapshot { meta, data };
-        self.raw.mut_store().compact(snapshot.clone(), first_kept);
-        let compaction = Some(Compaction { snapshot, first_kept: Index(first_kept) });
-        let term = self.raw.raft.term;
-        self.persist(Batch { compaction, ..Batch::default() }, Load { term, ..Load::default() });
-        Ok(())
-    }
-
-    /// Leaves a tail for followers that are a little behind, and whatever follows a snapshot on its way.
-    fn first_kept(&self, index: u64) -> u64 {
-        let log = self.raw.store();
-        let by_count = (index + 1).saturating_sub(self.config.tail);
-        let by_bytes = log.first_within(index, self.config.tail_bytes);
-        let pin = self.sending.values().map(|(sent, _)| sent + 1).min().unwrap_or(u64::MAX);
-        by_count.max(by_bytes).min(pin).max(log.first())
     }
 }
 

@@ -282,3 +282,190 @@ impl TenureKeeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: u64 = 5_000;
+    const GRACE: u64 = 1_000;
+    const ELECTION: u64 = 300;
+
+    fn at(ms: u64) -> Time {
+        Time::since_start(Duration::from_millis(ms))
+    }
+
+    fn candidate(member: u64, tenures: u64) -> Candidate {
+        Candidate { member: MemberId(member), may_lead: true, tenures, caught_up: true, alive: true }
+    }
+
+    /// Member 1 has just won term 3; members 2 and 3 vote too.
+    fn view() -> TenureView {
+        TenureView {
+            me: MemberId(1),
+            leader: true,
+            term: Term(3),
+            may_lead: true,
+            others_may_lead: true,
+            committed_in_term: true,
+            key_ready: true,
+            current: None,
+            in_round: false,
+            failed_attempts: 0,
+            pending_membership: false,
+            transferring: false,
+            candidates: vec![candidate(2, 4), candidate(3, 1)],
+            tenure: Duration::from_millis(T),
+            grace: Duration::from_millis(GRACE),
+            election_timeout: Duration::from_millis(ELECTION),
+        }
+    }
+
+    fn open(tenure: u64) -> Option<CurrentTenure> {
+        Some(CurrentTenure { tenure: Tenure(tenure), holder: MemberId(1), term: Term(3) })
+    }
+
+    /// A keeper whose tenure 9 began at 0.
+    fn serving(view: &mut TenureView) -> TenureKeeper {
+        let mut keeper = TenureKeeper::new();
+        assert_eq!(keeper.step(at(0), view), Some(TenureAction::Begin));
+        view.current = open(9);
+        assert_eq!(keeper.step(at(0), view), None);
+        keeper
+    }
+
+    #[test]
+    fn a_tenure_begins_once_when_the_term_is_committed_and_a_key_is_ready() {
+        let mut keeper = TenureKeeper::new();
+        assert_eq!(keeper.step(at(0), &TenureView { committed_in_term: false, ..view() }), None);
+        assert_eq!(keeper.step(at(1), &TenureView { key_ready: false, ..view() }), None);
+        assert_eq!(keeper.step(at(2), &view()), Some(TenureAction::Begin));
+        assert_eq!(keeper.step(at(3), &view()), None, "it is on its way");
+        let retry = keeper.deadline().unwrap();
+        assert_eq!(keeper.step(retry, &view()), Some(TenureAction::Begin), "it got lost");
+        let applied = TenureView { current: open(9), ..view() };
+        assert_eq!(keeper.step(at(9_000), &applied), None);
+        assert_eq!(keeper.tenure_left(at(10_000)), Some(Duration::from_millis(T - 1_000)));
+    }
+
+    #[test]
+    fn a_tenure_of_an_earlier_term_does_not_count() {
+        let old = CurrentTenure { tenure: Tenure(5), holder: MemberId(1), term: Term(2) };
+        let mut keeper = TenureKeeper::new();
+        let action = keeper.step(at(0), &TenureView { current: Some(old), ..view() });
+        assert_eq!(action, Some(TenureAction::Begin));
+    }
+
+    #[test]
+    fn after_its_time_it_hands_over_to_whoever_served_least() {
+        let mut view = view();
+        let mut keeper = serving(&mut view);
+        assert_eq!(keeper.step(at(T - 1), &view), None);
+        assert_eq!(keeper.deadline(), Some(at(T)));
+        assert_eq!(keeper.step(at(T), &view), Some(TenureAction::HandOver { to: MemberId(3) }));
+        assert_eq!(keeper.tenure_left(at(T)), Some(Duration::ZERO));
+        view.transferring = true;
+        assert_eq!(keeper.step(at(T + 1), &view), None);
+        view.leader = false;
+        assert_eq!(keeper.step(at(T + 2), &view), None);
+        assert_eq!((keeper.deadline(), keeper.tenure_left(at(T + 2))), (None, None));
+    }
+
+    #[test]
+    fn ties_go_to_the_lower_id_and_only_the_fit_are_asked() {
+        let mut view = view();
+        view.candidates =
+            vec![candidate(4, 1), candidate(3, 1), candidate(2, 0), candidate(5, 0), candidate(6, 0)];
+        view.candidates[2].may_lead = false;
+        view.candidates[3].caught_up = false;
+        view.candidates[4].alive = false;
+        let mut keeper = serving(&mut view);
+        assert_eq!(keeper.step(at(T), &view), Some(TenureAction::HandOver { to: MemberId(3) }));
+    }
+
+    #[test]
+    fn a_round_may_finish_within_the_grace_which_grows_with_failed_attempts() {
+        for (failed, last) in [(0, GRACE), (1, 2 * GRACE), (2, 4 * GRACE), (3, T), (40, T)] {
+            let mut view = TenureView { in_round: true, failed_attempts: failed, ..view() };
+            let mut keeper = serving(&mut view);
+            assert_eq!(keeper.step(at(T), &view), None);
+            assert_eq!(keeper.deadline(), Some(at(T + last)));
+            let mut ended = keeper.clone();
+            let boundary = TenureView { in_round: false, ..view.clone() };
+            assert!(matches!(ended.step(at(T + 1), &boundary), Some(TenureAction::HandOver { .. })));
+            assert!(matches!(keeper.step(at(T + last), &view), Some(TenureAction::HandOver { .. })));
+        }
+    }
+
+    #[test]
+    fn a_failed_hand_over_is_given_up_then_the_next_is_tried_then_it_steps_down() {
+        let mut view = view();
+        let mut keeper = serving(&mut view);
+        assert_eq!(keeper.step(at(T), &view), Some(TenureAction::HandOver { to: MemberId(3) }));
+        view.transferring = true;
+        let late = at(T + ELECTION);
+        assert_eq!(keeper.deadline(), Some(late));
+        assert_eq!(keeper.step(late, &view), Some(TenureAction::AbortTransfer));
+        view.transferring = false;
+        assert_eq!(keeper.deadline(), Some(late));
+        assert_eq!(keeper.step(late, &view), Some(TenureAction::HandOver { to: MemberId(2) }));
+        assert_eq!(keeper.step(at(T + 2 * ELECTION), &view), Some(TenureAction::AbortTransfer));
+        assert_eq!(keeper.step(at(T + 2 * ELECTION), &view), Some(TenureAction::StepDown));
+    }
+
+    #[test]
+    fn no_more_than_a_few_are_tried() {
+        let mut view = view();
+        view.candidates = (2..20).map(|member| candidate(member, 0)).collect();
+        let mut keeper = serving(&mut view);
+        let mut asked = 0;
+        let mut now = T;
+        loop {
+            match keeper.step(at(now), &view) {
+                Some(TenureAction::HandOver { .. }) => asked += 1,
+                Some(TenureAction::StepDown) => break,
+                _ => now += ELECTION,
+            }
+        }
+        assert_eq!(asked, MAX_HANDOVERS);
+    }
+
+    #[test]
+    fn while_membership_changes_nothing_is_handed_over() {
+        let mut view = view();
+        let mut keeper = serving(&mut view);
+        view.pending_membership = true;
+        assert_eq!(keeper.step(at(T), &view), None);
+        assert_eq!(keeper.deadline(), Some(at(T + ELECTION)), "it looks again");
+        view.pending_membership = false;
+        assert!(matches!(keeper.step(at(T + 1), &view), Some(TenureAction::HandOver { .. })));
+    }
+
+    #[test]
+    fn without_a_successor_the_tenure_is_renewed() {
+        let mut view = TenureView { candidates: Vec::new(), others_may_lead: false, ..view() };
+        let mut keeper = serving(&mut view);
+        assert_eq!(keeper.step(at(T), &view), Some(TenureAction::Begin));
+        assert_eq!(keeper.step(at(T + 1), &view), None, "the old one is still current");
+        view.current = open(20);
+        assert_eq!(keeper.step(at(T + 2), &view), None);
+        assert_eq!(keeper.tenure_left(at(T + 2)), Some(Duration::from_millis(T)));
+    }
+
+    #[test]
+    fn a_winner_that_may_not_lead_hands_over_at_once_unless_nobody_else_may() {
+        let barred = TenureView { may_lead: false, ..view() };
+        let action = TenureKeeper::new().step(at(0), &barred);
+        assert_eq!(action, Some(TenureAction::HandOver { to: MemberId(3) }));
+        let alone = TenureView { others_may_lead: false, candidates: Vec::new(), ..barred };
+        assert_eq!(TenureKeeper::new().step(at(0), &alone), None);
+    }
+
+    #[test]
+    fn a_new_term_begins_a_new_tenure() {
+        let mut view = view();
+        let mut keeper = serving(&mut view);
+        view.term = Term(4);
+        assert_eq!(keeper.step(at(10), &view), Some(TenureAction::Begin));
+    }
+}

@@ -250,7 +250,7 @@ fn target(seed: u64) -> Target {
     };
     let config = Config::from_settings(&Settings { tail: 4, append_batch: 3, ..Settings::default() });
     let machine = Consensus::new(config, boot, seed, Time::ZERO).unwrap();
-    let edges = if seed % 5 == 0 { 40 } else { 4_000 };
+    let edges = if seed.is_multiple_of(5) { 40 } else { 4_000 };
     Target { machine, now: Time::ZERO, dice: seed, newest_batch: 0, refused: BTreeSet::new(), edges }
 }
 

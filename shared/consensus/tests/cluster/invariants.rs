@@ -1,6 +1,5 @@
 //! What must hold after every step, whatever the network and the disks do.
 
-use rafty_consensus::Output;
 use rafty_types::{Entry, HardState, Index, MemberId, Message, MessageKind, Snapshot, Term};
 use std::collections::BTreeMap;
 
@@ -105,17 +104,4 @@ pub(crate) fn promises_are_synced(disk: &Disk, message: &Message) {
 /// A read sees everything that was committed when it was asked.
 pub(crate) fn reads_are_linearizable(committed_when_asked: Index, read_at: Index) {
     assert!(read_at >= committed_when_asked, "a read at {read_at} misses {committed_when_asked}");
-}
-
-/// Engine messages of one step leave in order of their recipients.
-pub(crate) fn sent_in_order(outputs: &[Output]) {
-    let mut steps = vec![Vec::new()];
-    for output in outputs {
-        match output {
-            Output::Send(message) => steps.last_mut().unwrap().push(message.to),
-            Output::SendAfter(..) => {}
-            _ => steps.push(Vec::new()),
-        }
-    }
-    assert!(steps.iter().all(|step| !step.is_empty() || step.is_sorted()));
 }

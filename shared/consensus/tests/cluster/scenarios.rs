@@ -1,7 +1,7 @@
 //! Scripts that read like the stories they test.
 
 use crate::harness::{Faults, Net, id, ms};
-use rafty_consensus::{Input, Role};
+use rafty_consensus::{Input, Output, Role};
 use rafty_types::{Index, MemberId, Message, MessageKind, PersistId, Term};
 use std::collections::BTreeSet;
 
@@ -190,6 +190,54 @@ fn a_slow_disk_delays_acknowledgements_and_never_heartbeats() {
     assert_eq!((net.leader(), net.machine(leader).term()), (Some(leader), term));
     net.faults = Faults { max_sync_ms: 3, ..net.faults };
     net.run_until("the sync ends", ms(10_000), Net::agrees);
+}
+
+#[test]
+fn a_follower_continues_after_a_slow_snapshot_although_its_leader_compacted_meanwhile() {
+    let mut net = Net::new(18, 1);
+    net.elect();
+    let flood = |net: &mut Net, requests: std::ops::Range<u64>| {
+        for request in requests {
+            net.propose(id(1), request);
+            net.run_for(ms(5));
+        }
+    };
+    flood(&mut net, 0..100);
+    net.faults = Faults { snapshot_ms: 800, ..net.faults };
+    net.newcomer(id(7));
+    net.reconcile(&ids(&[1]), &ids(&[7]));
+    flood(&mut net, 100..300);
+    net.run_until("the learner is level", ms(5_000), Net::agrees);
+    assert_eq!(net.snapshots_sent, 1);
+}
+
+#[test]
+fn nobody_stands_for_election_before_its_log_is_synced() {
+    let mut net = Net::new(19, 1);
+    net.elect();
+    net.faults = Faults { max_sync_ms: 100_000, ..net.faults };
+    net.propose(id(1), 1);
+    net.input(id(1), Input::StepDown);
+    net.run_for(ms(2_000));
+    assert_eq!(net.machine(id(1)).role(), Role::Follower);
+    assert!(net.machine(id(1)).queues().unsynced > 0);
+    net.run_until("it leads again once it is", ms(200_000), |net| net.leader().is_some());
+}
+
+#[test]
+fn messages_leave_in_order_of_their_recipients() {
+    let mut net = Net::new(20, 7);
+    let leader = net.elect();
+    net.run_for(ms(100));
+    let now = net.now + ms(40);
+    let machine = &mut net.members.get_mut(&leader).unwrap().running.as_mut().unwrap().machine;
+    let outputs = machine.handle(now, Input::Tick);
+    let beats = outputs.iter().filter_map(|output| match output {
+        Output::Send(message) if message.kind == MessageKind::Heartbeat => Some(message.to),
+        _ => None,
+    });
+    let to: Vec<_> = beats.collect();
+    assert!(to.len() == 6 && to.is_sorted(), "{to:?}");
 }
 
 #[test]
