@@ -1,6 +1,7 @@
 //! Envelopes and snapshots on their way in: envelopes to the spool as they come, snapshots chunk by chunk to memory.
 
 use super::counters::DropReason;
+use super::snapshots::Added;
 use super::units::{read_head, write_head};
 use super::{Inner, NetEvent, Spool, within};
 use quinn::{Connection, RecvStream, SendStream};
@@ -55,7 +56,7 @@ async fn read(net: &Arc<Inner>, key: PeerKey, stream: &mut RecvStream) -> Option
                 return None;
             }
             let chunk = read_chunk(stream, len).await?;
-            if let Some(data) = net.inbound.snapshots.add(key, digest, total, offset, &chunk)? {
+            if let Added::Whole(data) = net.inbound.snapshots.add(key, digest, total, offset, &chunk)? {
                 let data = smol::unblock(move || Arc::from(data)).await;
                 net.other.send(NetEvent::Snapshot { from, message: *message, data }).await.ok()?;
             }
@@ -96,7 +97,7 @@ impl Drop for Spooled {
 /// Writes exactly `len` bytes of `stream` to a new spool file. The file's own thread writes while the next bytes come.
 async fn spool(net: &Inner, stream: &mut RecvStream, len: u64) -> Option<Spooled> {
     let spool = net.spool.clone();
-    let (handle, file) = smol::unblock(move || spool.create()).await.ok()?;
+    let (handle, file) = smol::unblock(move || spool.create(len)).await.ok()?;
     let spooled = Spooled { spool: net.spool.clone(), handle, kept: false };
     let mut file = File::from(file);
     let mut left = len;

@@ -99,11 +99,11 @@ pub struct NetConfig {
 
 /// Where received envelopes go while they arrive. Called on worker threads, where blocking is fine.
 pub trait Spool: Send + Sync + 'static {
-    /// A new, empty file and the handle by which it will be known.
+    /// A new, empty file for `len` bytes and the handle by which it will be known.
     ///
     /// # Errors
     /// Whatever keeps the file from being made; the envelope is refused then.
-    fn create(&self) -> io::Result<(u64, File)>;
+    fn create(&self, len: u64) -> io::Result<(u64, File)>;
 
     /// The envelope never became whole: the file can go.
     fn discard(&self, handle: u64);

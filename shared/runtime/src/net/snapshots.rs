@@ -27,10 +27,18 @@ impl Partial {
     }
 }
 
+/// What a chunk that fits makes of a snapshot.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// More is to come.
+    Part,
+    /// This was the last.
+    Whole(Vec<u8>),
+}
+
 impl Snapshots {
     /// Appends `chunk`, which starts at `offset` of the snapshot with this `digest` and `total` length. A chunk at 0
-    /// starts anew. Answers the whole snapshot with its last chunk, `None` when the chunk does not fit: then what was
-    /// there of it is gone.
+    /// starts anew. `None` when the chunk does not fit: then what was there of the snapshot is gone.
     pub(super) fn add(
         &self,
         sender: PeerKey,
@@ -38,7 +46,7 @@ impl Snapshots {
         total: u64,
         offset: u64,
         chunk: &[u8],
-    ) -> Option<Option<Vec<u8>>> {
+    ) -> Option<Added> {
         let mut partials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = partials.remove(&sender);
         let held: u64 = partials.values().map(|partial| partial.data.len() as u64).sum();
@@ -54,9 +62,9 @@ impl Snapshots {
         partial.hasher.update(chunk);
         if end < total {
             partials.insert(sender, partial);
-            return Some(None);
+            return Some(Added::Part);
         }
-        (*partial.hasher.finalize().as_bytes() == digest.0).then_some(Some(partial.data))
+        (*partial.hasher.finalize().as_bytes() == digest.0).then_some(Added::Whole(partial.data))
     }
 
     /// Drops what has arrived from `sender`.
@@ -75,15 +83,15 @@ mod tests {
     #[test]
     fn chunks_in_order_make_a_snapshot_and_senders_do_not_mix() {
         let (snapshots, digest) = (Snapshots::default(), Digest::of(b"abcdef"));
-        assert_eq!(snapshots.add(SENDER, digest, 6, 0, b"abc"), Some(None));
-        assert_eq!(snapshots.add(OTHER, digest, 6, 0, b"ab"), Some(None));
-        assert_eq!(snapshots.add(SENDER, digest, 6, 3, b"def"), Some(Some(b"abcdef".to_vec())));
-        assert_eq!(snapshots.add(OTHER, digest, 6, 2, b"cdef"), Some(Some(b"abcdef".to_vec())));
+        assert_eq!(snapshots.add(SENDER, digest, 6, 0, b"abc"), Some(Added::Part));
+        assert_eq!(snapshots.add(OTHER, digest, 6, 0, b"ab"), Some(Added::Part));
+        assert_eq!(snapshots.add(SENDER, digest, 6, 3, b"def"), Some(Added::Whole(b"abcdef".to_vec())));
+        assert_eq!(snapshots.add(OTHER, digest, 6, 2, b"cdef"), Some(Added::Whole(b"abcdef".to_vec())));
     }
 
     #[test]
     fn an_empty_snapshot_is_whole_at_once() {
-        assert_eq!(Snapshots::default().add(SENDER, Digest::of(b""), 0, 0, b""), Some(Some(vec![])));
+        assert_eq!(Snapshots::default().add(SENDER, Digest::of(b""), 0, 0, b""), Some(Added::Whole(vec![])));
     }
 
     #[test]

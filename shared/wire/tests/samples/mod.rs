@@ -4,7 +4,7 @@ use rafty_types::*;
 use rafty_wire::{BulkHead, JoinReply, JoinRequest};
 use std::time::Duration;
 
-pub fn message(kind: MessageKind) -> Message {
+pub(crate) fn message(kind: MessageKind) -> Message {
     Message {
         kind,
         to: MemberId(2),
@@ -63,7 +63,7 @@ fn refusal() -> Message {
     }
 }
 
-pub fn frames() -> Vec<(&'static str, Frame)> {
+pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
     let run = RunId(5);
     let model = Digest([7; 32]);
     let (round, attempt, version) = (Round(4), Attempt(2), Version(3));
@@ -112,16 +112,16 @@ fn verdict(run: RunId, round: Round, attempt: Attempt, verdict: Verdict) -> Fram
     Frame::Verdict { tenure: Tenure(8), run, round, attempt, digest: Digest([1; 32]), verdict }
 }
 
-pub fn envelope() -> BulkHead {
+pub(crate) fn envelope() -> BulkHead {
     BulkHead::Envelope { header: vec![1, 2, 3], body_len: 40_000_000 }
 }
 
-pub fn snapshot_chunk() -> BulkHead {
+pub(crate) fn snapshot_chunk() -> BulkHead {
     let (offset, len, total) = (1 << 20, 1 << 20, 5 << 20);
     BulkHead::SnapshotChunk { message: Box::new(snapshot()), offset, len, total, digest: Digest([3; 32]) }
 }
 
-pub fn join_request() -> JoinRequest {
+pub(crate) fn join_request() -> JoinRequest {
     let statement = EnrolmentStatement {
         cluster: ClusterId([1; 16]),
         key: PeerKey([2; 32]),
@@ -156,7 +156,7 @@ fn settings() -> Settings {
     }
 }
 
-pub fn join_granted() -> JoinReply {
+pub(crate) fn join_granted() -> JoinReply {
     let member = Member {
         id: MemberId(1),
         key: PeerKey([2; 32]),

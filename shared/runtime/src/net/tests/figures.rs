@@ -27,9 +27,12 @@ fn round_trip_of_a_datagram() {
 fn throughput_of_an_envelope() {
     let (one, two) = pair();
     let body = bytes(40_000_000);
-    for _ in 0..5 {
+    let file = one.spool.path(99);
+    std::fs::write(&file, &body).unwrap();
+    for n in 0..8 {
+        let body = if n % 2 == 0 { BulkBody::Bytes(body.clone()) } else { BulkBody::File(file.clone()) };
         let start = Instant::now();
-        let delivery = one.net.send_envelope(two.id(), vec![], BulkBody::Bytes(body.clone()));
+        let delivery = one.net.send_envelope(two.id(), vec![], body);
         two.expect(|event| matches!(event, NetEvent::Envelope { .. }).then_some(()));
         assert!(smol::block_on(delivery.taken()));
         let elapsed = start.elapsed();

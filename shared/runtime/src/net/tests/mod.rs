@@ -60,7 +60,7 @@ impl Folder {
 }
 
 impl Spool for Folder {
-    fn create(&self) -> io::Result<(u64, File)> {
+    fn create(&self, _len: u64) -> io::Result<(u64, File)> {
         let mut next = self.next.lock().unwrap();
         *next += 1;
         Ok((*next, File::create_new(self.path(*next))?))
