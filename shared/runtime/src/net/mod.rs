@@ -218,7 +218,7 @@ struct Transports {
 }
 
 impl Net {
-    /// Opens the UDP socket and starts to listen. Nobody is let in before [`set_roster`](Self::set_roster).
+    /// Opens the UDP socket and starts to listen. No member is let in before [`set_roster`](Self::set_roster).
     ///
     /// # Errors
     /// When the identity does not hold or the socket cannot be opened; nothing was started then.

@@ -151,6 +151,18 @@ fn a_restarted_member_is_reachable_again_in_both_directions() {
 }
 
 #[test]
+fn a_restarted_member_that_calls_nobody_says_that_it_forgot() {
+    let (one, two) = pair();
+    let address = two.kill();
+    let two = Host::start_at(2, address);
+    two.net.set_roster(two.id(), &[RosterPeer { addresses: vec![], ..one.as_peer() }]);
+    let start = Instant::now();
+    one.net.send(two.id(), &heartbeat(&one, &two, 1));
+    one.expect_connected(&two);
+    assert!(start.elapsed() < transport::PEER_IDLE / 2, "{:?}", start.elapsed());
+}
+
+#[test]
 fn a_member_that_moved_is_found_where_it_calls_from() {
     let (one, two) = pair();
     two.kill();

@@ -146,14 +146,9 @@ impl Host {
         self.net.stats().drops.get(&reason).copied().unwrap_or(0)
     }
 
-    /// Waits until so many were dropped for `reason`; there is no event to wait for.
     #[track_caller]
     fn expect_dropped(&self, reason: DropReason, count: u64) {
-        let start = Instant::now();
-        while self.dropped(reason) < count {
-            assert!(start.elapsed() < PATIENCE, "{reason:?} stays at {}", self.dropped(reason));
-            std::thread::yield_now();
-        }
+        eventually(|| self.dropped(reason) >= count);
     }
 
     /// Ends all at once, without a word to anybody.
@@ -172,6 +167,16 @@ fn pair() -> (Host, Host) {
     one.expect_connected(&two);
     two.expect_connected(&one);
     (one, two)
+}
+
+/// Waits for what there is no event for.
+#[track_caller]
+fn eventually(mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "not in time");
+        std::thread::yield_now();
+    }
 }
 
 fn identity(number: u8) -> rafty_seal::Identity {
