@@ -2,10 +2,10 @@
 
 use crate::RoundLine;
 use rafty_types::{Attempt, Digest, MemberId, Round, RunId, Tenure, Term};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Something worth a line. The shell adds the time and the member it happened on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// This member's Raft role changed.

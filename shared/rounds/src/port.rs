@@ -6,7 +6,7 @@ use crate::{AttemptKey, EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
     ControlCommand, Digest, Frame, Label, MemberId, Refusal, Rejection, Round, RunId, Verdict, Version,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Names a proposal; counts up from 1 in each process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,7 +107,7 @@ pub enum Output {
 }
 
 /// What happened, for narration. Nothing may be decided on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 #[allow(missing_docs)] // the fields are the words of the design
 pub enum RoundEvent {
@@ -156,13 +156,13 @@ pub enum RoundEvent {
     /// A model is the current one on this member's disk.
     Adopted { run: RunId, version: Version, model: Digest },
     /// A worker could not carry out an order; it will be ordered again.
-    WorkFailed { what: &'static str, reason: String },
+    WorkFailed { what: String, reason: String },
     /// An envelope was dropped unopened.
     Dropped { from: MemberId, why: DropReason },
 }
 
 /// Why an envelope was dropped unopened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// Its label is for another attempt, tenure, run, version or sender than it can be now.

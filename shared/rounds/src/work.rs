@@ -20,7 +20,7 @@ pub struct WorkId(pub u64);
 pub struct EnvelopeHandle(pub u64);
 
 /// One attempt of one round in one tenure: what an accumulator belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct AttemptKey {
     /// The tenure.
     pub tenure: Tenure,

@@ -244,7 +244,7 @@ impl Aggregator {
             // Nobody is to blame but this device; the participant sends again.
             other => {
                 let reason = in_words(other);
-                step.event(RoundEvent::WorkFailed { what: "opening an update", reason });
+                step.event(RoundEvent::WorkFailed { what: "opening an update".into(), reason });
             }
         }
     }

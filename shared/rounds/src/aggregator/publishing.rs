@@ -95,7 +95,10 @@ impl Publishing {
                 Stage::Sent { envelope, tries: 0, again: step.now + AGAIN_FIRST }
             }
             other => {
-                step.event(RoundEvent::WorkFailed { what: "sealing the new model", reason: in_words(other) });
+                step.event(RoundEvent::WorkFailed {
+                    what: "sealing the new model".into(),
+                    reason: in_words(other),
+                });
                 let pause = back_off(AGAIN_FIRST, AGAIN_LONGEST, failures);
                 Stage::Unsealed { from: step.now + pause, failures: failures.saturating_add(1) }
             }

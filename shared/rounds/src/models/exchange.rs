@@ -103,7 +103,7 @@ impl Exchange {
             }
             other => {
                 let reason = super::in_words(other);
-                step.event(RoundEvent::WorkFailed { what: "sealing a model", reason });
+                step.event(RoundEvent::WorkFailed { what: "sealing a model".into(), reason });
             }
         }
         None

@@ -186,10 +186,10 @@ impl Models {
         self.hold(model);
     }
 
-    fn failed(&mut self, step: &mut Step<'_>, what: &'static str, result: WorkResult) {
+    fn failed(&mut self, step: &mut Step<'_>, what: &str, result: WorkResult) {
         self.paused_until = step.now + back_off(RETRY_FIRST, RETRY_LONGEST, self.failures);
         self.failures = self.failures.saturating_add(1);
-        step.event(RoundEvent::WorkFailed { what, reason: in_words(result) });
+        step.event(RoundEvent::WorkFailed { what: what.into(), reason: in_words(result) });
     }
 
     /// Tells the aggregator that its new model is safe here.

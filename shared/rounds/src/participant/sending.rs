@@ -92,7 +92,10 @@ impl Sending {
                 Stage::Sent { envelope, tries: 1, again: step.now + AGAIN_FIRST }
             }
             other => {
-                step.event(RoundEvent::WorkFailed { what: "sealing an update", reason: in_words(other) });
+                step.event(RoundEvent::WorkFailed {
+                    what: "sealing an update".into(),
+                    reason: in_words(other),
+                });
                 Stage::Unsealed { from: step.now + pause, failures: failures.saturating_add(1) }
             }
         };
