@@ -1,0 +1,134 @@
+//! Model files: safetensors, with the task inside, so that a file says itself what it is.
+//!
+//! The metadata holds `format = pt`, so that PyTorch's tools take it, and `task`, its TOML. The same model gives the
+//! same bytes: the head is written here, because the crate's writer keeps metadata in a hash map.
+//! What it does not do: open files, or read another type than F32.
+
+use crate::task::{Task, TaskError};
+use rafty_types::{Layout, MAX_TASK_LEN};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Map, Value, json};
+
+/// Largest model file: the largest model and a head.
+const MAX_FILE_LEN: usize = 4 * crate::MAX_PARAMS + 4 * MAX_TASK_LEN;
+/// The head is filled with blanks to a multiple of this, so that tensors lie aligned.
+const ALIGNMENT: usize = 8;
+
+/// A model file cannot be used. Nothing was changed; fetch or export the model again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelError {
+    /// Larger than any model of rafty.
+    #[error("the model file has {0} bytes, more than {MAX_FILE_LEN}")]
+    TooLarge(usize),
+    /// Not safetensors.
+    #[error("the model file cannot be read: {0}")]
+    Malformed(String),
+    /// It does not say what it is for.
+    #[error("the model file has no task in its metadata; only files that rafty wrote do")]
+    NoTask,
+    /// The task inside is not usable.
+    #[error("the model file's task is wrong: {0}")]
+    Task(#[from] TaskError),
+    /// Other tensors than the layout has.
+    #[error("the model file has {found} tensors, but {expected} are expected")]
+    Count {
+        /// How many the layout has.
+        expected: usize,
+        /// How many the file has.
+        found: usize,
+    },
+    /// A tensor is missing, of another type or another shape.
+    #[error("the model file's tensor `{name}` {problem}")]
+    Tensor {
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The model as a safetensors file, byte for byte the same for the same model.
+///
+/// # Panics
+/// When `weights` are not as many as the task has.
+pub fn write_model(task: &Task, weights: &[f32]) -> Vec<u8> {
+    assert_eq!(weights.len(), task.num_params(), "as many weights as the task has");
+    let mut head = Map::new();
+    head.insert("__metadata__".into(), json!({ "format": "pt", "task": task.to_toml() }));
+    let mut start = 0;
+    for tensor in task.layout().0 {
+        let end = start + 4 * tensor.shape.iter().product::<usize>();
+        let entry = json!({ "dtype": "F32", "shape": tensor.shape, "data_offsets": [start, end] });
+        head.insert(tensor.name, entry);
+        start = end;
+    }
+    let mut head = Value::Object(head).to_string().into_bytes();
+    head.resize(head.len().next_multiple_of(ALIGNMENT), b' ');
+    let mut file = (head.len() as u64).to_le_bytes().to_vec();
+    file.extend(head);
+    file.extend(weights.iter().flat_map(|weight| weight.to_le_bytes()));
+    file
+}
+
+/// Reads a model file that [`write_model`] made, here or elsewhere.
+///
+/// # Errors
+/// See [`ModelError`]; any bytes may be given.
+pub fn read_model(bytes: &[u8]) -> Result<(Task, Vec<f32>), ModelError> {
+    check_len(bytes)?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(malformed)?;
+    let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get("task"));
+    let task = Task::from_toml(text.ok_or(ModelError::NoTask)?)?;
+    let weights = read_weights(bytes, &task.layout())?;
+    Ok((task, weights))
+}
+
+/// Reads the weights of any safetensors file whose tensors are those of `layout`, by name, shape and type F32.
+///
+/// # Errors
+/// See [`ModelError`]; any bytes may be given.
+pub fn read_weights(bytes: &[u8], layout: &Layout) -> Result<Vec<f32>, ModelError> {
+    check_len(bytes)?;
+    let file = SafeTensors::deserialize(bytes).map_err(malformed)?;
+    if file.len() != layout.0.len() {
+        return Err(ModelError::Count { expected: layout.0.len(), found: file.len() });
+    }
+    let mut weights = Vec::with_capacity(bytes.len() / 4);
+    for spec in &layout.0 {
+        let wrong = |problem: String| ModelError::Tensor { name: spec.name.clone(), problem };
+        let tensor = file.tensor(&spec.name).map_err(|_| wrong("is missing".into()))?;
+        if tensor.dtype() != Dtype::F32 {
+            return Err(wrong(format!("holds {:?}, not F32", tensor.dtype())));
+        }
+        if tensor.shape() != spec.shape {
+            return Err(wrong(format!("has shape {:?}, not {:?}", tensor.shape(), spec.shape)));
+        }
+        let (numbers, _) = tensor.data().as_chunks::<4>();
+        weights.extend(numbers.iter().map(|number| f32::from_le_bytes(*number)));
+    }
+    match weights.iter().position(|weight| !weight.is_finite()) {
+        None => Ok(weights),
+        Some(at) => Err(ModelError::Tensor {
+            name: owner(layout, at),
+            problem: "holds a number that is not finite".into(),
+        }),
+    }
+}
+
+/// The tensor that the number at `position` of the flat weights belongs to.
+fn owner(layout: &Layout, position: usize) -> String {
+    let mut end = 0;
+    let tensor = layout.0.iter().find(|tensor| {
+        end += tensor.shape.iter().product::<usize>();
+        position < end
+    });
+    tensor.map(|tensor| tensor.name.clone()).unwrap_or_default()
+}
+
+fn check_len(bytes: &[u8]) -> Result<(), ModelError> {
+    if bytes.len() > MAX_FILE_LEN { Err(ModelError::TooLarge(bytes.len())) } else { Ok(()) }
+}
+
+fn malformed(error: safetensors::SafeTensorError) -> ModelError {
+    ModelError::Malformed(error.to_string())
+}

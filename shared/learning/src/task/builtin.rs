@@ -1,0 +1,55 @@
+//! Tasks that come with rafty.
+
+use super::{DataLayout, Format, Layer, Loss, Optimiser, Task};
+
+/// Mean and standard deviation of the grey values of MNIST's training set, scaled to 0..1.
+const DIGITS_MEAN: f32 = 0.1307;
+const DIGITS_STD: f32 = 0.3081;
+
+impl Task {
+    /// Handwritten digits of 28 by 28 pixels with a small convolutional network of 71,826 weights.
+    pub fn digits_cnn() -> Self {
+        let layers = vec![
+            Layer::Conv2d { out: 8, kernel: 5, stride: 1, padding: 0 },
+            // Pooling first gives the same numbers and leaves a quarter of them to `relu`.
+            Layer::MaxPool { size: 2 },
+            Layer::Relu,
+            Layer::Conv2d { out: 16, kernel: 3, stride: 1, padding: 1 },
+            Layer::MaxPool { size: 2 },
+            Layer::Relu,
+            Layer::Flatten,
+            Layer::Linear { out: 120 },
+            Layer::Relu,
+            Layer::Linear { out: 10 },
+        ];
+        Self::digits("digits-cnn", layers)
+    }
+
+    /// Handwritten digits of 28 by 28 pixels with one hidden layer: 50,890 weights, and fast on the smallest device.
+    pub fn digits_mlp() -> Self {
+        let layers = vec![Layer::Flatten, Layer::Linear { out: 64 }, Layer::Relu, Layer::Linear { out: 10 }];
+        Self::digits("digits-mlp", layers)
+    }
+
+    fn digits(name: &str, layers: Vec<Layer>) -> Self {
+        Self {
+            name: name.into(),
+            input: vec![1, 28, 28],
+            classes: 10,
+            loss: Loss::CrossEntropy,
+            batch_size: 32,
+            local_epochs: 1,
+            holdout_percent: 10,
+            class_names: Vec::new(),
+            layers,
+            optimiser: Optimiser::Sgd { lr: 0.05, momentum: 0.9 },
+            data: DataLayout {
+                format: Format::Idx,
+                divide_by: 255.0,
+                mean: vec![DIGITS_MEAN],
+                std: vec![DIGITS_STD],
+                label_column: None,
+            },
+        }
+    }
+}
