@@ -3,17 +3,29 @@
 /// Words that differ by more than this are not taken for one another.
 const MAX_DISTANCE: usize = 3;
 
-/// Reads an error of serde, which quotes the unknown word first and then what it expected, and says which of these
-/// was probably meant. `None` when the message is of another kind or nothing comes close.
+/// Reads an error of serde or toml about an unknown word and says which of the expected ones was probably meant.
+/// `None` when the message is of another kind or nothing comes close.
 pub(super) fn hint(message: &str) -> Option<String> {
-    if !message.contains("unknown field") && !message.contains("unknown variant") {
-        return None;
-    }
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = quoted.next()?;
-    let (distance, meant) = quoted.map(|word| (distance(unknown, word), word)).min()?;
+    let (unknown, expected) = quoted(message).or_else(|| listed(message))?;
+    let (distance, meant) = expected.into_iter().map(|word| (distance(unknown, word), word)).min()?;
     (distance <= MAX_DISTANCE && distance < unknown.chars().count())
         .then(|| format!("\nDid you mean `{meant}`?"))
+}
+
+/// Serde's form: unknown field `a`, expected one of `b`, `c`.
+fn quoted(message: &str) -> Option<(&str, Vec<&str>)> {
+    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
+        return None;
+    }
+    let mut words = message.split('`').skip(1).step_by(2);
+    Some((words.next()?, words.collect()))
+}
+
+/// Toml's form, within an enum: unexpected keys in table: a, available keys: b, c.
+fn listed(message: &str) -> Option<(&str, Vec<&str>)> {
+    let list = message.strip_prefix("unexpected keys in table: ")?;
+    let (unknown, available) = list.split_once(", available keys: ")?;
+    Some((unknown.split(", ").next()?, available.split(", ").collect()))
 }
 
 /// How many letters must be added, removed or exchanged to make `b` of `a` (Levenshtein 1966).
