@@ -44,11 +44,11 @@ impl Compactor {
 }
 
 impl<U: StateMachine> Node<U> {
-    /// Applies what is committed. Answers with a compaction when one is due.
-    pub(crate) fn committed(&mut self, entries: &[Entry]) -> Option<consensus::Input> {
+    /// Applies what is committed.
+    pub(crate) fn committed(&mut self, entries: &[Entry]) {
         for entry in entries {
             if self.halted {
-                return None;
+                return;
             }
             let applied = self.state.apply(entry);
             self.compactor.applied(entry);
@@ -59,7 +59,6 @@ impl<U: StateMachine> Node<U> {
         }
         self.answer_reads();
         self.state_applied();
-        self.compaction()
     }
 
     /// Takes over a snapshot from the leader.
@@ -170,12 +169,14 @@ impl<U: StateMachine> Node<U> {
         self.out.push(Output::Halt(why));
     }
 
-    fn compaction(&mut self) -> Option<consensus::Input> {
-        if !self.compactor.is_due(self.settings().compact_after) {
-            return None;
+    /// Compacts the log when that is worth its cost, or when a newcomer that the last snapshot does not know needs one.
+    pub(crate) fn compact_if_due(&mut self) {
+        let index = self.state.applied();
+        let due = self.compactor.is_due(self.settings().compact_after) || self.consensus.snapshot_wanted();
+        if due && index > self.consensus.snapshot().index {
+            let data = self.state.snapshot();
+            self.compactor.compacted(data.len());
+            self.step(consensus::Input::Compact { index, data: data.into() });
         }
-        let data = self.state.snapshot();
-        self.compactor.compacted(data.len());
-        Some(consensus::Input::Compact { index: self.state.applied(), data: data.into() })
     }
 }

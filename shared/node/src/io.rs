@@ -92,6 +92,8 @@ pub enum Input {
         /// Until when.
         until: Time,
     },
+    /// Somebody wants this member to lead.
+    Transfer(MemberId),
     /// `true`: the member wants to end, or its disk fails, so it hands over and leads no more than it must.
     /// `false`: that is over.
     Retire(bool),

@@ -1,9 +1,9 @@
 //! What a leader owes the peer set: a tenure, hand-overs, and the membership that the roster wants.
 
+use crate::Event;
 use crate::io::{Output, TenureKey};
 use crate::node::{Node, RECONCILE_EVERY};
 use crate::requests::{Duty, Proposer};
-use crate::{Event, io};
 use rafty_consensus as consensus;
 use rafty_consensus::{
     Candidate, CurrentTenure, Progress, Seat, SeatView, TenureAction, TenureKeeper, TenureView, next_change,
@@ -232,14 +232,13 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
-    /// Asks the leader to hand over, or hands over itself.
-    pub fn transfer(&mut self, now: Time, to: MemberId) -> Vec<io::Output> {
-        self.now = now;
-        if self.is_leader() {
+    /// Hands over to a member that somebody chose, or asks the leader to.
+    pub(crate) fn transfer(&mut self, to: MemberId) {
+        if !self.is_leader() {
+            let leader = self.consensus.leader();
+            self.out.extend(leader.map(|leader| Output::Send { to: leader, frame: Frame::Transfer { to } }));
+        } else if self.consensus.membership().voters.contains(&to) {
             self.step(consensus::Input::Transfer { to });
-        } else if let Some(leader) = self.consensus.leader() {
-            self.out.push(Output::Send { to: leader, frame: Frame::Transfer { to } });
         }
-        std::mem::take(&mut self.out)
     }
 }

@@ -7,9 +7,10 @@ use crate::sides::Sides;
 use crate::{Event, leader::Duties};
 use rafty_consensus as consensus;
 use rafty_consensus::Consensus;
-use rafty_dictionary::Replicated;
+use rafty_dictionary::{Replicated, leader_only};
 use rafty_types::{
-    Command, ForwardOutcome, Frame, MemberId, Proposal, Serial, SessionId, Settings, StateMachine, Time,
+    Command, ControlResult, ForwardOutcome, Frame, MAX_PROPOSAL_LEN, MemberId, Proposal, Rejection, Serial,
+    SessionId, Settings, StateMachine, Time,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// A member counts as alive for this many longest election timeouts after it was last heard.
 const ALIVE_FOR_TIMEOUTS: u32 = 4;
+
+/// What a proposal has beside a user command's bytes, at most.
+const PROPOSAL_FRAME: usize = 64;
 
 /// A member of a peer set, as one pure machine.
 pub struct Node<U: StateMachine> {
@@ -30,6 +34,9 @@ pub struct Node<U: StateMachine> {
     pub(crate) compactor: Compactor,
     pub(crate) out: Vec<Output>,
     pub(crate) halted: bool,
+    /// What consensus shall be told next. Bounded by what one input can cause.
+    inputs: VecDeque<consensus::Input>,
+    stepping: bool,
     wall_ms_at_start: u64,
     /// Until the replicated settings are known.
     boot_settings: Settings,
@@ -80,6 +87,8 @@ impl<U: StateMachine> Node<U> {
             compactor,
             out: Vec::new(),
             halted: false,
+            inputs: VecDeque::new(),
+            stepping: false,
             wall_ms_at_start: boot.wall_ms_at_start,
             boot_settings: boot.settings,
         };
@@ -164,6 +173,7 @@ impl<U: StateMachine> Node<U> {
             Input::Unreachable(member) => self.step(consensus::Input::Unreachable(member)),
             Input::TenureKey(key) => self.duties.key_made(key),
             Input::Request { id, request, until } => self.request(id, request, until),
+            Input::Transfer(to) => self.transfer(to),
             Input::Retire(retiring) => self.duties.retire(retiring),
         }
     }
@@ -171,6 +181,7 @@ impl<U: StateMachine> Node<U> {
     /// What follows from anything that happened: duties of a leader, requests that can be sent, work of a round.
     fn settle(&mut self) {
         self.perform_duties();
+        self.compact_if_due();
         for dispatch in self.requests.dispatch(self.me, self.consensus.leader()) {
             match dispatch {
                 Dispatch::Propose(id) => self.propose_request(id),
@@ -201,8 +212,9 @@ impl<U: StateMachine> Node<U> {
                 }
             }
             Frame::Transfer { to } => {
-                if self.is_leader() && self.consensus.membership().voters.contains(&to) {
-                    self.step(consensus::Input::Transfer { to });
+                // A request that comes to a member that does not lead any more ends here.
+                if self.is_leader() {
+                    self.transfer(to);
                 }
             }
             frame => self.side_frame(from, frame),
@@ -215,6 +227,13 @@ impl<U: StateMachine> Node<U> {
 
     fn request(&mut self, id: RequestId, request: Request, until: Time) {
         let taken = match request {
+            Request::Commit { command: Command::User(bytes), .. }
+                if bytes.len() > MAX_PROPOSAL_LEN - PROPOSAL_FRAME =>
+            {
+                let why = Rejection::Invalid(format!("the command has more than {MAX_PROPOSAL_LEN} bytes"));
+                let answer = Answer::Control(ControlResult::Rejected(why), self.state.applied());
+                return self.out.push(Output::Reply { id, answer });
+            }
             Request::Commit { session, command } => self.requests.want(id, command, session, until),
             Request::Read => {
                 let taken = self.requests.read(id);
@@ -251,7 +270,11 @@ impl<U: StateMachine> Node<U> {
         session: Option<(SessionId, Serial)>,
         command: Command,
     ) {
-        let outcome = if !self.is_leader() {
+        let leaders_own = matches!(&command, Command::Control(command) if leader_only(command));
+        let outcome = if leaders_own {
+            // Before a tenure begins the state cannot tell who leads: what only a leader may say is never forwarded.
+            ForwardOutcome::Control(ControlResult::Rejected(Rejection::NotAllowed), self.state.applied())
+        } else if !self.is_leader() {
             ForwardOutcome::NotLeader(self.consensus.leader())
         } else if self.propose(Proposer::Forward { from, request }, from, session, command) {
             return;
@@ -270,26 +293,30 @@ impl<U: StateMachine> Node<U> {
         command: Command,
     ) -> bool {
         let Some(ticket) = self.requests.ticket(proposer) else { return false };
-        let proposal =
-            Proposal { origin, term: self.consensus.term(), stamp_ms: self.wall_ms(), session, command };
+        let term = self.consensus.term();
+        let proposal = Proposal { origin, term, stamp_ms: self.wall_ms(), session, command };
         let data: Arc<[u8]> = proposal.encode().into();
         self.step(consensus::Input::Propose { request: ticket, data });
         true
     }
 
-    /// Drives consensus until it has nothing more to say.
+    /// Tells consensus what happened, and does what it says. What arises for consensus meanwhile waits until all that
+    /// it said before was done: batches must leave in order.
     pub(crate) fn step(&mut self, input: consensus::Input) {
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
+        self.inputs.push_back(input);
+        if self.stepping {
+            return;
+        }
+        self.stepping = true;
+        while let Some(input) = self.inputs.pop_front() {
             for output in self.consensus.handle(self.now, input) {
-                if let Some(next) = self.consensus_said(output) {
-                    inputs.push_back(next);
-                }
+                self.consensus_said(output);
             }
         }
+        self.stepping = false;
     }
 
-    fn consensus_said(&mut self, output: consensus::Output) -> Option<consensus::Input> {
+    fn consensus_said(&mut self, output: consensus::Output) {
         use consensus::Output as Said;
         match output {
             Said::Send(message) => {
@@ -305,7 +332,7 @@ impl<U: StateMachine> Node<U> {
                 self.out.push(Output::SendSnapshot { to: message.to, message, data: snapshot.data });
             }
             Said::Restore(snapshot) => self.restore(&snapshot),
-            Said::Committed(entries) => return self.committed(&entries),
+            Said::Committed(entries) => self.committed(&entries),
             Said::Proposed { request, index, term } => {
                 if let Some(lost) = self.requests.logged(request, index, term) {
                     self.proposal_lost(lost, &ForwardOutcome::Dropped);
@@ -329,7 +356,6 @@ impl<U: StateMachine> Node<U> {
             Said::MembershipChanged(_) => self.publish_roster(),
             Said::Refused { from, why } => self.dropped(from.unwrap_or(self.me), &why.to_string()),
         }
-        None
     }
 
     fn role_changed(&mut self, role: consensus::Role, term: rafty_types::Term, leader: Option<MemberId>) {

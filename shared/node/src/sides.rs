@@ -18,6 +18,7 @@ pub(crate) struct Sides {
     rounds: Rounds,
     /// Inputs that arose while the machines were at work.
     queue: VecDeque<rounds::Input>,
+    turning: bool,
     ending_said: bool,
 }
 
@@ -28,7 +29,7 @@ impl Sides {
             held: boot.held.clone(),
             trains: boot.trains,
         };
-        Self { rounds: Rounds::new(boot), queue: VecDeque::new(), ending_said: false }
+        Self { rounds: Rounds::new(boot), queue: VecDeque::new(), turning: false, ending_said: false }
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
@@ -83,12 +84,17 @@ impl<U: StateMachine> Node<U> {
     fn turn(&mut self, input: rounds::Input) {
         self.say_when_ending();
         self.sides.queue.push_back(input);
+        if self.sides.turning {
+            return;
+        }
+        self.sides.turning = true;
         for _ in 0..MAX_TURNS {
-            let Some(input) = self.sides.queue.pop_front() else { return };
+            let Some(input) = self.sides.queue.pop_front() else { break };
             for output in self.rounds_handle(input) {
                 self.rounds_said(output);
             }
         }
+        self.sides.turning = false;
     }
 
     /// A tenure that has lasted its time opens no new round.

@@ -1,7 +1,25 @@
 //! The shell around rafty's pure machines.
 //!
-//! [`net`] carries frames, envelopes and snapshots between peers.
+//! [`up`] runs a member: one loop brings the node what happens and does what it says. [`net`] carries frames,
+//! envelopes and snapshots between peers; a thread syncs the log; threads seal, combine and train; people reach the
+//! member over [`operator`]. [`setup`] makes a directory a member, by founding a peer set or by joining one.
 //!
 //! Nothing here decides: what is sent, believed or stored is the machines' business.
 
+mod envelopes;
+mod member;
+mod narrate;
 pub mod net;
+pub mod operator;
+mod persist;
+mod random;
+pub mod setup;
+mod shell;
+mod trainer;
+mod up;
+mod work;
+
+pub use member::{MemberError, MemberFile};
+pub use trainer::{Contribution, Trainer};
+pub use up::{Running, UpError, up};
+pub use work::CURRENT_MODEL;

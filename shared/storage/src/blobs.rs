@@ -115,6 +115,22 @@ impl Blobs {
         Ok(digests)
     }
 
+    /// Where a blob lies, or would lie.
+    pub fn path(&self, digest: Digest) -> PathBuf {
+        self.dir.join(digest.to_string())
+    }
+
+    /// Puts a blob under another name too, replacing what has that name; durable when it returns. Nothing is copied.
+    ///
+    /// # Errors
+    /// It is missing, or the disk failed; what had the name has it still.
+    pub fn link(&self, digest: Digest, name: &Path) -> Result<(), BlobError> {
+        if !self.contains(digest) {
+            return Err(BlobError::Missing(digest));
+        }
+        Ok(disk::replace_by_link(&self.path(digest), name)?)
+    }
+
     /// Removes a blob. One that is not here is no error.
     ///
     /// # Errors
@@ -138,10 +154,6 @@ impl Blobs {
             Err(error) if error.kind() == ErrorKind::NotFound => Err(BlobError::Missing(digest)),
             Err(error) => Err(DiskError::of("open", &path)(error).into()),
         }
-    }
-
-    fn path(&self, digest: Digest) -> PathBuf {
-        self.dir.join(digest.to_string())
     }
 }
 

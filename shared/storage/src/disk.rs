@@ -49,6 +49,21 @@ pub fn replace_file(path: &Path, bytes: &[u8], secret: bool) -> Result<(), DiskE
     unfinished.finish(path)
 }
 
+/// Gives the file `of` the name `path` too, atomically and durably.
+pub(crate) fn replace_by_link(of: &Path, path: &Path) -> Result<(), DiskError> {
+    let staged = parent(path).join(unfinished_name());
+    std::fs::hard_link(of, &staged).map_err(DiskError::of("link", of))?;
+    std::fs::rename(&staged, path).map_err(DiskError::of("replace", path))?;
+    // A rename between two names of one file does nothing, and leaves the staged one.
+    let _ = std::fs::remove_file(&staged);
+    sync_dir(parent(path))
+}
+
+fn unfinished_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{UNFINISHED}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A file without a name of its own yet. Dropped before [`Unfinished::finish`], it is gone.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
@@ -58,9 +73,7 @@ pub(crate) struct Unfinished {
 
 impl Unfinished {
     pub(crate) fn create(dir: &Path, secret: bool) -> Result<Self, DiskError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("{UNFINISHED}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = dir.join(name);
+        let path = dir.join(unfinished_name());
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]

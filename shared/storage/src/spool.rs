@@ -153,6 +153,13 @@ pub struct SpoolFile {
     len: u64,
 }
 
+impl SpoolFile {
+    /// The file itself, for a writer that keeps to the length it asked for.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+}
+
 impl Write for SpoolFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let room = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);

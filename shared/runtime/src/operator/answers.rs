@@ -1,0 +1,196 @@
+//! What people's requests mean to the loop, and what they get back.
+
+use crate::operator::desk::Call;
+use crate::operator::{MemberStatus, ModelInfo, Reply, Request, RunLog};
+use crate::shell::{Asker, Shell};
+use rafty_dictionary::{EntryCommand, EntryResult, RunStatus};
+use rafty_node::{Answer, Input};
+use rafty_seal::Token;
+use rafty_types::{Command, ControlCommand, ControlResult, MAX_TASK_LEN, PeerRole, RunId, RunSpec, Strategy};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a person's request may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+impl Shell {
+    /// A person asked for something.
+    pub(crate) fn called(&mut self, call: Call) -> Vec<Input> {
+        if let Request::TokenCreate { role, ttl_s, uses, may_lead } = call.request {
+            return vec![self.create_token(call, role, may_lead, ttl_s, uses)];
+        }
+        match self.command_of(&call) {
+            Ok(Some(command)) => {
+                let request = rafty_node::Request::Commit { session: None, command };
+                vec![self.request(Asker::Person(call), request, ANSWER_WITHIN)]
+            }
+            Ok(None) => self.look_up(call),
+            Err(why) => {
+                call.refuse(why);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The command that a request asks to commit; none when it only looks.
+    fn command_of(&self, call: &Call) -> Result<Option<Command>, String> {
+        let control = match &call.request {
+            Request::RunStart { name, task, rounds, seed } => {
+                let task = normalised(task)?;
+                let (name, rounds, seed) = (name.clone(), *rounds, *seed);
+                ControlCommand::RunSubmitted(RunSpec { name, task, rounds, seed, strategy: Strategy::FedAvg })
+            }
+            Request::RunStop => {
+                let run = self.node.state().control().active_run().map(|run| run.id);
+                ControlCommand::RunStopped { run: run.ok_or("no run is active; nothing was changed")? }
+            }
+            Request::Revoke { member } => ControlCommand::Revoke { member: *member },
+            Request::Set { key, value } => {
+                let value = rmp_serde::to_vec_named(value).map_err(|error| error.to_string())?;
+                return Ok(Some(Command::User(
+                    EntryCommand::Set { key: key.clone().into(), value }.encode(),
+                )));
+            }
+            Request::Delete { key } => {
+                return Ok(Some(Command::User(EntryCommand::Delete { key: key.clone().into() }.encode())));
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Command::Control(control)))
+    }
+
+    fn look_up(&mut self, call: Call) -> Vec<Input> {
+        match &call.request {
+            Request::Status => call.answer(&Reply::Status(Box::new(self.status()))),
+            Request::RunLog { run } => match self.run_log(*run) {
+                Some(log) => call.answer(&Reply::RunLog(Box::new(log))),
+                None => call.refuse("there is no such run; see `status`"),
+            },
+            Request::Model => match self.model() {
+                Some(model) => call.answer(&Reply::Model(model)),
+                None => call.refuse("this member holds no model yet; it comes with the first round it sees"),
+            },
+            Request::Get { .. } => {
+                return vec![self.request(Asker::Person(call), rafty_node::Request::Read, ANSWER_WITHIN)];
+            }
+            Request::Transfer { to } => {
+                let to = *to;
+                call.answer(&Reply::Done { index: None });
+                return vec![Input::Transfer(to)];
+            }
+            Request::Events => self.narrator.follow(call.follower()),
+            Request::Stop => {
+                self.stopping.get_or_insert_with(Instant::now);
+                call.answer(&Reply::Done { index: None });
+                return vec![Input::Retire(true)];
+            }
+            _ => call.refuse("this request needs a command"),
+        }
+        Vec::new()
+    }
+
+    /// The node answered what a person asked.
+    pub(crate) fn answer_person(&self, call: &Call, answer: Answer) {
+        match answer {
+            Answer::Control(ControlResult::Done, index) => call.answer(&Reply::Done { index: Some(index.0) }),
+            Answer::Control(ControlResult::Rejected(why), _) => {
+                call.refuse(format!("{why}; nothing was changed"))
+            }
+            Answer::User(result, index) => match EntryResult::decode(&result) {
+                Some(EntryResult::Refused(why)) => call.refuse(format!("{why}; nothing was changed")),
+                Some(_) => call.answer(&Reply::Done { index: Some(index.0) }),
+                None => call.refuse("the answer is not readable; look with `get` whether it counts"),
+            },
+            Answer::Readable(_) => self.answer_get(call),
+            Answer::NoLeader => call.refuse(
+                "there is no leader: too few voters answer; nothing was changed; start more members or wait",
+            ),
+            Answer::Busy => call.refuse("too many requests wait; nothing was changed; try again"),
+            Answer::Unknown => call
+                .refuse("leadership changed on the way: it may or may not count; look before you repeat it"),
+        }
+    }
+
+    /// A token is shown only when the peer set knows it.
+    fn create_token(&mut self, call: Call, role: PeerRole, may_lead: bool, ttl_s: u64, uses: u32) -> Input {
+        let own_key = self.bench.secrets.identity.key();
+        let token = Token::generate(self.bench.cluster, &own_key, &mut crate::random::rng());
+        let expires_ms = wall_ms().saturating_add(ttl_s.saturating_mul(1_000));
+        let record = token.record(role, may_lead, expires_ms, uses);
+        let command = Command::Control(ControlCommand::TokenCreated(record));
+        let request = rafty_node::Request::Commit { session: None, command };
+        self.request(Asker::Token(call, token), request, ANSWER_WITHIN)
+    }
+
+    pub(crate) fn hand_out_token(&self, call: &Call, token: &Token, answer: Answer) {
+        if !matches!(answer, Answer::Control(ControlResult::Done, _)) {
+            return self.answer_person(call, answer);
+        }
+        let own = self.node.state().control().members().get(&self.me);
+        let addresses = own.map(|member| member.addresses.clone()).unwrap_or_default();
+        call.answer(&Reply::Token { token: token.to_text().to_string(), addresses });
+    }
+
+    fn answer_get(&self, call: &Call) {
+        let Request::Get { key } = &call.request else { return call.refuse("nothing to read") };
+        let found = self.node.state().user().get(key.as_bytes());
+        let value = found.map(|value| rmp_serde::from_slice::<serde_json::Value>(value));
+        match value.transpose() {
+            Ok(value) => {
+                call.answer(&Reply::Value { found: value.is_some(), value: value.unwrap_or_default() })
+            }
+            Err(_) => call.refuse("the value has no JSON form; read it with a client"),
+        }
+    }
+
+    fn status(&self) -> MemberStatus {
+        let control = self.node.state().control();
+        MemberStatus {
+            name: if control.initialised() { control.name().to_string() } else { self.name.clone() },
+            dir: self.bench.dir.root().to_path_buf(),
+            listen: self.net.local_addr().unwrap_or(self.listen),
+            settings: self.node.settings().clone(),
+            node: self.node.status(),
+            trouble: self.trouble.clone(),
+        }
+    }
+
+    fn run_log(&self, run: Option<RunId>) -> Option<RunLog> {
+        let runs = self.node.state().control().runs();
+        let run = run.map_or_else(|| runs.values().next_back(), |run| runs.get(&run))?;
+        let status = match run.status {
+            RunStatus::Active => "active",
+            RunStatus::Stopped => "stopped",
+            RunStatus::Finished => "finished",
+        };
+        let rounds = self.node.run_log(run.id);
+        Some(RunLog { run: run.id, name: run.spec.name.clone(), status: status.into(), rounds })
+    }
+
+    fn model(&self) -> Option<ModelInfo> {
+        let run = self.node.state().control().runs().values().next_back()?;
+        let newest = run.versions.iter().rev().find(|(_, digest)| self.bench.models.contains(**digest));
+        let (version, digest) = newest?;
+        Some(ModelInfo {
+            run: run.id,
+            version: *version,
+            digest: *digest,
+            path: self.bench.models.path(*digest),
+        })
+    }
+}
+
+/// A task that is one, as this program writes it.
+fn normalised(task: &str) -> Result<String, String> {
+    let parsed =
+        rafty_learning::Task::from_toml(task).map_err(|error| format!("{error}; no run was started"))?;
+    let text = parsed.to_toml();
+    if text.len() > MAX_TASK_LEN {
+        return Err(format!("the task has more than {MAX_TASK_LEN} bytes; no run was started"));
+    }
+    Ok(text)
+}
+
+pub(crate) fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,104 @@
+//! The desk where people's requests arrive: the socket's server side.
+//!
+//! It reads one request a line, hands it to the loop and writes what comes back. What a request means is in
+//! `answers`.
+
+use crate::operator::{MAX_LINE, Reply, Request, socket_path};
+use crate::shell::Happening;
+use smol::Executor;
+use smol::channel::{Receiver, Sender, bounded};
+use smol::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use smol::net::unix::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How many lines may wait for a slow reader before it is cut off.
+const LINES: usize = 1_024;
+
+/// A person's request and the way back.
+pub(crate) struct Call {
+    pub(crate) request: Request,
+    lines: Sender<String>,
+}
+
+impl Call {
+    /// Answers. A person who has gone does not hear it.
+    pub(crate) fn answer(&self, reply: &Reply) {
+        let _ = self.lines.try_send(serde_json::to_string(reply).expect("a reply always encodes"));
+    }
+
+    /// Says what went wrong.
+    pub(crate) fn refuse(&self, error: impl ToString) {
+        self.answer(&Reply::Error { error: error.to_string() });
+    }
+
+    /// The way to somebody who follows events.
+    pub(crate) fn follower(&self) -> Sender<String> {
+        self.lines.clone()
+    }
+}
+
+/// The listening socket; its file goes when the desk goes.
+pub(crate) struct Desk {
+    path: PathBuf,
+}
+
+impl Desk {
+    /// Opens the desk of the member in `dir`.
+    pub(crate) fn open(
+        executor: &Arc<Executor<'static>>,
+        dir: &Path,
+        happenings: Sender<Happening>,
+    ) -> Result<Self, crate::up::UpError> {
+        let path = socket_path(dir).map_err(|error| crate::up::UpError::Socket(error.to_string()))?;
+        // The directory is locked by this process: a socket that is there was left by one that was killed.
+        let _ = std::fs::remove_file(&path);
+        let socket = |error: std::io::Error| crate::up::UpError::Socket(error.to_string());
+        let listener = UnixListener::bind(&path).map_err(socket)?;
+        let tasks = executor.clone();
+        let serve = async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let happenings = happenings.clone();
+                // A person who hangs up is no trouble.
+                tasks.spawn(async move { drop(serve(stream, happenings).await) }).detach();
+            }
+        };
+        executor.spawn(serve).detach();
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn serve(stream: UnixStream, happenings: Sender<Happening>) -> std::io::Result<()> {
+    let mut requests = BufReader::new(stream.clone()).take(MAX_LINE);
+    let mut line = String::new();
+    while requests.read_line(&mut line).await? > 0 {
+        let (lines, replies) = bounded(LINES);
+        match serde_json::from_str(&line) {
+            Ok(request) => {
+                if happenings.send(Happening::Called(Call { request, lines })).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Err(error) => Call { request: Request::Status, lines }
+                .refuse(format!("the request is not readable: {error}")),
+        }
+        write(stream.clone(), replies).await?;
+        line.clear();
+        requests.set_limit(MAX_LINE);
+    }
+    Ok(())
+}
+
+async fn write(mut stream: UnixStream, replies: Receiver<String>) -> std::io::Result<()> {
+    while let Ok(mut reply) = replies.recv().await {
+        reply.push('\n');
+        stream.write_all(reply.as_bytes()).await?;
+    }
+    stream.flush().await
+}

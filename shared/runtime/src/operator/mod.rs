@@ -1,0 +1,262 @@
+//! How a person's commands reach a running member: JSON lines over a Unix socket in its data directory.
+//!
+//! Whoever may read the directory may operate the member; nothing listens on the network for it. One request a
+//! line; one reply a line, except [`Request::Events`], which is answered by a line per event until either side
+//! closes. It is not the dictionary's client protocol.
+
+mod answers;
+pub(crate) mod desk;
+
+pub(crate) use answers::wall_ms;
+
+use rafty_node::Status;
+use rafty_types::{Digest, MemberId, PeerRole, RunId, Settings, Version};
+use serde::{Deserialize, Serialize};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The socket's name in the data directory.
+pub const SOCKET: &str = "control.sock";
+/// Longest request line, in bytes: a 1 MiB value in JSON's worst escape, and its frame.
+pub const MAX_LINE: u64 = 8 * 1024 * 1024;
+/// Longest path a Unix socket may have.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// What a person asks of a member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Request {
+    /// Who is here and what happens.
+    Status,
+    /// A new token for newcomers.
+    TokenCreate {
+        /// What the newcomer will be.
+        role: PeerRole,
+        /// For how long it admits, in seconds.
+        ttl_s: u64,
+        /// How many newcomers it admits.
+        uses: u32,
+        /// Whether they may be aggregator.
+        may_lead: bool,
+    },
+    /// Starts a run.
+    RunStart {
+        /// Its name.
+        name: String,
+        /// The task, TOML.
+        task: String,
+        /// How many rounds.
+        rounds: u32,
+        /// Version 0 is derived from it.
+        seed: u64,
+    },
+    /// Ends the active run.
+    RunStop,
+    /// Every round of a run: the newest when none is named.
+    RunLog {
+        /// Which.
+        run: Option<RunId>,
+    },
+    /// Removes a member for good.
+    Revoke {
+        /// Who.
+        member: MemberId,
+    },
+    /// Hands leadership over.
+    Transfer {
+        /// To whom.
+        to: MemberId,
+    },
+    /// The newest model this member holds.
+    Model,
+    /// Sets an entry of the dictionary. The value is any JSON value, stored as MessagePack.
+    Set {
+        /// Its key.
+        key: String,
+        /// Its value.
+        value: serde_json::Value,
+    },
+    /// Reads an entry, linearizably.
+    Get {
+        /// Its key.
+        key: String,
+    },
+    /// Deletes an entry.
+    Delete {
+        /// Its key.
+        key: String,
+    },
+    /// Everything that happens on this member from now on.
+    Events,
+    /// Hands over what it leads and ends.
+    Stop,
+}
+
+/// What the member answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::Status`].
+    Status(Box<MemberStatus>),
+    /// To [`Request::TokenCreate`]: the token's text, to be copied to the newcomer.
+    Token {
+        /// The text.
+        token: String,
+        /// Where the newcomer can reach this member.
+        addresses: Vec<std::net::SocketAddr>,
+    },
+    /// It counts.
+    Done {
+        /// The index at which it was committed, where it was.
+        index: Option<u64>,
+    },
+    /// To [`Request::RunLog`].
+    RunLog(Box<RunLog>),
+    /// To [`Request::Model`].
+    Model(ModelInfo),
+    /// To [`Request::Get`]; `value` is `null` when there is no such key.
+    Value {
+        /// Whether the key exists.
+        found: bool,
+        /// Its value.
+        value: serde_json::Value,
+    },
+    /// It did not work.
+    Error {
+        /// What happened, whether anything changed, and what to try.
+        error: String,
+    },
+}
+
+/// A member's view of everything.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// The peer set's name.
+    pub name: String,
+    /// The data directory.
+    pub dir: PathBuf,
+    /// The UDP address.
+    pub listen: std::net::SocketAddr,
+    /// Its settings.
+    pub settings: Settings,
+    /// What the node knows.
+    #[serde(flatten)]
+    pub node: Status,
+    /// What does not work, in words: an I/O error, a damaged file.
+    pub trouble: Option<String>,
+}
+
+/// A run and its rounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunLog {
+    /// The run.
+    pub run: RunId,
+    /// Its name.
+    pub name: String,
+    /// Active, stopped or finished.
+    pub status: String,
+    /// The rounds, oldest first.
+    pub rounds: Vec<rafty_node::RoundLine>,
+}
+
+/// A model this member holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Its run.
+    pub run: RunId,
+    /// Its version.
+    pub version: Version,
+    /// Its digest.
+    pub digest: Digest,
+    /// The safetensors file.
+    pub path: PathBuf,
+}
+
+/// A member could not be operated.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nobody listens.
+    #[error("no member runs in {0}; nothing was changed; start it with `up`")]
+    NotRunning(PathBuf),
+    /// The path of the socket is too long for the system.
+    #[error("the path {0} is too long for a socket; nothing was changed; use a shorter --dir")]
+    PathTooLong(PathBuf),
+    /// The connection broke.
+    #[error(
+        "the member in {dir} did not answer: {source}; it is not known whether anything changed; look with `status`"
+    )]
+    Broken {
+        /// The data directory.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The member refused, in its own words.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks the member that runs in `dir` and waits at most `patience` for its reply.
+///
+/// # Errors
+/// When no member runs there, it does not answer in time, or it refuses.
+pub fn call(dir: &Path, request: &Request, patience: Duration) -> Result<Reply, CallError> {
+    let mut lines = open(dir, request, Some(patience))?;
+    let line = lines.next_line().map_err(|source| CallError::Broken { dir: dir.into(), source })?;
+    let closed = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let line = line.ok_or_else(|| CallError::Broken { dir: dir.into(), source: closed() })?;
+    let reply = serde_json::from_str(&line)
+        .map_err(|error| CallError::Broken { dir: dir.into(), source: std::io::Error::other(error) })?;
+    match reply {
+        Reply::Error { error } => Err(CallError::Refused(error)),
+        reply => Ok(reply),
+    }
+}
+
+/// Follows the events of the member that runs in `dir`.
+///
+/// # Errors
+/// When no member runs there.
+pub fn follow(dir: &Path) -> Result<Lines, CallError> {
+    open(dir, &Request::Events, None)
+}
+
+/// Lines from a member.
+pub struct Lines(BufReader<UnixStream>);
+
+impl Lines {
+    /// The next line; `None` when the member closed.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn next_line(&mut self) -> std::io::Result<Option<String>> {
+        let mut line = String::new();
+        let read = (&mut self.0).take(MAX_LINE).read_line(&mut line)?;
+        Ok((read > 0).then_some(line))
+    }
+}
+
+fn open(dir: &Path, request: &Request, patience: Option<Duration>) -> Result<Lines, CallError> {
+    let path = socket_path(dir)?;
+    let mut stream = UnixStream::connect(&path).map_err(|_| CallError::NotRunning(dir.into()))?;
+    let broken = |source| CallError::Broken { dir: dir.into(), source };
+    stream.set_read_timeout(patience).map_err(broken)?;
+    let mut line = serde_json::to_string(request).expect("a request always encodes");
+    line.push('\n');
+    stream.write_all(line.as_bytes()).map_err(broken)?;
+    Ok(Lines(BufReader::new(stream)))
+}
+
+/// Where the socket of the member in `dir` is.
+///
+/// # Errors
+/// When the system cannot have a socket there.
+pub fn socket_path(dir: &Path) -> Result<PathBuf, CallError> {
+    let path = dir.join(SOCKET);
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        return Err(CallError::PathTooLong(path));
+    }
+    Ok(path)
+}

@@ -1,0 +1,79 @@
+//! The thread that syncs: whatever waits goes to the disk together, with one sync.
+//!
+//! A slow card delays acknowledgements, never heartbeats. After an error nothing is acknowledged until the log was
+//! opened anew and took everything that waits.
+
+use rafty_storage::Log;
+use rafty_types::{Batch, PersistId};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How many batches go to the disk together at most.
+const MAX_GROUP: usize = 1_024;
+/// How long to wait before a failed disk is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// What the thread says.
+pub(crate) enum Synced {
+    /// This batch and all before it are on the disk.
+    UpTo(PersistId),
+    /// The disk does not take anything: why.
+    Failing(String),
+    /// It works again.
+    Healed,
+}
+
+/// The way to the thread. Its queue is bounded by consensus, which has a bounded number of batches under way.
+pub(crate) struct Persister(Sender<(PersistId, Batch)>);
+
+impl Persister {
+    /// Starts the thread over an open log in `dir`. `say` is called on it.
+    pub(crate) fn start(
+        log: Log,
+        dir: PathBuf,
+        say: impl Fn(Synced) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (sender, batches) = channel();
+        let body = move || sync(log, &dir, &batches, &say);
+        thread::Builder::new().name("rafty-sync".into()).spawn(body)?;
+        Ok(Self(sender))
+    }
+
+    pub(crate) fn write(&self, id: PersistId, batch: Batch) {
+        // The thread ends only with the process.
+        let _ = self.0.send((id, batch));
+    }
+}
+
+fn sync(mut log: Log, dir: &PathBuf, batches: &Receiver<(PersistId, Batch)>, say: &impl Fn(Synced)) {
+    while let Ok((mut last, first)) = batches.recv() {
+        let mut group = vec![first];
+        while group.len() < MAX_GROUP
+            && let Ok((id, batch)) = batches.try_recv()
+        {
+            last = id;
+            group.push(batch);
+        }
+        if let Err(error) = log.write(&group) {
+            say(Synced::Failing(error.to_string()));
+            log = heal(log, dir, &group);
+            say(Synced::Healed);
+        }
+        say(Synced::UpTo(last));
+    }
+}
+
+/// Opens the log anew and writes what waits, however long that takes.
+fn heal(log: Log, dir: &PathBuf, group: &[Batch]) -> Log {
+    drop(log);
+    loop {
+        thread::sleep(TRY_AGAIN);
+        if let Ok((mut log, _)) = Log::open(dir)
+            && log.write(group).is_ok()
+        {
+            return log;
+        }
+    }
+}

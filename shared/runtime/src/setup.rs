@@ -1,0 +1,273 @@
+//! How a directory becomes a member: by founding a peer set, or by joining one with a token.
+//!
+//! Nothing half-made is left behind: the directory is made beside its place and renamed when all is well.
+
+use crate::member::{IDENTITY_FILE, MEMBER_FILE, MemberFile, RSA_FILE};
+use crate::net;
+use rafty_dictionary::{Entries, Replicated};
+use rafty_seal::{Identity, RsaKey, Token};
+use rafty_storage::{DataDir, Log, replace_file};
+use rafty_types::{
+    Batch, ClusterId, Genesis, HardState, Index, Member, MemberId, Membership, PeerRole, Settings, Snapshot,
+    SnapshotMeta, Term,
+};
+use rafty_wire::JoinReply;
+use rand_core::Rng;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The founder's id: its enrolment stands at the first index.
+const FOUNDER: MemberId = MemberId(1);
+
+/// A new peer set with one member.
+#[derive(Clone, Debug)]
+pub struct Founding {
+    /// The member's directory; must not exist, or be empty.
+    pub dir: PathBuf,
+    /// The peer set's name.
+    pub name: String,
+    /// The UDP address to listen on.
+    pub listen: SocketAddr,
+    /// Where others reach it, when that is not `listen`.
+    pub advertise: Option<SocketAddr>,
+    /// The peer set's settings.
+    pub settings: Settings,
+}
+
+/// A newcomer.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    /// The member's directory; must not exist, or be empty.
+    pub dir: PathBuf,
+    /// The token's text.
+    pub token: String,
+    /// The member that made the token.
+    pub peer: SocketAddr,
+    /// The UDP address to listen on.
+    pub listen: SocketAddr,
+    /// Where others reach it, when that is not `listen`.
+    pub advertise: Option<SocketAddr>,
+    /// Where this device's training data is.
+    pub data: Option<PathBuf>,
+}
+
+/// A directory did not become a member. Nothing was left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// It is one already.
+    #[error(
+        "{0} is already the directory of a member; nothing was changed; start it with `up`, or use another --dir"
+    )]
+    Already(PathBuf),
+    /// A setting is out of range.
+    #[error(transparent)]
+    Settings(#[from] rafty_types::SettingsError),
+    /// The name is too long or empty.
+    #[error("a name has 1 to 64 characters; nothing was changed")]
+    Name,
+    /// The text is no token.
+    #[error("{0}; nothing was changed")]
+    Token(#[from] rafty_seal::TokenError),
+    /// The address cannot be used.
+    #[error("cannot listen on {0}: {1}; nothing was changed; use another --listen")]
+    Listen(SocketAddr, std::io::Error),
+    /// Nobody answered, or not the right one.
+    #[error("cannot join over {peer}: {why}; nothing was changed here")]
+    Unreachable {
+        /// Whom.
+        peer: SocketAddr,
+        /// Why.
+        why: String,
+    },
+    /// The peer set does not take it.
+    #[error("the peer set refused: {0}")]
+    Refused(String),
+    /// The data cannot be used.
+    #[error("the data at {0} cannot be read: {1}; nothing was changed; check --data")]
+    Data(PathBuf, std::io::Error),
+    /// The disk.
+    #[error("cannot make {dir}: {why}; nothing was left behind")]
+    Disk {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Founds a peer set.
+///
+/// # Errors
+/// See [`SetupError`].
+pub fn found(founding: &Founding) -> Result<MemberFile, SetupError> {
+    founding.settings.validate()?;
+    if founding.name.is_empty() || founding.name.len() > rafty_types::MAX_NAME_LEN {
+        return Err(SetupError::Name);
+    }
+    let staged = stage(&founding.dir)?;
+    let socket = bind(founding.listen)?;
+    let mut rng = crate::random::rng();
+    let (identity, rsa) = (Identity::generate(&mut rng), RsaKey::generate(&mut rng));
+    let mut cluster = ClusterId::default();
+    rng.fill_bytes(&mut cluster.0);
+    let listen = with_port(founding.listen, &socket);
+    let founder = Member {
+        id: FOUNDER,
+        key: identity.key(),
+        rsa_public: rsa.public_der(),
+        role: PeerRole::Peer,
+        may_lead: true,
+        addresses: vec![founding.advertise.unwrap_or_else(|| reachable(listen, None))],
+        seat: true,
+        tenures: 0,
+    };
+    let (name, settings) = (founding.name.clone(), founding.settings.clone());
+    let genesis =
+        Genesis { cluster, name: name.clone(), settings: settings.clone(), founder: founder.clone() };
+    let member = MemberFile {
+        cluster,
+        name,
+        member: FOUNDER,
+        kind: PeerRole::Peer,
+        listen,
+        settings,
+        members: vec![founder],
+        data: None,
+    };
+    write(&staged, &member, &identity, &rsa)?;
+    write_genesis(&staged, genesis).map_err(|why| SetupError::Disk { dir: founding.dir.clone(), why })?;
+    settle(staged, &founding.dir)?;
+    Ok(member)
+}
+
+/// Joins the peer set that a token is of.
+///
+/// # Errors
+/// See [`SetupError`].
+pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
+    let token: Token = joining.token.parse()?;
+    if let Some(data) = &joining.data {
+        std::fs::metadata(data).map_err(|error| SetupError::Data(data.clone(), error))?;
+    }
+    let staged = stage(&joining.dir)?;
+    let listen = with_port(joining.listen, &bind(joining.listen)?);
+    let mut rng = crate::random::rng();
+    let (identity, rsa) = (Identity::generate(&mut rng), RsaKey::generate(&mut rng));
+    let address = joining.advertise.unwrap_or_else(|| reachable(listen, Some(joining.peer)));
+    let reply = ask(joining.peer, &token, |exporter| {
+        rafty_seal::enrol(&identity, rsa.public(), &token, exporter, vec![address])
+    })?;
+    let (member, cluster, name, settings, members) = match reply {
+        JoinReply::Granted { member, cluster, name, settings, members } => {
+            (member, cluster, name, settings, members)
+        }
+        JoinReply::Refused { reason } => return Err(SetupError::Refused(reason)),
+    };
+    let own = members.iter().find(|known| known.id == member);
+    let kind = own.map_or(PeerRole::Agent, |own| own.role);
+    let data = joining.data.as_deref().map(|data| std::path::absolute(data).unwrap_or_else(|_| data.into()));
+    let member = MemberFile { cluster, name, member, kind, listen, settings, members, data };
+    write(&staged, &member, &identity, &rsa)?;
+    settle(staged, &joining.dir)?;
+    Ok(member)
+}
+
+fn ask(
+    peer: SocketAddr,
+    token: &Token,
+    enrolment: impl FnOnce([u8; 32]) -> rafty_types::Enrolment,
+) -> Result<JoinReply, SetupError> {
+    let executor = Arc::new(smol::Executor::new());
+    let asked = net::join(&executor, token.cluster, peer, token.responder, enrolment);
+    let reply = smol::block_on(executor.run(asked));
+    reply.map_err(|error| SetupError::Unreachable { peer, why: error.to_string() })
+}
+
+/// A directory in the making, beside its place.
+struct Staged {
+    dir: PathBuf,
+    kept: bool,
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = std::fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+fn stage(place: &Path) -> Result<Staged, SetupError> {
+    let occupied = place.join(MEMBER_FILE).exists()
+        || std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied {
+        return Err(SetupError::Already(place.into()));
+    }
+    let mut name = place.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".new-{}", std::process::id()));
+    let dir = place.with_file_name(name);
+    let _ = std::fs::remove_dir_all(&dir);
+    Ok(Staged { dir, kept: false })
+}
+
+fn write(staged: &Staged, member: &MemberFile, identity: &Identity, rsa: &RsaKey) -> Result<(), SetupError> {
+    let failed =
+        |error: &dyn std::fmt::Display| SetupError::Disk { dir: staged.dir.clone(), why: error.to_string() };
+    let dir = DataDir::open(&staged.dir).map_err(|error| failed(&error))?;
+    let json = serde_json::to_vec_pretty(member).expect("a member file always encodes");
+    let files = [
+        (IDENTITY_FILE, &identity.to_secret_bytes()[..], true),
+        (RSA_FILE, &rsa.to_der()[..], true),
+        (MEMBER_FILE, &json[..], false),
+    ];
+    for (name, bytes, secret) in files {
+        replace_file(&dir.file(name), bytes, secret).map_err(|error| failed(&error))?;
+    }
+    Log::create(&dir.log()).map_err(|error| failed(&error))
+}
+
+/// The founder starts from a snapshot in which it is enrolled at the first index.
+fn write_genesis(staged: &Staged, genesis: Genesis) -> Result<(), String> {
+    let state = Replicated::found(genesis, Entries::default()).map_err(|error| error.to_string())?;
+    let membership = Membership { voters: vec![FOUNDER], ..Membership::default() };
+    let meta = SnapshotMeta { index: Index(1), term: Term(1), membership };
+    let hard_state = HardState { term: Term(1), voted_for: None, commit: Index(1) };
+    let install = Snapshot { meta, data: state.snapshot().into() };
+    let batch = Batch { install: Some(install), hard_state: Some(hard_state), ..Batch::default() };
+    let (mut log, _) = Log::open(&staged.dir.join("log")).map_err(|error| error.to_string())?;
+    log.write(&[batch]).map_err(|error| error.to_string())
+}
+
+fn settle(mut staged: Staged, place: &Path) -> Result<(), SetupError> {
+    let failed = |error: std::io::Error| SetupError::Disk { dir: place.into(), why: error.to_string() };
+    // An empty directory may be there; a rename does not replace it everywhere.
+    let _ = std::fs::remove_dir(place);
+    std::fs::rename(&staged.dir, place).map_err(failed)?;
+    staged.kept = true;
+    Ok(())
+}
+
+/// Tries the address before anything is made, and finds a port when none was asked for.
+fn bind(listen: SocketAddr) -> Result<UdpSocket, SetupError> {
+    UdpSocket::bind(listen).map_err(|error| SetupError::Listen(listen, error))
+}
+
+fn with_port(listen: SocketAddr, socket: &UdpSocket) -> SocketAddr {
+    let port = socket.local_addr().map_or(listen.port(), |bound| bound.port());
+    SocketAddr::new(listen.ip(), port)
+}
+
+/// Where others reach this member: where it listens, or the address it has towards `peer`.
+fn reachable(listen: SocketAddr, peer: Option<SocketAddr>) -> SocketAddr {
+    if !listen.ip().is_unspecified() {
+        return listen;
+    }
+    // Connecting a UDP socket sends nothing; it only asks the system for the route. The fallback is a documentation
+    // address (RFC 5737): any address beyond this network gives the route out of it.
+    let towards = peer.unwrap_or_else(|| SocketAddr::from(([192, 0, 2, 1], 9)));
+    let local = UdpSocket::bind(SocketAddr::new(listen.ip(), 0))
+        .and_then(|socket| socket.connect(towards).and_then(|()| socket.local_addr()));
+    let ip = local.map_or(IpAddr::from([127, 0, 0, 1]), |local| local.ip());
+    SocketAddr::new(ip, listen.port())
+}

@@ -1,0 +1,360 @@
+//! The shell around the node: it brings what happens to it, in one loop, and does what it says.
+//!
+//! Sockets, timers, the disk, threads and people meet here. The loop itself never waits for any of them: syncing,
+//! heavy work and big transfers are elsewhere, and every queue into it is bounded.
+
+use crate::envelopes::{Envelopes, Spooled};
+use crate::narrate::Narrator;
+use crate::net::{BulkBody, Net, NetEvent, NetEvents, RosterPeer};
+use crate::operator::desk::{Call, Desk};
+use crate::persist::{Persister, Synced};
+use crate::work::{Bench, Order, Report, Workers};
+use rafty_dictionary::Entries;
+use rafty_node::{Answer, Input, Node, Output, RequestId};
+use rafty_rounds::{EnvelopeHandle, Work, WorkResult};
+use rafty_seal::{SignedHeader, Token};
+use rafty_storage::SpoolHandle;
+use rafty_types::{Digest, Frame, Member, MemberId, PersistId, Time};
+use rafty_wire::JoinReply;
+use smol::channel::{Receiver, Sender};
+use smol::future::FutureExt;
+use smol::{Executor, Timer};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How many happenings may wait for the loop.
+pub(crate) const QUEUE: usize = 4_096;
+/// How long a stopping member waits for its leadership to be taken over.
+const RETIRE_WITHIN: Duration = Duration::from_secs(3);
+/// How long a newcomer's enrolment may take.
+const JOIN_WITHIN: Duration = Duration::from_secs(20);
+
+/// Something for the loop, from a thread or a task of this process.
+pub(crate) enum Happening {
+    /// The sync thread.
+    Synced(Synced),
+    /// A worker thread.
+    Reported(Report),
+    /// A snapshot was sent, or not.
+    SnapshotSent { to: MemberId, arrived: bool },
+    /// A person.
+    Called(Call),
+    /// The process shall end.
+    Stop,
+}
+
+/// Everything the loop holds.
+pub(crate) struct Shell {
+    pub(crate) executor: Arc<Executor<'static>>,
+    pub(crate) started: Instant,
+    pub(crate) me: MemberId,
+    pub(crate) listen: std::net::SocketAddr,
+    /// The peer set's name, for people.
+    pub(crate) name: String,
+    pub(crate) node: Node<Entries>,
+    pub(crate) net: Net,
+    pub(crate) net_events: NetEvents,
+    pub(crate) happenings: Receiver<Happening>,
+    pub(crate) loop_back: Sender<Happening>,
+    pub(crate) persister: Persister,
+    pub(crate) workers: Workers,
+    pub(crate) bench: Arc<Bench>,
+    pub(crate) narrator: Narrator,
+    /// Held so that its socket goes with the shell.
+    pub(crate) _desk: Desk,
+    pub(crate) envelopes: Envelopes,
+    pub(crate) delayed: BTreeMap<PersistId, Vec<(MemberId, Frame)>>,
+    pub(crate) requests: BTreeMap<RequestId, Asker>,
+    pub(crate) last_request: u64,
+    pub(crate) tenure_key_ahead: Option<Digest>,
+    pub(crate) trouble: Option<String>,
+    pub(crate) stopping: Option<Instant>,
+}
+
+/// Who waits for the answer to a request.
+pub(crate) enum Asker {
+    /// A person.
+    Person(Call),
+    /// A person who gets a token when the peer set knows it.
+    Token(Call, Token),
+    /// A newcomer.
+    Newcomer(Sender<JoinReply>),
+}
+
+/// How the loop ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// The node halted: why.
+    Halted(String),
+}
+
+impl Shell {
+    /// Runs until the member ends.
+    pub(crate) async fn run(mut self) -> Ended {
+        loop {
+            let input = self.next().await;
+            let mut queue = VecDeque::from(input);
+            while let Some(input) = queue.pop_front() {
+                for output in self.node.handle(self.now(), input) {
+                    match self.perform(output) {
+                        Ok(Some(next)) => queue.push_back(next),
+                        Ok(None) => {}
+                        Err(ended) => return ended,
+                    }
+                }
+            }
+            if self.has_retired() {
+                return Ended::Stopped;
+            }
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        Time::since_start(self.started.elapsed())
+    }
+
+    /// Waits for whatever comes first and says what it means for the node.
+    async fn next(&mut self) -> Vec<Input> {
+        let deadline = self.node.deadline().map(|deadline| self.started + deadline.elapsed());
+        let timer = async {
+            match deadline {
+                Some(deadline) => Timer::at(deadline).await,
+                None => Timer::never().await,
+            };
+            Woken::Timer
+        };
+        let net = async { self.net_events.recv().await.map_or(Woken::Ended, Woken::Net) };
+        let own = async { self.happenings.recv().await.map_or(Woken::Ended, Woken::Own) };
+        // The timer is asked first: heartbeats go out however much comes in.
+        match timer.or(own).or(net).await {
+            Woken::Timer | Woken::Ended => vec![Input::Tick],
+            Woken::Net(event) => self.net_said(event).into_iter().collect(),
+            Woken::Own(happening) => self.happened(happening),
+        }
+    }
+
+    fn net_said(&mut self, event: NetEvent) -> Option<Input> {
+        match event {
+            NetEvent::Frame { from, frame } => Some(Input::Frame { from, frame }),
+            NetEvent::Envelope { from, header, handle, .. } => {
+                self.envelope_arrived(from, &header, SpoolHandle(handle))
+            }
+            NetEvent::Snapshot { from, message, data } => Some(Input::Snapshot { from, message, data }),
+            NetEvent::Connected(_) => None,
+            NetEvent::Disconnected(member) => Some(Input::Unreachable(member)),
+            NetEvent::Join { enrolment, reply } => Some(self.enrol(enrolment, reply)),
+        }
+    }
+
+    fn envelope_arrived(&mut self, from: MemberId, header: &[u8], body: SpoolHandle) -> Option<Input> {
+        let head = match SignedHeader::decode(header) {
+            Ok(head) => head,
+            Err(error) => {
+                // A file that stays behind goes at the next start.
+                let _ = self.bench.spool.remove(body);
+                self.narrator.dropped(from, &error.to_string());
+                return None;
+            }
+        };
+        let header = head.header().clone();
+        let handle = self.envelopes.name(Arc::new(Spooled::new(head, self.bench.spool.clone(), body)));
+        Some(Input::Envelope { from, header, handle })
+    }
+
+    fn enrol(&mut self, enrolment: rafty_types::Enrolment, reply: Sender<JoinReply>) -> Input {
+        let command = rafty_types::Command::Control(rafty_types::ControlCommand::Enrol(enrolment));
+        self.request(
+            Asker::Newcomer(reply),
+            rafty_node::Request::Commit { session: None, command },
+            JOIN_WITHIN,
+        )
+    }
+
+    pub(crate) fn request(&mut self, asker: Asker, request: rafty_node::Request, within: Duration) -> Input {
+        self.last_request += 1;
+        let id = RequestId(self.last_request);
+        self.requests.insert(id, asker);
+        Input::Request { id, request, until: self.now() + within }
+    }
+
+    fn happened(&mut self, happening: Happening) -> Vec<Input> {
+        match happening {
+            Happening::Synced(Synced::UpTo(id)) => {
+                self.send_delayed(id);
+                vec![Input::Persisted(id)]
+            }
+            Happening::Synced(Synced::Failing(why)) => {
+                self.narrator.say(&format!(
+                    "the disk does not take anything: {why}; nothing is acknowledged until it does"
+                ));
+                self.trouble = Some(why);
+                vec![Input::Retire(true)]
+            }
+            Happening::Synced(Synced::Healed) => {
+                self.narrator.say("the disk works again");
+                self.trouble = None;
+                vec![Input::Retire(false)]
+            }
+            Happening::Reported(report) => vec![self.reported(report)],
+            Happening::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
+            Happening::Called(call) => self.called(call),
+            Happening::Stop => {
+                self.stopping.get_or_insert_with(Instant::now);
+                vec![Input::Retire(true)]
+            }
+        }
+    }
+
+    /// What was to wait for this batch, or for one before it, can go.
+    fn send_delayed(&mut self, id: PersistId) {
+        let later = self.delayed.split_off(&PersistId(id.0 + 1));
+        for (to, frame) in std::mem::replace(&mut self.delayed, later).into_values().flatten() {
+            self.net.send(to, &frame);
+        }
+    }
+
+    fn reported(&mut self, report: Report) -> Input {
+        match report {
+            Report::Done(id, result) => Input::WorkDone { id, result },
+            Report::Sealed(id, envelope) => {
+                let envelope = self.envelopes.name(envelope);
+                Input::WorkDone { id, result: WorkResult::Sealed { envelope } }
+            }
+            Report::TenureKey(key) => {
+                self.tenure_key_ahead = Some(Digest::of(&key.rsa_public));
+                Input::TenureKey(key)
+            }
+        }
+    }
+
+    /// Whether a stopping member may end: it does not lead any more, or has waited long enough.
+    fn has_retired(&self) -> bool {
+        let leads = self.node.consensus().role() == rafty_consensus::Role::Leader;
+        self.stopping.is_some_and(|since| !leads || since.elapsed() >= RETIRE_WITHIN)
+    }
+
+    fn perform(&mut self, output: Output) -> Result<Option<Input>, Ended> {
+        match output {
+            Output::Send { to, frame } => self.net.send(to, &frame),
+            Output::SendAfter(id, to, frame) => self.delayed.entry(id).or_default().push((to, frame)),
+            Output::Persist(id, batch) => self.persister.write(id, batch),
+            Output::SendSnapshot { to, message, data } => self.send_snapshot(to, message, data),
+            Output::Reply { id, answer } => self.answered(id, answer),
+            Output::Work { id, work } => return Ok(self.order(id, work)),
+            Output::MakeTenureKey => self.workers.make_tenure_key(self.me),
+            Output::ForgetTenureKeys { except } => {
+                self.bench.tenure_keys.forget(except, self.tenure_key_ahead)
+            }
+            Output::SendEnvelope { to, handle } => return Ok(self.send_envelope(&to, handle)),
+            Output::DropEnvelope(handle) => self.envelopes.forget(handle),
+            Output::Roster(members) => {
+                let peers: Vec<_> = members.iter().map(roster_peer).collect();
+                self.net.set_roster(self.me, &peers);
+            }
+            Output::Event(event) => self.narrator.tell(&event),
+            Output::Dropped { from, reason } => self.narrator.dropped(from, &reason),
+            Output::Halt(why) => return Err(Ended::Halted(why)),
+        }
+        Ok(None)
+    }
+
+    fn order(&mut self, id: rafty_rounds::WorkId, work: Work) -> Option<Input> {
+        let about = match &work {
+            Work::OpenUpdate { envelope, label, .. } | Work::OpenModel { envelope, label } => {
+                Some((*envelope, label.sender))
+            }
+            _ => None,
+        };
+        let envelope = about.and_then(|(handle, _)| self.envelopes.get(handle));
+        let members = self.node.state().control().members();
+        let sender_key = about.and_then(|(_, sender)| members.get(&sender)).map(|member| member.key);
+        let refused = self.workers.order(Order { id, work, envelope, sender_key }).err()?;
+        Some(self.reported(refused))
+    }
+
+    fn send_snapshot(&self, to: MemberId, message: rafty_types::Message, data: Arc<[u8]>) {
+        let sent = self.net.send_snapshot(to, message, data);
+        let report = self.loop_back.clone();
+        let arrived = async move {
+            let arrived = sent.taken().await;
+            // Closed only when the loop has ended.
+            let _ = report.send(Happening::SnapshotSent { to, arrived }).await;
+        };
+        self.executor.spawn(arrived).detach();
+    }
+
+    /// Sends an envelope's bytes; they stay until the last copy is out. A copy for this member comes back at once.
+    fn send_envelope(&mut self, to: &[MemberId], handle: EnvelopeHandle) -> Option<Input> {
+        let envelope = self.envelopes.get(handle)?;
+        let (head, path) = (envelope.head.encode(), envelope.path());
+        let header = envelope.head.header().clone();
+        let mut own = None;
+        for &member in to {
+            if member == self.me {
+                own = header.is_for(member).then(|| self.envelopes.name(envelope.clone()));
+                continue;
+            }
+            let sent = self.net.send_envelope(member, head.clone(), BulkBody::File(path.clone()));
+            let kept = envelope.clone();
+            self.executor
+                .spawn(async move {
+                    sent.taken().await;
+                    drop(kept);
+                })
+                .detach();
+        }
+        own.map(|handle| Input::Envelope { from: self.me, header, handle })
+    }
+
+    fn answered(&mut self, id: RequestId, answer: Answer) {
+        match self.requests.remove(&id) {
+            Some(Asker::Person(call)) => self.answer_person(&call, answer),
+            Some(Asker::Token(call, token)) => self.hand_out_token(&call, &token, answer),
+            Some(Asker::Newcomer(reply)) => {
+                let reply_with = self.join_reply(answer);
+                // A newcomer that does not wait any more can ask again: its enrolment stands in the roster.
+                let _ = reply.try_send(reply_with);
+            }
+            None => {}
+        }
+    }
+
+    fn join_reply(&self, answer: Answer) -> JoinReply {
+        use rafty_types::ControlResult::{Done, Rejected};
+        let reason = match answer {
+            Answer::Control(Done, index) => {
+                let control = self.node.state().control();
+                return JoinReply::Granted {
+                    member: MemberId(index.0),
+                    cluster: control.cluster(),
+                    name: control.name().to_string(),
+                    settings: control.settings().clone(),
+                    members: control.members().values().cloned().collect(),
+                };
+            }
+            Answer::Control(Rejected(why), _) => format!("{why}; nothing was changed"),
+            Answer::NoLeader | Answer::Busy => {
+                "the peer set has no leader now; nothing was changed; try again".into()
+            }
+            Answer::Unknown | Answer::User(..) | Answer::Readable(_) => {
+                "leadership changed on the way; it is not known whether the token was used; try again"
+                    .to_string()
+            }
+        };
+        JoinReply::Refused { reason }
+    }
+}
+
+enum Woken {
+    Timer,
+    Net(NetEvent),
+    Own(Happening),
+    Ended,
+}
+
+pub(crate) fn roster_peer(member: &Member) -> RosterPeer {
+    RosterPeer { id: member.id, key: member.key, addresses: member.addresses.clone() }
+}

@@ -1,0 +1,250 @@
+//! A member runs: its directory is opened, its parts are started, and the loop goes until it ends.
+
+use crate::envelopes::Envelopes;
+use crate::member::{MemberError, MemberFile, Secrets, load};
+use crate::narrate::Narrator;
+use crate::net::{Net, NetConfig, NetEvents};
+use crate::operator::desk::Desk;
+use crate::operator::wall_ms;
+use crate::persist::Persister;
+use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
+use crate::trainer::Trainer;
+use crate::work::{Bench, TenureKeys, Workers};
+use rafty_dictionary::Entries;
+use rafty_node::{Boot, Node};
+use rafty_storage::{Blobs, DataDir, Log, PendingUpdate, Recovered, Spool, SpoolHandle};
+use rafty_types::Time;
+use rand_core::Rng;
+use smol::Executor;
+use smol::channel::{Sender, bounded};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How many bytes of envelopes may be in transit at once.
+const MAX_SPOOL_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// A member to run.
+pub struct Running {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// What it trains with; none when it has no data.
+    pub trainer: Option<Box<dyn Trainer>>,
+    /// Whether it tells its events on stderr.
+    pub quiet: bool,
+    /// Ends the member, cleanly, when something is received or the channel closes; for programs that start members
+    /// themselves. Signals end it in any case.
+    pub stop: Option<std::sync::mpsc::Receiver<()>>,
+}
+
+/// A member did not run, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    /// The directory.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// The disk.
+    #[error("cannot use {dir}: {why}")]
+    Disk {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The log does not make a member.
+    #[error(transparent)]
+    Start(#[from] rafty_node::StartError),
+    /// The UDP port.
+    #[error(
+        "cannot listen on {address}: {source}; nothing was changed; is the member already running, or another program on this port?"
+    )]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The operator's socket.
+    #[error("cannot open the operator's socket: {0}; nothing was changed")]
+    Socket(String),
+    /// A thread or a signal handler.
+    #[error("the system refused: {0}; nothing was changed")]
+    System(#[from] std::io::Error),
+    /// It had to end.
+    #[error("this member ended: {0}")]
+    Halted(String),
+}
+
+/// Runs a member until it is stopped: by a signal, by the operator, or because it was removed.
+///
+/// # Errors
+/// See [`UpError`].
+pub fn up(running: Running) -> Result<(), UpError> {
+    let executor = Arc::new(Executor::new());
+    let shell = assemble(&executor, running)?;
+    match smol::block_on(executor.run(shell.run())) {
+        Ended::Stopped => Ok(()),
+        Ended::Halted(why) => Err(UpError::Halted(why)),
+    }
+}
+
+fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell, UpError> {
+    let Running { dir: path, trainer, quiet, stop } = running;
+    let disk = |error: &dyn std::fmt::Display| UpError::Disk { dir: path.clone(), why: error.to_string() };
+    let dir = Arc::new(DataDir::open(&path).map_err(|error| disk(&error))?);
+    let (member, secrets) = load(&dir)?;
+    let log_dir = dir.log();
+    let (log, recovered) = Log::open(&log_dir).map_err(|error| disk(&error))?;
+    let models = Blobs::open(&dir.file("models")).map_err(|error| disk(&error))?;
+    let updates = Blobs::open(&dir.file("updates")).map_err(|error| disk(&error))?;
+    let spool = Arc::new(Spool::open(&dir.spool(), MAX_SPOOL_BYTES).map_err(|error| disk(&error))?);
+
+    let started = Instant::now();
+    let (loop_back, happenings) = bounded(QUEUE);
+    let (net, net_events) = listen(executor, &member, &secrets, &spool)?;
+    let boot = boot(&member, recovered, &dir, &models, trainer.is_some())?;
+    let node = Node::new(boot, Entries::default(), Time::ZERO)?;
+    if !node.state().control().initialised() {
+        let peers: Vec<_> = member.members.iter().map(roster_peer).collect();
+        net.set_roster(member.member, &peers);
+    }
+    let bench = Arc::new(Bench {
+        me: member.member,
+        cluster: member.cluster,
+        secrets,
+        dir,
+        models,
+        updates,
+        spool,
+        tenure_keys: TenureKeys::default(),
+        accumulators: std::sync::Mutex::default(),
+    });
+    let desk = Desk::open(executor, &path, loop_back.clone())?;
+    let persister = Persister::start(log, log_dir, say(&loop_back, Happening::Synced))?;
+    let workers = Workers::start(bench.clone(), trainer, say(&loop_back, Happening::Reported))?;
+    stop_on_signals(executor, loop_back.clone())?;
+    if let Some(stop) = stop {
+        let stopped = say(&loop_back, |()| Happening::Stop);
+        std::thread::Builder::new().name("rafty-stop".into()).spawn(move || {
+            let _ = stop.recv();
+            stopped(());
+        })?;
+    }
+    Ok(Shell {
+        executor: executor.clone(),
+        started,
+        me: member.member,
+        listen: member.listen,
+        name: member.name,
+        node,
+        net,
+        net_events,
+        happenings,
+        loop_back,
+        persister,
+        workers,
+        bench,
+        narrator: Narrator::new(member.member, quiet),
+        _desk: desk,
+        envelopes: Envelopes::default(),
+        delayed: BTreeMap::new(),
+        requests: BTreeMap::new(),
+        last_request: 0,
+        tenure_key_ahead: None,
+        trouble: None,
+        stopping: None,
+    })
+}
+
+fn listen(
+    executor: &Arc<Executor<'static>>,
+    member: &MemberFile,
+    secrets: &Secrets,
+    spool: &Arc<Spool>,
+) -> Result<(Net, NetEvents), UpError> {
+    let config = NetConfig {
+        listen: member.listen,
+        cluster: member.cluster,
+        key: secrets.identity.key(),
+        pkcs8: secrets.identity.to_pkcs8_der(),
+    };
+    Net::bind(executor, &config, Arc::new(Inbox(spool.clone())))
+        .map_err(|source| UpError::Listen { address: member.listen, source })
+}
+
+fn boot(
+    member: &MemberFile,
+    recovered: Recovered,
+    dir: &DataDir,
+    models: &Blobs,
+    trains: bool,
+) -> Result<Boot, UpError> {
+    let failed =
+        |error: &dyn std::fmt::Display| UpError::Disk { dir: dir.root().into(), why: error.to_string() };
+    Ok(Boot {
+        me: member.member,
+        hard_state: recovered.hard_state,
+        snapshot: recovered.snapshot,
+        entries: recovered.entries,
+        pending_update: pending(dir),
+        held: held(models).map_err(|error| failed(&error))?,
+        wall_ms_at_start: wall_ms(),
+        settings: member.settings.clone(),
+        trains,
+        seed: crate::random::rng().next_u64(),
+    })
+}
+
+/// The note on an update whose round may still be open. A damaged one only costs training again.
+fn pending(dir: &DataDir) -> Option<rafty_rounds::PendingUpdate> {
+    let PendingUpdate { run, round, base, update, num_examples } = PendingUpdate::load(dir).ok().flatten()?;
+    Some(rafty_rounds::PendingUpdate { run, round, base, update, num_examples })
+}
+
+/// The models on the disk, oldest first.
+fn held(models: &Blobs) -> Result<Vec<rafty_types::Digest>, rafty_storage::DiskError> {
+    let mut held = models.digests()?;
+    held.sort_by_key(|digest| std::fs::metadata(models.path(*digest)).and_then(|file| file.modified()).ok());
+    Ok(held)
+}
+
+/// Brings what a thread says to the loop. Blocks the thread, never the loop, when too much waits.
+fn say<T, F>(loop_back: &Sender<Happening>, as_happening: F) -> impl Fn(T) + Clone + use<T, F>
+where
+    F: Fn(T) -> Happening + Clone,
+{
+    let loop_back = loop_back.clone();
+    move |what| {
+        // Closed only when the loop has ended.
+        let _ = loop_back.send_blocking(as_happening(what));
+    }
+}
+
+fn stop_on_signals(executor: &Arc<Executor<'static>>, loop_back: Sender<Happening>) -> Result<(), UpError> {
+    use async_signal::{Signal, Signals};
+    let mut signals = Signals::new([Signal::Term, Signal::Int])?;
+    let wait = async move {
+        use smol::stream::StreamExt;
+        while signals.next().await.is_some() {
+            let _ = loop_back.send(Happening::Stop).await;
+        }
+    };
+    executor.spawn(wait).detach();
+    Ok(())
+}
+
+/// Envelopes that arrive go into the spool.
+struct Inbox(Arc<Spool>);
+
+impl crate::net::Spool for Inbox {
+    fn create(&self, len: u64) -> std::io::Result<(u64, std::fs::File)> {
+        let (handle, file) = self.0.create(len).map_err(std::io::Error::other)?;
+        Ok((handle.0, file.into_file()))
+    }
+
+    fn discard(&self, handle: u64) {
+        // A file that cannot be removed goes at the next start.
+        let _ = self.0.remove(SpoolHandle(handle));
+    }
+}

@@ -1,0 +1,152 @@
+//! The heavy work: what the node orders and threads carry out.
+//!
+//! Three threads, so that none waits for another: one seals, opens and combines, in order; one trains, with low
+//! priority; one makes keys ahead, with low priority. Each has a bounded queue. They decide nothing: an order says
+//! all, and what went wrong is reported in words.
+
+mod bench;
+mod combine;
+mod envelope;
+mod keys;
+mod model;
+mod train;
+
+pub(crate) use bench::Bench;
+pub(crate) use keys::TenureKeys;
+pub use model::CURRENT_MODEL;
+
+use keys::make_tenure_key;
+
+use crate::envelopes::Spooled;
+use crate::trainer::Trainer;
+use rafty_node::TenureKey;
+use rafty_rounds::{Work, WorkId, WorkResult};
+use rafty_types::{MemberId, PeerKey};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+/// How many orders may wait for one thread; the round machines never have more under way than members.
+const QUEUE: usize = 256;
+/// How much nicer than the member's own threads training and key making are.
+const NICENESS: i32 = 10;
+
+/// An order with what the node's state adds to it.
+pub(crate) struct Order {
+    pub(crate) id: WorkId,
+    pub(crate) work: Work,
+    /// The envelope that the work is about.
+    pub(crate) envelope: Option<Arc<Spooled>>,
+    /// The identity key of the envelope's sender as the roster has it.
+    pub(crate) sender_key: Option<PeerKey>,
+}
+
+/// What a thread reports.
+pub(crate) enum Report {
+    /// An order was carried out.
+    Done(WorkId, WorkResult),
+    /// An envelope was sealed; it needs a name.
+    Sealed(WorkId, Arc<Spooled>),
+    /// A tenure key was made; its private half is among the bench's.
+    TenureKey(TenureKey),
+}
+
+/// The threads.
+pub(crate) struct Workers {
+    heavy: SyncSender<Order>,
+    train: SyncSender<Order>,
+    keys: SyncSender<MemberId>,
+}
+
+impl Workers {
+    /// Starts the threads. `report` is called on them.
+    pub(crate) fn start(
+        bench: Arc<Bench>,
+        trainer: Option<Box<dyn Trainer>>,
+        report: impl Fn(Report) + Clone + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (heavy, orders) = sync_channel::<Order>(QUEUE);
+        let (say, at) = (report.clone(), bench.clone());
+        spawn("rafty-heavy", move || work(&orders, |order| say(perform_heavy(&at, order))))?;
+
+        let (train, orders) = sync_channel::<Order>(QUEUE);
+        let (say, at, mut trainer) = (report.clone(), bench.clone(), trainer);
+        spawn("rafty-train", move || {
+            be_nice();
+            work(&orders, |order| {
+                say(Report::Done(order.id, train::train(&at, trainer.as_deref_mut(), &order.work)))
+            });
+        })?;
+
+        let (keys, orders) = sync_channel::<MemberId>(1);
+        spawn("rafty-keys", move || {
+            be_nice();
+            work(&orders, |me| report(Report::TenureKey(make_tenure_key(&bench, me))));
+        })?;
+        Ok(Self { heavy, train, keys })
+    }
+
+    /// Hands an order over. When its thread's queue is full the order comes back as failed.
+    pub(crate) fn order(&self, order: Order) -> Result<(), Report> {
+        let id = order.id;
+        let queue = if matches!(order.work, Work::Train { .. }) { &self.train } else { &self.heavy };
+        queue.try_send(order).map_err(|error| {
+            let why = match error {
+                TrySendError::Full(_) => "too much work waits",
+                TrySendError::Disconnected(_) => "the worker thread has ended",
+            };
+            Report::Done(id, WorkResult::Failed(why.into()))
+        })
+    }
+
+    /// Orders a tenure key. One is made at a time; asking again while one is made does nothing.
+    pub(crate) fn make_tenure_key(&self, me: MemberId) {
+        // A full queue means that one is on its way.
+        let _ = self.keys.try_send(me);
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    thread::Builder::new().name(name.into()).spawn(body).map(drop)
+}
+
+fn work<T>(orders: &Receiver<T>, mut perform: impl FnMut(T)) {
+    while let Ok(order) = orders.recv() {
+        perform(order);
+    }
+}
+
+/// Lowers this thread's priority. Not getting it is no reason not to work.
+fn be_nice() {
+    let _ = rustix::process::nice(NICENESS);
+}
+
+fn perform_heavy(bench: &Bench, order: Order) -> Report {
+    let Order { id, work, envelope, sender_key } = order;
+    let opened = envelope.zip(sender_key);
+    let result = match work {
+        Work::SealUpdate { update, label, to, rsa_public } => {
+            return sealed(id, envelope::seal(bench, &bench.updates, update, label, &[(to, rsa_public)]));
+        }
+        Work::SealModel { model, label, recipients } => {
+            return sealed(id, envelope::seal(bench, &bench.models, model, label, &recipients));
+        }
+        Work::OpenUpdate { label, base, .. } => combine::open_update(bench, opened, &label, base),
+        Work::OpenModel { label, .. } => envelope::open_model(bench, opened, &label),
+        Work::Combine { key, spec } => combine::combine(bench, key, &spec),
+        Work::ForgetAttempt { key } => combine::forget(bench, key),
+        Work::DeriveInitial { spec, .. } => model::derive_initial(bench, &spec),
+        Work::Adopt { run, version, model } => model::adopt(bench, run, version, model),
+        Work::DropModels { models } => model::drop_models(bench, &models),
+        Work::DropUpdate { update } => model::drop_update(bench, update),
+        Work::Train { .. } => WorkResult::Failed("training has a thread of its own".into()),
+    };
+    Report::Done(id, result)
+}
+
+fn sealed(id: WorkId, envelope: Result<Arc<Spooled>, String>) -> Report {
+    match envelope {
+        Ok(envelope) => Report::Sealed(id, envelope),
+        Err(why) => Report::Done(id, WorkResult::Failed(why)),
+    }
+}
