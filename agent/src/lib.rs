@@ -1,0 +1,28 @@
+//! The device program of rafty, as a library with one door: [`run`].
+//!
+//! The program `rafty-agent` is nothing but a call of it, and the laptop program enters it too when it plays a
+//! device. The modules beside it are what both programs say and do alike: how arguments are read ([`args`]), where
+//! a member lives ([`place`]), how a program ends ([`failure`]), how a status reads ([`status`]).
+//!
+//! What it does not do: draw on the terminal, carry data of its own, or give an operator's commands.
+
+pub mod args;
+mod cli;
+pub mod failure;
+pub mod member;
+pub mod place;
+mod predict;
+pub mod status;
+mod trainer;
+
+pub use failure::Failure;
+pub use trainer::DeviceTrainer;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the device program with these arguments, the program's name first, until its command is done or the member
+/// is stopped. The exit codes are those of [`failure`].
+pub fn run<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -> ExitCode {
+    failure::finish(args::parse::<cli::Cli, A>(arguments).and_then(cli::Cli::run))
+}

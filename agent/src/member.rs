@@ -1,0 +1,87 @@
+//! Becoming and being a member: the two steps that a device and a laptop take alike.
+//!
+//! What a member then does is in the runtime; this only hands over what the command line says.
+
+use crate::{Failure, place};
+use rafty_runtime::setup::{Joining, join};
+use rafty_runtime::{MemberFile, Running, Trainer, up};
+use serde_json::json;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// What a newcomer says on the command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct JoinArgs {
+    /// The token, as `rafty token create` printed it
+    pub token: String,
+    /// The address of the member that made the token
+    #[arg(long, value_name = "HOST:PORT")]
+    pub peer: String,
+    /// The UDP address to listen on
+    #[arg(long, value_name = "ADDR:PORT", default_value = place::LISTEN)]
+    pub listen: SocketAddr,
+    /// Where others reach this member, when that is not where it listens
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+}
+
+/// Joins the peer set: makes an identity in `dir`, and is enrolled.
+///
+/// # Errors
+/// When the address, the token or the directory cannot be used, or the peer set refuses. `dir` is then as it was.
+pub fn enter(dir: PathBuf, args: &JoinArgs, data: Option<PathBuf>) -> Result<MemberFile, Failure> {
+    let peer = place::resolve(&args.peer)?;
+    let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
+    let (token, listen) = (args.token.clone(), args.listen);
+    Ok(join(&Joining { dir, token, peer, listen, advertise, data })?)
+}
+
+/// What a newcomer is told on stdout once it is in.
+pub fn welcome(member: &MemberFile, dir: &Path, json: bool, next: &str) -> String {
+    if json {
+        let (cluster, listen) = (member.cluster, member.listen);
+        return json!({
+            "member": member.member, "name": member.name, "cluster": cluster, "kind": member.kind,
+            "listen": listen, "dir": dir,
+        })
+        .to_string();
+    }
+    format!(
+        "member {} ({}) of `{}` (cluster {}) in {}\nstart it with: {next}",
+        member.member,
+        member.kind,
+        member.name,
+        member.cluster,
+        dir.display()
+    )
+}
+
+/// How a member is to run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct UpArgs {
+    /// Tell only what does not work
+    #[arg(long)]
+    pub quiet: bool,
+    /// End when standard input ends, so that no process outlives whoever started it
+    #[arg(long, hide = true)]
+    pub exit_with_parent: bool,
+}
+
+/// Is a member until it is stopped. On SIGTERM and SIGINT it hands over first what it leads.
+///
+/// # Errors
+/// When `dir` is no member's, another process has it, or the network cannot be used.
+pub fn stay(dir: PathBuf, args: &UpArgs, trainer: Option<Box<dyn Trainer>>) -> Result<(), Failure> {
+    if args.exit_with_parent {
+        std::thread::spawn(exit_with_stdin);
+    }
+    Ok(up(Running { dir, trainer, quiet: args.quiet, stop: None })?)
+}
+
+/// Everything acknowledged is on disk, so a member may end at any time: there is nobody left to hand over for.
+fn exit_with_stdin() {
+    let mut ignored = [0; 64];
+    while std::io::stdin().read(&mut ignored).is_ok_and(|read| read > 0) {}
+    std::process::exit(0);
+}

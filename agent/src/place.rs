@@ -1,0 +1,83 @@
+//! Where a member lives: its directory on disk and addresses on the network.
+//!
+//! It creates nothing and connects to nothing.
+
+use crate::Failure;
+use std::env;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+/// Where members listen unless told otherwise, UDP.
+pub const LISTEN: &str = "0.0.0.0:7400";
+
+/// The directory of a member: what `--dir` says, or `RAFTY_DIR`, or `name` in the user's data directory. Absolute,
+/// so that what is told about it stays true elsewhere.
+///
+/// # Errors
+/// When nothing says where the user's data directory is.
+pub fn directory(given: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
+    let dir = match given {
+        Some(dir) => dir.to_path_buf(),
+        None => chosen(|variable| env::var_os(variable).map(PathBuf::from), name).ok_or_else(|| {
+            Failure::usage("neither HOME nor RAFTY_DIR is set; nothing was changed; give --dir")
+        })?,
+    };
+    std::path::absolute(&dir).map_err(|error| {
+        Failure::usage(format!("--dir {} cannot be used: {error}; nothing was changed", dir.display()))
+    })
+}
+
+fn chosen(variable: impl Fn(&str) -> Option<PathBuf>, name: &str) -> Option<PathBuf> {
+    let set = |name| variable(name).filter(|path| !path.as_os_str().is_empty());
+    set("RAFTY_DIR")
+        .or_else(|| set("XDG_DATA_HOME").map(|data| data.join(name)))
+        .or_else(|| set("HOME").map(|home| home.join(".local/share").join(name)))
+}
+
+/// The address that `HOST:PORT` means. A name may mean several; an IPv4 one is preferred, since members listen on
+/// IPv4 by default.
+///
+/// # Errors
+/// When it is not of that form, or the name is unknown.
+pub fn resolve(host_port: &str) -> Result<SocketAddr, Failure> {
+    let wrong = |why: &str| {
+        let try_this = "nothing was changed; give it as HOST:PORT, such as laptop.local:7400";
+        Failure::usage(format!("the address `{host_port}` cannot be used: {why}; {try_this}"))
+    };
+    let (host, port) = host_port.rsplit_once(':').ok_or_else(|| wrong("it has no port"))?;
+    if host.is_empty() || port.parse::<u16>().is_ok_and(|port| port == 0) {
+        return Err(wrong("it needs a host and a port above 0"));
+    }
+    let found: Vec<SocketAddr> =
+        host_port.to_socket_addrs().map_err(|error| wrong(&error.to_string()))?.collect();
+    let best = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    best.copied().ok_or_else(|| wrong("the name has no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_is_the_first_that_is_named() {
+        let all = |name: &str| Some(PathBuf::from(format!("/{name}")));
+        assert_eq!(chosen(all, "rafty"), Some("/RAFTY_DIR".into()));
+        let home = |name: &str| (name == "HOME").then(|| PathBuf::from("/home/a"));
+        assert_eq!(chosen(home, "rafty"), Some("/home/a/.local/share/rafty".into()));
+        let data = |name: &str| Some(PathBuf::from(if name == "XDG_DATA_HOME" { "/data" } else { "" }));
+        assert_eq!(chosen(data, "rafty-agent"), Some("/data/rafty-agent".into()));
+        assert_eq!(chosen(|_| None, "rafty"), None);
+    }
+
+    #[test]
+    fn addresses_are_hosts_with_ports() {
+        assert_eq!(resolve("127.0.0.1:7400").unwrap(), "127.0.0.1:7400".parse().unwrap());
+        assert_eq!(resolve("[::1]:7400").unwrap(), "[::1]:7400".parse().unwrap());
+        assert_eq!(resolve("localhost:7400").unwrap().port(), 7400);
+        for wrong in ["", "localhost", "localhost:", ":7400", "localhost:0", "localhost:65536", "a b:1"] {
+            let failure = resolve(wrong).unwrap_err();
+            assert_eq!(failure.code, crate::failure::USAGE, "{wrong}");
+            assert!(failure.message.contains("nothing was changed"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The commands of `rafty`, as they are typed. What they do is in [`commands`](crate::commands).
+
+use crate::bench::rounds::RoundsArgs;
+use crate::bench::{self};
+use crate::commands::init::InitArgs;
+use crate::commands::run::RunCommand;
+use crate::commands::task::NewTaskArgs;
+use crate::commands::token::TokenArgs;
+use crate::commands::{entries, events, init, members, model, run, task, token};
+use crate::demo::{self, DemoArgs};
+use clap::{Parser, Subcommand};
+use rafty_agent::member::{self, JoinArgs, UpArgs};
+use rafty_agent::{Failure, failure, place, status};
+use rafty_types::MemberId;
+use std::path::PathBuf;
+
+/// Federated learning without a server: devices keep their data and take turns as aggregator.
+#[derive(Debug, Parser)]
+#[command(name = "rafty", version, after_help = failure::HELP)]
+pub(crate) struct Cli {
+    /// The member's directory; by default rafty in the user's data directory
+    #[arg(long, global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show all of it on this machine: peers, devices, training, a killed aggregator
+    Demo(DemoArgs),
+    /// Found a peer set with this machine as its first member
+    Init(InitArgs),
+    /// Join a peer set as a peer
+    Join(JoinArgs),
+    /// Be a member until stopped
+    Up(UpArgs),
+    /// Show members, tenure, run and round, and what is waited for
+    Status,
+    /// Admit newcomers
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Describe what is to be learned
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// Train
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Use what was learned
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// See and change who belongs to the peer set
+    #[command(subcommand)]
+    Members(MembersCommand),
+    /// Set an entry of the dictionary
+    Set {
+        /// Its key
+        key: String,
+        /// Its value: JSON, or else taken as text
+        value: String,
+    },
+    /// Read an entry of the dictionary
+    Get {
+        /// Its key
+        key: String,
+    },
+    /// Delete an entry of the dictionary
+    Delete {
+        /// Its key
+        key: String,
+    },
+    /// Follow what happens on this member
+    Events,
+    /// Measure
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    #[command(hide = true, name = bench::AS_NOISE)]
+    Noise(UpArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token that admits newcomers
+    Create(TokenArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum TaskCommand {
+    /// Make a task that fits to data
+    New(NewTaskArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ModelCommand {
+    /// Write the newest model to a file
+    Export {
+        /// The file, in safetensors
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum MembersCommand {
+    /// List the members
+    List,
+    /// Remove a member for good
+    Remove {
+        /// Its number
+        member: u64,
+    },
+    /// Hand leadership over to a member
+    Transfer {
+        /// Its number
+        member: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Rounds of many real processes with models of any size
+    Rounds(RoundsArgs),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let json = self.json;
+        let command = match self.command {
+            Command::Demo(args) => return demo::run(&args, json),
+            Command::Bench(BenchCommand::Rounds(args)) => return bench::rounds::run(&args, json),
+            Command::Task(TaskCommand::New(args)) => return task::new(&args),
+            other => other,
+        };
+        let dir = place::directory(self.dir.as_deref(), "rafty")?;
+        match command {
+            Command::Init(args) => init::run(dir, &args, json),
+            Command::Join(args) => {
+                let member = member::enter(dir.clone(), &args, None)?;
+                println!("{}", member::welcome(&member, &dir, json, "rafty up"));
+                Ok(())
+            }
+            Command::Up(args) => member::stay(dir, &args, None),
+            Command::Noise(args) => bench::noise::stay(dir, &args),
+            Command::Status => {
+                println!("{}", status::ask(&dir, json)?.trim_end());
+                Ok(())
+            }
+            Command::Token(TokenCommand::Create(args)) => token::create(&dir, &args, json),
+            Command::Run(command) => run::run(&dir, command, json),
+            Command::Model(ModelCommand::Export { to }) => model::export(&dir, &to, json),
+            Command::Members(MembersCommand::List) => members::list(&dir, json),
+            Command::Members(MembersCommand::Remove { member }) => {
+                members::remove(&dir, MemberId(member), json)
+            }
+            Command::Members(MembersCommand::Transfer { member }) => {
+                members::transfer(&dir, MemberId(member), json)
+            }
+            Command::Set { key, value } => entries::set(&dir, key, &value, json),
+            Command::Get { key } => entries::get(&dir, key),
+            Command::Delete { key } => entries::delete(&dir, key, json),
+            Command::Events => events::follow(&dir, json),
+            Command::Demo(_) | Command::Bench(_) | Command::Task(_) => {
+                unreachable!("these need no directory")
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `rafty token`: admits newcomers.
+
+use super::ask;
+use rafty_agent::status::unexpected;
+use rafty_agent::{Failure, args};
+use rafty_runtime::operator::{Reply, Request};
+use rafty_types::PeerRole;
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+/// What a token admits.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct TokenArgs {
+    /// What the newcomer will be
+    #[arg(long, value_enum, default_value = "agent")]
+    role: Role,
+    /// For how long it admits
+    #[arg(long, value_parser = args::duration, value_name = "TIME", default_value = "1h")]
+    ttl: Duration,
+    /// How many newcomers it admits
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    uses: u32,
+    /// The newcomer trains and votes, but is never aggregator
+    #[arg(long)]
+    never_leads: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Role {
+    Peer,
+    Agent,
+}
+
+pub(crate) fn create(dir: &Path, args: &TokenArgs, json: bool) -> Result<(), Failure> {
+    let role = match args.role {
+        Role::Peer => PeerRole::Peer,
+        Role::Agent => PeerRole::Agent,
+    };
+    // The peer set counts in seconds; a shorter time would never admit anybody.
+    let ttl_s = args.ttl.as_secs();
+    if ttl_s == 0 {
+        return Err(Failure::usage("--ttl must be at least 1s; nothing was changed"));
+    }
+    let request = Request::TokenCreate { role, ttl_s, uses: args.uses, may_lead: !args.never_leads };
+    let (token, addresses) = match ask(dir, &request)? {
+        Reply::Token { token, addresses } => (token, addresses),
+        other => return Err(unexpected(&other)),
+    };
+    if json {
+        println!("{}", json!({ "token": token, "role": role, "ttl_s": ttl_s, "addresses": addresses }));
+        return Ok(());
+    }
+    println!("{token}");
+    let peer = addresses.first().map_or("HOST:PORT".into(), ToString::to_string);
+    eprintln!("on the newcomer, within {} s:", ttl_s);
+    match role {
+        PeerRole::Agent => eprintln!("  rafty-agent join TOKEN --peer {peer} --data PATH && rafty-agent up"),
+        PeerRole::Peer => eprintln!("  rafty join TOKEN --peer {peer} && rafty up"),
+    }
+    Ok(())
+}

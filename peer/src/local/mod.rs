@@ -1,0 +1,300 @@
+//! A whole peer set on this machine, each member a process with a directory and a port of its own.
+//!
+//! Members come in by the real way: `init`, tokens, `join`, `up`. All end with this program, however it ends. It
+//! does not know what they are for; the demo and the benchmarks do.
+
+mod process;
+mod signals;
+
+pub(crate) use process::Process;
+pub(crate) use signals::Interrupt;
+
+use crate::narration::Line;
+use process::Program;
+use rafty_agent::{Failure, status};
+use rafty_runtime::operator::{MemberStatus, Reply, Request, call, follow};
+use rafty_types::{MemberId, PeerRole};
+use std::ffi::OsString;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+/// The first argument that makes this program the device program.
+pub(crate) const AS_AGENT: &str = "as-agent";
+
+/// How long newcomers may take to join: each makes an RSA key, all on the same cores.
+const JOIN_WITHIN: Duration = Duration::from_secs(60);
+/// How long members may take until they answer and have their seats.
+const SETTLE_WITHIN: Duration = Duration::from_secs(60);
+/// How often is looked whether something has come about.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// How long an answer of a local member is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How many voters a peer set has by default.
+const TARGET_VOTERS: usize = 7;
+
+/// What the peer set shall be.
+pub(crate) struct Plan<'a> {
+    /// Where the members' directories are made; short, since sockets are in there.
+    pub(crate) base: &'a Path,
+    /// How many peers, the founder included.
+    pub(crate) peers: usize,
+    /// The data of each agent.
+    pub(crate) data: &'a [PathBuf],
+    /// More words for `init`.
+    pub(crate) settings: &'a [&'a str],
+    /// The device program, if it is not to be this one.
+    pub(crate) agent_program: Option<&'a Path>,
+    /// The word that makes an agent run; `up`, except in benchmarks.
+    pub(crate) run_agents_by: AgentRuns,
+}
+
+/// What an agent does when it is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AgentRuns {
+    /// It trains on its data.
+    Training,
+    /// It is the benchmark's: gives back what it got, with noise.
+    Noise,
+}
+
+/// One member on this machine.
+pub(crate) struct Local {
+    /// For people: `peer 1`, `agent 3`.
+    pub(crate) name: String,
+    pub(crate) kind: PeerRole,
+    pub(crate) dir: PathBuf,
+    pub(crate) id: MemberId,
+    up: Program,
+    log: PathBuf,
+    pub(crate) process: Process,
+}
+
+impl Local {
+    /// SIGKILL: no chance to say anything to anybody.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again from what its directory holds.
+    pub(crate) fn restart(&mut self) -> Result<(), Failure> {
+        self.process = self.up.start(&up_words(&self.dir), &self.log)?;
+        Ok(())
+    }
+}
+
+/// A peer set of processes.
+pub(crate) struct LocalSet {
+    pub(crate) members: Vec<Local>,
+}
+
+impl LocalSet {
+    /// Founds it, lets everybody join, and waits until all have their places.
+    pub(crate) fn start(plan: &Plan<'_>, interrupt: &Interrupt) -> Result<Self, Failure> {
+        let places = places(plan)?;
+        let (founder, newcomers) =
+            places.split_first().ok_or_else(|| Failure::usage("at least one peer is needed"))?;
+        let mut words =
+            vec!["init", "--name", "local", "--listen", &founder.listen, "--dir", &founder.dir_text];
+        words.extend(plan.settings);
+        founder.setup.start(&os(&words), &founder.log)?.finish(JOIN_WITHIN, interrupt, &founder.log)?;
+        let mut set = Self { members: vec![founder.begin()?] };
+        let tokens = set.tokens(plan)?;
+        let mut joining = Vec::new();
+        for place in newcomers {
+            let token = if place.kind == PeerRole::Peer { &tokens.0 } else { &tokens.1 };
+            joining.push((place, place.join(token, &founder.listen)?));
+        }
+        for (place, mut process) in joining {
+            process.finish(JOIN_WITHIN, interrupt, &place.log)?;
+            set.members.push(place.begin()?);
+        }
+        set.settle(interrupt)?;
+        Ok(set)
+    }
+
+    fn tokens(&self, plan: &Plan<'_>) -> Result<(String, String), Failure> {
+        let dir = &self.members[0].dir;
+        let until = Instant::now() + SETTLE_WITHIN;
+        while !answers(dir) && Instant::now() < until {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        let token = |role, uses: usize| {
+            let uses = u32::try_from(uses.max(1)).unwrap_or(1);
+            match call(dir, &Request::TokenCreate { role, ttl_s: 600, uses, may_lead: true }, PATIENCE)? {
+                Reply::Token { token, .. } => Ok(token),
+                other => Err(status::unexpected(&other)),
+            }
+        };
+        Ok((token(PeerRole::Peer, plan.peers - 1)?, token(PeerRole::Agent, plan.data.len())?))
+    }
+
+    /// Waits until everybody answers, knows everybody, and the seats are given.
+    fn settle(&mut self, interrupt: &Interrupt) -> Result<(), Failure> {
+        let until = Instant::now() + SETTLE_WITHIN;
+        let mut waiting: Vec<usize> = (0..self.members.len()).collect();
+        while !waiting.is_empty() {
+            interrupt.check()?;
+            if Instant::now() > until {
+                let names: Vec<&str> = waiting.iter().map(|at| self.members[*at].name.as_str()).collect();
+                let log = self.members[waiting[0]].log.display();
+                let names = names.join(", ");
+                return Err(Failure::failed(format!(
+                    "{names} did not get ready in {SETTLE_WITHIN:?}; see {log}"
+                )));
+            }
+            let count = self.members.len();
+            for at in std::mem::take(&mut waiting) {
+                let member = &mut self.members[at];
+                member.process.must_run(&member.log)?;
+                match status::fetch(&member.dir, PATIENCE) {
+                    Ok(status) if settled(&status, count) => member.id = status.node.me,
+                    _ => waiting.push(at),
+                }
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// The member with this id.
+    pub(crate) fn member(&mut self, id: MemberId) -> Option<&mut Local> {
+        self.members.iter_mut().find(|member| member.id == id)
+    }
+
+    /// The status of any member that answers, the leader's if it does.
+    pub(crate) fn status(&self) -> Result<MemberStatus, Failure> {
+        status_of(self.members.iter().map(|member| member.dir.as_path()))
+            .ok_or_else(|| Failure::failed("no member answers"))
+    }
+}
+
+/// The status of any of the members in `dirs` that answers, the leader's if it does.
+pub(crate) fn status_of<'a>(dirs: impl Iterator<Item = &'a Path>) -> Option<MemberStatus> {
+    let mut any = None;
+    for status in dirs.filter_map(|dir| status::fetch(dir, PATIENCE).ok()) {
+        if status.node.leader == Some(status.node.me) {
+            return Some(status);
+        }
+        any = any.or(Some(status));
+    }
+    any
+}
+
+fn settled(status: &MemberStatus, count: usize) -> bool {
+    let members = &status.node.members;
+    let voters = members.iter().filter(|member| matches!(member.role.as_str(), "leader" | "voter")).count();
+    members.len() == count && voters >= count.min(TARGET_VOTERS) && status.node.tenure.is_some()
+}
+
+fn answers(dir: &Path) -> bool {
+    status::fetch(dir, PATIENCE).is_ok_and(|status| status.node.leader.is_some())
+}
+
+/// Hears of a member until it ends. What is heard goes into `sink`; `None` when it has ended.
+pub(crate) fn hear(dir: PathBuf, sink: Sender<Line>) {
+    std::thread::spawn(move || {
+        let until = Instant::now() + SETTLE_WITHIN;
+        let mut lines = loop {
+            match follow(&dir) {
+                Ok(lines) => break lines,
+                Err(_) if Instant::now() < until => std::thread::sleep(LOOK_EVERY),
+                Err(_) => return,
+            }
+        };
+        while let Ok(Some(text)) = lines.next_line() {
+            if Line::parse(&text).is_some_and(|line| sink.send(line).is_err()) {
+                return;
+            }
+        }
+    });
+}
+
+/// Where and how a member will be.
+struct Place {
+    name: String,
+    kind: PeerRole,
+    dir: PathBuf,
+    dir_text: String,
+    listen: String,
+    log: PathBuf,
+    data: Option<String>,
+    setup: Program,
+    up: Program,
+}
+
+impl Place {
+    fn join(&self, token: &str, founder: &str) -> Result<Process, Failure> {
+        let mut words =
+            vec!["join", token, "--peer", founder, "--listen", &self.listen, "--dir", &self.dir_text];
+        if let Some(data) = &self.data {
+            words.extend(["--data", data]);
+        }
+        self.setup.start(&os(&words), &self.log)
+    }
+
+    fn begin(&self) -> Result<Local, Failure> {
+        let process = self.up.start(&up_words(&self.dir), &self.log)?;
+        Ok(Local {
+            name: self.name.clone(),
+            kind: self.kind,
+            dir: self.dir.clone(),
+            id: MemberId(0),
+            up: self.up.clone(),
+            log: self.log.clone(),
+            process,
+        })
+    }
+}
+
+fn places(plan: &Plan<'_>) -> Result<Vec<Place>, Failure> {
+    let logs = plan.base.join("logs");
+    std::fs::create_dir_all(&logs)
+        .map_err(|error| Failure::failed(format!("cannot make {}: {error}", logs.display())))?;
+    let peer = Program::this(&[])?;
+    let agent = match plan.agent_program {
+        Some(program) => Program::other(program),
+        None => Program::this(&[AS_AGENT])?,
+    };
+    let peers = (1..=plan.peers).map(|at| (PeerRole::Peer, at, None));
+    let agents = plan.data.iter().zip(1..).map(|(data, at)| (PeerRole::Agent, at, Some(data)));
+    let mut places = Vec::new();
+    for ((kind, at, data), listen) in peers.chain(agents).zip(free_addresses(plan.peers + plan.data.len())?) {
+        let setup = if kind == PeerRole::Peer { &peer } else { &agent };
+        let noise = kind == PeerRole::Agent && plan.run_agents_by == AgentRuns::Noise;
+        let up = if noise { Program::this(&[crate::bench::AS_NOISE])? } else { setup.with("up") };
+        let short = format!("{}{at}", if kind == PeerRole::Peer { 'p' } else { 'a' });
+        let dir = plan.base.join(&short);
+        places.push(Place {
+            name: format!("{kind} {at}"),
+            kind,
+            dir_text: dir.to_string_lossy().into_owned(),
+            dir,
+            listen,
+            log: logs.join(format!("{short}.log")),
+            data: data.map(|data| data.to_string_lossy().into_owned()),
+            setup: setup.clone(),
+            up,
+        });
+    }
+    Ok(places)
+}
+
+fn up_words(dir: &Path) -> Vec<OsString> {
+    let mut words = os(&["--exit-with-parent", "--dir"]);
+    words.push(dir.into());
+    words
+}
+
+fn os(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+/// Loopback addresses that nobody has now. All are held until all are found, so that they differ.
+fn free_addresses(count: usize) -> Result<Vec<String>, Failure> {
+    let failed = |error: std::io::Error| Failure::failed(format!("no free UDP port on 127.0.0.1: {error}"));
+    let sockets: Result<Vec<_>, _> = (0..count).map(|_| UdpSocket::bind("127.0.0.1:0")).collect();
+    let addresses: Result<Vec<_>, _> = sockets.map_err(failed)?.iter().map(UdpSocket::local_addr).collect();
+    Ok(addresses.map_err(failed)?.iter().map(ToString::to_string).collect())
+}

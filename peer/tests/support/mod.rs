@@ -1,0 +1,132 @@
+//! Both programs as processes, and waiting with a bound.
+#![allow(dead_code)] // each test uses a part of it
+
+use serde_json::Value;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything that must come about may take, on a slow machine too.
+pub const WITHIN: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The laptop program.
+pub fn rafty() -> PathBuf {
+    env!("CARGO_BIN_EXE_rafty").into()
+}
+
+/// The device program, which `cargo test --workspace` builds beside; built here when only this package is tested.
+pub fn rafty_agent() -> PathBuf {
+    let folder = rafty().parent().expect("a program is in a folder").to_path_buf();
+    let program = folder.join("rafty-agent");
+    if !program.exists() {
+        let release = folder.ends_with("release").then_some("--release");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "-p", "rafty-agent"]).args(release).current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(cargo.status().expect("cargo runs").success(), "rafty-agent is built");
+    }
+    program
+}
+
+/// A program with its first words and nothing of the user's surroundings.
+pub fn command(program: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(words).env_remove("RAFTY_DIR").stdin(Stdio::null());
+    command
+}
+
+/// Runs a program to its end.
+pub fn run(program: &Path, words: &[&str]) -> Output {
+    let child = command(program, words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    finish(child.expect("the program starts"), words)
+}
+
+fn finish(mut child: Child, words: &[&str]) -> Output {
+    let reader = |mut pipe: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = pipe.read_to_end(&mut bytes);
+            bytes
+        })
+    };
+    let stdout = reader(Box::new(child.stdout.take().expect("a pipe")));
+    let stderr = reader(Box::new(child.stderr.take().expect("a pipe")));
+    let until = Instant::now() + 3 * WITHIN;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            break status;
+        }
+        if Instant::now() > until {
+            let _ = child.kill();
+            panic!("{words:?} did not end: {}", String::from_utf8_lossy(&stderr.join().unwrap()));
+        }
+        std::thread::sleep(LOOK_EVERY);
+    };
+    Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+/// Runs a program that must do what it is asked; its standard output.
+pub fn ok(program: &Path, words: &[&str]) -> String {
+    let output = run(program, words);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words:?}: {:?}: {stderr}", output.status);
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Like [`ok`], with `--json`.
+pub fn json(program: &Path, words: &[&str]) -> Value {
+    let text = ok(program, &[words, &["--json"]].concat());
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error} in {text}"))
+}
+
+/// Waits until `look` sees something.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + WITHIN;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < end, "{what} did not come about");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// A member that runs; killed when dropped.
+pub struct Up {
+    child: Child,
+}
+
+impl Up {
+    pub fn start(program: &Path, dir: &str) -> Self {
+        let log = std::fs::File::create(format!("{dir}.log")).expect("a log");
+        let errors = log.try_clone().expect("a log");
+        let child = command(program, &["up", "--exit-with-parent", "--dir", dir])
+            .stdin(Stdio::piped())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .expect("it starts");
+        Self { child }
+    }
+
+    /// SIGTERM, and its exit code.
+    pub fn terminate(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        until("the end of a member", || self.child.try_wait().expect("a child")).code()
+    }
+
+    /// Closes its standard input, as the end of whoever started it would, and waits for its end.
+    pub fn orphan(mut self) {
+        drop(self.child.stdin.take());
+        until("the end of an orphan", || self.child.try_wait().expect("a child"));
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,98 @@
+//! The house stays tidy: dependencies point down, siblings never meet, heavy crates stay where they belong.
+//!
+//! The order is ARCHITECTURE.md's. It does not judge what is inside a crate.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// Our packages from the bottom up. A package may depend only on packages of a lower floor.
+const FLOORS: &[&[&str]] = &[
+    &["rafty-types"],
+    &["rafty-consensus", "rafty-dictionary", "rafty-rounds", "rafty-wire", "rafty-seal", "rafty-aggregation"],
+    &["rafty-node", "rafty-learning", "rafty-storage"],
+    &["rafty-runtime"],
+    &["rafty-agent"],
+    &["rafty"],
+];
+
+/// Who alone may know an outside package.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("burn", &["rafty-learning"]),
+    ("raft", &["rafty-consensus"]),
+    ("smol", &["rafty-runtime", "rafty-agent", "rafty"]),
+    ("async-io", &["rafty-runtime"]),
+    ("quinn", &["rafty-runtime"]),
+    ("rsa", &["rafty-seal"]),
+];
+
+/// What a pure package may have from outside: nothing that reads a clock, a disk or a socket.
+const PURE: &[(&str, &[&str])] = &[
+    ("rafty-types", &["blake3", "ed25519-dalek", "postcard", "serde", "thiserror"]),
+    ("rafty-consensus", &["raft", "slog", "protobuf", "thiserror"]),
+    ("rafty-dictionary", &["postcard", "serde", "thiserror"]),
+    ("rafty-rounds", &["serde", "thiserror"]),
+    ("rafty-node", &["serde", "thiserror", "postcard"]),
+];
+
+#[test]
+fn no_arrow_runs_up_and_siblings_never_meet() {
+    let packages = packages();
+    let floor = |name: &str| FLOORS.iter().position(|floor| floor.contains(&name));
+    for (package, dependencies) in &packages {
+        let own = floor(package).unwrap_or_else(|| panic!("{package} has no floor: add it to FLOORS"));
+        for dependency in dependencies {
+            if let Some(theirs) = floor(dependency) {
+                assert!(theirs < own, "{package} must not depend on {dependency}: arrows run down");
+            }
+        }
+    }
+    let ours: BTreeSet<_> = FLOORS.iter().flat_map(|floor| floor.iter().copied()).collect();
+    let found: BTreeSet<_> = packages.keys().map(String::as_str).collect();
+    assert_eq!(found, ours, "the floors and the workspace name the same packages");
+}
+
+#[test]
+fn heavy_packages_stay_with_their_owners() {
+    for (package, dependencies) in packages() {
+        for (outside, owners) in OWNERS {
+            let allowed = owners.contains(&package.as_str());
+            assert!(allowed || !dependencies.contains(*outside), "{package} must not know {outside}");
+        }
+    }
+}
+
+#[test]
+fn pure_packages_depend_on_nothing_that_does_io() {
+    let packages = packages();
+    for (package, allowed) in PURE {
+        for dependency in &packages[*package] {
+            let ours = dependency.starts_with("rafty-");
+            assert!(ours || allowed.contains(&dependency.as_str()), "{package} must stay pure: {dependency}");
+        }
+    }
+}
+
+/// Each workspace package with what it depends on, tests and builds aside.
+fn packages() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo metadata runs");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    packages.iter().map(|package| (text(&package["name"]), dependencies(package))).collect()
+}
+
+fn dependencies(package: &serde_json::Value) -> BTreeSet<String> {
+    let all = package["dependencies"].as_array().expect("dependencies");
+    all.iter()
+        .filter(|dependency| dependency["kind"].is_null())
+        .map(|dependency| text(&dependency["name"]))
+        .collect()
+}
+
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().expect("a name").to_string()
+}
