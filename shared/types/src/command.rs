@@ -50,6 +50,7 @@ impl Proposal {
 
 /// What is asked of the replicated state. Grows at the end only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // few exist at a time, and each is soon bytes
 pub enum Command {
     /// For the user machine; the control part does not look inside.
     User(Vec<u8>),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A frame between members. Bulk (envelopes, snapshot chunks) goes beside, on streams of its own. Grows at the end only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // few exist at a time, and each is soon bytes
 pub enum Frame {
     /// A message of the Raft engine.
     Raft(Box<Message>),
