@@ -22,10 +22,11 @@ use failed::Failed;
 use opening::Opening;
 use publishing::Publishing;
 use rafty_types::{
-    ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Protection, Refusal, Rejection, Round,
-    RunId, Tenure,
+    ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Progress, Protection, Refusal, Rejection,
+    Round, RunId, Tenure, Time,
 };
 use std::collections::BTreeMap;
+use std::time::Duration;
 use taken::{Taken, TakenUpdate};
 
 /// Where the aggregator side stands.
@@ -70,12 +71,40 @@ pub(crate) struct Aggregator {
     opening: Option<Opening>,
     /// What members said of the open round. Kept by everyone, so that the next aggregator knows it too.
     heard: (Option<(RunId, Round)>, Heard),
+    /// What members said of a round that is not the open one here: they may have applied its opening first.
+    heard_ahead: BTreeMap<MemberId, (RunId, Round, Progress)>,
+    /// Updates for an attempt that is not applied here yet; one for each member at most.
+    early: BTreeMap<MemberId, Early>,
     /// The tenure that is about to end.
     ending: Option<Tenure>,
     /// `RoundOpened`, on its way in this tenure.
     round_opened: (Option<Tenure>, Proposing),
     /// Updates that the log would not accept after they were folded; not to be folded again in this tenure.
     barred: BTreeMap<MemberId, Digest>,
+}
+
+/// An update that came before the entry that opens its attempt.
+#[derive(Debug)]
+struct Early {
+    label: Label,
+    handle: EnvelopeHandle,
+    until: Time,
+}
+
+/// How long an update waits for its attempt.
+const EARLY: Duration = Duration::from_secs(10);
+
+/// Whether an update is for an attempt that this member has not applied yet.
+fn is_ahead(view: &View<'_>, from: MemberId, label: &Label) -> bool {
+    let key = AttemptKey::of(label);
+    let tenure = view.tenure.map_or(Tenure(0), |tenure| tenure.tenure);
+    let published = view.run.is_some_and(|run| run.id == key.run && key.round <= run.last_round);
+    let newer = key.tenure >= tenure && view.attempt().is_none_or(|current| key > current);
+    label.kind == EnvelopeKind::Update
+        && newer
+        && !published
+        && view.member(from).is_some()
+        && view.is_sound(label, from)
 }
 
 impl Aggregator {
@@ -107,7 +136,9 @@ impl Aggregator {
         self.ending = self.ending.filter(|ending| Some(*ending) == tenure);
         let round = view.open().map(|(run, open)| (run.id, open.round));
         if self.heard.0 != round {
-            self.heard = (round, Heard::new());
+            let ahead = std::mem::take(&mut self.heard_ahead).into_iter();
+            let of_it = ahead.filter(|(_, (run, number, _))| round == Some((*run, *number)));
+            self.heard = (round, of_it.map(|(member, (.., progress))| (member, progress)).collect());
         }
         let current = tenure.and_then(|_| view.attempt());
         if self.phase.key() == current {
@@ -137,7 +168,8 @@ impl Aggregator {
         self.ending = view.my_tenure().map(|tenure| tenure.tenure);
     }
 
-    /// An update came in for this member.
+    /// An update came in for this member. One for an attempt that is not applied here yet waits for that: the others
+    /// may apply an entry before the leader, whose own disk is not in the majority.
     pub(crate) fn on_envelope(
         &mut self,
         step: &mut Step<'_>,
@@ -145,6 +177,29 @@ impl Aggregator {
         label: Label,
         handle: EnvelopeHandle,
     ) {
+        if !is_ahead(step.view, from, &label) {
+            return self.take_in(step, from, label, handle);
+        }
+        if let Some(replaced) = self.early.insert(from, Early { label, handle, until: step.now + EARLY }) {
+            step.drop_envelope(replaced.handle);
+            step.event(RoundEvent::Dropped { from, why: DropReason::Replaced });
+        }
+        step.wake(step.now + EARLY);
+    }
+
+    /// Takes in, or drops, the updates whose attempt is not ahead any more, or has not come in time.
+    fn take_in_early(&mut self, step: &mut Step<'_>) {
+        for (from, early) in std::mem::take(&mut self.early) {
+            if is_ahead(step.view, from, &early.label) && step.now < early.until {
+                step.wake(early.until);
+                self.early.insert(from, early);
+            } else {
+                self.take_in(step, from, early.label, early.handle);
+            }
+        }
+    }
+
+    fn take_in(&mut self, step: &mut Step<'_>, from: MemberId, label: Label, handle: EnvelopeHandle) {
         let why = match self.judge(step, from, &label) {
             Ok(collecting) => return collecting.enqueue(label, handle),
             Err(why) => why,
@@ -193,6 +248,9 @@ impl Aggregator {
         match (frame, &mut self.phase) {
             (Frame::Progress { run, round, progress }, _) if self.heard.0 == Some((*run, *round)) => {
                 self.heard.1.insert(from, *progress);
+            }
+            (Frame::Progress { run, round, progress }, _) => {
+                self.heard_ahead.insert(from, (*run, *round, *progress));
             }
             (Frame::Holds { model }, Phase::Publishing(publishing)) => {
                 publishing.on_holds(step.view, from, *model);
@@ -283,6 +341,7 @@ impl Aggregator {
 
     /// Does what is missing.
     pub(crate) fn advance(&mut self, step: &mut Step<'_>, models: &Models) {
+        self.take_in_early(step);
         let base = models.base(step.view);
         let next = match &mut self.phase {
             Phase::Idle => return self.open_round(step, base),

@@ -377,3 +377,33 @@ fn a_publication_of_one_who_is_not_the_aggregator_is_dropped() {
     let planted = label(attempt(1), EnvelopeKind::Publication, 3, Digest::of(b"planted"));
     assert_eq!(script.arrive(planted, 50), ["drop 50"]);
 }
+
+#[test]
+fn a_participant_that_applied_the_opening_before_the_aggregator_is_waited_for() {
+    let mut script = Script::new(1, Boot { trains: false, ..Boot::default() });
+    script.tenure(1);
+    let progress = Progress::Training(9);
+    let frame = Frame::Progress { run: RunId(1), round: Round(1), progress };
+    script.say(Input::Frame { from: MemberId(2), frame });
+    script.open_round_1(1);
+    script.now = script.now + Duration::from_secs(20);
+    script.say(Input::Tick);
+    let alive = (1..=3).map(MemberId).collect::<BTreeSet<_>>();
+    let waits =
+        with_view(&script.state, script.me, true, &alive, |view| script.rounds.waiting_for(view, script.now));
+    assert!(waits.contains("member 2") && !waits.contains("member 3"), "{waits}");
+}
+
+#[test]
+fn an_update_that_comes_before_its_attempt_is_applied_here_waits_for_it() {
+    let mut script = Script::new(1, Boot { trains: false, ..Boot::default() });
+    assert_eq!(script.envelope(2, 50), [""; 0], "the tenure is not known here yet");
+    assert_eq!(script.envelope(2, 51), ["drop 50"], "one of each, the newer one");
+    script.tenure(1);
+    let opened = script.open_round_1(1);
+    assert!(opened.contains(&"order 3: open update 51".to_string()), "{opened:?}");
+
+    let mut script = Script::new(1, Boot { trains: false, ..Boot::default() });
+    assert_eq!(script.envelope(2, 50), [""; 0]);
+    assert_eq!(script.wait(10_000), ["drop 50"], "its attempt never came");
+}
