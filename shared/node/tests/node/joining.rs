@@ -1,0 +1,88 @@
+//! A peer set begins with one member and grows by tokens.
+
+use crate::founding::{LATE_MS, settings};
+use crate::member::WALL_MS;
+use crate::sim::{Sim, ms};
+use rafty_node::Answer;
+use rafty_seal::Token;
+use rafty_types::{ControlCommand, MemberId, Rejection};
+
+#[test]
+fn a_founder_alone_leads_opens_a_tenure_writes_and_reads() {
+    let mut sim = Sim::new("founder_alone", 1, settings());
+    let founder = sim.founder();
+    sim.run_until("a tenure", ms(3_000), |sim| sim.aggregator() == Some(founder));
+    let write = sim.write(founder, ms(1_000));
+    sim.run_until("an answer", ms(500), |sim| sim.answers.contains_key(&write));
+    assert!(matches!(sim.answers[&write], Answer::User(..)));
+    let read = sim.read(founder);
+    sim.run_until("an answer", ms(500), |sim| sim.answers.contains_key(&read));
+    let index = sim.node(founder).state().applied();
+    assert_eq!(sim.answers[&read], Answer::Readable(index));
+    sim.checks.writes_are_kept(sim.node(founder));
+    let status = sim.node(founder).status();
+    assert_eq!((status.role.as_str(), status.waiting_for.as_str()), ("leader", "no run was submitted yet"));
+
+    let first = status.tenure.unwrap().tenure;
+    sim.run_for(settings().tenure + ms(500));
+    let tenure = sim.node(founder).status().tenure.unwrap();
+    assert!(tenure.tenure > first && sim.aggregator() == Some(founder), "a lone voter renews its tenure");
+    assert_eq!(sim.checks.dropped, []);
+}
+
+#[test]
+fn newcomers_join_by_token_learn_and_then_vote() {
+    let mut sim = Sim::new("newcomers", 2, settings());
+    let founder = sim.founder();
+    sim.run_until("a tenure", ms(3_000), |sim| sim.aggregator() == Some(founder));
+    sim.write(founder, ms(1_000));
+    let token = sim.token(founder, LATE_MS, 2);
+    let second = sim.join(founder, &token).unwrap();
+    let third = sim.join(founder, &token).unwrap();
+    assert_eq!(sim.node(founder).state().control().tokens().len(), 0, "the token is used up");
+    let all = vec![founder, second, third];
+    sim.run_until("three voters", ms(10_000), |sim| {
+        sim.agree() && all.iter().all(|id| sim.node(*id).consensus().membership().voters == all)
+    });
+    let digests: Vec<_> = all.iter().map(|id| sim.node(*id).state().digest()).collect();
+    assert!(digests.iter().all(|digest| *digest == digests[0]));
+    let write = sim.write(third, ms(2_000));
+    sim.run_until("an answer", ms(2_000), |sim| sim.answers.contains_key(&write));
+    assert!(matches!(sim.answers[&write], Answer::User(..)));
+    sim.run_until("agreement", ms(2_000), Sim::agree);
+    all.iter().for_each(|id| sim.checks.writes_are_kept(sim.node(*id)));
+    assert_eq!(sim.checks.dropped, []);
+}
+
+#[test]
+fn a_used_expired_wrong_or_foreign_token_admits_nobody() {
+    let mut sim = Sim::new("a_used_expired", 3, settings());
+    let founder = sim.founder();
+    sim.run_until("a tenure", ms(3_000), |sim| sim.aggregator() == Some(founder));
+
+    let used = sim.token(founder, LATE_MS, 1);
+    let member = sim.join(founder, &used).unwrap();
+    assert_eq!(sim.join(founder, &used), Err(Rejection::UnknownToken));
+
+    let now = WALL_MS + u64::try_from(sim.now.elapsed().as_millis()).unwrap();
+    let short = sim.token(founder, now + 1_000, 1);
+    sim.run_for(ms(2_000));
+    assert_eq!(sim.join(founder, &short), Err(Rejection::ExpiredToken));
+
+    let known = sim.token(founder, LATE_MS, 1);
+    let key = sim.members[&founder].identity.key();
+    let mut forged = Token::generate(sim.cluster, &key, sim.dice.rng());
+    assert_eq!(sim.join(founder, &forged), Err(Rejection::UnknownToken));
+    forged.id = known.id;
+    assert_eq!(sim.join(founder, &forged), Err(Rejection::BadSignature));
+    let mut foreign = known.clone();
+    foreign.cluster = rafty_types::ClusterId([8; 16]);
+    assert!(matches!(sim.join(founder, &foreign), Err(Rejection::Invalid(_))));
+
+    let (_, enrolment) = sim.newcomer(&known);
+    let repeated = ControlCommand::Enrol(enrolment.clone());
+    sim.commit(founder, ControlCommand::Enrol(enrolment)).unwrap();
+    assert_eq!(sim.commit(founder, repeated), Err(Rejection::Duplicate));
+    let members: Vec<MemberId> = sim.node(founder).state().control().members().keys().copied().collect();
+    assert_eq!((members.len(), members[1]), (3, member));
+}

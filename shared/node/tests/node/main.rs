@@ -1,0 +1,13 @@
+//! Whole nodes in virtual time: what they do together, and what they keep to when everything goes wrong.
+
+mod checks;
+mod dice;
+mod faults;
+mod founding;
+mod joining;
+mod member;
+mod rounds;
+mod seeds;
+mod sim;
+mod tenures;
+mod worker;
