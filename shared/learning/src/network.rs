@@ -1,4 +1,4 @@
-//! A task's layers as tensor operations. The only file that knows burn, with [`Descent`] beside it.
+//! A task's layers and its optimiser as tensor operations. The only file that knows burn.
 //!
 //! Every weight tensor is kept flat, and numbers between layers are `[batch, features]`: a layer that wants another
 //! shape reshapes, which copies nothing. So one kind of tensor is enough for any architecture.

@@ -2,7 +2,7 @@
 //!
 //! Nothing half-made is left behind: the directory is made beside its place and renamed when all is well.
 
-use crate::member::{IDENTITY_FILE, MEMBER_FILE, MemberFile, RSA_FILE};
+use crate::member::{IDENTITY_FILE, MEMBER_FILE, MemberFile, RSA_FILE, Secrets};
 use crate::net;
 use rafty_dictionary::{Entries, Replicated};
 use rafty_seal::{Identity, RsaKey, Token};
@@ -155,7 +155,7 @@ pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
     let mut rng = crate::random::rng();
     let (identity, rsa) = (Identity::generate(&mut rng), RsaKey::generate(&mut rng));
     let address = joining.advertise.unwrap_or_else(|| reachable(listen, Some(joining.peer)));
-    let reply = ask(joining.peer, &token, |exporter| {
+    let reply = ask(joining.peer, token.cluster, token.responder, |exporter| {
         rafty_seal::enrol(&identity, rsa.public(), &token, exporter, vec![address])
     })?;
     let (member, cluster, name, settings, members) = match reply {
@@ -173,13 +173,51 @@ pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
     Ok(member)
 }
 
+/// Enrols a member anew whose log is lost or damaged: it must never vote with that. It keeps its identity and gets a
+/// new id; the old one leaves the peer set.
+///
+/// # Errors
+/// When no member that was known answers, or the peer set refuses. Nothing was changed then.
+pub(crate) fn rejoin(dir: &DataDir, lost: &MemberFile, secrets: &Secrets) -> Result<MemberFile, SetupError> {
+    let own = lost.members.iter().find(|member| member.key == secrets.identity.key());
+    let addresses = own.map_or_else(|| vec![reachable(lost.listen, None)], |own| own.addresses.clone());
+    let others = lost.members.iter().filter(|member| member.key != secrets.identity.key());
+    let mut failure = SetupError::Refused("no other member is known".into());
+    for (other, address) in
+        others.flat_map(|other| other.addresses.iter().map(move |address| (other, *address)))
+    {
+        let enrolment = |exporter| {
+            let public = secrets.rsa.public();
+            rafty_seal::re_enrol(&secrets.identity, public, lost.cluster, exporter, addresses.clone())
+        };
+        match ask(address, lost.cluster, rafty_seal::short_hash(&other.key), enrolment) {
+            Ok(JoinReply::Granted { member, name, settings, members, .. }) => {
+                let found = MemberFile { member, name, settings, members, ..lost.clone() };
+                return write_member(dir, &found).map(|()| found);
+            }
+            Ok(JoinReply::Refused { reason }) => failure = SetupError::Refused(reason),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Writes what a member knows of itself and the others.
+pub(crate) fn write_member(dir: &DataDir, member: &MemberFile) -> Result<(), SetupError> {
+    let json = serde_json::to_vec_pretty(member).expect("a member file always encodes");
+    let failed =
+        |error: rafty_storage::DiskError| SetupError::Disk { dir: dir.root().into(), why: error.to_string() };
+    replace_file(&dir.file(MEMBER_FILE), &json, false).map_err(failed)
+}
+
 fn ask(
     peer: SocketAddr,
-    token: &Token,
+    cluster: ClusterId,
+    responder: [u8; 16],
     enrolment: impl FnOnce([u8; 32]) -> rafty_types::Enrolment,
 ) -> Result<JoinReply, SetupError> {
     let executor = Arc::new(smol::Executor::new());
-    let asked = net::join(&executor, token.cluster, peer, token.responder, enrolment);
+    let asked = net::join(&executor, cluster, peer, responder, enrolment);
     let reply = smol::block_on(executor.run(asked));
     reply.map_err(|error| SetupError::Unreachable { peer, why: error.to_string() })
 }
@@ -215,15 +253,10 @@ fn write(staged: &Staged, member: &MemberFile, identity: &Identity, rsa: &RsaKey
     let failed =
         |error: &dyn std::fmt::Display| SetupError::Disk { dir: staged.dir.clone(), why: error.to_string() };
     let dir = DataDir::open(&staged.dir).map_err(|error| failed(&error))?;
-    let json = serde_json::to_vec_pretty(member).expect("a member file always encodes");
-    let files = [
-        (IDENTITY_FILE, &identity.to_secret_bytes()[..], true),
-        (RSA_FILE, &rsa.to_der()[..], true),
-        (MEMBER_FILE, &json[..], false),
-    ];
-    for (name, bytes, secret) in files {
-        replace_file(&dir.file(name), bytes, secret).map_err(|error| failed(&error))?;
-    }
+    replace_file(&dir.file(IDENTITY_FILE), &identity.to_secret_bytes()[..], true)
+        .map_err(|error| failed(&error))?;
+    replace_file(&dir.file(RSA_FILE), &rsa.to_der(), true).map_err(|error| failed(&error))?;
+    write_member(&dir, member)?;
     Log::create(&dir.log()).map_err(|error| failed(&error))
 }
 

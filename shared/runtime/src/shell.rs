@@ -4,6 +4,7 @@
 //! heavy work and big transfers are elsewhere, and every queue into it is bounded.
 
 use crate::envelopes::{Envelopes, Spooled};
+use crate::member::MemberFile;
 use crate::narrate::Narrator;
 use crate::net::{BulkBody, Net, NetEvent, NetEvents, RosterPeer};
 use crate::operator::desk::{Call, Desk};
@@ -49,9 +50,8 @@ pub(crate) struct Shell {
     pub(crate) executor: Arc<Executor<'static>>,
     pub(crate) started: Instant,
     pub(crate) me: MemberId,
-    pub(crate) listen: std::net::SocketAddr,
-    /// The peer set's name, for people.
-    pub(crate) name: String,
+    pub(crate) member: MemberFile,
+    pub(crate) roster_notes: Sender<MemberFile>,
     pub(crate) node: Node<Entries>,
     pub(crate) net: Net,
     pub(crate) net_events: NetEvents,
@@ -253,12 +253,21 @@ impl Shell {
             Output::Roster(members) => {
                 let peers: Vec<_> = members.iter().map(roster_peer).collect();
                 self.net.set_roster(self.me, &peers);
+                self.note_roster(members);
             }
             Output::Event(event) => self.narrator.tell(&event),
             Output::Dropped { from, reason } => self.narrator.dropped(from, &reason),
             Output::Halt(why) => return Err(Ended::Halted(why)),
         }
         Ok(None)
+    }
+
+    fn note_roster(&mut self, members: Vec<Member>) {
+        if self.member.members != members {
+            self.member.members = members;
+            // When too many wait, a later change writes all of it.
+            let _ = self.roster_notes.try_send(self.member.clone());
+        }
     }
 
     fn order(&mut self, id: rafty_rounds::WorkId, work: Work) -> Option<Input> {

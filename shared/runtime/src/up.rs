@@ -7,12 +7,13 @@ use crate::net::{Net, NetConfig, NetEvents};
 use crate::operator::desk::Desk;
 use crate::operator::wall_ms;
 use crate::persist::Persister;
+use crate::setup::{SetupError, rejoin, write_member};
 use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
 use crate::trainer::Trainer;
 use crate::work::{Bench, TenureKeys, Workers};
 use rafty_dictionary::Entries;
 use rafty_node::{Boot, Node};
-use rafty_storage::{Blobs, DataDir, Log, PendingUpdate, Recovered, Spool, SpoolHandle};
+use rafty_storage::{Blobs, DataDir, Log, OpenError, PendingUpdate, Recovered, Spool, SpoolHandle};
 use rafty_types::Time;
 use rand_core::Rng;
 use smol::Executor;
@@ -22,6 +23,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// How long a member that ends waits for its farewell to go out.
+const SAY_GOODBYE: std::time::Duration = std::time::Duration::from_millis(30);
+/// How many roster notes may wait to be written.
+const ROSTER_NOTES: usize = 64;
 /// How many bytes of envelopes may be in transit at once.
 const MAX_SPOOL_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
@@ -52,6 +57,9 @@ pub enum UpError {
         /// Why.
         why: String,
     },
+    /// The log is lost or damaged, and this member could not enrol again.
+    #[error("{0}, but it could not: {1}; nothing was changed; start other members and try again")]
+    NotRejoined(String, SetupError),
     /// The log does not make a member.
     #[error(transparent)]
     Start(#[from] rafty_node::StartError),
@@ -83,7 +91,15 @@ pub enum UpError {
 pub fn up(running: Running) -> Result<(), UpError> {
     let executor = Arc::new(Executor::new());
     let shell = assemble(&executor, running)?;
-    match smol::block_on(executor.run(shell.run())) {
+    let net = shell.net.clone();
+    let run = async {
+        let ended = shell.run().await;
+        // Others notice at once, instead of after their idle time.
+        net.close();
+        smol::Timer::after(SAY_GOODBYE).await;
+        ended
+    };
+    match smol::block_on(executor.run(run)) {
         Ended::Stopped => Ok(()),
         Ended::Halted(why) => Err(UpError::Halted(why)),
     }
@@ -93,9 +109,9 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
     let Running { dir: path, trainer, quiet, stop } = running;
     let disk = |error: &dyn std::fmt::Display| UpError::Disk { dir: path.clone(), why: error.to_string() };
     let dir = Arc::new(DataDir::open(&path).map_err(|error| disk(&error))?);
-    let (member, secrets) = load(&dir)?;
+    let (mut member, secrets) = load(&dir)?;
+    let (log, recovered) = open_log(&dir, &mut member, &secrets)?;
     let log_dir = dir.log();
-    let (log, recovered) = Log::open(&log_dir).map_err(|error| disk(&error))?;
     let models = Blobs::open(&dir.file("models")).map_err(|error| disk(&error))?;
     let updates = Blobs::open(&dir.file("updates")).map_err(|error| disk(&error))?;
     let spool = Arc::new(Spool::open(&dir.spool(), MAX_SPOOL_BYTES).map_err(|error| disk(&error))?);
@@ -109,6 +125,7 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
         let peers: Vec<_> = member.members.iter().map(roster_peer).collect();
         net.set_roster(member.member, &peers);
     }
+    let dir_for_notes = dir.clone();
     let bench = Arc::new(Bench {
         me: member.member,
         cluster: member.cluster,
@@ -131,12 +148,13 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
             stopped(());
         })?;
     }
+    let narrator = Narrator::new(member.member, quiet);
     Ok(Shell {
         executor: executor.clone(),
         started,
         me: member.member,
-        listen: member.listen,
-        name: member.name,
+        roster_notes: note_rosters(executor, dir_for_notes),
+        member,
         node,
         net,
         net_events,
@@ -145,7 +163,7 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
         persister,
         workers,
         bench,
-        narrator: Narrator::new(member.member, quiet),
+        narrator,
         _desk: desk,
         envelopes: Envelopes::default(),
         delayed: BTreeMap::new(),
@@ -155,6 +173,23 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
         trouble: None,
         stopping: None,
     })
+}
+
+/// The log; or a new one and a new id, when it is lost or damaged: this member never votes with such a log.
+fn open_log(dir: &DataDir, member: &mut MemberFile, secrets: &Secrets) -> Result<(Log, Recovered), UpError> {
+    let failed =
+        |error: &dyn std::fmt::Display| UpError::Disk { dir: dir.root().into(), why: error.to_string() };
+    match Log::open(&dir.log()) {
+        Err(error @ (OpenError::Damaged { .. } | OpenError::Missing(_))) => {
+            eprintln!("{error}: enrolling again");
+            *member =
+                rejoin(dir, member, secrets).map_err(|why| UpError::NotRejoined(error.to_string(), why))?;
+            dir.set_log_aside().map_err(|error| failed(&error))?;
+            Log::create(&dir.log()).map_err(|error| failed(&error))?;
+            Log::open(&dir.log()).map_err(|error| failed(&error))
+        }
+        opened => opened.map_err(|error| failed(&error)),
+    }
 }
 
 fn listen(
@@ -207,6 +242,20 @@ fn held(models: &Blobs) -> Result<Vec<rafty_types::Digest>, rafty_storage::DiskE
     let mut held = models.digests()?;
     held.sort_by_key(|digest| std::fs::metadata(models.path(*digest)).and_then(|file| file.modified()).ok());
     Ok(held)
+}
+
+/// Keeps the note of who the others are and where they listen, off the loop: a member whose log is lost finds them by it.
+fn note_rosters(executor: &Arc<Executor<'static>>, dir: Arc<DataDir>) -> Sender<MemberFile> {
+    let (notes, to_write) = bounded::<MemberFile>(ROSTER_NOTES);
+    let write = async move {
+        while let Ok(note) = to_write.recv().await {
+            let dir = dir.clone();
+            // An older note is good enough until the next change.
+            let _ = smol::unblock(move || write_member(&dir, &note)).await;
+        }
+    };
+    executor.spawn(write).detach();
+    notes
 }
 
 /// Brings what a thread says to the loop. Blocks the thread, never the loop, when too much waits.

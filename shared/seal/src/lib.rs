@@ -53,7 +53,7 @@ pub use header::{HeaderError, MAX_HEADER_LEN, MAX_RECIPIENTS, SignedHeader, veri
 pub use identity::Identity;
 pub use rsa_key::{KeyError, MAX_MODULUS_BITS, MIN_MODULUS_BITS, MODULUS_BITS, RsaKey, RsaPublic};
 pub use stream::{CHUNK_LEN, MAX_PLAINTEXT_LEN, ciphertext_len};
-pub use token::{Token, TokenError};
+pub use token::{Token, TokenError, short_hash};
 
 /// The one encoding of `content` for one use: bytes signed or hashed for one purpose never serve another.
 fn canonical<T: serde::Serialize>(purpose: &[u8], content: &T) -> Vec<u8> {

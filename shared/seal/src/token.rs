@@ -169,7 +169,8 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
     part(&blake3::derive_key("rafty 2026 admission token checksum v1", body)[..CHECKSUM_LEN])
 }
 
-fn short_hash(key: &PeerKey) -> [u8; 16] {
+/// By which a newcomer knows the peer that answers it: the first half of the BLAKE3 of its key.
+pub fn short_hash(key: &PeerKey) -> [u8; 16] {
     part(&blake3::hash(&key.0).as_bytes()[..16])
 }
 

@@ -222,6 +222,13 @@ impl DataSet {
     }
 }
 
+/// Counts only: the user's data has no place in a log.
+impl std::fmt::Debug for DataSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DataSet of {} examples of shape {:?}", self.len(), self.shape)
+    }
+}
+
 /// A label as the class it stands for, if the task has that class.
 fn checked(class: Option<u64>, position: usize, label: &str, task: &Task) -> Result<u32, DataError> {
     match class {

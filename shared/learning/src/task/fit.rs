@@ -114,12 +114,12 @@ fn proposal(input: Vec<usize>, classes: usize, data: DataLayout) -> Task {
         input,
         classes,
         loss: Loss::CrossEntropy,
-        batch_size: 32,
+        batch_size: 16,
         local_epochs: 1,
         holdout_percent: 10,
         class_names: Vec::new(),
         layers,
-        optimiser: Optimiser::Sgd { lr: 0.02, momentum: 0.9 },
+        optimiser: Optimiser::Sgd { lr: 0.01, momentum: 0.9 },
         data,
     }
 }

@@ -145,9 +145,9 @@ impl Shell {
     fn status(&self) -> MemberStatus {
         let control = self.node.state().control();
         MemberStatus {
-            name: if control.initialised() { control.name().to_string() } else { self.name.clone() },
+            name: if control.initialised() { control.name().to_string() } else { self.member.name.clone() },
             dir: self.bench.dir.root().to_path_buf(),
-            listen: self.net.local_addr().unwrap_or(self.listen),
+            listen: self.net.local_addr().unwrap_or(self.member.listen),
             settings: self.node.settings().clone(),
             node: self.node.status(),
             trouble: self.trouble.clone(),
