@@ -63,7 +63,8 @@ pub(crate) struct Process {
     pub(crate) synced_at: Time,
     /// The newest datagram of each sender.
     pub(crate) heard: BTreeMap<MemberId, u64>,
-    /// Ticks that moved the clock no further.
+    pub(crate) ticked_at: Option<Time>,
+    /// Ticks since then for the same deadline.
     pub(crate) idle_ticks: u32,
 }
 
@@ -101,6 +102,7 @@ impl Member {
             delayed: BTreeMap::new(),
             synced_at: now,
             heard: BTreeMap::new(),
+            ticked_at: None,
             idle_ticks: 0,
         });
     }

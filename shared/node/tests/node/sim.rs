@@ -225,7 +225,8 @@ impl Sim {
 
     fn tick(&mut self, at: Time, id: MemberId) {
         let process = self.members.get_mut(&id).expect("a member").process();
-        process.idle_ticks = if at > self.now { 0 } else { process.idle_ticks + 1 };
+        process.idle_ticks = if process.ticked_at == Some(at) { process.idle_ticks + 1 } else { 0 };
+        process.ticked_at = Some(at);
         assert!(process.idle_ticks < MAX_IDLE_TICKS, "member {id} wants the time again and again");
         self.now = self.now.max(at);
         self.say(id, Input::Tick);
