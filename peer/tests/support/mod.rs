@@ -8,16 +8,16 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long anything that must come about may take, on a slow machine too.
-pub const WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The laptop program.
-pub fn rafty() -> PathBuf {
+pub(crate) fn rafty() -> PathBuf {
     env!("CARGO_BIN_EXE_rafty").into()
 }
 
 /// The device program, which `cargo test --workspace` builds beside; built here when only this package is tested.
-pub fn rafty_agent() -> PathBuf {
+pub(crate) fn rafty_agent() -> PathBuf {
     let folder = rafty().parent().expect("a program is in a folder").to_path_buf();
     let program = folder.join("rafty-agent");
     if !program.exists() {
@@ -30,14 +30,14 @@ pub fn rafty_agent() -> PathBuf {
 }
 
 /// A program with its first words and nothing of the user's surroundings.
-pub fn command(program: &Path, words: &[&str]) -> Command {
+pub(crate) fn command(program: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(words).env_remove("RAFTY_DIR").stdin(Stdio::null());
     command
 }
 
 /// Runs a program to its end.
-pub fn run(program: &Path, words: &[&str]) -> Output {
+pub(crate) fn run(program: &Path, words: &[&str]) -> Output {
     let child = command(program, words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     finish(child.expect("the program starts"), words)
 }
@@ -67,7 +67,7 @@ fn finish(mut child: Child, words: &[&str]) -> Output {
 }
 
 /// Runs a program that must do what it is asked; its standard output.
-pub fn ok(program: &Path, words: &[&str]) -> String {
+pub(crate) fn ok(program: &Path, words: &[&str]) -> String {
     let output = run(program, words);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words:?}: {:?}: {stderr}", output.status);
@@ -75,13 +75,13 @@ pub fn ok(program: &Path, words: &[&str]) -> String {
 }
 
 /// Like [`ok`], with `--json`.
-pub fn json(program: &Path, words: &[&str]) -> Value {
+pub(crate) fn json(program: &Path, words: &[&str]) -> Value {
     let text = ok(program, &[words, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error} in {text}"))
 }
 
 /// Waits until `look` sees something.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + WITHIN;
     loop {
         if let Some(seen) = look() {
@@ -93,12 +93,12 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A member that runs; killed when dropped.
-pub struct Up {
+pub(crate) struct Up {
     child: Child,
 }
 
 impl Up {
-    pub fn start(program: &Path, dir: &str) -> Self {
+    pub(crate) fn start(program: &Path, dir: &str) -> Self {
         let log = std::fs::File::create(format!("{dir}.log")).expect("a log");
         let errors = log.try_clone().expect("a log");
         let child = command(program, &["up", "--exit-with-parent", "--dir", dir])
@@ -111,14 +111,14 @@ impl Up {
     }
 
     /// SIGTERM, and its exit code.
-    pub fn terminate(mut self) -> Option<i32> {
+    pub(crate) fn terminate(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
         until("the end of a member", || self.child.try_wait().expect("a child")).code()
     }
 
     /// Closes its standard input, as the end of whoever started it would, and waits for its end.
-    pub fn orphan(mut self) {
+    pub(crate) fn orphan(mut self) {
         drop(self.child.stdin.take());
         until("the end of an orphan", || self.child.try_wait().expect("a child"));
     }
