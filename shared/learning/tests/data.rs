@@ -63,7 +63,7 @@ fn one_line(error: &DataError) -> String {
 }
 
 fn refusal(images: &[u8], labels: &[u8]) -> String {
-    one_line(&DataSet::from_idx(images, labels, &tiny_images()).err().expect("it must be refused"))
+    one_line(&DataSet::from_idx(images, labels, &tiny_images()).expect_err("it must be refused"))
 }
 
 #[test]
@@ -112,10 +112,10 @@ fn a_folder_without_data_is_an_empty_set_and_a_missing_one_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(DataSet::open(folder.path(), &tiny_images()).unwrap().len(), 0);
     assert_eq!(DataSet::open(folder.path(), &tiny_table()).unwrap().len(), 0);
-    let missing = DataSet::open(&folder.path().join("nowhere"), &tiny_images()).err().unwrap();
+    let missing = DataSet::open(&folder.path().join("nowhere"), &tiny_images()).unwrap_err();
     assert!(one_line(&missing).contains("nowhere"));
     fs::write(folder.path().join("images.idx.gz"), packed(&many(2).0)).unwrap();
-    let half = DataSet::open(folder.path(), &tiny_images()).err().unwrap();
+    let half = DataSet::open(folder.path(), &tiny_images()).unwrap_err();
     assert!(one_line(&half).contains("no labels.idx"));
     fs::write(folder.path().join("labels.idx"), many(2).1).unwrap();
     assert_eq!(DataSet::open(folder.path(), &tiny_images()).unwrap().len(), 2);
@@ -154,7 +154,7 @@ fn a_table_is_read_with_headings_names_and_numbers() {
 
 #[test]
 fn broken_tables_are_refused_in_one_line() {
-    let refusal = |table: &[u8]| one_line(&DataSet::from_csv(table, &tiny_table()).err().expect("refused"));
+    let refusal = |table: &[u8]| one_line(&DataSet::from_csv(table, &tiny_table()).expect_err("refused"));
     assert!(refusal(b"1,bee,2\n1,bee\n").contains("row 2"));
     assert!(refusal(b"1,dog,2\n").contains("label `dog`"));
     assert!(refusal(b"1,1.5,2\n").contains("label `1.5`"));

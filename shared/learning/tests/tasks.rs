@@ -1,7 +1,7 @@
 //! Tasks: what is read, what is refused and how it is said, and what follows from a task.
 
 use proptest::prelude::*;
-use rafty_learning::{Format, Layer, Optimiser, Task, TaskError};
+use rafty_learning::{DataSet, Format, Layer, Optimiser, Task, TaskError};
 
 const SMALL: &str = r#"
 name = "small"
@@ -135,7 +135,8 @@ fn a_task_is_made_for_images_that_are_there() {
     std::fs::write(folder.path().join("labels.idx"), [0, 0, 8, 1, 0, 0, 0, 2, 4, 1]).unwrap();
     let task = Task::for_data(folder.path()).unwrap();
     assert_eq!((task.input.as_slice(), task.classes), (&[1, 2, 3][..], 5));
-    assert_eq!((task.data.format, task.data.mean.as_slice()), (Format::Idx, &[0.5][..]));
+    assert_eq!((task.data.format, task.data.divide_by), (Format::Idx, 255.0));
+    assert!(DataSet::open(folder.path(), &task).is_ok());
 }
 
 #[test]
@@ -148,6 +149,8 @@ fn a_task_is_made_for_a_table_that_is_there() {
     assert_eq!(task.class_names, ["lily", "rose"]);
     assert_eq!(task.data.label_column, Some(1));
     assert_eq!((task.data.mean.as_slice(), task.data.std[1]), (&[2.0, 10.0][..], 1.0));
+    let data = DataSet::open(&table, &task).unwrap();
+    assert_eq!((data.labels(), data.sample(2)), (&[0, 1, 0][..], Some(vec![2.0, 10.0])));
     assert!(Task::for_data(&folder.path().join("missing.csv")).is_err());
 }
 

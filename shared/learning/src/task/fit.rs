@@ -47,15 +47,14 @@ fn for_images(images: &Path, labels: &Path) -> Result<Task, TaskError> {
     if images.sizes[0] == 0 || classes == 0 {
         return Err(TaskError::Data("it has no examples".into()));
     }
-    let (mean, std) = moments(images.bytes.iter().map(|byte| f64::from(*byte) / 255.0));
     let data = DataLayout {
         format: Format::Idx,
         divide_by: 255.0,
-        mean: vec![mean],
-        std: vec![std],
+        mean: Vec::new(),
+        std: Vec::new(),
         label_column: None,
     };
-    Ok(proposal(input, classes.max(2), data))
+    Ok(proposal(input, classes.max(2), 0.05, data))
 }
 
 fn for_table(table: &Path) -> Result<Task, TaskError> {
@@ -75,7 +74,7 @@ fn for_table(table: &Path) -> Result<Task, TaskError> {
         .unzip();
     let data =
         DataLayout { format: Format::Csv, divide_by: 1.0, mean, std, label_column: Some(label_column) };
-    let mut task = proposal(vec![width - 1], classes, data);
+    let mut task = proposal(vec![width - 1], classes, 0.01, data);
     task.class_names = class_names;
     Ok(task)
 }
@@ -95,7 +94,8 @@ fn classes_of(labels: &BTreeSet<&str>) -> Result<(usize, Vec<String>), TaskError
     }
 }
 
-fn proposal(input: Vec<usize>, classes: usize, data: DataLayout) -> Task {
+/// Values around 0 with deviation 1 need a smaller learning rate than greys from 0 to 1.
+fn proposal(input: Vec<usize>, classes: usize, lr: f64, data: DataLayout) -> Task {
     let convolutional = matches!(input.as_slice(), [_, height, width] if *height.min(width) >= MIN_CONV_SIDE);
     let mut layers = Vec::new();
     if convolutional {
@@ -114,12 +114,12 @@ fn proposal(input: Vec<usize>, classes: usize, data: DataLayout) -> Task {
         input,
         classes,
         loss: Loss::CrossEntropy,
-        batch_size: 16,
+        batch_size: 32,
         local_epochs: 1,
         holdout_percent: 10,
         class_names: Vec::new(),
         layers,
-        optimiser: Optimiser::Sgd { lr: 0.01, momentum: 0.9 },
+        optimiser: Optimiser::Sgd { lr, momentum: 0.9 },
         data,
     }
 }

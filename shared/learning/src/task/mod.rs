@@ -205,9 +205,10 @@ impl Task {
         Ok(task)
     }
 
-    /// The task as TOML that [`from_toml`](Self::from_toml) reads back. The same task gives the same text.
+    /// The task as TOML that [`from_toml`](Self::from_toml) reads back, one layer in a line. The same task gives the
+    /// same text.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a task always has a TOML form")
+        toml::to_string_pretty(self).expect("a task always has a TOML form")
     }
 
     /// Checks every bound, and the shapes through all layers.
