@@ -1,1 +1,180 @@
+//! Single faults, each by itself: a killed leader, a member that comes late, one that is sent away.
 
+use crate::founding::{LATE_MS, settings};
+use crate::seeds::seeds;
+use crate::sim::{Sim, ms};
+use rafty_dictionary::{EntryCommand, EntryResult};
+use rafty_node::{Answer, Request};
+use rafty_types::{Command, ControlCommand, ControlResult, MemberId, Rejection, Serial, SessionId, Settings};
+
+/// The leader is killed while writes are under way at all members.
+fn kill_the_leader(seed: u64) -> usize {
+    let mut sim = Sim::new("killed_leader", seed, settings());
+    let all = sim.found(3);
+    sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+    let mut asked_of_others = Vec::new();
+    let leader = sim.leader().unwrap();
+    for turn in 0..30 {
+        let from = all[turn % all.len()];
+        let write = sim.write(from, ms(3_000));
+        if from != leader {
+            asked_of_others.push(write);
+        }
+        let pause = sim.dice.ms((0, 4));
+        sim.run_for(pause);
+    }
+    sim.kill(leader);
+    let survivor = *all.iter().find(|id| **id != leader).unwrap();
+    asked_of_others.push(sim.write(survivor, ms(3_000)));
+    sim.run_for(ms(3_500));
+    assert!(sim.leader().is_some_and(|new| new != leader));
+    assert!(
+        asked_of_others.iter().all(|write| sim.answers.contains_key(write)),
+        "every request ends in its time"
+    );
+    sim.start(leader);
+    sim.run_until("agreement", ms(5_000), Sim::agree);
+    all.iter().for_each(|id| sim.checks.writes_are_kept(sim.node(*id)));
+    asked_of_others.iter().filter(|write| sim.answers[write] == Answer::Unknown).count()
+}
+
+#[test]
+fn a_killed_leader_loses_no_acknowledged_write_and_nobody_is_told_a_wrong_answer() {
+    let unknown: usize = seeds(40).map(kill_the_leader).sum();
+    assert!(unknown > 0, "no write was under way when the leader was killed");
+}
+
+/// A client sets and deletes keys within a session, one command after the other, and the leader is killed meanwhile.
+fn repeat_within_a_session(seed: u64) {
+    let mut sim = Sim::new("within_a_session", seed, settings());
+    let all = sim.found(3);
+    sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+    let leader = sim.leader().unwrap();
+    let client = *all.iter().find(|id| **id != leader).unwrap();
+    let session = SessionId(sim.commit(client, ControlCommand::SessionOpened).unwrap().0);
+    let doomed = sim.dice.below(20);
+    for serial in 1..=20u64 {
+        let key = (serial / 2).to_le_bytes().to_vec();
+        let set = serial % 2 == 0;
+        let command = if set || serial == 1 {
+            EntryCommand::Set { key, value: vec![1] }
+        } else {
+            EntryCommand::Delete { key }
+        };
+        let command = Command::User(command.encode());
+        let request = Request::Commit { session: Some((session, Serial(serial))), command };
+        let request = sim.ask(client, request, ms(6_000));
+        if serial == doomed {
+            let pause = sim.dice.ms((0, 12));
+            sim.run_for(pause);
+            sim.kill(leader);
+        }
+        sim.run_until("an answer", ms(7_000), |sim| sim.answers.contains_key(&request));
+        let Answer::User(result, _) = &sim.answers[&request] else {
+            panic!("a command with a session can always be sent again: {:?}", sim.answers[&request])
+        };
+        assert_eq!(EntryResult::decode(result), Some(EntryResult::Done), "it was applied twice");
+    }
+}
+
+#[test]
+fn within_a_session_a_command_counts_once_though_the_leader_is_killed() {
+    seeds(20).for_each(repeat_within_a_session);
+}
+
+#[test]
+fn a_member_that_comes_late_catches_up_by_snapshot() {
+    let settings = Settings { compact_after: 20, tail: 5, ..settings() };
+    let mut sim = Sim::new("comes_late", 6, settings);
+    let all = sim.found(3);
+    sim.begin_run(2);
+    sim.run_until("two rounds", ms(20_000), |sim| sim.all_have(2));
+    let late = *all.iter().find(|id| Some(**id) != sim.leader()).unwrap();
+    sim.kill(late);
+    for _ in 0..200 {
+        let leader = sim.leader().filter(|leader| *leader != late);
+        sim.write(leader.unwrap_or(all[0]), ms(5_000));
+        sim.run_for(ms(20));
+    }
+    let before = sim.checks.snapshots;
+    sim.start(late);
+    sim.run_until("agreement", ms(5_000), Sim::agree);
+    assert!(sim.checks.snapshots > before, "the log that it missed is compacted");
+    sim.checks.writes_are_kept(sim.node(late));
+    sim.published_once(2);
+
+    let founder = all[0];
+    let token = sim.token(founder, LATE_MS, 1);
+    let newcomer = sim.join(founder, &token).unwrap();
+    sim.run_until("the newcomer votes", ms(10_000), |sim| {
+        sim.agree() && sim.node(newcomer).consensus().membership().votes(newcomer)
+    });
+    sim.checks.writes_are_kept(sim.node(newcomer));
+    sim.run_until("the newcomer has the model", ms(10_000), |sim| sim.all_have(2));
+    let logs = all.iter().map(|id| sim.node(*id).consensus().log_len()).max().unwrap();
+    assert!(logs < 100, "a log of {logs} entries is not compacted");
+}
+
+/// Sends a member away; the others go on.
+fn revoke(sim: &mut Sim, from: MemberId, whom: MemberId) {
+    // A leader that goes may be shut out before its answer is in.
+    let request = sim.control(from, ControlCommand::Revoke { member: whom });
+    let rest: Vec<_> = sim.members.keys().copied().filter(|id| *id != whom).collect();
+    sim.run_until("the rest goes on", ms(10_000), |sim| {
+        rest.iter().all(|id| {
+            let process = sim.members[id].process.as_ref().unwrap();
+            !process.roster.contains(&whom) && process.node.consensus().membership().voters == rest
+        })
+    });
+    sim.run_until("a tenure", ms(10_000), |sim| sim.aggregator().is_some_and(|leader| leader != whom));
+    sim.run_until("an answer", ms(6_000), |sim| sim.answers.contains_key(&request));
+    assert!(matches!(&sim.answers[&request], Answer::Control(ControlResult::Done, _) | Answer::Unknown));
+    let write = sim.write(rest[0], ms(3_000));
+    sim.run_until("an answer", ms(3_000), |sim| sim.answers.contains_key(&write));
+    assert!(matches!(sim.answers[&write], Answer::User(..)));
+}
+
+#[test]
+fn a_revoked_member_is_out_of_every_roster_and_ends() {
+    let (mut told, range) = (0, seeds(10));
+    for seed in range.clone() {
+        let mut sim = Sim::new("revoked_member", seed, settings());
+        let all = sim.found(4);
+        sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+        let leader = sim.leader().unwrap();
+        let whom = *all.iter().find(|id| **id != leader).unwrap();
+        revoke(&mut sim, leader, whom);
+        sim.run_for(ms(1_000));
+        match &sim.members[&whom].process {
+            None => told += 1,
+            // It did not hear of it before nobody spoke to it any more. It leads nobody.
+            Some(process) => assert!(process.node.status().role != "leader"),
+        }
+        let key = sim.members[&whom].identity.key();
+        let member = sim.node(leader).state().control().member_by_key(&key);
+        assert_eq!(member.map(|member| member.id), None);
+    }
+    assert!(2 * told > range.end - range.start, "mostly a member hears that it was sent away: {told}");
+}
+
+#[test]
+fn a_leader_can_be_revoked() {
+    for seed in seeds(10) {
+        let mut sim = Sim::new("leader_can_be", seed, settings());
+        let all = sim.found(4);
+        sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+        let leader = sim.leader().unwrap();
+        let other = *all.iter().find(|id| **id != leader).unwrap();
+        revoke(&mut sim, other, leader);
+        assert!(sim.members[&leader].halted.is_some(), "a leader applies its own removal");
+    }
+}
+
+#[test]
+fn the_last_voter_cannot_be_revoked() {
+    let mut sim = Sim::new("last_voter", 8, settings());
+    let founder = sim.founder();
+    sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+    let revoked = sim.commit(founder, ControlCommand::Revoke { member: founder });
+    assert_eq!(revoked, Err(Rejection::LastVoter));
+}
