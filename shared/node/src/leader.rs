@@ -45,6 +45,12 @@ impl Duties {
         self.retiring = retiring;
     }
 
+    /// What was proposed in an older term is not waited for: when its index is reached in this one is anybody's guess.
+    pub(crate) fn term_changed(&mut self) {
+        self.tenure_proposed = false;
+        self.seat_proposed = false;
+    }
+
     pub(crate) fn proposal_over(&mut self, proposer: Proposer) {
         match proposer {
             Proposer::Duty(Duty::Tenure) => self.tenure_proposed = false,

@@ -334,8 +334,8 @@ impl<U: StateMachine> Node<U> {
             Said::Restore(snapshot) => self.restore(&snapshot),
             Said::Committed(entries) => self.committed(&entries),
             Said::Proposed { request, index, term } => {
-                if let Some(lost) = self.requests.logged(request, index, term) {
-                    self.proposal_lost(lost, &ForwardOutcome::Dropped);
+                if let Some(displaced) = self.requests.logged(request, index, term) {
+                    self.proposal_lost(displaced, &ForwardOutcome::Unknown);
                 }
             }
             Said::Dropped { request } => {
@@ -360,6 +360,7 @@ impl<U: StateMachine> Node<U> {
 
     fn role_changed(&mut self, role: consensus::Role, term: rafty_types::Term, leader: Option<MemberId>) {
         self.requests.leader_changed();
+        self.duties.term_changed();
         let role = format!("{role:?}").to_lowercase();
         self.out.push(Output::Event(Event::Role { role, term, leader }));
     }

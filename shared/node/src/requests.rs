@@ -174,11 +174,11 @@ impl Requests {
         Some(self.next_ticket)
     }
 
-    /// A proposal is in the log.
+    /// A proposal is in the log. Returns an older one that stood at the same index: this log does not have it any more,
+    /// but another member's may, and that member can still become leader and commit it.
     pub(crate) fn logged(&mut self, ticket: u64, index: Index, term: Term) -> Option<Proposer> {
         let proposer = self.tickets.remove(&ticket)?;
-        // An older proposal at the same index was overwritten by a newer leader's log: it can never count.
-        self.logged.insert(index, (term, proposer)).map(|(_, lost)| lost)
+        self.logged.insert(index, (term, proposer)).map(|(_, displaced)| displaced)
     }
 
     /// A proposal was dropped before it got into the log.
