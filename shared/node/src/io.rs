@@ -101,6 +101,7 @@ pub enum Input {
 
 /// What somebody wants of a node.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // nearly every request is a command
 pub enum Request {
     /// A command, committed and applied.
     Commit {

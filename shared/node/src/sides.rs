@@ -24,11 +24,8 @@ pub(crate) struct Sides {
 
 impl Sides {
     pub(crate) fn new(boot: &Boot) -> Self {
-        let boot = rounds::Boot {
-            pending: boot.pending_update.clone(),
-            held: boot.held.clone(),
-            trains: boot.trains,
-        };
+        let boot =
+            rounds::Boot { pending: boot.pending_update, held: boot.held.clone(), trains: boot.trains };
         Self { rounds: Rounds::new(boot), queue: VecDeque::new(), turning: false, ending_said: false }
     }
 
