@@ -9,7 +9,7 @@ use support::{Up, json, ok, rafty, rafty_agent, run, until};
 
 /// Points left and right of a line: what an agent may have.
 fn write_points(file: &Path, count: i32, shift: f32) {
-    let rows = (0..count).fold(String::from("x,y,side\n"), |mut rows, at| {
+    let rows = (0..count).fold(String::from("x,height,side\n"), |mut rows, at| {
         let x = (at - count / 2) as f32 + 0.5;
         writeln!(rows, "{},{},{}", x / count as f32, shift + at as f32 / 100.0, u8::from(x > 0.0)).unwrap();
         rows

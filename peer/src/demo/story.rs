@@ -221,7 +221,9 @@ impl Story {
         if let Some(actor) = self.actors.get_mut(&member) {
             actor.version = actor.version.max(version);
         }
-        let newest = self.published_rounds();
+        // A round's version has its number.
+        let published = self.rounds.iter().rev().find(|(_, round)| round.published.is_some());
+        let newest = published.map_or(0, |(round, _)| round.0);
         if let Some(kill) =
             self.kill.as_mut().filter(|kill| kill.member == member && kill.restarted_ms.is_some())
         {

@@ -1,7 +1,7 @@
 //! A member runs: its directory is opened, its parts are started, and the loop goes until it ends.
 
 use crate::envelopes::Envelopes;
-use crate::member::{MemberError, MemberFile, Secrets, load};
+use crate::member::{MEMBER_FILE, MemberError, MemberFile, Secrets, load};
 use crate::narrate::Narrator;
 use crate::net::{Net, NetConfig, NetEvents};
 use crate::operator::desk::Desk;
@@ -108,6 +108,10 @@ pub fn up(running: Running) -> Result<(), UpError> {
 fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell, UpError> {
     let Running { dir: path, trainer, quiet, stop } = running;
     let disk = |error: &dyn std::fmt::Display| UpError::Disk { dir: path.clone(), why: error.to_string() };
+    if !path.join(MEMBER_FILE).exists() {
+        // Opening a directory would make it.
+        return Err(MemberError::NotMember(path).into());
+    }
     let dir = Arc::new(DataDir::open(&path).map_err(|error| disk(&error))?);
     let (mut member, secrets) = load(&dir)?;
     let (log, recovered) = open_log(&dir, &mut member, &secrets)?;
