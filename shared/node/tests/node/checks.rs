@@ -1,8 +1,9 @@
 //! What must hold at every step of every run.
 
 use crate::member::Member;
+use crate::witness::{Witness, once};
 use crate::worker::model_of;
-use rafty_dictionary::{Entries, EntryCommand, EntryResult};
+use rafty_dictionary::EntryResult;
 use rafty_node::{Answer, Event, Node, Request, RequestId, RoundLine};
 use rafty_types::{Attempt, Command, Digest, Index, MemberId, Round, RunId, Term};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +39,7 @@ impl Checks {
     }
 
     /// At the same index everyone has the same state, and a state has no broken rule.
-    pub(crate) fn applied(&mut self, id: MemberId, node: &Node<Entries>) {
+    pub(crate) fn applied(&mut self, id: MemberId, node: &Node<Witness>) {
         let applied = node.state().applied();
         if self.last_applied.insert(id, applied) == Some(applied) {
             return;
@@ -64,7 +65,7 @@ impl Checks {
         }
     }
 
-    pub(crate) fn answered(&mut self, request: RequestId, answer: &Answer, node: &Node<Entries>) {
+    pub(crate) fn answered(&mut self, request: RequestId, answer: &Answer, node: &Node<Witness>) {
         let key = self.writes.get(&request).cloned();
         match answer {
             Answer::User(result, _) => {
@@ -74,7 +75,7 @@ impl Checks {
             Answer::Readable(_) => {
                 let before = self.reads[&request];
                 let missing =
-                    self.acknowledged[..before].iter().find(|key| node.state().user().get(key).is_none());
+                    self.acknowledged[..before].iter().find(|key| node.state().user().0.get(key).is_none());
                 assert_eq!(missing, None, "a read does not see a write that was acknowledged before it");
             }
             Answer::NoLeader | Answer::Busy => self.denied.extend(key),
@@ -83,8 +84,8 @@ impl Checks {
     }
 
     /// Everything that was acknowledged is there, and nothing that was denied.
-    pub(crate) fn writes_are_kept(&self, node: &Node<Entries>) {
-        let there = |key: &&Vec<u8>| node.state().user().get(key).is_some();
+    pub(crate) fn writes_are_kept(&self, node: &Node<Witness>) {
+        let there = |key: &&Vec<u8>| node.state().user().0.get(key).is_some();
         let words = |key: &Vec<u8>| String::from_utf8_lossy(key).into_owned();
         assert_eq!(
             self.acknowledged.iter().find(|key| !there(key)).map(words),
@@ -135,18 +136,4 @@ fn voters(members: &BTreeMap<MemberId, Member>) -> Vec<MemberId> {
         .max_by_key(|node| node.state().applied());
     let seats = newest.map(|node| node.state().control().desired_voters()).unwrap_or_default();
     seats.into_iter().filter(|id| members.contains_key(id)).collect()
-}
-
-/// The key that a command sets for the only time.
-fn once(bytes: &[u8]) -> Option<Vec<u8>> {
-    let key = key_in(bytes)?;
-    key.starts_with(b"once ").then_some(key)
-}
-
-/// Finds the key of a `Set` without a decoder: its encoding is the variant, a length below 128 and the bytes.
-fn key_in(bytes: &[u8]) -> Option<Vec<u8>> {
-    let probe = EntryCommand::Set { key: Vec::new(), value: Vec::new() }.encode();
-    let (variant, rest) = bytes.split_first()?;
-    let (len, rest) = rest.split_first()?;
-    (*variant == probe[0]).then(|| rest.get(..usize::from(*len)).map(<[u8]>::to_vec))?
 }

@@ -2,7 +2,8 @@
 
 use crate::member::{Disk, Member, WALL_MS};
 use crate::sim::{Sim, ms};
-use rafty_dictionary::{Entries, EntryCommand, Replicated};
+use crate::witness::{Witness, set_once};
+use rafty_dictionary::Replicated;
 use rafty_node::{Answer, Request, RequestId};
 use rafty_seal::{Identity, RsaKey, RsaPublic, Token, enrol};
 use rafty_types::{
@@ -74,7 +75,7 @@ impl Sim {
         ids
     }
 
-    fn state_of(&self, founder: &Identity) -> Replicated<Entries> {
+    fn state_of(&self, founder: &Identity) -> Replicated<Witness> {
         let founder = rafty_types::Member {
             id: FOUNDER,
             key: founder.key(),
@@ -87,10 +88,10 @@ impl Sim {
         };
         let genesis =
             Genesis { cluster: self.cluster, name: "sim".into(), settings: self.settings.clone(), founder };
-        Replicated::found(genesis, Entries::default()).expect("a sound genesis")
+        Replicated::found(genesis, Witness::default()).expect("a sound genesis")
     }
 
-    fn settle(&mut self, people: Vec<(MemberId, Identity)>, state: &Replicated<Entries>) {
+    fn settle(&mut self, people: Vec<(MemberId, Identity)>, state: &Replicated<Witness>) {
         let voters = people.iter().map(|(id, _)| *id).collect();
         let membership = Membership { voters, ..Membership::default() };
         let meta = SnapshotMeta { index: state.applied(), term: Term(1), membership };
@@ -125,8 +126,7 @@ impl Sim {
 
     /// Writes a key of its own.
     pub(crate) fn write(&mut self, at: MemberId, within: Duration) -> RequestId {
-        let key = format!("once {}", self.dice.roll()).into_bytes();
-        let command = Command::User(EntryCommand::Set { key, value: vec![1] }.encode());
+        let command = Command::User(set_once(self.dice.roll()));
         self.ask(at, Request::Commit { session: None, command }, within)
     }
 
@@ -173,7 +173,7 @@ impl Sim {
 }
 
 /// Applies a command of the founder's to a state that no node runs yet.
-fn apply(state: &mut Replicated<Entries>, command: ControlCommand) -> Index {
+fn apply(state: &mut Replicated<Witness>, command: ControlCommand) -> Index {
     let (index, term) = (state.applied().next(), Term(1));
     let proposal = Proposal {
         origin: FOUNDER,

@@ -10,4 +10,5 @@ mod rounds;
 mod seeds;
 mod sim;
 mod tenures;
+mod witness;
 mod worker;

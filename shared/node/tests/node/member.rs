@@ -1,8 +1,8 @@
 //! One member: its disk, which outlives it, and its process, which does not.
 
 use crate::dice::Dice;
+use crate::witness::Witness;
 use crate::worker::{Shelf, Worker};
-use rafty_dictionary::Entries;
 use rafty_node::{Boot, Node};
 use rafty_seal::Identity;
 use rafty_types::{Batch, Entry, Frame, HardState, MemberId, PersistId, Settings, Snapshot, Time};
@@ -53,7 +53,7 @@ pub(crate) struct Member {
 }
 
 pub(crate) struct Process {
-    pub(crate) node: Node<Entries>,
+    pub(crate) node: Node<Witness>,
     started: Time,
     pub(crate) worker: Worker,
     pub(crate) roster: BTreeSet<MemberId>,
@@ -92,7 +92,7 @@ impl Member {
             trains: self.trains,
             seed: dice.roll(),
         };
-        let node = Node::new(boot, Entries::default(), Time::ZERO).expect("the disk is whole");
+        let node = Node::new(boot, Witness::default(), Time::ZERO).expect("the disk is whole");
         self.process = Some(Process {
             node,
             started: now,

@@ -3,8 +3,8 @@
 use crate::checks::Checks;
 use crate::dice::Dice;
 use crate::member::{Member, Process};
+use crate::witness::Witness;
 use rafty_consensus::Role;
-use rafty_dictionary::Entries;
 use rafty_node::{Answer, Input, Node, Output, Request, RequestId};
 use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{ClusterId, EnvelopeHeader, Frame, MemberId, Message, PersistId, Settings, Time};
@@ -130,7 +130,7 @@ impl Sim {
 
     // What a test asks of it.
 
-    pub(crate) fn node(&self, id: MemberId) -> &Node<Entries> {
+    pub(crate) fn node(&self, id: MemberId) -> &Node<Witness> {
         &self.members[&id].process.as_ref().expect("it runs").node
     }
 
