@@ -16,7 +16,7 @@ fn it_runs_only_in_the_directory_of_a_member_and_makes_none() {
     let base = tempfile::tempdir().unwrap();
     let dir = base.path().join("member");
     let output = rafty_agent(&["up", "--dir", dir.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     assert!(message(&output).contains("is not the directory of a member"), "{}", message(&output));
     assert!(!dir.exists(), "nothing is half-created");
 }
