@@ -5,7 +5,7 @@
 
 use rafty_storage::Log;
 use rafty_types::{Batch, PersistId};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Persister {
     }
 }
 
-fn sync(mut log: Log, dir: &PathBuf, batches: &Receiver<(PersistId, Batch)>, say: &impl Fn(Synced)) {
+fn sync(mut log: Log, dir: &Path, batches: &Receiver<(PersistId, Batch)>, say: &impl Fn(Synced)) {
     while let Ok((mut last, first)) = batches.recv() {
         let mut group = vec![first];
         while group.len() < MAX_GROUP
@@ -66,7 +66,7 @@ fn sync(mut log: Log, dir: &PathBuf, batches: &Receiver<(PersistId, Batch)>, say
 }
 
 /// Opens the log anew and writes what waits, however long that takes.
-fn heal(log: Log, dir: &PathBuf, group: &[Batch]) -> Log {
+fn heal(log: Log, dir: &Path, group: &[Batch]) -> Log {
     drop(log);
     loop {
         thread::sleep(TRY_AGAIN);

@@ -133,7 +133,7 @@ impl Shell {
     fn answer_get(&self, call: &Call) {
         let Request::Get { key } = &call.request else { return call.refuse("nothing to read") };
         let found = self.node.state().user().get(key.as_bytes());
-        let value = found.map(|value| rmp_serde::from_slice::<serde_json::Value>(value));
+        let value = found.map(rmp_serde::from_slice::<serde_json::Value>);
         match value.transpose() {
             Ok(value) => {
                 call.answer(&Reply::Value { found: value.is_some(), value: value.unwrap_or_default() })
