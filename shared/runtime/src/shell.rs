@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 
 /// How many happenings may wait for the loop.
 pub(crate) const QUEUE: usize = 4_096;
+/// The longest envelope body that goes to members who cannot open it, too.
+const MAX_BROADCAST_BODY: u64 = 1024 * 1024;
 /// How long a stopping member waits for its leadership to be taken over.
 const RETIRE_WITHIN: Duration = Duration::from_secs(3);
 /// How long a newcomer's enrolment may take.
@@ -306,7 +308,10 @@ impl Shell {
                 own = header.is_for(member).then(|| self.envelopes.name(envelope.clone()));
                 continue;
             }
-            let sent = self.net.send_envelope(member, head.clone(), BulkBody::File(path.clone()));
+            // Everybody hears of it; a long body goes only to those who can open it.
+            let whole = header.is_for(member) || header.ciphertext_len <= MAX_BROADCAST_BODY;
+            let body = if whole { BulkBody::File(path.clone()) } else { BulkBody::Bytes(Arc::new([])) };
+            let sent = self.net.send_envelope(member, head.clone(), body);
             let kept = envelope.clone();
             self.executor
                 .spawn(async move {
