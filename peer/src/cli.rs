@@ -1,7 +1,6 @@
 //! The commands of `rafty`, as they are typed. What they do is in [`commands`](crate::commands).
 
-use crate::bench::rounds::RoundsArgs;
-use crate::bench::{self};
+use crate::bench::{self, rounds::RoundsArgs};
 use crate::commands::init::InitArgs;
 use crate::commands::run::RunCommand;
 use crate::commands::task::NewTaskArgs;

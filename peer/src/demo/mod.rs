@@ -22,8 +22,8 @@ use std::time::Instant;
 use tempfile::TempDir;
 use view::Show;
 
-/// How long one aggregator acts; short, so that many take their turn.
-const TENURE: &str = "5s";
+/// How long one aggregator acts, in seconds; short, so that even on a fast machine at least four take their turn.
+const TENURE_S: u64 = 4;
 /// How much longer, until its round ends.
 const GRACE: &str = "3s";
 /// How often the current version is announced.
@@ -102,11 +102,12 @@ fn play(
     };
     let shares = data::deal(base.path(), &task, args.agents, args.alpha, args.seed)?;
     show.say(&format!("shares of the agents: {:?} images; {} are held out", shares.sizes, data::HELD_OUT));
+    let tenure = format!("{TENURE_S}s");
     let plan = Plan {
         base: base.path(),
         peers: args.peers,
         data: &shares.folders,
-        settings: &["--tenure", TENURE, "--grace", GRACE, "--announce", ANNOUNCE],
+        settings: &["--tenure", &tenure, "--grace", GRACE, "--announce", ANNOUNCE],
         agent_program: args.agent_program.as_deref(),
         run_agents_by: AgentRuns::Training,
     };

@@ -24,7 +24,7 @@ const RESTART_AFTER: Duration = Duration::from_secs(3);
 /// How long the killed one may take to catch up after the last round.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(20);
 /// A demo in which nothing is published for so long has failed.
-const STALLED_AFTER: Duration = Duration::from_secs(90);
+const STALLED_AFTER: Duration = Duration::from_secs(180);
 /// How long an answer of a local member is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 

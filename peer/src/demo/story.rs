@@ -186,7 +186,6 @@ impl Story {
             }
             RoundEvent::NoData { .. } => Some("has no data".into()),
             RoundEvent::Combined { key, .. } => Some(format!("combined, round {}", key.round)),
-            RoundEvent::Adopted { version, .. } => Some(format!("holds version {version}")),
             _ => None,
         };
         let no_data_before = self.actors.get(&member).is_some_and(|actor| actor.no_data);

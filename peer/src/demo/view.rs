@@ -28,7 +28,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How many lines of news are remembered.
 const NEWS: usize = 50;
 /// The demo's tenure, for the countdown.
-const TENURE_MS: u64 = 5_000;
+const TENURE_MS: u64 = super::TENURE_S * 1_000;
 
 /// Where a demo is shown.
 pub(crate) enum Show {
@@ -89,8 +89,8 @@ impl Show {
 
 impl Screen {
     fn start(started: Instant, rounds: u32) -> std::io::Result<Self> {
-        execute!(stderr(), EnterAlternateScreen, Hide)?;
         let terminal = Terminal::new(CrosstermBackend::new(stderr()))?;
+        execute!(stderr(), EnterAlternateScreen, Hide)?;
         let waits_for = Arc::new(Mutex::new(String::new()));
         Ok(Self { terminal, started, rounds, drawn: None, news: VecDeque::new(), waits_for })
     }
@@ -186,9 +186,9 @@ impl Scene<'_> {
     fn members(&self) -> Table<'_> {
         let story = self.picture.story;
         let aggregator = story.tenure().map(|(_, fact)| fact.aggregator);
-        let head = Row::new(["member", "role", "tenures", "version", "update", "does"]);
+        let head = Row::new(["", "member", "role", "tenures", "version", "update", "does"]);
         let rows = story.actors.iter().map(|(id, actor)| self.member(*id, actor, aggregator));
-        let widths = [10, 12, 8, 8, 12, 40].map(Constraint::Length);
+        let widths = [4, 10, 12, 8, 8, 12, 40].map(Constraint::Length);
         Table::new(rows, widths)
             .header(head.style(Style::new().add_modifier(Modifier::DIM)))
             .block(Block::new().borders(Borders::TOP | Borders::BOTTOM))
@@ -207,9 +207,9 @@ impl Scene<'_> {
             Actor { kind: PeerRole::Peer, .. } => Style::new().add_modifier(Modifier::DIM),
             _ => Style::new(),
         };
-        let version = actor.version.to_string();
-        Row::new([actor.name.clone(), role, tenures.to_string(), version, update, actor.doing.clone()])
-            .style(style)
+        // The number is what `waits for` calls it.
+        let (number, name, version) = (id.to_string(), actor.name.clone(), actor.version.to_string());
+        Row::new([number, name, role, tenures.to_string(), version, update, actor.doing.clone()]).style(style)
     }
 
     fn accuracy(&self, frame: &mut Frame<'_>, area: Rect) {

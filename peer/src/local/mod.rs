@@ -46,7 +46,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) settings: &'a [&'a str],
     /// The device program, if it is not to be this one.
     pub(crate) agent_program: Option<&'a Path>,
-    /// The word that makes an agent run; `up`, except in benchmarks.
+    /// What agents do when they are up.
     pub(crate) run_agents_by: AgentRuns,
 }
 
@@ -100,7 +100,7 @@ impl LocalSet {
         words.extend(plan.settings);
         founder.setup.start(&os(&words), &founder.log)?.finish(JOIN_WITHIN, interrupt, &founder.log)?;
         let mut set = Self { members: vec![founder.begin()?] };
-        let tokens = set.tokens(plan)?;
+        let tokens = set.tokens(plan, interrupt)?;
         let mut joining = Vec::new();
         for place in newcomers {
             let token = if place.kind == PeerRole::Peer { &tokens.0 } else { &tokens.1 };
@@ -114,12 +114,16 @@ impl LocalSet {
         Ok(set)
     }
 
-    fn tokens(&self, plan: &Plan<'_>) -> Result<(String, String), Failure> {
-        let dir = &self.members[0].dir;
+    /// A token for all further peers and one for all agents, from the founder.
+    fn tokens(&mut self, plan: &Plan<'_>, interrupt: &Interrupt) -> Result<(String, String), Failure> {
+        let founder = &mut self.members[0];
         let until = Instant::now() + SETTLE_WITHIN;
-        while !answers(dir) && Instant::now() < until {
+        while !answers(&founder.dir) && Instant::now() < until {
+            interrupt.check()?;
+            founder.process.must_run(&founder.log)?;
             std::thread::sleep(LOOK_EVERY);
         }
+        let dir = &founder.dir;
         let token = |role, uses: usize| {
             let uses = u32::try_from(uses.max(1)).unwrap_or(1);
             match call(dir, &Request::TokenCreate { role, ttl_s: 600, uses, may_lead: true }, PATIENCE)? {
@@ -192,7 +196,7 @@ fn answers(dir: &Path) -> bool {
     status::fetch(dir, PATIENCE).is_ok_and(|status| status.node.leader.is_some())
 }
 
-/// Hears of a member until it ends. What is heard goes into `sink`; `None` when it has ended.
+/// Hears of the member in `dir` until it ends, on a thread of its own. What is heard goes into `sink`.
 pub(crate) fn hear(dir: PathBuf, sink: Sender<Line>) {
     std::thread::spawn(move || {
         let until = Instant::now() + SETTLE_WITHIN;
