@@ -15,7 +15,7 @@ use rafty_node::{Answer, Input, Node, Output, RequestId};
 use rafty_rounds::{EnvelopeHandle, Work, WorkResult};
 use rafty_seal::{SignedHeader, Token};
 use rafty_storage::SpoolHandle;
-use rafty_types::{Digest, Frame, Member, MemberId, PersistId, Time};
+use rafty_types::{Frame, Member, MemberId, PersistId, Time};
 use rafty_wire::JoinReply;
 use smol::channel::{Receiver, Sender};
 use smol::future::FutureExt;
@@ -69,7 +69,6 @@ pub(crate) struct Shell {
     pub(crate) delayed: BTreeMap<PersistId, Vec<(MemberId, Frame)>>,
     pub(crate) requests: BTreeMap<RequestId, Asker>,
     pub(crate) last_request: u64,
-    pub(crate) tenure_key_ahead: Option<Digest>,
     pub(crate) trouble: Option<String>,
     pub(crate) stopping: Option<Instant>,
 }
@@ -225,10 +224,7 @@ impl Shell {
                 let envelope = self.envelopes.name(envelope);
                 Input::WorkDone { id, result: WorkResult::Sealed { envelope } }
             }
-            Report::TenureKey(key) => {
-                self.tenure_key_ahead = Some(Digest::of(&key.rsa_public));
-                Input::TenureKey(key)
-            }
+            Report::TenureKey(key) => Input::TenureKey(key),
         }
     }
 
@@ -247,9 +243,7 @@ impl Shell {
             Output::Reply { id, answer } => self.answered(id, answer),
             Output::Work { id, work } => return Ok(self.order(id, work)),
             Output::MakeTenureKey => self.workers.make_tenure_key(self.me),
-            Output::ForgetTenureKeys { except } => {
-                self.bench.tenure_keys.forget(except, self.tenure_key_ahead)
-            }
+            Output::ForgetTenureKeys { except } => self.bench.tenure_keys.forget(except),
             Output::SendEnvelope { to, handle } => return Ok(self.send_envelope(&to, handle)),
             Output::DropEnvelope(handle) => self.envelopes.forget(handle),
             Output::Roster(members) => {

@@ -173,7 +173,6 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
         delayed: BTreeMap::new(),
         requests: BTreeMap::new(),
         last_request: 0,
-        tenure_key_ahead: None,
         trouble: None,
         stopping: None,
     })

@@ -11,23 +11,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Private halves by the digest of the public half: the one in use and the one made ahead.
 #[derive(Default)]
-pub(crate) struct TenureKeys(Mutex<BTreeMap<Digest, Arc<RsaKey>>>);
+pub(crate) struct TenureKeys(Mutex<Keys>);
+
+#[derive(Default)]
+struct Keys {
+    by_id: BTreeMap<Digest, Arc<RsaKey>>,
+    /// The newest, which may not have been heard of outside yet.
+    newest: Option<Digest>,
+}
 
 impl TenureKeys {
     pub(crate) fn get(&self, key_id: Digest) -> Option<Arc<RsaKey>> {
-        self.keys().get(&key_id).cloned()
+        self.keys().by_id.get(&key_id).cloned()
     }
 
     fn add(&self, key: RsaKey) {
-        self.keys().insert(key.key_id(), Arc::new(key));
+        let mut keys = self.keys();
+        keys.newest = Some(key.key_id());
+        keys.by_id.insert(key.key_id(), Arc::new(key));
     }
 
-    /// Drops, and so zeroizes, every key but `except` and `ahead`.
-    pub(crate) fn forget(&self, except: Option<Digest>, ahead: Option<Digest>) {
-        self.keys().retain(|key_id, _| Some(*key_id) == except || Some(*key_id) == ahead);
+    /// Drops, and so zeroizes, every key but the newest and `except`.
+    pub(crate) fn forget(&self, except: Option<Digest>) {
+        let mut keys = self.keys();
+        let newest = keys.newest;
+        keys.by_id.retain(|key_id, _| Some(*key_id) == except || Some(*key_id) == newest);
     }
 
-    fn keys(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, Arc<RsaKey>>> {
+    fn keys(&self) -> std::sync::MutexGuard<'_, Keys> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -39,4 +50,26 @@ pub(crate) fn make_tenure_key(bench: &Bench, me: MemberId) -> TenureKey {
     let signature = bench.secrets.identity.sign(&tenure_statement(bench.cluster, me, &rsa_public));
     bench.tenure_keys.add(key);
     TenureKey { rsa_public, signature }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_was_just_made_outlives_the_tenures_of_others() {
+        let pair = |der: &[u8]| RsaKey::from_der(der).expect("a key of the tests");
+        let used = pair(include_bytes!("../../../seal/tests/keys/aggregator.der"));
+        let ahead = pair(include_bytes!("../../../seal/tests/keys/participant.der"));
+        let (used_id, ahead_id) = (used.key_id(), ahead.key_id());
+        let keys = TenureKeys::default();
+        keys.add(used);
+        keys.forget(Some(used_id));
+        keys.add(ahead);
+        keys.forget(Some(used_id));
+        assert!(keys.get(used_id).is_some() && keys.get(ahead_id).is_some());
+        keys.forget(None);
+        assert!(keys.get(used_id).is_none(), "its tenure is over");
+        assert!(keys.get(ahead_id).is_some(), "nobody has heard of it yet");
+    }
 }
