@@ -17,6 +17,9 @@ const ENOUGH_ROUNDS: usize = 3;
 const MAX_ROUNDS: usize = 64;
 /// How often at most the deadline doubles.
 const MAX_DOUBLINGS: u32 = 6;
+/// Shortest time for which updates that are under way are waited for once the attempt could close; otherwise a quarter
+/// of the deadline.
+const LAST_CALL: Duration = Duration::from_millis(500);
 /// Longest time for which an agent that says nothing is waited for; otherwise a quarter of the deadline.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -55,6 +58,10 @@ pub(super) struct Patience {
     absence: Time,
     /// When the attempt is given up for want of a quorum.
     pub(super) give_up: Time,
+    /// How long updates that are under way are waited for.
+    under_way: Duration,
+    /// Until when, set when the deadline has passed and the quorum is there.
+    last_call: Option<Time>,
 }
 
 impl Patience {
@@ -70,12 +77,20 @@ impl Patience {
             due,
             absence: due + deadline,
             give_up: due + deadline * 3,
+            under_way: LAST_CALL.max(deadline / 4),
+            last_call: None,
         }
+    }
+
+    /// Whether only updates that are under way are still waited for.
+    pub(super) fn is_last_call(&self) -> bool {
+        self.last_call.is_some()
     }
 
     /// The next point after `now` at which something is decided anew.
     pub(super) fn next(&self, now: Time) -> Option<Time> {
-        [self.silence, self.due, self.absence, self.give_up].into_iter().filter(|at| *at > now).min()
+        let all = [self.silence, self.due, self.absence, self.give_up].into_iter().chain(self.last_call);
+        all.filter(|at| *at > now).min()
     }
 }
 
@@ -106,6 +121,8 @@ pub(super) struct Standing {
     pub(super) cohort: usize,
     /// How many of the cohort are neither accepted nor refused.
     pub(super) missing: usize,
+    /// How many of those are alive and have said that their update is under way.
+    pub(super) under_way: usize,
     /// Updates refused.
     pub(super) refused: usize,
 }
@@ -121,12 +138,20 @@ pub(super) enum Decision {
     GiveUp,
 }
 
-/// The closing rule. An attempt in which nobody can take part just waits: data or members may come.
-pub(super) fn decide(standing: &Standing, patience: &Patience, quorum_percent: u32, now: Time) -> Decision {
-    let Standing { accepted, cohort, missing, refused } = *standing;
-    if accepted > 0 && (missing == 0 || (now >= patience.due && has_quorum(accepted, cohort, quorum_percent)))
-    {
+/// The closing rule. An attempt in which nobody can take part just waits: data or members may come. One that could
+/// close leaves nobody behind whose update is under way, for a while that starts when it first could.
+pub(super) fn decide(
+    standing: &Standing,
+    patience: &mut Patience,
+    quorum_percent: u32,
+    now: Time,
+) -> Decision {
+    let Standing { accepted, cohort, missing, under_way, refused } = *standing;
+    if accepted > 0 && missing == 0 {
         Decision::Close
+    } else if accepted > 0 && now >= patience.due && has_quorum(accepted, cohort, quorum_percent) {
+        let last_call = *patience.last_call.get_or_insert(now + patience.under_way);
+        if under_way == 0 || now >= last_call { Decision::Close } else { Decision::Wait }
     } else if now >= patience.give_up && cohort + refused > 0 {
         Decision::GiveUp
     } else {
@@ -161,18 +186,38 @@ mod tests {
 
     #[test]
     fn closing_needs_everyone_or_a_quorum_after_the_deadline() {
-        let patience = Patience::new(Time::ZERO, 10_000, 0);
         let after = |ms| Time::ZERO + Duration::from_millis(ms);
-        let standing =
-            |accepted, missing| Standing { accepted, cohort: accepted + missing, missing, refused: 0 };
-        let decide = |standing, at| decide(&standing, &patience, 60, at);
+        let standing = |accepted, missing| Standing {
+            accepted,
+            cohort: accepted + missing,
+            missing,
+            under_way: 0,
+            refused: 0,
+        };
+        let decide = |standing, at| decide(&standing, &mut Patience::new(Time::ZERO, 10_000, 0), 60, at);
         assert_eq!(decide(standing(3, 0), after(1)), Decision::Close);
         assert_eq!(decide(standing(3, 2), after(9_999)), Decision::Wait);
         assert_eq!(decide(standing(3, 2), after(10_000)), Decision::Close);
         assert_eq!(decide(standing(2, 2), after(39_999)), Decision::Wait);
         assert_eq!(decide(standing(2, 2), after(40_000)), Decision::GiveUp);
         assert_eq!(decide(standing(0, 0), after(90_000)), Decision::Wait, "nobody can take part");
-        let refused = Standing { accepted: 0, cohort: 0, missing: 0, refused: 2 };
+        let refused = Standing { accepted: 0, cohort: 0, missing: 0, under_way: 0, refused: 2 };
         assert_eq!(decide(refused, after(90_000)), Decision::GiveUp, "everyone was refused");
+    }
+
+    #[test]
+    fn updates_under_way_are_waited_for_but_not_for_ever() {
+        let mut patience = Patience::new(Time::ZERO, 10_000, 0);
+        let after = |ms| Time::ZERO + Duration::from_millis(ms);
+        let sending = |under_way| Standing { accepted: 3, cohort: 5, missing: 2, under_way, refused: 0 };
+        assert_eq!(decide(&sending(1), &mut patience, 60, after(11_000)), Decision::Wait);
+        assert_eq!(
+            patience.next(after(11_000)),
+            Some(after(13_500)),
+            "a quarter of the deadline from then on"
+        );
+        assert_eq!(decide(&sending(1), &mut patience, 60, after(13_499)), Decision::Wait);
+        assert_eq!(decide(&sending(1), &mut patience, 60, after(13_500)), Decision::Close);
+        assert_eq!(decide(&sending(0), &mut patience, 60, after(13_000)), Decision::Close, "nobody sends");
     }
 }

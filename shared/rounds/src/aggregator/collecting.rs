@@ -7,7 +7,7 @@ use super::opening::Opening;
 use super::taken::Taken;
 use super::{Next, list};
 use crate::step::Step;
-use crate::{AttemptKey, EnvelopeHandle, RoundEvent, View, Work};
+use crate::{AttemptKey, EnvelopeHandle, MemberView, RoundEvent, View, Work};
 use rafty_types::{Digest, Label, MemberId, Progress, Refusal, Time, Version};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -71,12 +71,13 @@ impl Collecting {
             ));
         }
         self.open_next(step, opening, base);
-        self.patience.next(step.now).into_iter().for_each(|at| step.wake(at));
         if opening.is_some() || !self.queue.is_empty() || !self.taken.all_accepted() {
             return Next::Stay;
         }
         let standing = self.standing(step.view, heard, step.now);
-        match decide(&standing, &self.patience, step.view.settings.quorum_percent, step.now) {
+        let decision = decide(&standing, &mut self.patience, step.view.settings.quorum_percent, step.now);
+        self.patience.next(step.now).into_iter().for_each(|at| step.wake(at));
+        match decision {
             Decision::Close => self.close(step, standing, collected_ms),
             Decision::GiveUp => Next::Fail(self.gave_up(&standing)),
             Decision::Wait => {
@@ -102,10 +103,16 @@ impl Collecting {
     fn standing(&self, view: &View<'_>, heard: &Heard, now: Time) -> Standing {
         let mut cohort = cohort(view, heard, &self.patience, now);
         cohort.retain(|member| !self.taken.refused.contains_key(member));
-        let missing = cohort.iter().filter(|member| !self.taken.knows(**member)).count();
+        let is_missing = |member: &MemberId| !self.taken.knows(*member);
+        let missing = cohort.iter().filter(|member| is_missing(member)).count();
+        let sends = |member: &MemberView<'_>| {
+            let alive = member.alive || member.id == view.me;
+            alive && heard.get(&member.id) == Some(&Progress::Sending) && cohort.contains(&member.id)
+        };
+        let under_way = view.members.iter().filter(|member| sends(member) && is_missing(&member.id)).count();
         cohort.extend(self.taken.updates.keys());
         let (accepted, refused) = (self.taken.updates.len(), self.taken.refused.len());
-        Standing { accepted, cohort: cohort.len(), missing, refused }
+        Standing { accepted, cohort: cohort.len(), missing, under_way, refused }
     }
 
     fn close(&mut self, step: &mut Step<'_>, standing: Standing, duration_ms: u64) -> Next {
@@ -157,9 +164,12 @@ impl Collecting {
             .filter(|member| !self.taken.knows(*member))
             .collect();
         let left = self.patience.due.saturating_since(now).as_secs();
-        let deadline = match now < self.patience.due {
-            true => format!("the deadline of {} s is in {left} s", self.deadline_ms / 1_000),
-            false => format!("the deadline has passed without {} %", view.settings.quorum_percent),
+        let deadline = if now < self.patience.due {
+            format!("the deadline of {} s is in {left} s", self.deadline_ms / 1_000)
+        } else if self.patience.is_last_call() {
+            "the deadline has passed, but updates are under way".into()
+        } else {
+            format!("the deadline has passed without {} %", view.settings.quorum_percent)
         };
         format!("{head}; waits for {}; {deadline}", list(&missing))
     }
