@@ -105,6 +105,12 @@ impl Stage {
                 )));
             }
         }
+        for ((round, member), before_ms) in self.story.lost_updates() {
+            let who = self.story.name(member);
+            show.say(&format!(
+                "round {round}: the update of {who} is LOST, sealed {before_ms} ms before the close"
+            ));
+        }
         Ok(())
     }
 

@@ -299,9 +299,10 @@ impl Story {
     }
 
     /// Updates that a participant sealed for a round before that closed, while it ran all the time from then until
-    /// the close, and that the round's publication neither counts nor refuses. Each member once a round.
-    pub(crate) fn lost_updates(&self) -> Vec<(Round, MemberId)> {
-        let mut lost = BTreeSet::new();
+    /// the close, and that the round's publication neither counts nor refuses. Each member once a round, with how
+    /// long before the close it was sealed, in milliseconds.
+    pub(crate) fn lost_updates(&self) -> BTreeMap<(Round, MemberId), u64> {
+        let mut lost = BTreeMap::new();
         for ((member, key), sealed_ms) in &self.sealed {
             let Some(published) = self.rounds.get(&key.round).and_then(|round| round.published.as_ref())
             else {
@@ -311,10 +312,10 @@ impl Story {
             let closed_ms = self.closed.get(&(key.round, line.tenure)).copied().unwrap_or(published.at_ms);
             let was_live = *sealed_ms <= closed_ms && !self.was_down(*member, *sealed_ms, closed_ms);
             if was_live && !mentions(line, *member) {
-                lost.insert((key.round, *member));
+                lost.insert((key.round, *member), closed_ms.saturating_sub(*sealed_ms));
             }
         }
-        lost.into_iter().collect()
+        lost
     }
 
     /// Whether the process of `member` was down at some time from `from_ms` to `to_ms`.
