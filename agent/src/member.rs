@@ -63,6 +63,12 @@ pub struct UpArgs {
     /// Tell only what does not work
     #[arg(long)]
     pub quiet: bool,
+    /// Listen on this UDP address from now on
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Let others reach this member here from now on
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
     /// End when standard input ends, so that no process outlives whoever started it
     #[arg(long, hide = true)]
     pub exit_with_parent: bool,
@@ -76,7 +82,8 @@ pub fn stay(dir: PathBuf, args: &UpArgs, trainer: Option<Box<dyn Trainer>>) -> R
     if args.exit_with_parent {
         std::thread::spawn(exit_with_stdin);
     }
-    Ok(up(Running { dir, trainer, quiet: args.quiet, stop: None })?)
+    let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
+    Ok(up(Running { dir, trainer, quiet: args.quiet, listen: args.listen, advertise, stop: None })?)
 }
 
 /// Everything acknowledged is on disk, so a member may end at any time: there is nobody left to hand over for.

@@ -24,6 +24,10 @@ impl Heard {
         self.last.insert(member, now);
     }
 
+    pub(crate) fn was_heard(&self, member: MemberId) -> bool {
+        self.last.contains_key(&member)
+    }
+
     pub(crate) fn silence(&self, member: MemberId, now: Time) -> Duration {
         now.saturating_since(*self.last.get(&member).unwrap_or(&self.since))
     }

@@ -1,6 +1,7 @@
 //! What goes into the machine and what comes out.
 
 use crate::check::Refused;
+use crate::links::Link;
 use rafty_types::{
     Batch, Entry, Index, MemberId, Membership, MembershipChange, Message, PersistId, Snapshot, Term,
 };
@@ -30,6 +31,8 @@ pub enum Input {
     Persisted(PersistId),
     /// What was sent to this member lately was lost.
     Unreachable(MemberId),
+    /// How good the ways to other members are; every second or so.
+    Measured(Vec<Link>),
     /// A snapshot arrived whole.
     SnapshotArrived {
         /// The message of kind `Snapshot`.
@@ -153,6 +156,8 @@ pub struct Progress {
     pub active: bool,
     /// How long it has not been heard, at most since this member leads.
     pub silent: Duration,
+    /// Whether it was heard since this member leads.
+    pub heard: bool,
     /// Whether a snapshot is on its way to it.
     pub snapshot_pending: bool,
 }

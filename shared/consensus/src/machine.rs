@@ -7,6 +7,7 @@ use crate::convert::{change_bytes, engine_change, engine_message};
 use crate::disk::Unsynced;
 use crate::heard::Heard;
 use crate::io::{Input, Output, Role};
+use crate::links::{Link, Links};
 use crate::log::Log;
 use crate::random::Random;
 use crate::reads::Reads;
@@ -48,6 +49,7 @@ pub struct Consensus {
     /// The bytes of the snapshot that the engine is being given.
     pub(crate) arrived: Option<Arc<[u8]>>,
     pub(crate) heard: Heard,
+    pub(crate) links: Links,
     pub(crate) shown: (Role, Term, Option<MemberId>),
     pub(crate) leave_joint_at: Time,
 }
@@ -85,6 +87,7 @@ impl Consensus {
             sending: BTreeMap::new(),
             arrived: None,
             heard: Heard::default(),
+            links: Links::default(),
             leave_joint_at: now,
             config,
         };
@@ -106,6 +109,7 @@ impl Consensus {
             Input::Read { request } => self.read(request),
             Input::Persisted(id) => self.persisted(id),
             Input::Unreachable(member) => self.unreachable(member),
+            Input::Measured(links) => self.measured(&links),
             Input::SnapshotArrived { message, data } => self.snapshot_arrived(&message, data),
             Input::SnapshotSent { to, ok } => self.snapshot_sent(to, ok),
             Input::Compact { index, data } => self.compact(index, data),
@@ -138,6 +142,10 @@ impl Consensus {
     fn tick_engine(&mut self) {
         // The engine draws from a generator of its own wherever it resets itself; only here the value matters.
         self.raw.raft.set_randomized_election_timeout(self.drawn);
+        if !self.links.tick_counts() {
+            // Slowed by a slow network: the engine's count stands still in this tick.
+            self.raw.raft.election_elapsed = self.raw.raft.election_elapsed.saturating_sub(1);
+        }
         let due = self.raw.raft.election_elapsed + 1 >= self.drawn;
         let campaigns = due && self.role() != Role::Leader && self.raw.raft.promotable();
         // Votes wait for the disk, and the engine insists that whoever wins has synced its log.
@@ -237,6 +245,12 @@ impl Consensus {
 
     fn unreachable(&mut self, member: MemberId) -> Outcome {
         self.raw.report_unreachable(member.0);
+        Ok(())
+    }
+
+    fn measured(&mut self, links: &[Link]) -> Outcome {
+        self.links.measured(links, &self.membership);
+        self.links.adapt(&self.config, self.me, &self.membership, self.leader());
         Ok(())
     }
 

@@ -78,7 +78,7 @@ pub struct Seat {
     pub caught_up: bool,
     /// Whether it was heard lately.
     pub alive: bool,
-    /// How long it has not been heard; zero for the leader itself.
+    /// How long no leader has heard it; zero for one that is heard.
     pub silent: Duration,
 }
 

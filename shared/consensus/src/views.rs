@@ -5,6 +5,7 @@ use crate::io::{Progress, Queues, Role};
 use crate::machine::Consensus;
 use raft::ProgressState;
 use rafty_types::{HardState, Index, MemberId, Membership, SnapshotMeta};
+use std::time::Duration;
 
 impl Consensus {
     /// Who leads, as far as known.
@@ -43,6 +44,11 @@ impl Consensus {
         self.raw.raft.commit_to_current_term()
     }
 
+    /// The longest election timeout, as stretched for a slow or lossy network.
+    pub fn election_timeout(&self) -> Duration {
+        self.links.stretched(self.config.election_max)
+    }
+
     /// How far each member is, in order of ids. Empty unless this member leads.
     pub fn progress(&self) -> Vec<Progress> {
         if self.role() != Role::Leader {
@@ -55,8 +61,9 @@ impl Consensus {
             Progress {
                 member,
                 matched: Index(progress.matched),
-                active: silent < self.config.election_max,
+                active: silent < self.election_timeout(),
                 silent,
+                heard: member == self.me || self.heard.was_heard(member),
                 snapshot_pending: progress.state == ProgressState::Snapshot,
             }
         };

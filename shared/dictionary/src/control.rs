@@ -100,6 +100,12 @@ impl Control {
         self.roster.by_key(key)
     }
 
+    /// Since when a member has not been heard by any leader, by leaders' clocks in milliseconds since 1970. `None` for
+    /// one that is heard.
+    pub fn silent_since_ms(&self, id: MemberId) -> Option<u64> {
+        self.roster.silent_since_ms(id)
+    }
+
     /// Who shall vote.
     pub fn desired_voters(&self) -> BTreeSet<MemberId> {
         self.members().values().filter(|member| member.seat).map(|member| member.id).collect()
@@ -158,6 +164,9 @@ impl Control {
                 .map(|()| vec![Event::RosterChanged]),
             ControlCommand::SeatChanged { give, take } => {
                 self.roster.change_seats(give, take).map(|()| vec![Event::SeatsChanged])
+            }
+            ControlCommand::SilenceChanged { member, silent } => {
+                self.roster.change_silence(at, member, silent).map(|()| Vec::new())
             }
             ControlCommand::TenureBegan { rsa_public, signature, .. } => {
                 self.begin_tenure(at, rsa_public, &signature)

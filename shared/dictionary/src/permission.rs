@@ -22,6 +22,7 @@ pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
             *member == issuer.id
         }
         C::SeatChanged { .. }
+        | C::SilenceChanged { .. }
         | C::RoundOpened { .. }
         | C::UpdateAccepted { .. }
         | C::RoundPublished(_)
@@ -39,6 +40,7 @@ pub fn leader_only(command: &ControlCommand) -> bool {
     matches!(
         command,
         C::SeatChanged { .. }
+            | C::SilenceChanged { .. }
             | C::TenureBegan { .. }
             | C::RoundOpened { .. }
             | C::UpdateAccepted { .. }

@@ -30,6 +30,8 @@ pub(crate) struct Roster {
     /// Statements that have been used, by identity. They stand in the log for all to read, so each counts once:
     /// otherwise any member could repeat another's and have its id replaced, or bring a revoked one back.
     used_statements: BTreeMap<PeerKey, Vec<Digest>>,
+    /// Since when members have not been heard by any leader: it outlasts the leaders.
+    silent_since_ms: BTreeMap<MemberId, u64>,
 }
 
 impl Roster {
@@ -51,6 +53,10 @@ impl Roster {
 
     pub(crate) fn by_key(&self, key: &PeerKey) -> Option<&Member> {
         self.members.values().find(|member| member.key == *key)
+    }
+
+    pub(crate) fn silent_since_ms(&self, id: MemberId) -> Option<u64> {
+        self.silent_since_ms.get(&id).copied()
     }
 
     pub(crate) fn create_token(&mut self, at: &Context, token: TokenRecord) -> Result<(), Rejection> {
@@ -183,6 +189,7 @@ impl Roster {
         if member.seat && self.seats() == 1 {
             return Err(Rejection::LastVoter);
         }
+        self.silent_since_ms.remove(&id);
         self.members.remove(&id).ok_or(Rejection::UnknownMember)
     }
 
@@ -237,6 +244,22 @@ impl Roster {
         Ok(())
     }
 
+    pub(crate) fn change_silence(
+        &mut self,
+        at: &Context,
+        id: MemberId,
+        silent: bool,
+    ) -> Result<(), Rejection> {
+        self.member(id)?;
+        ensure(self.silent_since_ms.contains_key(&id) != silent, "that is known of the member")?;
+        if silent {
+            self.silent_since_ms.insert(id, at.now_ms);
+        } else {
+            self.silent_since_ms.remove(&id);
+        }
+        Ok(())
+    }
+
     pub(crate) fn count_tenure(&mut self, id: MemberId) {
         if let Some(member) = self.members.get_mut(&id) {
             member.tenures = member.tenures.saturating_add(1);
@@ -250,6 +273,7 @@ impl Roster {
     /// Whether what is remembered of used statements is within its bounds.
     pub(crate) fn memory_is_bounded(&self) -> bool {
         self.used_statements.len() <= KEPT_IDENTITIES
+            && self.silent_since_ms.keys().all(|id| self.members.contains_key(id))
             && self.used_statements.values().all(|used| used.len() <= MAX_ENROLMENTS)
     }
 }

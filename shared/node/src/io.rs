@@ -1,6 +1,7 @@
 //! What goes into a node and what comes out of it.
 
 use crate::{Answer, Event, RequestId};
+use rafty_consensus::Link;
 use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
     Batch, Command, Digest, Entry, EnvelopeHeader, Frame, HardState, Member, MemberId, Message, PersistId,
@@ -81,6 +82,8 @@ pub enum Input {
     },
     /// A member cannot be reached.
     Unreachable(MemberId),
+    /// How good the ways to the others are; every second or so.
+    Measured(Vec<Link>),
     /// A tenure key was made.
     TenureKey(TenureKey),
     /// Somebody wants a command committed, or to read.

@@ -12,6 +12,9 @@ use rafty_consensus::{
 use rafty_types::{Command, ControlCommand, Digest, Frame, MemberId, StateMachine, Time};
 use std::time::Duration;
 
+/// A voter counts as silent after this many longest election timeouts in which it was not heard.
+const SILENT_AFTER_TIMEOUTS: u32 = 2;
+
 /// State of a leader's duties. Most of it means something only while this member leads.
 #[derive(Default)]
 pub(crate) struct Duties {
@@ -160,7 +163,7 @@ impl<U: StateMachine> Node<U> {
             candidates,
             tenure: self.settings().tenure,
             grace: self.settings().grace,
-            election_timeout: self.settings().election_max,
+            election_timeout: self.consensus.election_timeout(),
         }
     }
 
@@ -209,16 +212,36 @@ impl<U: StateMachine> Node<U> {
         if self.duties.seat_proposed {
             return;
         }
-        if let Some(decision) = next_seat(&self.seat_view()) {
-            let command =
-                Command::Control(ControlCommand::SeatChanged { give: decision.give, take: decision.take });
+        let command = self.changed_silence().or_else(|| {
+            let decision = next_seat(&self.seat_view())?;
+            Some(ControlCommand::SeatChanged { give: decision.give, take: decision.take })
+        });
+        if let Some(command) = command {
             let proposer = Proposer::Duty(Duty::Seat);
-            self.duties.seat_proposed = self.propose(proposer, self.me, None, command);
+            self.duties.seat_proposed = self.propose(proposer, self.me, None, Command::Control(command));
         }
+    }
+
+    /// A voter that fell silent, or is heard again. Committed, since its time must not begin anew with every leader.
+    fn changed_silence(&self) -> Option<ControlCommand> {
+        let (control, membership) = (self.state.control(), self.consensus.membership());
+        let silent_after = self.consensus.election_timeout() * SILENT_AFTER_TIMEOUTS;
+        let changed = |progress: &Progress| {
+            let member = control.member(progress.member)?.id;
+            let (known, silent) =
+                (control.silent_since_ms(member).is_some(), progress.silent >= silent_after);
+            let changed = if known { progress.heard && !silent } else { silent && membership.votes(member) };
+            changed.then_some(ControlCommand::SilenceChanged { member, silent: !known })
+        };
+        self.consensus.progress().iter().find_map(changed)
     }
 
     fn seat_view(&self) -> SeatView {
         let progress = self.consensus.progress();
+        let silence = |member| {
+            let since = self.state.control().silent_since_ms(member);
+            Duration::from_millis(since.map_or(0, |since| self.wall_ms().saturating_sub(since)))
+        };
         let seat = |member: &rafty_types::Member| {
             let progress = progress.iter().find(|progress| progress.member == member.id)?;
             Some(Seat {
@@ -227,7 +250,7 @@ impl<U: StateMachine> Node<U> {
                 tenures: member.tenures,
                 caught_up: self.is_caught_up(progress),
                 alive: self.is_alive(progress),
-                silent: progress.silent,
+                silent: silence(member.id),
             })
         };
         SeatView {

@@ -145,9 +145,12 @@ impl<U: StateMachine> Node<U> {
         self.consensus.role() == consensus::Role::Leader
     }
 
-    /// Whether the leader heard a member lately.
+    /// Whether the leader heard a member lately. A new leader gives everybody some time, but not those that the leaders
+    /// before it did not hear any more.
     pub(crate) fn is_alive(&self, progress: &consensus::Progress) -> bool {
-        progress.silent < self.settings().election_max * ALIVE_FOR_TIMEOUTS
+        let known_silent = self.state.control().silent_since_ms(progress.member).is_some();
+        progress.silent < self.consensus.election_timeout() * ALIVE_FOR_TIMEOUTS
+            && (progress.heard || !known_silent)
     }
 
     fn dispatch(&mut self, input: Input) {
@@ -171,6 +174,7 @@ impl<U: StateMachine> Node<U> {
                 self.step(consensus::Input::SnapshotSent { to, ok: arrived });
             }
             Input::Unreachable(member) => self.step(consensus::Input::Unreachable(member)),
+            Input::Measured(links) => self.step(consensus::Input::Measured(links)),
             Input::TenureKey(key) => self.duties.key_made(key),
             Input::Request { id, request, until } => self.request(id, request, until),
             Input::Transfer(to) => self.transfer(to),

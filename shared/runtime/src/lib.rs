@@ -6,7 +6,9 @@
 //!
 //! Nothing here decides: what is sent, believed or stored is the machines' business.
 
+mod address;
 mod envelopes;
+mod measure;
 mod member;
 mod narrate;
 pub mod net;

@@ -27,6 +27,9 @@ pub struct MemberFile {
     pub kind: PeerRole,
     /// The UDP address to listen on.
     pub listen: SocketAddr,
+    /// Where others reach it, when that is not where it listens.
+    #[serde(default)]
+    pub advertise: Option<SocketAddr>,
     /// The peer set's settings at that time.
     pub settings: Settings,
     /// The members at that time.

@@ -2,6 +2,7 @@
 //!
 //! Nothing half-made is left behind: the directory is made beside its place and renamed when all is well.
 
+use crate::address::{own_address, reachable};
 use crate::member::{IDENTITY_FILE, MEMBER_FILE, MemberFile, RSA_FILE, Secrets};
 use crate::net;
 use rafty_dictionary::{Entries, Replicated};
@@ -13,7 +14,7 @@ use rafty_types::{
 };
 use rafty_wire::JoinReply;
 use rand_core::Rng;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -131,6 +132,7 @@ pub fn found(founding: &Founding) -> Result<MemberFile, SetupError> {
         member: FOUNDER,
         kind: PeerRole::Peer,
         listen,
+        advertise: founding.advertise,
         settings,
         members: vec![founder],
         data: None,
@@ -167,7 +169,8 @@ pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
     let own = members.iter().find(|known| known.id == member);
     let kind = own.map_or(PeerRole::Agent, |own| own.role);
     let data = joining.data.as_deref().map(|data| std::path::absolute(data).unwrap_or_else(|_| data.into()));
-    let member = MemberFile { cluster, name, member, kind, listen, settings, members, data };
+    let advertise = joining.advertise;
+    let member = MemberFile { cluster, name, member, kind, listen, advertise, settings, members, data };
     write(&staged, &member, &identity, &rsa)?;
     settle(staged, &joining.dir)?;
     Ok(member)
@@ -179,8 +182,7 @@ pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
 /// # Errors
 /// When no member that was known answers, or the peer set refuses. Nothing was changed then.
 pub(crate) fn rejoin(dir: &DataDir, lost: &MemberFile, secrets: &Secrets) -> Result<MemberFile, SetupError> {
-    let own = lost.members.iter().find(|member| member.key == secrets.identity.key());
-    let addresses = own.map_or_else(|| vec![reachable(lost.listen, None)], |own| own.addresses.clone());
+    let addresses = vec![own_address(lost)];
     let others = lost.members.iter().filter(|member| member.key != secrets.identity.key());
     let mut failure = SetupError::Refused("no other member is known".into());
     for (other, address) in
@@ -289,18 +291,4 @@ fn bind(listen: SocketAddr) -> Result<UdpSocket, SetupError> {
 fn with_port(listen: SocketAddr, socket: &UdpSocket) -> SocketAddr {
     let port = socket.local_addr().map_or(listen.port(), |bound| bound.port());
     SocketAddr::new(listen.ip(), port)
-}
-
-/// Where others reach this member: where it listens, or the address it has towards `peer`.
-fn reachable(listen: SocketAddr, peer: Option<SocketAddr>) -> SocketAddr {
-    if !listen.ip().is_unspecified() {
-        return listen;
-    }
-    // Connecting a UDP socket sends nothing; it only asks the system for the route. The fallback is a documentation
-    // address (RFC 5737): any address beyond this network gives the route out of it.
-    let towards = peer.unwrap_or_else(|| SocketAddr::from(([192, 0, 2, 1], 9)));
-    let local = UdpSocket::bind(SocketAddr::new(listen.ip(), 0))
-        .and_then(|socket| socket.connect(towards).and_then(|()| socket.local_addr()));
-    let ip = local.map_or(IpAddr::from([127, 0, 0, 1]), |local| local.ip());
-    SocketAddr::new(ip, listen.port())
 }

@@ -21,6 +21,7 @@ use smol::channel::{Receiver, Sender};
 use smol::future::FutureExt;
 use smol::{Executor, Timer};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,10 @@ pub(crate) enum Happening {
     Reported(Report),
     /// A snapshot was sent, or not.
     SnapshotSent { to: MemberId, arrived: bool },
+    /// How good the ways to the others are.
+    Measured(Vec<rafty_consensus::Link>),
+    /// Where this member can be reached now.
+    Located(SocketAddr),
     /// A person.
     Called(Call),
     /// The process shall end.
@@ -175,10 +180,15 @@ impl Shell {
     }
 
     pub(crate) fn request(&mut self, asker: Asker, request: rafty_node::Request, within: Duration) -> Input {
+        let input = self.own_request(request, within);
+        self.requests.insert(RequestId(self.last_request), asker);
+        input
+    }
+
+    /// A request whose answer nobody waits for.
+    pub(crate) fn own_request(&mut self, request: rafty_node::Request, within: Duration) -> Input {
         self.last_request += 1;
-        let id = RequestId(self.last_request);
-        self.requests.insert(id, asker);
-        Input::Request { id, request, until: self.now() + within }
+        Input::Request { id: RequestId(self.last_request), request, until: self.now() + within }
     }
 
     fn happened(&mut self, happening: Happening) -> Vec<Input> {
@@ -201,6 +211,8 @@ impl Shell {
             }
             Happening::Reported(report) => vec![self.reported(report)],
             Happening::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
+            Happening::Measured(links) => vec![Input::Measured(links)],
+            Happening::Located(address) => self.located(address).into_iter().collect(),
             Happening::Called(call) => self.called(call),
             Happening::Stop => {
                 self.stopping.get_or_insert_with(Instant::now);

@@ -1,6 +1,8 @@
 //! A member runs: its directory is opened, its parts are started, and the loop goes until it ends.
 
+use crate::address::watch_address;
 use crate::envelopes::Envelopes;
+use crate::measure::measure_links;
 use crate::member::{MEMBER_FILE, MemberError, MemberFile, Secrets, load};
 use crate::narrate::Narrator;
 use crate::net::{Net, NetConfig, NetEvents};
@@ -19,6 +21,7 @@ use rand_core::Rng;
 use smol::Executor;
 use smol::channel::{Sender, bounded};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,6 +41,10 @@ pub struct Running {
     pub trainer: Option<Box<dyn Trainer>>,
     /// Whether it tells its events on stderr.
     pub quiet: bool,
+    /// Where it listens from now on; as before when not given.
+    pub listen: Option<SocketAddr>,
+    /// Where others reach it from now on; as before when not given.
+    pub advertise: Option<SocketAddr>,
     /// Ends the member, cleanly, when something is received or the channel closes; for programs that start members
     /// themselves. Signals end it in any case.
     pub stop: Option<std::sync::mpsc::Receiver<()>>,
@@ -69,7 +76,7 @@ pub enum UpError {
     )]
     Listen {
         /// The address.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// Why.
         source: std::io::Error,
     },
@@ -106,7 +113,7 @@ pub fn up(running: Running) -> Result<(), UpError> {
 }
 
 fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell, UpError> {
-    let Running { dir: path, trainer, quiet, stop } = running;
+    let Running { dir: path, trainer, quiet, listen: listen_at, advertise, stop } = running;
     let disk = |error: &dyn std::fmt::Display| UpError::Disk { dir: path.clone(), why: error.to_string() };
     if !path.join(MEMBER_FILE).exists() {
         // Opening a directory would make it.
@@ -122,7 +129,13 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
 
     let started = Instant::now();
     let (loop_back, happenings) = bounded(QUEUE);
+    let before = member.clone();
+    member.listen = listen_at.unwrap_or(member.listen);
+    member.advertise = advertise.or(member.advertise);
     let (net, net_events) = listen(executor, &member, &secrets, &spool)?;
+    if member != before {
+        write_member(&dir, &member).map_err(|error| disk(&error))?;
+    }
     let boot = boot(&member, recovered, &dir, &models, trainer.is_some())?;
     let node = Node::new(boot, Entries::default(), Time::ZERO)?;
     if !node.state().control().initialised() {
@@ -145,6 +158,8 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
     let persister = Persister::start(log, log_dir, say(&loop_back, Happening::Synced))?;
     let workers = Workers::start(bench.clone(), trainer, say(&loop_back, Happening::Reported))?;
     stop_on_signals(executor, loop_back.clone())?;
+    measure_links(executor, net.clone(), loop_back.clone());
+    watch_address(executor, member.clone(), loop_back.clone());
     if let Some(stop) = stop {
         let stopped = say(&loop_back, |()| Happening::Stop);
         std::thread::Builder::new().name("rafty-stop".into()).spawn(move || {

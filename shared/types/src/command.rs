@@ -174,6 +174,13 @@ pub enum ControlCommand {
     },
     /// Allows commands of a higher feature level.
     FeatureLevel(u32),
+    /// The leader does not hear a member any more, or hears it again.
+    SilenceChanged {
+        /// Who.
+        member: MemberId,
+        /// Whether it is silent.
+        silent: bool,
+    },
 }
 
 /// What a member is.

@@ -1,7 +1,7 @@
 //! Scripts that read like the stories they test.
 
 use crate::harness::{Faults, Net, id, ms};
-use rafty_consensus::{Input, Output, Role};
+use rafty_consensus::{Input, Link, Output, Role};
 use rafty_types::{Index, MemberId, Message, MessageKind, PersistId, Term};
 use std::collections::BTreeSet;
 
@@ -315,4 +315,39 @@ fn a_heartbeat_that_commits_what_is_not_there_is_refused() {
     };
     net.input(follower, Input::Message(message));
     assert_eq!(net.refused, 1);
+}
+
+/// Everybody measured the same of the ways to all others.
+fn measure(net: &mut Net, rtt: u64, lost_per_thousand: u64) {
+    for member in net.running() {
+        let others = net.running().into_iter().filter(|other| *other != member);
+        let link = |member| Link { member, rtt: ms(rtt), sent: 1_000, lost: lost_per_thousand };
+        let links: Vec<_> = others.map(link).collect();
+        (0..60).for_each(|_| net.input(member, Input::Measured(links.clone())));
+    }
+}
+
+/// In how many terms a minute of a network with these faults ends.
+fn terms_in_a_minute(faults: Faults, measured: Option<(u64, u64)>) -> u64 {
+    let mut net = Net::new(21, 5);
+    net.faults = faults;
+    if let Some((rtt, lost)) = measured {
+        measure(&mut net, rtt, lost);
+    }
+    net.run_for(ms(60_000));
+    net.running().into_iter().map(|member| net.machine(member).term().0).max().unwrap()
+}
+
+#[test]
+fn a_leader_stays_on_a_lossy_network_once_the_loss_was_measured() {
+    let lossy = Faults { drop_percent: 40, max_delay_ms: 3, max_sync_ms: 3, ..Faults::default() };
+    let (unmeasured, measured) = (terms_in_a_minute(lossy, None), terms_in_a_minute(lossy, Some((3, 400))));
+    assert!(unmeasured >= 10 && measured <= 3, "{unmeasured} and {measured}");
+}
+
+#[test]
+fn a_leader_is_elected_over_a_slow_network_once_its_delay_was_measured() {
+    let slow = Faults { max_delay_ms: 700, max_sync_ms: 3, ..Faults::default() };
+    let (unmeasured, measured) = (terms_in_a_minute(slow, None), terms_in_a_minute(slow, Some((700, 0))));
+    assert!(unmeasured >= 10 && measured <= 4, "{unmeasured} and {measured}");
 }

@@ -316,3 +316,23 @@ fn keys_and_addresses_change_by_their_owner_with_its_signature() {
         (&vec![5], &vec![address(5)])
     );
 }
+
+#[test]
+fn the_time_since_when_a_member_is_silent_outlasts_leaders_and_ends_with_it() {
+    let mut story = Script::founded_by("ann");
+    let bob = story.joins("bob", Peer);
+    let silence = |silent| C::SilenceChanged { member: bob, silent };
+    assert!(matches!(story.cannot("ann", silence(false)), Rejection::Invalid(_)));
+    story.leads("ann");
+    story.does("ann", silence(true));
+    let since = story.state.control().silent_since_ms(bob).unwrap();
+    assert!(matches!(story.cannot("ann", silence(true)), Rejection::Invalid(_)));
+    assert_eq!(story.cannot("bob", silence(false)), Rejection::Deposed);
+    story.leads("bob");
+    assert_eq!(story.state.control().silent_since_ms(bob), Some(since));
+    story.does("bob", silence(false));
+    assert_eq!(story.state.control().silent_since_ms(bob), None);
+    story.does("bob", silence(true));
+    story.does("ann", C::Revoke { member: bob });
+    assert_eq!(story.state.control().silent_since_ms(bob), None);
+}

@@ -35,7 +35,7 @@ fn a_newcomer_takes_over_everything_by_a_snapshot() {
 /// feature level, or take the change back.
 #[test]
 fn the_form_of_the_state_is_pinned() {
-    assert_eq!(a_story().state.digest().short(), "59889b92a05a");
+    assert_eq!(a_story().state.digest().short(), "be8bdad7d9ba");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_snapshot_of_another_program_or_version_is_refused_with_a_reason() {
         state.restore(&bytes).unwrap_err().0
     };
     assert!(with(0, b'?').contains("not a state"));
-    assert!(with(8, 2).contains("another version"));
+    assert!(with(8, 99).contains("another version"));
     assert!(with(12, 0).contains("cannot be read"));
     assert!(with(19, 1).contains("cut short"));
 }

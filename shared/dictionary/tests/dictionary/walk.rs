@@ -116,6 +116,7 @@ impl Walk {
             18 if x.is_multiple_of(4) => C::RunStopped { run },
             19 => C::RolledBack { run, version: Version(u64::from(x % 4)) },
             20 => C::SessionOpened,
+            21 if y.is_multiple_of(2) => C::SilenceChanged { member, silent: x.is_multiple_of(2) },
             21 => C::SessionClosed { session: SessionId(u64::from(x)) },
             _ => self.round_command(what, run, member, x, y),
         }

@@ -5,7 +5,7 @@ use crate::member::WALL_MS;
 use crate::sim::{Sim, ms};
 use rafty_node::Answer;
 use rafty_seal::Token;
-use rafty_types::{ControlCommand, MemberId, Rejection};
+use rafty_types::{ControlCommand, MemberId, Rejection, Settings};
 
 #[test]
 fn a_founder_alone_leads_opens_a_tenure_writes_and_reads() {
@@ -85,4 +85,48 @@ fn a_used_expired_wrong_or_foreign_token_admits_nobody() {
     assert_eq!(sim.commit(founder, repeated), Err(Rejection::Duplicate));
     let members: Vec<MemberId> = sim.node(founder).state().control().members().keys().copied().collect();
     assert_eq!((members.len(), members[1]), (3, member));
+}
+
+#[test]
+fn a_voter_gone_for_long_is_replaced_however_often_the_leaders_change_meanwhile() {
+    let settings = Settings { target_voters: 3, ..settings() };
+    assert!(settings.tenure * 3 < settings.replace_after);
+    let mut sim = Sim::new("a_voter_gone", 7, settings.clone());
+    let mut all = sim.found(3);
+    sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+    let token = sim.token(all[0], LATE_MS, 1);
+    let spare = sim.join(all[0], &token).unwrap();
+    let gone = *all.iter().find(|id| Some(**id) != sim.leader()).unwrap();
+    all.retain(|id| *id != gone);
+    sim.kill(gone);
+    let voters = |sim: &Sim, id| sim.node(id).consensus().membership().voters.clone();
+    let with_spare: Vec<_> = all.iter().copied().chain([spare]).collect();
+    let before = sim.now + settings.replace_after;
+    sim.run_until("the replacement", settings.replace_after * 2, |sim| voters(sim, spare) == with_spare);
+    assert!(sim.now > before, "not before its time");
+
+    sim.start(gone);
+    sim.run_until("it learns", ms(5_000), |sim| sim.agree() && voters(sim, gone) == with_spare);
+    let control = sim.node(all[0]).state().control();
+    assert!(!control.member(gone).unwrap().seat);
+    sim.run_until("it is heard", ms(3_000), |sim| {
+        sim.node(gone).state().control().silent_since_ms(gone).is_none()
+    });
+}
+
+#[test]
+fn a_voter_that_is_away_for_a_moment_keeps_its_seat() {
+    let mut sim = Sim::new("a_voter_that_is_away", 8, Settings { target_voters: 3, ..settings() });
+    let all = sim.found(3);
+    sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+    let token = sim.token(all[0], LATE_MS, 1);
+    let spare = sim.join(all[0], &token).unwrap();
+    let away = *all.iter().find(|id| Some(**id) != sim.leader()).unwrap();
+    for _ in 0..3 {
+        sim.kill(away);
+        sim.run_for(ms(7_000));
+        sim.start(away);
+        sim.run_for(ms(3_000));
+    }
+    assert_eq!(sim.node(spare).consensus().membership().voters, all);
 }
