@@ -73,6 +73,7 @@ fn of_round(event: &RoundEvent, name: &dyn Fn(MemberId) -> String) -> Option<Str
         RoundEvent::TrainingFailed { round, reason, .. } => {
             format!("round {round}: training failed: {reason}")
         }
+        RoundEvent::TrainingStopped { round, .. } => format!("round {round} is over: stops training for it"),
         RoundEvent::UpdateStale { round, .. } => format!("round {round} is over: its update is dropped"),
         RoundEvent::UpdateSealed { key, to } => {
             format!("round {}: sealed its update for {}", key.round, name(*to))

@@ -119,6 +119,8 @@ pub enum RoundEvent {
     NoData { run: RunId, round: Round },
     /// This member could not train; it tries again later.
     TrainingFailed { run: RunId, round: Round, reason: String },
+    /// The round that this member trains for is over; its training is stopped.
+    TrainingStopped { run: RunId, round: Round },
     /// An update belongs to a round that is over.
     UpdateStale { run: RunId, round: Round },
     /// S1: this member's update is sealed and under way.

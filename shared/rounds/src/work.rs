@@ -63,6 +63,13 @@ pub enum Work {
         /// The model to start from; it is on this member's disk.
         base: Digest,
     },
+    /// Stop the training that was ordered as `order`: nothing it gives can count any more. It is carried out at once,
+    /// beside the training, which then reports [`WorkResult::Failed`] unless it was ready before. Reports
+    /// [`WorkResult::Done`].
+    StopTraining {
+        /// The order to train.
+        order: WorkId,
+    },
     /// S1: seal an update with the tenure key. Reports [`WorkResult::Sealed`].
     SealUpdate {
         /// The update on disk; the label's content.

@@ -59,7 +59,7 @@ struct Job {
 #[derive(Debug)]
 enum Phase {
     Waiting,
-    Training { work: WorkId, job: Job },
+    Training { work: WorkId, job: Job, stopping: bool },
     Resting { job: Job, until: Time, why: Progress },
     Sending(Sending),
     AwaitingModel { target: Target, verdict: Verdict },
@@ -109,10 +109,12 @@ impl Participant {
         result: WorkResult,
     ) -> Option<WorkResult> {
         match &mut self.phase {
-            Phase::Training { work, job } if *work == order => {
-                let job = *job;
+            Phase::Training { work, job, stopping } if *work == order => {
+                let (job, stopped) = (*job, *stopping && !matches!(result, WorkResult::Trained { .. }));
                 self.phase = Phase::Waiting;
-                self.trained(step, job, result);
+                if !stopped {
+                    self.trained(step, job, result);
+                }
                 None
             }
             Phase::Sending(sending) => sending.on_done(step, order, result),
@@ -188,12 +190,8 @@ impl Participant {
     /// Drops the update when its round is known to be over. A view that has not caught up after a restart knows
     /// nothing of the round yet: then the update stays.
     fn forget_what_is_over(&mut self, step: &mut Step<'_>, job: Option<Job>) {
-        let (Some(update), Some(run)) = (self.update, step.view.run) else { return };
-        let ended = run.id > update.run || (run.id == update.run && !run.active);
-        let published = run.id == update.run && run.last_round >= update.round;
-        let rebased = job
-            .is_some_and(|job| (job.run, job.round) == (update.run, update.round) && job.base != update.base);
-        if ended || published || rebased {
+        let Some(update) = self.update else { return };
+        if is_over(step.view, job, (update.run, update.round, update.base)) {
             step.event(RoundEvent::UpdateStale { run: update.run, round: update.round });
             self.drop_update(step);
         }
@@ -205,8 +203,15 @@ impl Participant {
         }
     }
 
-    /// Leaves a phase that belongs to another job, tenure or attempt. Training goes on: its worker cannot be stopped.
+    /// Leaves a phase that belongs to another job, tenure or attempt. Training ends when its worker says so.
     fn leave_what_is_stale(&mut self, step: &mut Step<'_>, job: Option<Job>, target: Option<Target>) {
+        if let Phase::Training { work, job: of, stopping: stopping @ false } = &mut self.phase
+            && is_over(step.view, job, (of.run, of.round, of.base))
+        {
+            *stopping = true;
+            step.work(Work::StopTraining { order: *work });
+            step.event(RoundEvent::TrainingStopped { run: of.run, round: of.round });
+        }
         let stale = match &self.phase {
             Phase::Waiting | Phase::Training { .. } => false,
             Phase::Resting { job: of, until, .. } => Some(*of) != job || *until <= step.now,
@@ -238,7 +243,7 @@ impl Participant {
                 let Job { round, base, version, .. } = job;
                 let work = step.work(Work::Train { run: run.id, round, spec: run.spec.clone(), base });
                 step.event(RoundEvent::TrainingBegan { run: run.id, round, base: version });
-                self.phase = Phase::Training { work, job };
+                self.phase = Phase::Training { work, job, stopping: false };
             }
         }
     }
@@ -278,6 +283,7 @@ impl Participant {
                 format!("does not train; waits for round {round} to be published")
             }
             Phase::Waiting => "waits for the next round".into(),
+            Phase::Training { job, stopping: true, .. } => format!("stops training round {}", job.round),
             Phase::Training { job, .. } => {
                 format!("trains round {} from version {}", job.round, job.version)
             }
@@ -301,6 +307,15 @@ fn job(view: &View<'_>, models: &Models) -> Option<Job> {
     let (run, open) = view.open()?;
     let base = models.base(view)?;
     Some(Job { run: run.id, round: open.round, version: open.base, base })
+}
+
+/// Whether what was trained, or is being trained, for a round from a base cannot count any more.
+fn is_over(view: &View<'_>, job: Option<Job>, (of_run, of_round, base): (RunId, Round, Digest)) -> bool {
+    let Some(run) = view.run else { return false };
+    let ended = run.id > of_run || (run.id == of_run && !run.active);
+    let published = run.id == of_run && run.last_round >= of_round;
+    let rebased = job.is_some_and(|job| (job.run, job.round) == (of_run, of_round) && job.base != base);
+    ended || published || rebased
 }
 
 /// This member's update, as the current attempt has accepted it.

@@ -164,6 +164,7 @@ fn order(work: &Work) -> String {
     match work {
         Work::DeriveInitial { .. } => "derive".into(),
         Work::Train { round, .. } => format!("train round {round}"),
+        Work::StopTraining { order } => format!("stop {}", order.0),
         Work::SealUpdate { label, to, .. } => {
             format!("seal the update for {to}, {}.{}", label.round, label.attempt)
         }

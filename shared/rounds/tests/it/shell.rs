@@ -1,6 +1,6 @@
 //! A toy of one member's shell: what is on its disk, its spool, its accumulators, and workers that do nothing heavy.
 
-use rafty_rounds::{AttemptKey, EnvelopeHandle, PendingUpdate, Work, WorkResult};
+use rafty_rounds::{AttemptKey, EnvelopeHandle, PendingUpdate, Work, WorkId, WorkResult};
 use rafty_types::{Digest, Label, MemberId, Metrics, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +35,8 @@ pub(crate) struct Shell {
     pub(crate) disk: Disk,
     pub(crate) spool: BTreeMap<EnvelopeHandle, Envelope>,
     pub(crate) accumulators: BTreeMap<AttemptKey, BTreeMap<MemberId, Digest>>,
+    /// The order that its worker trains for.
+    pub(crate) training: Option<WorkId>,
     next_handle: u64,
 }
 
@@ -59,6 +61,7 @@ impl Shell {
             disk: Disk::default(),
             spool: BTreeMap::new(),
             accumulators: BTreeMap::new(),
+            training: None,
             next_handle: 0,
         }
     }
@@ -67,6 +70,7 @@ impl Shell {
     pub(crate) fn lose_memory(&mut self) {
         self.spool.clear();
         self.accumulators.clear();
+        self.training = None;
         self.next_handle = 0;
     }
 
@@ -91,6 +95,7 @@ impl Shell {
                 self.store(Digest::of(format!("initial {} {}", spec.task, spec.seed).as_bytes()))
             }
             Work::Train { run, round, base, .. } => self.train(run, round, base),
+            Work::StopTraining { .. } => WorkResult::Done,
             Work::SealUpdate { update, label, to, .. } => {
                 let known = self.disk.pending.is_some_and(|pending| pending.update == update);
                 if !known || label.content != update {

@@ -39,6 +39,7 @@ pub(crate) fn command(command: &ControlCommand) -> String {
 /// What a member tells; the more frequent and less telling events are left out.
 pub(crate) fn event(me: MemberId, event: &RoundEvent) -> Option<String> {
     let line = match event {
+        RoundEvent::TrainingStopped { round, .. } => format!("stops training round {round}"),
         RoundEvent::TrainingBegan { round, base, .. } => format!("trains round {round} from version {base}"),
         RoundEvent::NoData { .. } => "has no data".into(),
         RoundEvent::UpdateStale { round, .. } => format!("drops its update of round {round}"),

@@ -389,11 +389,26 @@ impl World {
         let (low, high) = self.weather.work;
         let slow = self.training_ms.get(&me).filter(|_| matches!(work, Work::Train { .. })).copied();
         let after = slow.unwrap_or_else(|| self.draw(low, high));
-        let process = self.members[&me].process;
+        let member = self.members.get_mut(&me).expect("a member");
+        if matches!(work, Work::Train { .. }) {
+            member.shell.training = Some(id);
+        }
+        let process = member.process;
         self.schedule(after, me, Happening::Work { process, id, work });
     }
 
     fn work(&mut self, me: MemberId, order: WorkId, work: Work) {
+        let training = &mut self.members.get_mut(&me).expect("a member").shell.training;
+        match work {
+            Work::Train { .. } if *training != Some(order) => return, // it was stopped
+            Work::Train { .. } => *training = None,
+            Work::StopTraining { order: stopped } if *training == Some(stopped) => {
+                *training = None;
+                let result = WorkResult::Failed("training was cancelled".into());
+                self.handle(me, Input::WorkDone { order: stopped, result });
+            }
+            _ => {}
+        }
         let deletes =
             matches!(work, Work::ForgetAttempt { .. } | Work::DropUpdate { .. } | Work::DropModels { .. });
         let result = if self.chance(self.weather.fail_work) && !deletes {

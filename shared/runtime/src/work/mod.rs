@@ -23,6 +23,7 @@ use rafty_node::TenureKey;
 use rafty_rounds::{Work, WorkId, WorkResult};
 use rafty_types::{MemberId, PeerKey};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
@@ -56,6 +57,8 @@ pub(crate) struct Workers {
     heavy: SyncSender<Order>,
     train: SyncSender<Order>,
     keys: SyncSender<MemberId>,
+    /// The training that was stopped last; orders are numbered from 1.
+    stopped: Arc<AtomicU64>,
 }
 
 impl Workers {
@@ -71,10 +74,13 @@ impl Workers {
 
         let (train, orders) = sync_channel::<Order>(QUEUE);
         let (say, at, mut trainer) = (report.clone(), bench.clone(), trainer);
+        let stopped = Arc::new(AtomicU64::new(0));
+        let stop = stopped.clone();
         spawn("rafty-train", move || {
             be_nice();
             work(&orders, |order| {
-                say(Report::Done(order.id, train::train(&at, trainer.as_deref_mut(), &order.work)))
+                let until = train::Until { order: order.id, stopped: &stop };
+                say(Report::Done(order.id, train::train(&at, trainer.as_deref_mut(), &order.work, &until)))
             });
         })?;
 
@@ -83,12 +89,16 @@ impl Workers {
             be_nice();
             work(&orders, |me| report(Report::TenureKey(make_tenure_key(&bench, me))));
         })?;
-        Ok(Self { heavy, train, keys })
+        Ok(Self { heavy, train, keys, stopped })
     }
 
-    /// Hands an order over. When its thread's queue is full the order comes back as failed.
+    /// Hands an order over. What is done at once comes back; so does, as failed, an order whose thread's queue is full.
     pub(crate) fn order(&self, order: Order) -> Result<(), Report> {
         let id = order.id;
+        if let Work::StopTraining { order } = order.work {
+            self.stopped.store(order.0, Ordering::Relaxed);
+            return Err(Report::Done(id, WorkResult::Done));
+        }
         let queue = if matches!(order.work, Work::Train { .. }) { &self.train } else { &self.heavy };
         queue.try_send(order).map_err(|error| {
             let why = match error {
@@ -139,7 +149,9 @@ fn perform_heavy(bench: &Bench, order: Order) -> Report {
         Work::Adopt { run, version, model } => model::adopt(bench, run, version, model),
         Work::DropModels { models } => model::drop_models(bench, &models),
         Work::DropUpdate { update } => model::drop_update(bench, update),
-        Work::Train { .. } => WorkResult::Failed("training has a thread of its own".into()),
+        Work::Train { .. } | Work::StopTraining { .. } => {
+            WorkResult::Failed("training has a thread of its own".into())
+        }
     };
     Report::Done(id, result)
 }
