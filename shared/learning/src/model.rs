@@ -47,16 +47,17 @@ pub enum ModelError {
     },
 }
 
-/// The model as a safetensors file, byte for byte the same for the same model.
+/// The model as a safetensors file, byte for byte the same for the same model. `task` is its TOML, put in as it is: two
+/// versions of this program may print one task differently, and must make the same file of it.
 ///
 /// # Panics
-/// When `weights` are not as many as the task has.
-pub fn write_model(task: &Task, weights: &[f32]) -> Vec<u8> {
-    assert_eq!(weights.len(), task.num_params(), "as many weights as the task has");
+/// When `weights` are not as many as `layout` has.
+pub fn write_model(task: &str, layout: Layout, weights: &[f32]) -> Vec<u8> {
+    assert_eq!(Some(weights.len()), layout.checked_len(), "as many weights as the layout has");
     let mut head = Map::new();
-    head.insert("__metadata__".into(), json!({ "format": "pt", "task": task.to_toml() }));
+    head.insert("__metadata__".into(), json!({ "format": "pt", "task": task }));
     let mut start = 0;
-    for tensor in task.layout().0 {
+    for tensor in layout.0 {
         let end = start + 4 * tensor.shape.iter().product::<usize>();
         let entry = json!({ "dtype": "F32", "shape": tensor.shape, "data_offsets": [start, end] });
         head.insert(tensor.name, entry);

@@ -31,17 +31,29 @@ fn task() -> Task {
     .unwrap()
 }
 
+fn written(task: &Task, weights: &[f32]) -> Vec<u8> {
+    write_model(&task.to_toml(), task.layout(), weights)
+}
+
+#[test]
+fn a_task_stands_in_its_model_as_it_was_submitted() {
+    let text = format!("# with a remark\n{}", task().to_toml());
+    let file = write_model(&text, task().layout(), &initial_weights(&task(), 5));
+    assert!(String::from_utf8_lossy(&file).contains("# with a remark"));
+    assert_eq!(read_model(&file).unwrap().0, task());
+}
+
 #[test]
 fn a_model_comes_back_as_it_was() {
     let weights = initial_weights(&task(), 5);
-    let file = write_model(&task(), &weights);
+    let file = written(&task(), &weights);
     assert_eq!(read_model(&file), Ok((task(), weights.clone())));
     assert_eq!(read_weights(&file, &task().layout()), Ok(weights));
 }
 
 #[test]
 fn the_same_model_is_the_same_bytes() {
-    let file = write_model(&task(), &initial_weights(&task(), 5));
+    let file = written(&task(), &initial_weights(&task(), 5));
     assert_eq!(
         Digest::of(&file).to_string(),
         "36403587282f39e88ebdc792387b2543dd04285c9a7c9112130ec616f1a517fe"
@@ -52,7 +64,7 @@ fn the_same_model_is_the_same_bytes() {
 #[test]
 fn a_file_that_is_not_this_model_is_refused_by_name() {
     let weights = initial_weights(&task(), 5);
-    let file = write_model(&task(), &weights);
+    let file = written(&task(), &weights);
     assert!(matches!(read_model(&file[..file.len() - 1]), Err(ModelError::Malformed(_))));
     assert!(matches!(read_model(b""), Err(ModelError::Malformed(_))));
     let other = Task::digits_mlp().layout();
@@ -65,14 +77,14 @@ fn a_file_that_is_not_this_model_is_refused_by_name() {
     assert!(read_weights(&file, &layout).unwrap_err().to_string().contains("`first` is missing"));
     let mut spoilt = weights;
     spoilt[80] = f32::INFINITY;
-    let text = read_model(&write_model(&task(), &spoilt)).unwrap_err().to_string();
+    let text = read_model(&written(&task(), &spoilt)).unwrap_err().to_string();
     assert_eq!(text, "the model file's tensor `2.weight` holds a number that is not finite");
 }
 
 proptest! {
     #[test]
     fn no_bytes_make_reading_panic(at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
-        let mut file = write_model(&task(), &initial_weights(&task(), 5));
+        let mut file = written(&task(), &initial_weights(&task(), 5));
         let at = at.index(file.len().min(1_500));
         file[at] = byte;
         let _ = read_model(&file);
@@ -94,7 +106,7 @@ fn numpy_computes_the_same_from_the_file() {
         let examples: Vec<f32> = (0..5 * task.example_len()).map(|at| (at * at % 251) as f32).collect();
         let folder = tempfile::tempdir().unwrap();
         let (model, input) = (folder.path().join("model.safetensors"), folder.path().join("examples.f32"));
-        std::fs::write(&model, write_model(&task, &weights)).unwrap();
+        std::fs::write(&model, written(&task, &weights)).unwrap();
         std::fs::write(&input, examples.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
             .unwrap();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/forward.py");

@@ -62,7 +62,7 @@ pub(crate) fn combine(bench: &Bench, key: AttemptKey, spec: &RunSpec) -> WorkRes
     let stored = (|| {
         let task = Task::from_toml(&spec.task).map_err(|error| error.to_string())?;
         let weights = accumulator.combined.mean().map_err(|error| error.to_string())?;
-        let model = write_model(&task, weights);
+        let model = write_model(&spec.task, task.layout(), weights);
         bench.models.put(&model).map_err(|error| error.to_string())
     })();
     match stored {

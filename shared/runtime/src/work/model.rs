@@ -12,7 +12,7 @@ pub const CURRENT_MODEL: &str = "current.safetensors";
 pub(crate) fn derive_initial(bench: &Bench, spec: &RunSpec) -> WorkResult {
     let stored = (|| {
         let task = Task::from_toml(&spec.task).map_err(|error| error.to_string())?;
-        let model = write_model(&task, &initial_weights(&task, spec.seed));
+        let model = write_model(&spec.task, task.layout(), &initial_weights(&task, spec.seed));
         bench.models.put(&model).map_err(|error| error.to_string())
     })();
     match stored {
