@@ -1,7 +1,7 @@
 //! Who belongs to the engine's membership, and who votes.
 //!
 //! The dictionary holds what is desired; these functions say which step leads there from what is. They propose
-//! nothing themselves, and they do not rotate seats.
+//! nothing themselves.
 
 use crate::check::MAX_STEPS;
 use rafty_types::{MemberId, Membership, MembershipChange, MembershipStep};
@@ -72,6 +72,8 @@ pub struct Seat {
     pub member: MemberId,
     /// Whether it has a seat, that is, shall vote.
     pub seated: bool,
+    /// Whether it may be aggregator.
+    pub may_lead: bool,
     /// Tenures served.
     pub tenures: u64,
     /// Whether it has all that is committed, or nearly.
@@ -87,6 +89,10 @@ pub struct Seat {
 pub struct SeatView {
     /// Everybody enrolled.
     pub seats: Vec<Seat>,
+    /// Who leads: its own seat is not given away.
+    pub leader: MemberId,
+    /// Whether the leader's tenure is the current one: seats rotate after a hand-over only.
+    pub in_tenure: bool,
     /// How many shall vote.
     pub target_voters: u32,
     /// After how long a silent voter loses its seat to a learner.
@@ -108,19 +114,38 @@ pub struct SeatDecision {
 ///
 /// A voter gone for `replace_after` is replaced by the best learner; otherwise a free seat goes to the best learner.
 /// The best is caught up, alive, and has served the fewest tenures; ties go to the lower id. A voter is never unseated
-/// without a replacement.
+/// without a replacement. When there is nothing of the kind to do, seats rotate, so that everybody who may lead gets
+/// its turn.
 pub fn next_seat(view: &SeatView) -> Option<SeatDecision> {
     if view.pending_membership {
         return None;
     }
-    let fit = |seat: &&Seat| !seat.seated && seat.caught_up && seat.alive;
-    let best = view.seats.iter().filter(fit).min_by_key(|seat| (seat.tenures, seat.member))?;
+    replacement(view).or_else(|| rotation(view))
+}
+
+fn best_learner(view: &SeatView, suits: impl Fn(&Seat) -> bool) -> Option<&Seat> {
+    let fit = |seat: &&Seat| !seat.seated && seat.caught_up && seat.alive && suits(seat);
+    view.seats.iter().filter(fit).min_by_key(|seat| (seat.tenures, seat.member))
+}
+
+/// A free or lost seat goes to the best learner.
+fn replacement(view: &SeatView) -> Option<SeatDecision> {
+    let best = best_learner(view, |_| true)?;
     let gone = |seat: &&Seat| seat.seated && !seat.alive && seat.silent >= view.replace_after;
     let longest = |seat: &&Seat| (std::cmp::Reverse(seat.silent), seat.member);
     let lost = view.seats.iter().filter(gone).min_by_key(longest).map(|seat| seat.member);
     let seated = view.seats.iter().filter(|seat| seat.seated).count();
     let free = seated < view.target_voters as usize;
     (lost.is_some() || free).then_some(SeatDecision { give: Some(best.member), take: lost })
+}
+
+/// The seat of the voter that served most goes to a learner that may lead and served less by more than one.
+fn rotation(view: &SeatView) -> Option<SeatDecision> {
+    let best = best_learner(view, |seat| seat.may_lead)?;
+    let others = view.seats.iter().filter(|seat| seat.seated && seat.member != view.leader);
+    let most = others.max_by_key(|seat| (seat.tenures, std::cmp::Reverse(seat.member)))?;
+    let uneven = most.tenures > best.tenures.saturating_add(1);
+    (view.in_tenure && uneven).then_some(SeatDecision { give: Some(best.member), take: Some(most.member) })
 }
 
 #[cfg(test)]
@@ -197,12 +222,14 @@ mod tests {
 
     fn seat(member: u64, seated: bool, tenures: u64, silent: u64) -> Seat {
         let silent = Duration::from_secs(silent);
-        Seat { member: MemberId(member), seated, tenures, caught_up: true, alive: silent.is_zero(), silent }
+        let alive = silent.is_zero();
+        Seat { member: MemberId(member), seated, may_lead: true, tenures, caught_up: true, alive, silent }
     }
 
     fn view(seats: Vec<Seat>) -> SeatView {
         let replace_after = Duration::from_secs(120);
-        SeatView { seats, target_voters: 3, replace_after, pending_membership: false }
+        let (leader, in_tenure) = (MemberId(1), true);
+        SeatView { seats, leader, in_tenure, target_voters: 3, replace_after, pending_membership: false }
     }
 
     #[test]
@@ -216,6 +243,20 @@ mod tests {
         let mut behind = view(seats);
         behind.seats.iter_mut().for_each(|seat| seat.caught_up = false);
         assert_eq!(next_seat(&behind), None);
+    }
+
+    #[test]
+    fn the_seat_of_whoever_served_most_goes_to_a_learner_that_served_less_by_more_than_one() {
+        let seats = |learner| {
+            vec![seat(1, true, 9, 0), seat(2, true, 5, 0), seat(3, true, 5, 0), seat(4, false, learner, 0)]
+        };
+        let decision = SeatDecision { give: Some(MemberId(4)), take: Some(MemberId(2)) };
+        assert_eq!(next_seat(&view(seats(3))), Some(decision), "the leader keeps its seat");
+        assert_eq!(next_seat(&view(seats(4))), None);
+        assert_eq!(next_seat(&SeatView { in_tenure: false, ..view(seats(3)) }), None);
+        let mut never_leads = view(seats(3));
+        never_leads.seats[3].may_lead = false;
+        assert_eq!(next_seat(&never_leads), None);
     }
 
     #[test]

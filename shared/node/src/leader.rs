@@ -247,6 +247,7 @@ impl<U: StateMachine> Node<U> {
             Some(Seat {
                 member: member.id,
                 seated: member.seat,
+                may_lead: member.may_lead,
                 tenures: member.tenures,
                 caught_up: self.is_caught_up(progress),
                 alive: self.is_alive(progress),
@@ -255,6 +256,12 @@ impl<U: StateMachine> Node<U> {
         };
         SeatView {
             seats: self.state.control().members().values().filter_map(seat).collect(),
+            leader: self.me,
+            in_tenure: self
+                .state
+                .control()
+                .tenure()
+                .is_some_and(|tenure| (tenure.member, tenure.term) == (self.me, self.consensus.term())),
             target_voters: self.settings().target_voters,
             replace_after: self.settings().replace_after,
             pending_membership: self.consensus.has_pending_membership(),

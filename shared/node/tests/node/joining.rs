@@ -116,7 +116,9 @@ fn a_voter_gone_for_long_is_replaced_however_often_the_leaders_change_meanwhile(
 
 #[test]
 fn a_voter_that_is_away_for_a_moment_keeps_its_seat() {
-    let mut sim = Sim::new("a_voter_that_is_away", 8, Settings { target_voters: 3, ..settings() });
+    // A tenure that outlasts the test: seats do not rotate meanwhile.
+    let settings = Settings { target_voters: 3, tenure: ms(60_000), ..settings() };
+    let mut sim = Sim::new("a_voter_that_is_away", 8, settings);
     let all = sim.found(3);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
     let token = sim.token(all[0], LATE_MS, 1);

@@ -1,8 +1,9 @@
 //! Tenures rotate while people write, and nothing is lost on the way.
 
-use crate::founding::settings;
+use crate::founding::{LATE_MS, settings};
 use crate::sim::{Sim, ms};
 use rafty_node::Answer;
+use rafty_types::Settings;
 use std::collections::BTreeMap;
 
 #[test]
@@ -32,4 +33,42 @@ fn tenures_rotate_among_all_and_every_write_meanwhile_is_answered_once() {
     assert!(total >= elapsed / 4_000, "{total} tenures in {elapsed} ms: hand-overs take too long");
     assert!(sim.checks.handed_over as u64 >= total - 1);
     assert_eq!(sim.checks.dropped, []);
+}
+
+/// Jain, Chiu and Hawe 1984: 1 when all have the same, 1/n when one has everything.
+fn jain(shares: &[u64]) -> f64 {
+    let (sum, squares) = shares.iter().fold((0.0, 0.0), |(sum, squares), share| {
+        let share = *share as f64;
+        (sum + share, squares + share * share)
+    });
+    sum * sum / (shares.len() as f64 * squares)
+}
+
+#[test]
+fn seats_rotate_so_that_all_who_may_lead_serve_alike() {
+    let (tenure, grace) = (ms(1_000), ms(500));
+    let settings = Settings { target_voters: 5, tenure, grace, ..settings() };
+    let mut sim = Sim::new("seats_rotate", 5, settings);
+    let mut all = sim.found(5);
+    sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+    let token = sim.token(all[0], LATE_MS, 4);
+    for _ in 0..4 {
+        let responder = sim.leader().unwrap();
+        all.push(sim.join(responder, &token).unwrap());
+    }
+    let served = |sim: &Sim| -> Vec<u64> {
+        sim.node(all[0]).state().control().members().values().map(|member| member.tenures).collect()
+    };
+    let before: u64 = served(&sim).iter().sum();
+    while served(&sim).iter().sum::<u64>() < before + 200 {
+        let writer = all[sim.dice.below(9) as usize];
+        sim.write(writer, ms(3_000));
+        sim.run_for(ms(100));
+        let voters = sim.node(all[0]).state().control().desired_voters().len();
+        assert_eq!(voters, 5, "a seat is only given for another");
+    }
+    let fairness = jain(&served(&sim));
+    assert!(fairness > 0.99, "{fairness}: {:?}", served(&sim));
+    sim.run_until("agreement", ms(5_000), Sim::agree);
+    all.iter().for_each(|id| sim.checks.writes_are_kept(sim.node(*id)));
 }
