@@ -79,7 +79,7 @@ impl From<CallError> for Failure {
         let code = match error {
             CallError::NotRunning(_) => NOT_RUNNING,
             CallError::Refused(_) => REFUSED,
-            CallError::Broken { .. } => UNKNOWN,
+            CallError::Broken { .. } | CallError::Unknown(_) => UNKNOWN,
             CallError::PathTooLong(_) => USAGE,
         };
         Self::new(code, error)
@@ -94,6 +94,7 @@ impl From<SetupError> for Failure {
             SetupError::Already(_)
             | SetupError::Listen(..)
             | SetupError::Unreachable { .. }
+            | SetupError::Admitted { .. }
             | SetupError::Disk { .. } => FAILED,
         };
         Self::new(code, error)
@@ -111,6 +112,7 @@ impl From<UpError> for Failure {
     fn from(error: UpError) -> Self {
         match error {
             UpError::Member(error) => error.into(),
+            UpError::Removed(_) => Self::new(REFUSED, error),
             other => Self::failed(other),
         }
     }

@@ -78,6 +78,7 @@ fn everything_by_hand() {
     until("four voters", || (home.voters() == 4).then_some(()));
 
     learn(&home, &p1);
+    everybody_gets_what_only_its_recipients_can_open(&home);
     entries(&p1);
 
     ok(&rafty(), &["members", "transfer", &peer.to_string(), "--dir", &p1]);
@@ -125,6 +126,17 @@ fn learn(home: &Home, p1: &str) {
     });
     let lines = ok(&rafty_agent(), &["predict", &data, "--model", &model, "--dir", &home.path("a1")]);
     assert_eq!(lines.lines().count(), 80);
+}
+
+/// Each member's update went to all; only one could open it, the aggregator.
+fn everybody_gets_what_only_its_recipients_can_open(home: &Home) {
+    let counts = ["p1", "a1", "a2", "p2"].map(|name| {
+        let status = json(&rafty(), &["status", "--dir", &home.path(name)]);
+        ["received", "for_me"].map(|which| status["envelopes"][which].as_u64().unwrap())
+    });
+    assert!(counts.iter().all(|[received, for_me]| received >= for_me && *for_me > 0), "{counts:?}");
+    let for_others: u64 = counts.iter().map(|[received, for_me]| received - for_me).sum();
+    assert!(for_others > 0, "nobody was a bystander: {counts:?}");
 }
 
 fn entries(p1: &str) {

@@ -51,6 +51,12 @@ struct SettingsArgs {
     /// After how long a silent voter is replaced [default: 2m]
     #[arg(long, value_parser = args::duration, value_name = "TIME")]
     replace_after: Option<Duration>,
+    /// After how many applied entries the log is compacted [default: 60]
+    #[arg(long, value_name = "N")]
+    compact_after: Option<u64>,
+    /// How many applied entries a compaction leaves for members that are a little behind [default: 1000]
+    #[arg(long, value_name = "N")]
+    tail: Option<u64>,
     /// How long the first rounds wait for devices [default: 2m]
     #[arg(long, value_parser = args::duration, value_name = "TIME")]
     first_deadline: Option<Duration>,
@@ -72,6 +78,8 @@ impl SettingsArgs {
             election_max: self.election_max.unwrap_or(normal.election_max),
             target_voters: self.voters.unwrap_or(normal.target_voters),
             replace_after: self.replace_after.unwrap_or(normal.replace_after),
+            compact_after: self.compact_after.unwrap_or(normal.compact_after),
+            tail: self.tail.unwrap_or(normal.tail),
             first_deadline: self.first_deadline.unwrap_or(normal.first_deadline),
             quorum_percent: self.quorum.unwrap_or(normal.quorum_percent),
             ..normal

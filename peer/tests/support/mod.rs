@@ -1,10 +1,14 @@
 //! Both programs as processes, and waiting with a bound.
 #![allow(dead_code)] // each test uses a part of it
 
+pub(crate) mod peer_set;
+
 use serde_json::Value;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long anything that must come about may take, on a slow machine too.
@@ -16,17 +20,21 @@ pub(crate) fn rafty() -> PathBuf {
     env!("CARGO_BIN_EXE_rafty").into()
 }
 
-/// The device program, which `cargo test --workspace` builds beside; built here when only this package is tested.
+/// The device program beside it. Cargo does not tell where a program of another package is, nor builds it when only
+/// this package is tested: so it is built here, with the features of the whole workspace, which is nothing to do when
+/// it is new.
 pub(crate) fn rafty_agent() -> PathBuf {
-    let folder = rafty().parent().expect("a program is in a folder").to_path_buf();
-    let program = folder.join("rafty-agent");
-    if !program.exists() {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let folder = rafty().parent().expect("a program is in a folder").to_path_buf();
         let release = folder.ends_with("release").then_some("--release");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "-p", "rafty-agent"]).args(release).current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert!(cargo.status().expect("cargo runs").success(), "rafty-agent is built");
-    }
-    program
+        cargo.args(["build", "--quiet", "--workspace", "--bin", "rafty-agent"]).args(release);
+        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
+        assert!(built.success(), "rafty-agent is built");
+        folder.join("rafty-agent")
+    };
+    BUILT.get_or_init(build).clone()
 }
 
 /// A program with its first words and nothing of the user's surroundings.
@@ -38,11 +46,16 @@ pub(crate) fn command(program: &Path, words: &[&str]) -> Command {
 
 /// Runs a program to its end.
 pub(crate) fn run(program: &Path, words: &[&str]) -> Output {
-    let child = command(program, words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    finish(child.expect("the program starts"), words)
+    run_command(command(program, words))
 }
 
-fn finish(mut child: Child, words: &[&str]) -> Output {
+/// Runs a command to its end.
+pub(crate) fn run_command(mut command: Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    finish(child.expect("the program starts"), &command)
+}
+
+fn finish(mut child: Child, command: &Command) -> Output {
     let reader = |mut pipe: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -59,7 +72,7 @@ fn finish(mut child: Child, words: &[&str]) -> Output {
         }
         if Instant::now() > until {
             let _ = child.kill();
-            panic!("{words:?} did not end: {}", String::from_utf8_lossy(&stderr.join().unwrap()));
+            panic!("{command:?} did not end: {}", String::from_utf8_lossy(&stderr.join().unwrap()));
         }
         std::thread::sleep(LOOK_EVERY);
     };
@@ -92,22 +105,37 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A member that runs; killed when dropped.
+/// A member that runs; killed when dropped. What it says is added to the file `DIR.log`.
 pub(crate) struct Up {
     child: Child,
 }
 
 impl Up {
     pub(crate) fn start(program: &Path, dir: &str) -> Self {
-        let log = std::fs::File::create(format!("{dir}.log")).expect("a log");
+        Self::start_command(command(program, &[]), dir)
+    }
+
+    /// Starts `command`, which ends in a program, as the member in `dir`.
+    pub(crate) fn start_command(mut command: Command, dir: &str) -> Self {
+        let log = File::options().create(true).append(true).open(format!("{dir}.log")).expect("a log");
         let errors = log.try_clone().expect("a log");
-        let child = command(program, &["up", "--exit-with-parent", "--dir", dir])
-            .stdin(Stdio::piped())
-            .stdout(log)
-            .stderr(errors)
-            .spawn()
-            .expect("it starts");
-        Self { child }
+        let words = ["up", "--exit-with-parent", "--dir", dir];
+        let member = command.args(words).stdin(Stdio::piped()).stdout(log).stderr(errors);
+        Self { child: member.spawn().expect("it starts") }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL: from here on it does nothing any more. Dropping waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("a child");
+    }
+
+    /// Its exit code once it has ended.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("a child").map(|status| status.code().expect("it was not killed"))
     }
 
     /// SIGTERM, and its exit code.

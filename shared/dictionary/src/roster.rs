@@ -98,6 +98,7 @@ impl Roster {
         match known {
             Some(old) if enrolment.token == NO_TOKEN => self.replace(at, old, enrolment.statement)?,
             Some(_) => return Err(Rejection::AlreadyMember),
+            None if enrolment.token == NO_TOKEN => return Err(Rejection::UnknownMember),
             None => self.admit(at, max_members, enrolment, &bytes)?,
         }
         self.remember(key, used);

@@ -17,6 +17,7 @@ mod persist;
 mod random;
 pub mod setup;
 mod shell;
+mod standing;
 mod trainer;
 mod up;
 mod work;

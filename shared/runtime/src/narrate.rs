@@ -5,6 +5,7 @@ use rafty_node::Event;
 use rafty_types::MemberId;
 use serde::Serialize;
 use smol::channel::Sender;
+use std::io::Write;
 
 /// How many may follow at once.
 const MAX_FOLLOWERS: usize = 64;
@@ -42,14 +43,14 @@ impl Narrator {
         let told = Told { at_ms: wall_ms(), on: self.me, event };
         let line = serde_json::to_string(&told).expect("an event always encodes");
         if !self.quiet {
-            eprintln!("{line}");
+            write_line(&line);
         }
         // Who reads too slowly, or has gone, is not waited for.
         self.followers.retain(|follower| follower.try_send(line.clone()).is_ok());
     }
 
     pub(crate) fn say(&self, text: &str) {
-        eprintln!("member {}: {text}", self.me);
+        write_line(&format!("member {}: {text}", self.me));
     }
 
     /// Bytes or messages that cannot be used are counted; told at 1, 2, 4, 8, ... so that a flood fills no disk.
@@ -59,4 +60,9 @@ impl Narrator {
             self.say(&format!("dropped something from member {from}: {reason} ({} so far)", self.dropped));
         }
     }
+}
+
+/// A line on stderr, unless that is a file on a full disk: a member goes on all the same.
+fn write_line(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

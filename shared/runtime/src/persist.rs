@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How many batches go to the disk together at most.
 const MAX_GROUP: usize = 1_024;
 /// How long to wait before a failed disk is tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the thread says.
 pub(crate) enum Synced {
@@ -57,23 +57,33 @@ fn sync(mut log: Log, dir: &Path, batches: &Receiver<(PersistId, Batch)>, say: &
             group.push(batch);
         }
         if let Err(error) = log.write(&group) {
-            say(Synced::Failing(error.to_string()));
-            log = heal(log, dir, &group);
+            drop(log);
+            log = heal(dir, &group, error.to_string(), say);
             say(Synced::Healed);
         }
         say(Synced::UpTo(last));
     }
 }
 
-/// Opens the log anew and writes what waits, however long that takes.
-fn heal(log: Log, dir: &Path, group: &[Batch]) -> Log {
-    drop(log);
+/// Opens the log anew and writes what waits, however long that takes. Says why it does not work, and when the reason
+/// is another one.
+fn heal(dir: &Path, group: &[Batch], mut why: String, say: &impl Fn(Synced)) -> Log {
+    say(Synced::Failing(why.clone()));
     loop {
         thread::sleep(TRY_AGAIN);
-        if let Ok((mut log, _)) = Log::open(dir)
-            && log.write(group).is_ok()
-        {
-            return log;
+        let now = match write_anew(dir, group) {
+            Ok(log) => return log,
+            Err(now) => now,
+        };
+        if now != why {
+            say(Synced::Failing(now.clone()));
+            why = now;
         }
     }
+}
+
+fn write_anew(dir: &Path, group: &[Batch]) -> Result<Log, String> {
+    let (mut log, _) = Log::open(dir).map_err(|error| error.to_string())?;
+    log.write(group).map_err(|error| error.to_string())?;
+    Ok(log)
 }

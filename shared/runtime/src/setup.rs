@@ -87,6 +87,19 @@ pub enum SetupError {
     /// The data cannot be used.
     #[error("the data at {0} cannot be read: {1}; nothing was changed; check --data")]
     Data(PathBuf, std::io::Error),
+    /// The peer set took it, and then the disk failed.
+    #[error(
+        "the peer set has admitted member {member}, but {dir} cannot be made: {why}; nothing was left behind here; \
+         remove it with `rafty members remove {member}` and join again with a new token"
+    )]
+    Admitted {
+        /// As whom.
+        member: MemberId,
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The disk.
     #[error("cannot make {dir}: {why}; nothing was left behind")]
     Disk {
@@ -137,9 +150,10 @@ pub fn found(founding: &Founding) -> Result<MemberFile, SetupError> {
         members: vec![founder],
         data: None,
     };
-    write(&staged, &member, &identity, &rsa)?;
-    write_genesis(&staged, genesis).map_err(|why| SetupError::Disk { dir: founding.dir.clone(), why })?;
-    settle(staged, &founding.dir)?;
+    let failed = |why| SetupError::Disk { dir: founding.dir.clone(), why };
+    write_secrets(&staged, &identity, &rsa).map_err(failed)?;
+    write_genesis(&staged, genesis).map_err(failed)?;
+    settle(staged, &member, &founding.dir).map_err(failed)?;
     Ok(member)
 }
 
@@ -156,6 +170,9 @@ pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
     let listen = with_port(joining.listen, &bind(joining.listen)?);
     let mut rng = crate::random::rng();
     let (identity, rsa) = (Identity::generate(&mut rng), RsaKey::generate(&mut rng));
+    // As much as can be is on the disk before anybody is asked: a token serves once.
+    let dir = joining.dir.clone();
+    write_secrets(&staged, &identity, &rsa).map_err(|why| SetupError::Disk { dir: dir.clone(), why })?;
     let address = joining.advertise.unwrap_or_else(|| reachable(listen, Some(joining.peer)));
     let reply = ask(joining.peer, token.cluster, token.responder, |exporter| {
         rafty_seal::enrol(&identity, rsa.public(), &token, exporter, vec![address])
@@ -170,10 +187,9 @@ pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
     let kind = own.map_or(PeerRole::Agent, |own| own.role);
     let data = joining.data.as_deref().map(|data| std::path::absolute(data).unwrap_or_else(|_| data.into()));
     let advertise = joining.advertise;
-    let member = MemberFile { cluster, name, member, kind, listen, advertise, settings, members, data };
-    write(&staged, &member, &identity, &rsa)?;
-    settle(staged, &joining.dir)?;
-    Ok(member)
+    let file = MemberFile { cluster, name, member, kind, listen, advertise, settings, members, data };
+    settle(staged, &file, &joining.dir).map_err(|why| SetupError::Admitted { member, dir, why })?;
+    Ok(file)
 }
 
 /// Enrols a member anew whose log is lost or damaged: it must never vote with that. It keeps its identity and gets a
@@ -195,7 +211,8 @@ pub(crate) fn rejoin(dir: &DataDir, lost: &MemberFile, secrets: &Secrets) -> Res
         match ask(address, lost.cluster, rafty_seal::short_hash(&other.key), enrolment) {
             Ok(JoinReply::Granted { member, name, settings, members, .. }) => {
                 let found = MemberFile { member, name, settings, members, ..lost.clone() };
-                return write_member(dir, &found).map(|()| found);
+                let failed = |why| SetupError::Disk { dir: dir.root().into(), why };
+                return write_member(dir, &found).map(|()| found).map_err(failed);
             }
             Ok(JoinReply::Refused { reason }) => failure = SetupError::Refused(reason),
             Err(error) => failure = error,
@@ -205,11 +222,9 @@ pub(crate) fn rejoin(dir: &DataDir, lost: &MemberFile, secrets: &Secrets) -> Res
 }
 
 /// Writes what a member knows of itself and the others.
-pub(crate) fn write_member(dir: &DataDir, member: &MemberFile) -> Result<(), SetupError> {
+pub(crate) fn write_member(dir: &DataDir, member: &MemberFile) -> Result<(), String> {
     let json = serde_json::to_vec_pretty(member).expect("a member file always encodes");
-    let failed =
-        |error: rafty_storage::DiskError| SetupError::Disk { dir: dir.root().into(), why: error.to_string() };
-    replace_file(&dir.file(MEMBER_FILE), &json, false).map_err(failed)
+    replace_file(&dir.file(MEMBER_FILE), &json, false).map_err(|error| error.to_string())
 }
 
 fn ask(
@@ -251,15 +266,14 @@ fn stage(place: &Path) -> Result<Staged, SetupError> {
     Ok(Staged { dir, kept: false })
 }
 
-fn write(staged: &Staged, member: &MemberFile, identity: &Identity, rsa: &RsaKey) -> Result<(), SetupError> {
-    let failed =
-        |error: &dyn std::fmt::Display| SetupError::Disk { dir: staged.dir.clone(), why: error.to_string() };
-    let dir = DataDir::open(&staged.dir).map_err(|error| failed(&error))?;
-    replace_file(&dir.file(IDENTITY_FILE), &identity.to_secret_bytes()[..], true)
-        .map_err(|error| failed(&error))?;
-    replace_file(&dir.file(RSA_FILE), &rsa.to_der(), true).map_err(|error| failed(&error))?;
-    write_member(&dir, member)?;
-    Log::create(&dir.log()).map_err(|error| failed(&error))
+/// Everything that is known before anybody is asked: the keys and an empty log.
+fn write_secrets(staged: &Staged, identity: &Identity, rsa: &RsaKey) -> Result<(), String> {
+    let dir = DataDir::open(&staged.dir).map_err(|error| error.to_string())?;
+    let write =
+        |file, bytes: &[u8]| replace_file(&dir.file(file), bytes, true).map_err(|error| error.to_string());
+    write(IDENTITY_FILE, &identity.to_secret_bytes()[..])?;
+    write(RSA_FILE, &rsa.to_der())?;
+    Log::create(&dir.log()).map_err(|error| error.to_string())
 }
 
 /// The founder starts from a snapshot in which it is enrolled at the first index.
@@ -274,11 +288,12 @@ fn write_genesis(staged: &Staged, genesis: Genesis) -> Result<(), String> {
     log.write(&[batch]).map_err(|error| error.to_string())
 }
 
-fn settle(mut staged: Staged, place: &Path) -> Result<(), SetupError> {
-    let failed = |error: std::io::Error| SetupError::Disk { dir: place.into(), why: error.to_string() };
+/// The last file, and the directory goes to its place.
+fn settle(mut staged: Staged, member: &MemberFile, place: &Path) -> Result<(), String> {
+    write_member(&DataDir::open(&staged.dir).map_err(|error| error.to_string())?, member)?;
     // An empty directory may be there; a rename does not replace it everywhere.
     let _ = std::fs::remove_dir(place);
-    std::fs::rename(&staged.dir, place).map_err(failed)?;
+    std::fs::rename(&staged.dir, place).map_err(|error| error.to_string())?;
     staged.kept = true;
     Ok(())
 }

@@ -7,8 +7,10 @@ use crate::envelopes::{Envelopes, Spooled};
 use crate::member::MemberFile;
 use crate::narrate::Narrator;
 use crate::net::{BulkBody, Net, NetEvent, NetEvents, RosterPeer};
+use crate::operator::EnvelopeCounts;
 use crate::operator::desk::{Call, Desk};
 use crate::persist::{Persister, Synced};
+use crate::standing::Standing;
 use crate::work::{Bench, Order, Report, Workers};
 use rafty_dictionary::Entries;
 use rafty_node::{Answer, Input, Node, Output, RequestId};
@@ -71,6 +73,8 @@ pub(crate) struct Shell {
     /// Held so that its socket goes with the shell.
     pub(crate) _desk: Desk,
     pub(crate) envelopes: Envelopes,
+    pub(crate) envelope_counts: EnvelopeCounts,
+    pub(crate) standing: Standing,
     pub(crate) delayed: BTreeMap<PersistId, Vec<(MemberId, Frame)>>,
     pub(crate) requests: BTreeMap<RequestId, Asker>,
     pub(crate) last_request: u64,
@@ -93,6 +97,8 @@ pub(crate) enum Asker {
 pub(crate) enum Ended {
     /// It was asked to.
     Stopped,
+    /// The peer set does not have it any more: in words.
+    Removed(String),
     /// The node halted: why.
     Halted(String),
 }
@@ -114,6 +120,9 @@ impl Shell {
             }
             if self.has_retired() {
                 return Ended::Stopped;
+            }
+            if self.standing.is_removed(self.started.elapsed()) {
+                return Ended::Removed("the other members do not let this one in".into());
             }
         }
     }
@@ -149,8 +158,18 @@ impl Shell {
                 self.envelope_arrived(from, &header, SpoolHandle(handle))
             }
             NetEvent::Snapshot { from, message, data } => Some(Input::Snapshot { from, message, data }),
-            NetEvent::Connected(_) => None,
-            NetEvent::Disconnected(member) => Some(Input::Unreachable(member)),
+            NetEvent::Connected(member) => {
+                self.standing.let_in(member);
+                None
+            }
+            NetEvent::Disconnected(member) => {
+                self.standing.cut_off(member);
+                Some(Input::Unreachable(member))
+            }
+            NetEvent::Refused(member) => {
+                self.standing.refused(member, self.started.elapsed());
+                None
+            }
             NetEvent::Join { enrolment, reply } => Some(self.enrol(enrolment, reply)),
         }
     }
@@ -166,6 +185,8 @@ impl Shell {
             }
         };
         let header = head.header().clone();
+        self.envelope_counts.received += 1;
+        self.envelope_counts.for_me += u64::from(header.is_for(self.me));
         let handle = self.envelopes.name(Arc::new(Spooled::new(head, self.bench.spool.clone(), body)));
         Some(Input::Envelope { from, header, handle })
     }
@@ -261,13 +282,20 @@ impl Shell {
             Output::Roster(members) => {
                 let peers: Vec<_> = members.iter().map(roster_peer).collect();
                 self.net.set_roster(self.me, &peers);
+                self.standing.known(self.me, &peers);
                 self.note_roster(members);
             }
             Output::Event(event) => self.narrator.tell(&event),
             Output::Dropped { from, reason } => self.narrator.dropped(from, &reason),
-            Output::Halt(why) => return Err(Ended::Halted(why)),
+            Output::Halt(why) => return Err(self.halted(why)),
         }
         Ok(None)
+    }
+
+    fn halted(&self, why: String) -> Ended {
+        let control = self.node.state().control();
+        let removed = control.initialised() && control.member(self.me).is_none();
+        if removed { Ended::Removed(why) } else { Ended::Halted(why) }
     }
 
     fn note_roster(&mut self, members: Vec<Member>) {

@@ -7,10 +7,11 @@ use crate::member::{MEMBER_FILE, MemberError, MemberFile, Secrets, load};
 use crate::narrate::Narrator;
 use crate::net::{Net, NetConfig, NetEvents};
 use crate::operator::desk::Desk;
-use crate::operator::wall_ms;
+use crate::operator::{EnvelopeCounts, wall_ms};
 use crate::persist::Persister;
 use crate::setup::{SetupError, rejoin, write_member};
 use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
+use crate::standing::Standing;
 use crate::trainer::Trainer;
 use crate::work::{Bench, TenureKeys, Workers};
 use rafty_dictionary::Entries;
@@ -86,6 +87,12 @@ pub enum UpError {
     /// A thread or a signal handler.
     #[error("the system refused: {0}; nothing was changed")]
     System(#[from] std::io::Error),
+    /// The peer set does not have it any more.
+    #[error(
+        "{0}: this member was removed from the peer set; its data is untouched; to come back, join with a new token \
+         in another --dir"
+    )]
+    Removed(String),
     /// It had to end.
     #[error("this member ended: {0}")]
     Halted(String),
@@ -108,6 +115,7 @@ pub fn up(running: Running) -> Result<(), UpError> {
     };
     match smol::block_on(executor.run(run)) {
         Ended::Stopped => Ok(()),
+        Ended::Removed(why) => Err(UpError::Removed(why)),
         Ended::Halted(why) => Err(UpError::Halted(why)),
     }
 }
@@ -138,9 +146,11 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
     }
     let boot = boot(&member, recovered, &dir, &models, trainer.is_some())?;
     let node = Node::new(boot, Entries::default(), Time::ZERO)?;
+    let mut standing = Standing::default();
     if !node.state().control().initialised() {
         let peers: Vec<_> = member.members.iter().map(roster_peer).collect();
         net.set_roster(member.member, &peers);
+        standing.known(member.member, &peers);
     }
     let dir_for_notes = dir.clone();
     let bench = Arc::new(Bench {
@@ -185,6 +195,8 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
         narrator,
         _desk: desk,
         envelopes: Envelopes::default(),
+        envelope_counts: EnvelopeCounts::default(),
+        standing,
         delayed: BTreeMap::new(),
         requests: BTreeMap::new(),
         last_request: 0,

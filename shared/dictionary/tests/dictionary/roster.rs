@@ -97,7 +97,7 @@ fn joining_needs_every_proof() {
     assert_eq!(refused(enrolment("bob", &ticket, "forged", 1)), Rejection::BadSignature);
     assert_eq!(refused(Enrolment { own_signature: sign("eve", b""), ..good() }), Rejection::BadSignature);
     assert_eq!(refused(Enrolment { token: [9; 16], ..good() }), Rejection::UnknownToken);
-    assert_eq!(refused(again("bob", 1)), Rejection::UnknownToken);
+    assert_eq!(refused(again("bob", 1)), Rejection::UnknownMember);
     assert_eq!(refused(enrolment("ann", &ticket, "ticket", 1)), Rejection::AlreadyMember);
 
     let altered: [fn(&mut EnrolmentStatement); 5] = [

@@ -8,7 +8,7 @@ use super::roster::RosterPeer;
 use super::tls::Lane;
 use super::{Close, Inner, NetEvent, PeerStats, within};
 use bytes::Bytes;
-use quinn::{Connection, SendStream};
+use quinn::{Connection, ConnectionError, SendStream, TransportErrorCode};
 use rafty_types::{MemberId, PeerKey};
 use rafty_wire::{MAX_DATAGRAM_LEN, STAMP_LEN, Stamp};
 use smol::channel::{Receiver, Sender, bounded};
@@ -23,6 +23,8 @@ const BULK_QUEUE: usize = 16;
 const LET_IN: Duration = Duration::from_secs(2);
 /// A connection younger than this is not doubted when its member dials us.
 const FRESH: Duration = Duration::from_secs(2);
+/// How TLS says that a key is not let in (RFC 8446 §6, `access_denied`).
+const ACCESS_DENIED: u8 = 49;
 
 /// A member, and the tasks that keep the way to it open. Dropping it closes the way.
 pub(super) struct Link {
@@ -193,6 +195,10 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
                 if since.elapsed() > FRESH { 0 } else { failures.saturating_add(1) }
             }
             Reached::Nobody => failures.saturating_add(1),
+            Reached::Refused => {
+                let _ = net.other.send(NetEvent::Refused(way.id)).await;
+                failures.saturating_add(1)
+            }
             Reached::Rung => 0,
         };
         let pause = async {
@@ -205,7 +211,20 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
 enum Reached {
     LetIn(Connection, SendStream),
     Nobody,
+    /// The member answered, and does not let us in.
+    Refused,
     Rung,
+}
+
+/// Whether the other end knows us not, or not any more. It proved who it is before it says so.
+fn is_refusal(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::ConnectionClosed(close) => {
+            close.error_code == TransportErrorCode::crypto(ACCESS_DENIED)
+        }
+        ConnectionError::ApplicationClosed(close) => close.error_code == Close::NotAdmitted.code(),
+        _ => false,
+    }
 }
 
 /// One try at all addresses. When the member failed to answer before and now rings, the try is given up for a new one:
@@ -215,8 +234,10 @@ async fn reach(net: &Inner, way: &Way, failures: u32) -> Reached {
     let dialled = async {
         let connection = dial(net, way.key, Lane::Peer, &way.candidates(), failures).await?;
         // The first stream is granted when we were let in.
-        let control = within(LET_IN, connection.open_uni()).await?.ok()?;
-        Some(Reached::LetIn(connection, control))
+        match within(LET_IN, connection.open_uni()).await? {
+            Ok(control) => Some(Reached::LetIn(connection, control)),
+            Err(error) => is_refusal(&error).then_some(Reached::Refused),
+        }
     };
     let dialled = async { dialled.await.unwrap_or(Reached::Nobody) };
     if failures == 0 {

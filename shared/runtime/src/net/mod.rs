@@ -143,6 +143,8 @@ pub enum NetEvent {
     Connected(MemberId),
     /// We cannot send to this member any more; it is being dialled again.
     Disconnected(MemberId),
+    /// This member was reached and does not let us in: we are not in its roster. It is tried again.
+    Refused(MemberId),
     /// A newcomer's statement, made for the connection it came by. Whoever takes the event answers within
     /// 30 seconds, or the newcomer is told to try again.
     Join {

@@ -98,15 +98,17 @@ impl Shell {
             Answer::User(result, index) => match EntryResult::decode(&result) {
                 Some(EntryResult::Refused(why)) => call.refuse(format!("{why}; nothing was changed")),
                 Some(_) => call.answer(&Reply::Done { index: Some(index.0) }),
-                None => call.refuse("the answer is not readable; look with `get` whether it counts"),
+                None => call.leave_open("the answer is not readable; look with `get` whether it counts"),
             },
             Answer::Readable(_) => self.answer_get(call),
             Answer::NoLeader => call.refuse(
                 "there is no leader: too few voters answer; nothing was changed; start more members or wait",
             ),
             Answer::Busy => call.refuse("too many requests wait; nothing was changed; try again"),
-            Answer::Unknown => call
-                .refuse("leadership changed on the way: it may or may not count; look before you repeat it"),
+            Answer::Unknown => call.leave_open(
+                "too few voters confirmed it in time, or leadership changed on the way: it may or may not count; \
+                 look before you repeat it",
+            ),
         }
     }
 
@@ -151,6 +153,8 @@ impl Shell {
             settings: self.node.settings().clone(),
             node: self.node.status(),
             trouble: self.trouble.clone(),
+            envelopes: self.envelope_counts,
+            dropped: self.net.stats().drops,
         }
     }
 

@@ -29,7 +29,12 @@ impl Call {
 
     /// Says what went wrong.
     pub(crate) fn refuse(&self, error: impl ToString) {
-        self.answer(&Reply::Error { error: error.to_string() });
+        self.answer(&Reply::Error { error: error.to_string(), unknown: false });
+    }
+
+    /// Says that nobody knows whether it counts.
+    pub(crate) fn leave_open(&self, error: impl ToString) {
+        self.answer(&Reply::Error { error: error.to_string(), unknown: true });
     }
 
     /// The way to somebody who follows events.

@@ -9,9 +9,11 @@ pub(crate) mod desk;
 
 pub(crate) use answers::wall_ms;
 
+use crate::net::DropReason;
 use rafty_node::Status;
 use rafty_types::{Digest, MemberId, PeerRole, RunId, Settings, Version};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -127,6 +129,8 @@ pub enum Reply {
     Error {
         /// What happened, whether anything changed, and what to try.
         error: String,
+        /// Whether it is not known if anything changed.
+        unknown: bool,
     },
 }
 
@@ -146,6 +150,19 @@ pub struct MemberStatus {
     pub node: Status,
     /// What does not work, in words: an I/O error, a damaged file.
     pub trouble: Option<String>,
+    /// Envelopes that arrived.
+    pub envelopes: EnvelopeCounts,
+    /// What did not get through since the start, by reason.
+    pub dropped: BTreeMap<DropReason, u64>,
+}
+
+/// Envelopes that arrived whole since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvelopeCounts {
+    /// All of them: every member gets every envelope.
+    pub received: u64,
+    /// Those that were sealed for this member, too; it cannot open any other.
+    pub for_me: u64,
 }
 
 /// A run and its rounds.
@@ -196,6 +213,9 @@ pub enum CallError {
     /// The member refused, in its own words.
     #[error("{0}")]
     Refused(String),
+    /// The member does not know whether it counts, in its own words.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 /// Asks the member that runs in `dir` and waits at most `patience` for its reply.
@@ -210,7 +230,8 @@ pub fn call(dir: &Path, request: &Request, patience: Duration) -> Result<Reply, 
     let reply = serde_json::from_str(&line)
         .map_err(|error| CallError::Broken { dir: dir.into(), source: std::io::Error::other(error) })?;
     match reply {
-        Reply::Error { error } => Err(CallError::Refused(error)),
+        Reply::Error { error, unknown: true } => Err(CallError::Unknown(error)),
+        Reply::Error { error, unknown: false } => Err(CallError::Refused(error)),
         reply => Ok(reply),
     }
 }

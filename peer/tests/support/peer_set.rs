@@ -1,0 +1,207 @@
+//! A peer set of real processes, each in a directory of one temporary folder.
+
+use super::{Up, command, json, rafty, until};
+use rafty_runtime::operator::{CallError, MemberStatus, Reply, Request, call};
+use rafty_types::{Digest, Index, MemberId};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How long a request is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Where members live. Short, for a socket's path is.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::Builder::new().prefix("rafty-").tempdir().expect("a folder"))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().expect("text").to_string()
+    }
+
+    /// The names of what is in it, apart from what members said.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names =
+            std::fs::read_dir(self.0.path()).expect("a folder").map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.retain(|name| !name.ends_with(".log"));
+        names.sort();
+        names
+    }
+
+    /// Founds a peer set and starts its first member; ready when it leads.
+    pub(crate) fn found(&self, name: &str, settings: &[&str]) -> PeerSet {
+        let dir = self.path(name);
+        let words = ["init", "--name", name, "--listen", "127.0.0.1:0", "--dir", &dir];
+        json(&rafty(), &[&words[..], settings].concat());
+        let founder = Member::start(dir);
+        until("a first leader", || founder.status().filter(|status| status.node.leader.is_some()));
+        PeerSet { members: vec![founder] }
+    }
+
+    /// A peer set of three voters.
+    pub(crate) fn three(&self, settings: &[&str]) -> PeerSet {
+        let mut set = self.found("p1", settings);
+        for name in ["p2", "p3"] {
+            let dir = set.join(self.path(name));
+            set.members.push(Member::start(dir));
+        }
+        set.settle(3);
+        set
+    }
+}
+
+/// The members that this test has started, the founder first.
+pub(crate) struct PeerSet {
+    pub(crate) members: Vec<Member>,
+}
+
+impl PeerSet {
+    pub(crate) fn founder(&self) -> &Member {
+        &self.members[0]
+    }
+
+    /// A new token, and where it is answered.
+    pub(crate) fn token(&self, ttl: &str) -> (String, String) {
+        let words = ["token", "create", "--role", "peer", "--ttl", ttl, "--dir", &self.founder().dir];
+        let token = json(&rafty(), &words);
+        let text = |value: &Value| value.as_str().expect("text").to_string();
+        (text(&token["token"]), text(&token["addresses"][0]))
+    }
+
+    /// Makes `dir` a member; it is not started.
+    pub(crate) fn join(&self, dir: String) -> String {
+        let (token, peer) = self.token("1h");
+        json(&rafty(), &["join", &token, "--peer", &peer, "--listen", "127.0.0.1:0", "--dir", &dir]);
+        dir
+    }
+
+    /// The position of the leader that a majority of the running members follows.
+    pub(crate) fn leader(&self) -> Option<usize> {
+        let leaders: Vec<MemberId> =
+            self.running().filter_map(|member| member.status()?.node.leader).collect();
+        let followed =
+            |id: MemberId| leaders.iter().filter(|leader| **leader == id).count() * 2 > self.members.len();
+        self.members
+            .iter()
+            .position(|member| member.id().is_some_and(|id| member.up.is_some() && followed(id)))
+    }
+
+    pub(crate) fn await_leader(&self) -> usize {
+        until("a leader", || self.leader())
+    }
+
+    /// Waits until `voters` members vote and all that run hold the same state; gives its index.
+    pub(crate) fn settle(&self, voters: usize) -> Index {
+        until("the same state everywhere", || {
+            let statuses: Vec<_> = self.running().map(Member::status).collect::<Option<_>>()?;
+            let votes = |status: &MemberStatus| {
+                status.node.members.iter().filter(|line| ["voter", "leader"].contains(&&*line.role)).count()
+            };
+            let state = |status: &MemberStatus| -> (Index, Digest) {
+                (status.node.applied, status.node.state_digest)
+            };
+            let first = statuses.first()?;
+            let same = statuses.iter().all(|status| state(status) == state(first) && votes(status) == voters);
+            (same && first.node.members.len() == voters && first.node.leader.is_some())
+                .then_some(first.node.applied)
+        })
+    }
+
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| member.up.is_some())
+    }
+
+    /// Kills all at once: all have the signal before the first is waited for.
+    pub(crate) fn kill_all(&mut self) {
+        self.members.iter_mut().filter_map(|member| member.up.as_mut()).for_each(Up::kill);
+        self.members.iter_mut().for_each(|member| member.up = None);
+    }
+}
+
+/// A member's directory, and its process while it runs.
+pub(crate) struct Member {
+    pub(crate) dir: String,
+    pub(crate) up: Option<Up>,
+}
+
+impl Member {
+    pub(crate) fn start(dir: String) -> Self {
+        let mut member = Self { dir, up: None };
+        member.restart();
+        member
+    }
+
+    /// Starts it again, so that writing beyond a limit of the file size fails instead of killing it; ready when it
+    /// answers.
+    pub(crate) fn restart(&mut self) {
+        self.up = Some(Up::start_command(with_failing_writes(&rafty()), &self.dir));
+        until("an answer of a member", || self.status());
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        drop(self.up.take().expect("it runs"));
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.up.as_ref().expect("it runs").pid()
+    }
+
+    pub(crate) fn status(&self) -> Option<MemberStatus> {
+        match call(Path::new(&self.dir), &Request::Status, PATIENCE) {
+            Ok(Reply::Status(status)) => Some(*status),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn id(&self) -> Option<MemberId> {
+        self.status().map(|status| status.node.me)
+    }
+
+    /// Sets an entry. `Ok` is an acknowledgement, anything else is none.
+    pub(crate) fn set(&self, key: &str, value: impl Into<Value>) -> Result<(), CallError> {
+        self.set_within(PATIENCE, key, value)
+    }
+
+    pub(crate) fn set_within(
+        &self,
+        patience: Duration,
+        key: &str,
+        value: impl Into<Value>,
+    ) -> Result<(), CallError> {
+        let request = Request::Set { key: key.into(), value: value.into() };
+        call(Path::new(&self.dir), &request, patience).map(|_| ())
+    }
+
+    /// Reads an entry, linearizably; none when it is not there. Waits for a leader.
+    pub(crate) fn get(&self, key: &str) -> Option<Value> {
+        until("a linearizable read", || {
+            match call(Path::new(&self.dir), &Request::Get { key: key.into() }, PATIENCE) {
+                Ok(Reply::Value { found, value }) => Some(found.then_some(value)),
+                _ => None,
+            }
+        })
+    }
+
+    /// Everything it has said since the first start.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(format!("{}.log", self.dir)).expect("a log")
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        Path::new(&self.dir).join(name)
+    }
+}
+
+/// `program`, with SIGXFSZ ignored: what it writes beyond a limit of the file size fails with an error, as on a full
+/// disk, and needs neither a file system of its own nor root.
+pub(crate) fn with_failing_writes(program: &Path) -> Command {
+    let mut sh = command(Path::new("sh"), &["-c", r#"trap "" XFSZ; exec "$0" "$@""#]);
+    sh.arg(program);
+    sh
+}
