@@ -43,7 +43,8 @@ pub enum BulkHead {
         message: Box<Message>,
         /// Where in the snapshot the piece starts, in bytes.
         offset: u64,
-        /// Length of the piece, in bytes, at most [`MAX_CHUNK_LEN`].
+        /// Length of the piece, in bytes, at most [`MAX_CHUNK_LEN`]. An empty piece at 0 of a snapshot that is not empty
+        /// asks how much of it is there.
         len: u64,
         /// Length of the whole snapshot, in bytes, at most [`MAX_SNAPSHOT_LEN`].
         total: u64,
@@ -69,6 +70,8 @@ pub enum BulkReply {
     Taken,
     /// They were not taken; nothing was changed.
     Refused,
+    /// So much of the snapshot is there already, from its start, in bytes. Answers an empty piece at 0.
+    TakenUpTo(u64),
 }
 
 /// What a newcomer says under the join protocol.

@@ -34,6 +34,7 @@ fn every_unit_is_written_and_read_as_it_was_pinned() {
     written += &head::<BulkHead>("bulk-snapshot-chunk", &samples::snapshot_chunk());
     written += &head::<BulkReply>("bulk-taken", &BulkReply::Taken);
     written += &head::<BulkReply>("bulk-refused", &BulkReply::Refused);
+    written += &head::<BulkReply>("bulk-taken-up-to", &BulkReply::TakenUpTo(3 * 1024 * 1024));
     written += &head::<JoinRequest>("join-request", &samples::join_request());
     written += &head::<JoinReply>("join-granted", &samples::join_granted());
     written += &head::<JoinReply>("join-refused", &JoinReply::Refused { reason: "no".into() });

@@ -28,7 +28,7 @@ async fn take(net: Arc<Inner>, key: PeerKey, mut send: SendStream, mut receive: 
     let reply = {
         let _permit = net.inbound.bulk.acquire().await;
         match read(&net, key, &mut receive).await {
-            Some(()) => BulkReply::Taken,
+            Some(reply) => reply,
             None => {
                 net.counters.count(DropReason::BulkRefused);
                 BulkReply::Refused
@@ -39,8 +39,8 @@ async fn take(net: Arc<Inner>, key: PeerKey, mut send: SendStream, mut receive: 
     let _ = send.finish();
 }
 
-/// `Some` when the item is whole and was taken.
-async fn read(net: &Arc<Inner>, key: PeerKey, stream: &mut RecvStream) -> Option<()> {
+/// `Some` when the item is whole and was taken, or the question is answered.
+async fn read(net: &Arc<Inner>, key: PeerKey, stream: &mut RecvStream) -> Option<BulkReply> {
     let head: BulkHead = within(STALLED, read_head(stream)).await?.ok()?;
     let from = net.roster.member(key)?;
     match head {
@@ -55,6 +55,9 @@ async fn read(net: &Arc<Inner>, key: PeerKey, stream: &mut RecvStream) -> Option
                 net.counters.count(DropReason::WrongSender);
                 return None;
             }
+            if len == 0 && total > 0 {
+                return Some(BulkReply::TakenUpTo(net.inbound.snapshots.arrived(key, digest, total)));
+            }
             let chunk = read_chunk(stream, len).await?;
             if let Added::Whole(data) = net.inbound.snapshots.add(key, digest, total, offset, &chunk)? {
                 let data = smol::unblock(move || Arc::from(data)).await;
@@ -62,7 +65,7 @@ async fn read(net: &Arc<Inner>, key: PeerKey, stream: &mut RecvStream) -> Option
             }
         }
     }
-    Some(())
+    Some(BulkReply::Taken)
 }
 
 fn is_snapshot(message: &Message, from: MemberId, me: MemberId) -> bool {

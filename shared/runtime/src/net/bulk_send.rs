@@ -128,7 +128,8 @@ async fn send_envelope(connection: &Connection, header: Vec<u8>, body: BulkBody)
     }
 }
 
-/// One chunk after the other, each answered: a receiver that restarts or refuses is noticed at the next one.
+/// One chunk after the other, each answered: a receiver that restarts or refuses is noticed at the next one. What
+/// arrived before an earlier break is not sent again.
 async fn send_snapshot(connection: &Connection, message: Message, data: Arc<[u8]>) -> Option<()> {
     let total = data.len() as u64;
     if total > MAX_SNAPSHOT_LEN {
@@ -137,12 +138,20 @@ async fn send_snapshot(connection: &Connection, message: Message, data: Arc<[u8]
     let hashed = data.clone();
     let digest = smol::unblock(move || Digest::of(&hashed)).await;
     let data = Bytes::from_owner(data);
+    let head = |offset, len| {
+        let message = Box::new(message.clone());
+        BulkHead::SnapshotChunk { message, offset, len, total, digest }
+    };
     let mut offset = 0;
+    if total > MAX_CHUNK_LEN {
+        let asked = Stream::open(connection, &head(0, 0)).await?.reply().await?;
+        let BulkReply::TakenUpTo(arrived) = asked else { return None };
+        // The last byte completes it: a receiver that says it has all would have no use for it.
+        offset = arrived.min(total - 1);
+    }
     loop {
         let len = MAX_CHUNK_LEN.min(total - offset);
-        let message = Box::new(message.clone());
-        let head = BulkHead::SnapshotChunk { message, offset, len, total, digest };
-        let mut stream = Stream::open(connection, &head).await?;
+        let mut stream = Stream::open(connection, &head(offset, len)).await?;
         let (start, end) = (usize::try_from(offset).ok()?, usize::try_from(offset + len).ok()?);
         stream.write(data.slice(start..end)).await?;
         stream.finish().await?;
@@ -178,11 +187,15 @@ impl Stream {
     }
 
     /// `Some` when the receiver says that it took it.
-    async fn finish(mut self) -> Option<()> {
+    async fn finish(self) -> Option<()> {
+        (self.reply().await? == BulkReply::Taken).then_some(())
+    }
+
+    /// Ends what is sent, and waits for the receiver's word.
+    async fn reply(mut self) -> Option<BulkReply> {
         self.send.finish().ok()?;
         self.finished = true;
-        let reply = within(STALLED, read_head::<BulkReply>(&mut self.receive)).await?.ok()?;
-        (reply == BulkReply::Taken).then_some(())
+        within(STALLED, read_head::<BulkReply>(&mut self.receive)).await?.ok()
     }
 }
 

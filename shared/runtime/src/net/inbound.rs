@@ -11,6 +11,7 @@ use quinn::{Connection, Incoming, RecvStream, VarInt};
 use rafty_types::{Frame, MemberId, PeerKey};
 use rafty_wire::{Decoded, MAX_FRAME_LEN, Newest, WireError, decode_frame, decode_frame_body, open_datagram};
 use rustls::pki_types::CertificateDer;
+use smol::Timer;
 use smol::channel::TrySendError;
 use smol::future;
 use smol::lock::{Semaphore, SemaphoreGuardArc};
@@ -24,6 +25,8 @@ const MAX_HANDSHAKES: usize = 32;
 const BUSY_HANDSHAKES: usize = 8;
 /// How long a handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// How long half a snapshot waits for its sender to come back.
+const RESUME_WITHIN: Duration = Duration::from_secs(60);
 
 /// The connections that were let in, and what bounds them.
 pub(super) struct Inbound {
@@ -149,8 +152,20 @@ async fn serve(net: &Arc<Inner>, lane: Lane, key: PeerKey, connection: Connectio
     }
     connection.close(Close::Done.code(), b"");
     if net.inbound.forget(key, lane, &connection) && lane == Lane::Bulk {
-        net.inbound.snapshots.forget(key);
+        forget_snapshot_later(net, key);
     }
+}
+
+/// Half a snapshot waits a while for its sender to come back with the rest.
+fn forget_snapshot_later(net: &Arc<Inner>, key: PeerKey) {
+    let Some(half) = net.inbound.snapshots.half(key) else { return };
+    let later = net.clone();
+    net.spawn(async move {
+        Timer::after(RESUME_WITHIN).await;
+        if later.inbound.snapshots.half(key) == Some(half) {
+            later.inbound.snapshots.forget(key);
+        }
+    });
 }
 
 async fn read_datagrams(net: &Inner, key: PeerKey, connection: &Connection) {

@@ -49,14 +49,18 @@ impl Snapshots {
     ) -> Option<Added> {
         let mut partials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = partials.remove(&sender);
-        let held: u64 = partials.values().map(|partial| partial.data.len() as u64).sum();
         let mut partial = match offset {
             0 => Partial::new(digest, total),
             _ => before.filter(|partial| partial.is_at(digest, total, offset))?,
         };
         let end = offset.checked_add(chunk.len() as u64)?;
-        if end > total || held + end > MAX_SNAPSHOT_LEN || (chunk.is_empty() && total > 0) {
+        if end > total || total > MAX_SNAPSHOT_LEN || (chunk.is_empty() && total > 0) {
             return None;
+        }
+        let held: u64 = partials.values().map(|partial| partial.data.len() as u64).sum();
+        if held + end > MAX_SNAPSHOT_LEN {
+            // What waits for others to come back gives way to what comes.
+            partials.clear();
         }
         partial.data.extend_from_slice(chunk);
         partial.hasher.update(chunk);
@@ -64,7 +68,25 @@ impl Snapshots {
             partials.insert(sender, partial);
             return Some(Added::Part);
         }
-        (*partial.hasher.finalize().as_bytes() == digest.0).then_some(Added::Whole(partial.data))
+        let whole = *partial.hasher.finalize().as_bytes() == digest.0;
+        if whole {
+            // Nobody needs the half of another snapshot now.
+            partials.clear();
+        }
+        whole.then_some(Added::Whole(partial.data))
+    }
+
+    /// What of a snapshot waits for the rest from `sender`: which, and how many bytes.
+    pub(super) fn half(&self, sender: PeerKey) -> Option<(Digest, u64)> {
+        let partials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        partials.get(&sender).map(|partial| (partial.digest, partial.data.len() as u64))
+    }
+
+    /// How much of this snapshot has arrived from `sender`, in bytes from its start.
+    pub(super) fn arrived(&self, sender: PeerKey, digest: Digest, total: u64) -> u64 {
+        let partials = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = partials.get(&sender).filter(|partial| (partial.digest, partial.total) == (digest, total));
+        same.map_or(0, |partial| partial.data.len() as u64)
     }
 
     /// Drops what has arrived from `sender`.
@@ -85,8 +107,20 @@ mod tests {
         let (snapshots, digest) = (Snapshots::default(), Digest::of(b"abcdef"));
         assert_eq!(snapshots.add(SENDER, digest, 6, 0, b"abc"), Some(Added::Part));
         assert_eq!(snapshots.add(OTHER, digest, 6, 0, b"ab"), Some(Added::Part));
+        assert_eq!(snapshots.add(OTHER, digest, 6, 2, b"cd"), Some(Added::Part));
         assert_eq!(snapshots.add(SENDER, digest, 6, 3, b"def"), Some(Added::Whole(b"abcdef".to_vec())));
-        assert_eq!(snapshots.add(OTHER, digest, 6, 2, b"cdef"), Some(Added::Whole(b"abcdef".to_vec())));
+        assert_eq!(snapshots.half(OTHER), None, "one is enough");
+    }
+
+    #[test]
+    fn what_has_arrived_is_known_by_sender_and_snapshot() {
+        let (snapshots, digest) = (Snapshots::default(), Digest::of(b"abcdef"));
+        snapshots.add(SENDER, digest, 6, 0, b"abcd");
+        assert_eq!(snapshots.arrived(SENDER, digest, 6), 4);
+        assert_eq!(snapshots.arrived(SENDER, Digest::of(b"other"), 6), 0);
+        assert_eq!(snapshots.arrived(OTHER, digest, 6), 0);
+        assert_eq!(snapshots.add(SENDER, digest, 6, 4, b"ef"), Some(Added::Whole(b"abcdef".to_vec())));
+        assert_eq!(snapshots.arrived(SENDER, digest, 6), 0);
     }
 
     #[test]

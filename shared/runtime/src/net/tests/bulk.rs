@@ -2,7 +2,7 @@
 
 use super::*;
 use rafty_types::{Digest, SnapshotMeta};
-use rafty_wire::{BulkHead, BulkReply, encode_head};
+use rafty_wire::{BulkHead, BulkReply, MAX_CHUNK_LEN, encode_head};
 
 fn envelope(host: &Host) -> (MemberId, Vec<u8>, u64, u64) {
     host.expect(|event| match event {
@@ -68,6 +68,43 @@ fn a_snapshot_arrives_whole_with_its_message() {
         assert!(data == body);
         assert!(taken(delivery));
     }
+}
+
+#[test]
+fn a_snapshot_goes_on_where_the_connection_broke() {
+    let (one, two) = (Host::start(1), Host::start(2));
+    two.knows(&[&one, &two]);
+    let total = 5 * MAX_CHUNK_LEN / 2;
+    let data = bytes(total as usize);
+    let snapshot = Some(SnapshotMeta { index: Index(9), ..SnapshotMeta::default() });
+    let sent = Message { snapshot, ..message(one.id(), two.id(), MessageKind::Snapshot, 0) };
+    let chunk = |offset, len| BulkHead::SnapshotChunk {
+        message: Box::new(sent.clone()),
+        offset,
+        len,
+        total,
+        digest: Digest::of(&data),
+    };
+    let (ask, first) = (chunk(0, 0), chunk(0, MAX_CHUNK_LEN));
+    let caller = Caller::call(&two, Some(1), Lane::Bulk);
+    assert_eq!(answer(&caller, &ask, &[]), BulkReply::TakenUpTo(0));
+    // Its first byte is wrong, which shows only in the whole.
+    let spoilt = [&[!data[0]], &data[1..MAX_CHUNK_LEN as usize]].concat();
+    assert_eq!(answer(&caller, &first, &spoilt), BulkReply::Taken);
+    caller.hang_up();
+    let again = Caller::call(&two, Some(1), Lane::Bulk);
+    assert_eq!(answer(&again, &ask, &[]), BulkReply::TakenUpTo(MAX_CHUNK_LEN));
+    again.hang_up();
+
+    one.knows(&[&one, &two]);
+    let send = || taken(one.net.send_snapshot(two.id(), sent.clone(), data.clone()));
+    assert!(!send(), "it went on behind the wrong byte");
+    assert!(send(), "it began anew");
+    let arrived = two.expect(|event| match event {
+        NetEvent::Snapshot { data, .. } => Some(data),
+        _ => None,
+    });
+    assert!(arrived == data);
 }
 
 #[test]
