@@ -51,8 +51,6 @@ pub struct TenureView {
     pub term: Term,
     /// Whether it may be aggregator.
     pub may_lead: bool,
-    /// Whether any other voter may be, reachable or not.
-    pub others_may_lead: bool,
     /// Whether an entry of this term is committed and applied.
     pub committed_in_term: bool,
     /// Whether a fresh tenure key is at hand.
@@ -87,6 +85,12 @@ impl TenureView {
     /// The grace, longer after each failed attempt so that slow devices get through, but never longer than a tenure.
     fn grace_now(&self) -> Duration {
         (self.grace * 2u32.pow(self.failed_attempts.min(MAX_DOUBLINGS))).min(self.tenure.max(self.grace))
+    }
+
+    /// Whether it leads only until somebody else does: it was never to lead, it stops, or its disk fails. A round that
+    /// is open goes on under the next.
+    fn must_go(&self) -> bool {
+        !self.may_lead && self.successor(&[]).is_some()
     }
 
     /// The next to hand over to: the fewest tenures, ties by id.
@@ -206,8 +210,7 @@ impl TenureKeeper {
             return self.begin(now, view, None);
         }
         // It opens no tenure; without anybody else who may lead it stays leader all the same.
-        let wanted = view.others_may_lead && view.successor(&[]).is_some();
-        if wanted { self.hand_over(now, view, Vec::new()) } else { None }
+        if view.must_go() { self.hand_over(now, view, Vec::new()) } else { None }
     }
 
     fn begin(&mut self, now: Time, view: &TenureView, before: Option<Tenure>) -> Option<TenureAction> {
@@ -227,6 +230,9 @@ impl TenureKeeper {
         before: Option<Tenure>,
         until: Time,
     ) -> Option<TenureAction> {
+        if view.must_go() {
+            return self.hand_over(now, view, Vec::new());
+        }
         if now < until {
             self.deadline = Some(until);
             return None;
@@ -237,7 +243,7 @@ impl TenureKeeper {
     fn serving(&mut self, now: Time, view: &TenureView, began: Time) -> Option<TenureAction> {
         let due = began + view.tenure;
         let last = due + view.grace_now();
-        if now < due || (view.in_round && now < last) {
+        if !view.must_go() && (now < due || (view.in_round && now < last)) {
             self.deadline = Some(if now < due { due } else { last });
             return None;
         }
@@ -306,7 +312,6 @@ mod tests {
             leader: true,
             term: Term(3),
             may_lead: true,
-            others_may_lead: true,
             committed_in_term: true,
             key_ready: true,
             current: None,
@@ -384,6 +389,19 @@ mod tests {
     }
 
     #[test]
+    fn whoever_may_not_lead_any_more_goes_at_once_if_somebody_else_is_there() {
+        let retired = TenureView { may_lead: false, in_round: true, ..view() };
+        let goes = Some(TenureAction::HandOver { to: MemberId(3) });
+        let mut beginning = TenureKeeper::new();
+        beginning.step(at(0), &view());
+        assert_eq!(beginning.step(at(1), &retired), goes);
+        let serving = serving(&mut view());
+        assert_eq!(serving.clone().step(at(1), &TenureView { current: open(9), ..retired.clone() }), goes);
+        let alone = TenureView { current: open(9), candidates: vec![], ..retired };
+        assert_eq!(serving.clone().step(at(1), &alone), None);
+    }
+
+    #[test]
     fn a_round_may_finish_within_the_grace_which_grows_with_failed_attempts() {
         for (failed, last) in [(0, GRACE), (1, 2 * GRACE), (2, 4 * GRACE), (3, T), (40, T)] {
             let mut view = TenureView { in_round: true, failed_attempts: failed, ..view() };
@@ -443,7 +461,7 @@ mod tests {
 
     #[test]
     fn without_a_successor_the_tenure_is_renewed() {
-        let mut view = TenureView { candidates: Vec::new(), others_may_lead: false, ..view() };
+        let mut view = TenureView { candidates: Vec::new(), ..view() };
         let mut keeper = serving(&mut view);
         assert_eq!(keeper.step(at(T), &view), Some(TenureAction::Begin));
         assert_eq!(keeper.step(at(T + 1), &view), None, "the old one is still current");
@@ -457,7 +475,7 @@ mod tests {
         let barred = TenureView { may_lead: false, ..view() };
         let action = TenureKeeper::new().step(at(0), &barred);
         assert_eq!(action, Some(TenureAction::HandOver { to: MemberId(3) }));
-        let alone = TenureView { others_may_lead: false, candidates: Vec::new(), ..barred };
+        let alone = TenureView { candidates: Vec::new(), ..barred };
         assert_eq!(TenureKeeper::new().step(at(0), &alone), None);
     }
 

@@ -148,7 +148,6 @@ impl<U: StateMachine> Node<U> {
             leader: self.is_leader(),
             term: self.consensus.term(),
             may_lead,
-            others_may_lead: candidates.iter().any(|candidate| candidate.may_lead),
             committed_in_term: self.consensus.committed_in_term(),
             key_ready: self.duties.key.is_some() && !self.duties.tenure_proposed,
             current: control.tenure().map(|tenure| CurrentTenure {
