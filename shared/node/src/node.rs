@@ -363,7 +363,8 @@ impl<U: StateMachine> Node<U> {
     }
 
     fn role_changed(&mut self, role: consensus::Role, term: rafty_types::Term, leader: Option<MemberId>) {
-        self.requests.leader_changed();
+        let answers_end = self.now + self.settings().election_max * ALIVE_FOR_TIMEOUTS;
+        self.requests.leader_changed(leader, answers_end);
         self.duties.term_changed();
         let role = format!("{role:?}").to_lowercase();
         self.out.push(Output::Event(Event::Role { role, term, leader }));

@@ -121,11 +121,18 @@ impl Requests {
         all
     }
 
-    /// A new leader is known. A command with a session is applied once however often it is proposed, so it can
-    /// simply be sent again; one without must wait for its answer.
-    pub(crate) fn leader_changed(&mut self) {
-        for wanted in self.wanted.values_mut().filter(|wanted| wanted.session.is_some()) {
-            wanted.sent = Sent::Not;
+    /// Another leader is known, or none. A command with a session is applied once however often it is proposed, so
+    /// it can simply be sent again; one without must wait for its answer. If that is another's to give, it comes soon:
+    /// until `answers_end`, unless that member is dead.
+    pub(crate) fn leader_changed(&mut self, leader: Option<MemberId>, answers_end: Time) {
+        for wanted in self.wanted.values_mut() {
+            match wanted.sent {
+                _ if wanted.session.is_some() => wanted.sent = Sent::Not,
+                Sent::Forwarded(to) if leader.is_some_and(|leader| leader != to) => {
+                    wanted.until = wanted.until.min(answers_end);
+                }
+                Sent::Not | Sent::Proposed | Sent::Forwarded(_) => {}
+            }
         }
     }
 

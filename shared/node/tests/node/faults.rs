@@ -6,6 +6,10 @@ use crate::sim::{Sim, ms};
 use rafty_dictionary::{EntryCommand, EntryResult};
 use rafty_node::{Answer, Request};
 use rafty_types::{Command, ControlCommand, ControlResult, MemberId, Rejection, Serial, SessionId, Settings};
+use std::time::Duration;
+
+/// How long writers would wait: much longer than they have to.
+const PATIENT: Duration = ms(60_000);
 
 /// The leader is killed while writes are under way at all members.
 fn kill_the_leader(seed: u64) -> usize {
@@ -16,7 +20,7 @@ fn kill_the_leader(seed: u64) -> usize {
     let leader = sim.leader().unwrap();
     for turn in 0..30 {
         let from = all[turn % all.len()];
-        let write = sim.write(from, ms(3_000));
+        let write = sim.write(from, PATIENT);
         if from != leader {
             asked_of_others.push(write);
         }
@@ -25,12 +29,12 @@ fn kill_the_leader(seed: u64) -> usize {
     }
     sim.kill(leader);
     let survivor = *all.iter().find(|id| **id != leader).unwrap();
-    asked_of_others.push(sim.write(survivor, ms(3_000)));
+    asked_of_others.push(sim.write(survivor, PATIENT));
     sim.run_for(ms(3_500));
     assert!(sim.leader().is_some_and(|new| new != leader));
     assert!(
         asked_of_others.iter().all(|write| sim.answers.contains_key(write)),
-        "every request ends in its time"
+        "every request ends soon after"
     );
     sim.start(leader);
     sim.run_until("agreement", ms(5_000), Sim::agree);
