@@ -37,8 +37,8 @@ fn a_leader_with_a_full_disk_says_so_hands_over_and_heals() {
     let mut set = folder.three(&[]);
     let full = set.await_leader();
     fill_disk(&set.members[full]);
-    // The other two may confirm it, or not: it only has to reach the disk.
-    let _ = set.members[full].set("during", 1);
+    // The other two may confirm it, or not: it only has to be on its way to the disk.
+    let _ = set.members[full].set_within(LONG_ENOUGH, "during", 1);
     let why = until("trouble", || trouble(&set.members[full]));
     assert!(why.contains("File too large"), "{why}");
     let leader = until("another leader", || set.leader().filter(|leader| *leader != full));

@@ -61,6 +61,7 @@ fn what_was_acknowledged_survives_every_kill() {
     every_member_takes_writes(&set, &acknowledged);
     a_member_that_was_away_catches_up(&mut set, &acknowledged);
     a_member_that_was_away_for_long_catches_up_by_a_snapshot(&mut set);
+    a_leader_that_is_stopped_hands_over_first(&mut set);
     a_killed_leader_is_replaced(&mut set, &acknowledged);
     all_killed_at_once_lose_nothing(&mut set, &acknowledged);
 }
@@ -106,6 +107,20 @@ fn a_member_that_was_away_for_long_catches_up_by_a_snapshot(set: &mut PeerSet) {
     set.members[away].restart();
     set.settle(3);
     assert_eq!(set.members[away].get("from-0"), Some(json!(0)), "older than the snapshot");
+}
+
+/// Its tenure would last ten minutes more.
+fn a_leader_that_is_stopped_hands_over_first(set: &mut PeerSet) {
+    let leader = set.await_leader();
+    until("its tenure", || {
+        set.members[leader].status()?.node.tenure.filter(|tenure| tenure.left_ms.is_some())
+    });
+    let stopped = set.members[leader].up.take().expect("it runs");
+    assert_eq!(stopped.terminate(), Some(0));
+    assert!(set.members[leader].said().contains("handing_over"));
+    until("another leader", || set.leader());
+    set.members[leader].restart();
+    set.settle(3);
 }
 
 fn a_killed_leader_is_replaced(set: &mut PeerSet, acknowledged: &Acknowledged) {

@@ -30,6 +30,12 @@ pub(crate) fn rafty_agent() -> PathBuf {
         let release = folder.ends_with("release").then_some("--release");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--workspace", "--bin", "rafty-agent"]).args(release);
+        // What cargo says of this package would be news to the build scripts of others, and build them again.
+        let own =
+            |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix));
+        for (name, _) in std::env::vars().filter(|(name, _)| own(name)) {
+            cargo.env_remove(name);
+        }
         let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
         assert!(built.success(), "rafty-agent is built");
         folder.join("rafty-agent")

@@ -228,7 +228,7 @@ impl Shell {
             Happening::Synced(Synced::Healed) => {
                 self.narrator.say("the disk works again");
                 self.trouble = None;
-                vec![Input::Retire(false)]
+                vec![Input::Retire(self.stopping.is_some())]
             }
             Happening::Reported(report) => vec![self.reported(report)],
             Happening::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
