@@ -106,9 +106,6 @@ impl<U: StateMachine> Node<U> {
     }
 
     fn answer(&mut self, id: RequestId, outcome: ForwardOutcome) {
-        if !self.requests.finish(id) {
-            return;
-        }
         let answer = match outcome {
             ForwardOutcome::Control(result, index) => Answer::Control(result, index),
             ForwardOutcome::User(result, index) => Answer::User(result, index),
@@ -116,7 +113,7 @@ impl<U: StateMachine> Node<U> {
                 Answer::Unknown
             }
         };
-        self.out.push(Output::Reply { id, answer });
+        self.end_request(id, answer);
     }
 
     /// Tells people, and the machines that act on the roster or a tenure.

@@ -384,7 +384,7 @@ impl Shell {
                 };
             }
             Answer::Control(Rejected(why), _) => format!("{why}; nothing was changed"),
-            Answer::NoLeader | Answer::Busy => {
+            Answer::NoLeader | Answer::Busy | Answer::Redirect(_) | Answer::ChangePending => {
                 "the peer set has no leader now; nothing was changed; try again".into()
             }
             Answer::Unknown | Answer::User(..) | Answer::Readable(_) => {
