@@ -16,7 +16,8 @@
 //!
 //! Any of them may carry `keep` and `timeout_ms`; `get` takes `consistency: "linearizable"` or `"stale"`; `append` takes
 //! `session` and `serial`, the session's commands being numbered 1, 2, 3, …: each is applied once, however often it is
-//! sent. Whatever cannot be understood is answered by [`Reply::Error`] and changes nothing.
+//! sent. Requests that are sent before the reply to an earlier one are answered in order but done at the same time: only
+//! changes of one session follow each other, so a read that must see a change waits for its reply. Whatever cannot be understood is answered by [`Reply::Error`] and changes nothing.
 //!
 //! Nothing here opens a socket, waits, or knows what is in the dictionary.
 
