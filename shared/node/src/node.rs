@@ -8,7 +8,7 @@ use crate::{Event, leader::Duties};
 use rafty_consensus as consensus;
 use rafty_consensus::Consensus;
 use rafty_dictionary::Replicated;
-use rafty_types::{ForwardOutcome, Frame, MemberId, Settings, StateMachine, Time};
+use rafty_types::{ForwardOutcome, Frame, Member, MemberId, Settings, StateMachine, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -27,6 +27,10 @@ pub struct Node<U: StateMachine> {
     pub(crate) compactor: Compactor,
     pub(crate) out: Vec<Output>,
     pub(crate) halted: bool,
+    /// This member was sent away; it ends by then.
+    pub(crate) leaves_at: Option<Time>,
+    /// Whom the transport knows.
+    published: Vec<Member>,
     /// What consensus shall be told next. Bounded by what one input can cause.
     inputs: VecDeque<consensus::Input>,
     stepping: bool,
@@ -80,6 +84,8 @@ impl<U: StateMachine> Node<U> {
             compactor,
             out: Vec::new(),
             halted: false,
+            leaves_at: None,
+            published: Vec::new(),
             inputs: VecDeque::new(),
             stepping: false,
             wall_ms_at_start: boot.wall_ms_at_start,
@@ -109,6 +115,7 @@ impl<U: StateMachine> Node<U> {
             self.requests.deadline(),
             self.sides.deadline(),
             self.duties.deadline(),
+            self.leaves_at,
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -180,6 +187,7 @@ impl<U: StateMachine> Node<U> {
         self.perform_duties();
         self.compact_if_due();
         self.serve_requests();
+        self.leave_if_time();
         debug_assert!(self.sides.heard_all(), "the round machines were not told something");
     }
 
@@ -288,11 +296,29 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
-    /// Tells the transport who belongs.
+    /// Tells the transport who belongs. Who was sent away belongs as long as the engine counts its voice: of two
+    /// voters, one cannot be removed without the other's.
     pub(crate) fn publish_roster(&mut self) {
-        if self.state.control().initialised() {
-            let members = self.state.control().members().values().cloned().collect();
-            self.out.push(Output::Roster(members));
+        let control = self.state.control();
+        if !control.initialised() {
+            return;
+        }
+        let (known, membership) = (control.members(), self.consensus.membership());
+        let leaving = self.published.extract_if(.., |member| {
+            let gone = !known.contains_key(&member.id) && control.member_by_key(&member.key).is_none();
+            gone && membership.contains(member.id)
+        });
+        let members: Vec<_> = known.values().cloned().chain(leaving).collect();
+        self.published.clone_from(&members);
+        self.out.push(Output::Roster(members));
+    }
+
+    /// A member that was sent away ends when the engine has removed it; it may never hear of that, so it does not wait
+    /// for long.
+    fn leave_if_time(&mut self) {
+        let Some(until) = self.leaves_at else { return };
+        if until <= self.now || !self.consensus.membership().contains(self.me) {
+            self.halt("this member was removed from the peer set; its data is untouched".into());
         }
     }
 

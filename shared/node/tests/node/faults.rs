@@ -178,3 +178,18 @@ fn the_last_voter_cannot_be_revoked() {
     let revoked = sim.commit(founder, ControlCommand::Revoke { member: founder });
     assert_eq!(revoked, Err(Rejection::LastVoter));
 }
+
+#[test]
+fn of_two_voters_one_can_be_sent_away() {
+    for seed in seeds(10) {
+        let mut sim = Sim::new("of_two_voters", seed, settings());
+        let all = sim.found(2);
+        sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+        let leader = sim.leader().unwrap();
+        let other = *all.iter().find(|id| **id != leader).unwrap();
+        let (from, whom) = if seed % 2 == 0 { (leader, other) } else { (other, leader) };
+        revoke(&mut sim, from, whom);
+        sim.run_for(ms(10_000));
+        assert!(sim.members[&whom].halted.is_some(), "it ends once it is not needed any more");
+    }
+}
