@@ -116,7 +116,7 @@ impl<U: StateMachine> Node<U> {
                 Answer::Unknown
             }
         };
-        self.end_request(id, answer);
+        self.answered(id, answer);
     }
 
     /// Tells people, and the machines that act on the roster or a tenure.

@@ -8,8 +8,8 @@ use crate::requests::{Answer, Dispatch, Proposer, RequestId, Where};
 use rafty_consensus as consensus;
 use rafty_dictionary::leader_only;
 use rafty_types::{
-    Command, ControlCommand, ControlResult, ForwardOutcome, Frame, MAX_PROPOSAL_LEN, MemberId, Proposal,
-    Rejection, Serial, SessionId, StateMachine, Time,
+    Command, ControlCommand, ControlResult, ForwardOutcome, Frame, Index, MAX_PROPOSAL_LEN, MemberId,
+    Proposal, Rejection, Serial, SessionId, StateMachine, Time,
 };
 use std::sync::Arc;
 
@@ -62,6 +62,7 @@ impl<U: StateMachine> Node<U> {
                 Dispatch::Redirect(leader, id) => self.end_request(id, Answer::Redirect(leader)),
             }
         }
+        self.answer_held();
         for (id, answer) in self.requests.expired(self.now) {
             self.reply(id, answer);
         }
@@ -84,15 +85,16 @@ impl<U: StateMachine> Node<U> {
 
     /// Why a client's change of membership is not made now.
     fn refused_change(&self, command: &Command) -> Option<Answer> {
-        let Command::Control(control) = command else { return None };
-        let given = match control {
-            ControlCommand::Revoke { .. } => None,
-            ControlCommand::SeatChanged { give, .. } => *give,
-            _ => return None,
-        };
-        if self.membership_is_changing() {
+        if !changes_membership(command) {
+            return None;
+        }
+        if self.membership_is_changing() || self.requests.proposes(changes_membership) {
             return Some(Answer::ChangePending);
         }
+        let given = match command {
+            Command::Control(ControlCommand::SeatChanged { give, .. }) => *give,
+            _ => None,
+        };
         let progress = self.consensus.progress();
         let fit = |id| {
             let progress = progress.iter().find(|progress| progress.member == id);
@@ -102,16 +104,12 @@ impl<U: StateMachine> Node<U> {
         given.filter(|id| !fit(*id)).map(|_| self.rejected(Rejection::Invalid(why.into())))
     }
 
-    /// Whether the engine's membership is on its way to what the roster wants, or the roster is about to change.
+    /// Whether the engine's membership is on its way to what the roster wants.
     fn membership_is_changing(&self) -> bool {
         let control = self.state.control();
         let (voters, learners) = (control.desired_voters(), control.desired_learners());
         self.consensus.has_pending_membership()
             || consensus::next_change(&voters, &learners, self.consensus.membership(), self.me).is_some()
-            || self.requests.proposes(|command| {
-                use ControlCommand::{Revoke, SeatChanged};
-                matches!(command, Command::Control(Revoke { .. } | SeatChanged { .. }))
-            })
     }
 
     /// A leader that is to be removed hands over first: its successor can finish the change and tell whoever asked.
@@ -165,8 +163,27 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn forward_answered(&mut self, from: MemberId, request: u64, outcome: ForwardOutcome) {
         let id = RequestId(request);
         if let Some(answer) = self.requests.forwarded(from, id, outcome, self.pause_until()) {
-            self.reply(id, answer);
+            self.answered(id, answer);
         }
+    }
+
+    /// A command was answered. That membership changes is told when the engine has followed: until then a voter that
+    /// was sent away may still be needed.
+    pub(crate) fn answered(&mut self, id: RequestId, answer: Answer) {
+        let changes = self.requests.wanted(id).is_some_and(|wanted| changes_membership(&wanted.command));
+        if changes && matches!(answer, Answer::Control(ControlResult::Done, _)) {
+            self.requests.hold(id, answer);
+        } else {
+            self.end_request(id, answer);
+        }
+    }
+
+    fn answer_held(&mut self) {
+        let changing = |at: &Index| *at > self.state.applied() || self.membership_is_changing();
+        let over = |answer: &Answer| matches!(answer, Answer::Control(_, at) if !changing(at));
+        let held = self.requests.held().filter(|(_, answer)| over(answer));
+        let over: Vec<_> = held.map(|(id, answer)| (id, answer.clone())).collect();
+        over.into_iter().for_each(|(id, answer)| self.end_request(id, answer));
     }
 
     /// Proposes a command in the name of `origin`. `false` when too many proposals are under way.
@@ -204,6 +221,12 @@ impl<U: StateMachine> Node<U> {
     fn rejected(&self, why: Rejection) -> Answer {
         Answer::Control(ControlResult::Rejected(why), self.state.applied())
     }
+}
+
+/// Whether the engine has to follow a command.
+fn changes_membership(command: &Command) -> bool {
+    use ControlCommand::{Revoke, SeatChanged};
+    matches!(command, Command::Control(Revoke { .. } | SeatChanged { .. }))
 }
 
 fn is_too_long(command: &Command) -> bool {

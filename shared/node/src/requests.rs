@@ -63,6 +63,8 @@ enum Sent {
     Not,
     Proposed,
     Forwarded(MemberId),
+    /// Committed, and held until the engine has followed.
+    Committed,
 }
 
 impl Wanted {
@@ -116,6 +118,8 @@ pub(crate) struct Requests {
     reads: BTreeMap<RequestId, Read>,
     /// Reads that consensus gave up, to be asked again after the pause.
     given_up: Vec<RequestId>,
+    /// Answers to changes of membership that the engine must follow first.
+    held: BTreeMap<RequestId, Answer>,
     /// When each request's time is up.
     ends: BTreeSet<(Time, RequestId)>,
 }
@@ -238,23 +242,35 @@ impl Requests {
         if self.wanted.get(&id).is_none_or(|wanted| wanted.sent != Sent::Forwarded(from)) {
             return None;
         }
-        let answer = match outcome {
-            ForwardOutcome::Control(result, index) => Answer::Control(result, index),
-            ForwardOutcome::User(result, index) => Answer::User(result, index),
-            ForwardOutcome::Unknown => Answer::Unknown,
+        match outcome {
+            ForwardOutcome::Control(result, index) => Some(Answer::Control(result, index)),
+            ForwardOutcome::User(result, index) => Some(Answer::User(result, index)),
+            ForwardOutcome::Unknown => Some(Answer::Unknown),
             ForwardOutcome::NotLeader(_) | ForwardOutcome::Dropped => {
                 self.not_proposed(id, pause_until);
-                return None;
+                None
             }
-        };
-        self.finish(id);
-        Some(answer)
+        }
+    }
+
+    /// Keeps an answer back until the engine has followed, or the request's time is up.
+    pub(crate) fn hold(&mut self, id: RequestId, answer: Answer) {
+        if let Some(wanted) = self.wanted.get_mut(&id) {
+            wanted.sent = Sent::Committed;
+            self.held.insert(id, answer);
+        }
+    }
+
+    /// Answers that are held.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (RequestId, &Answer)> {
+        self.held.iter().map(|(id, answer)| (*id, answer))
     }
 
     /// A command's request is over.
     pub(crate) fn finish(&mut self, id: RequestId) -> bool {
         let Some(wanted) = self.wanted.remove(&id) else { return false };
         self.unsent.remove(&wanted.key(id));
+        self.held.remove(&id);
         self.ends.remove(&(wanted.until, id));
         true
     }
@@ -343,10 +359,11 @@ impl Requests {
         let mut late = Vec::new();
         while let Some((_, id)) = self.ends.first().copied().filter(|(until, _)| *until <= now) {
             self.ends.pop_first();
+            let held = self.held.remove(&id);
             let maybe = self.wanted.get(&id).is_some_and(|wanted| wanted.tried || wanted.sent != Sent::Not);
             self.finish(id);
             self.reads.remove(&id);
-            late.push((id, if maybe { Answer::Unknown } else { Answer::NoLeader }));
+            late.push((id, held.unwrap_or(if maybe { Answer::Unknown } else { Answer::NoLeader })));
         }
         late
     }

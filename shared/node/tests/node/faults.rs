@@ -193,3 +193,22 @@ fn of_two_voters_one_can_be_sent_away() {
         assert!(sim.members[&whom].halted.is_some(), "it ends once it is not needed any more");
     }
 }
+
+#[test]
+fn who_was_sent_away_can_be_switched_off_as_soon_as_that_is_acknowledged() {
+    for seed in seeds(10) {
+        let mut sim = Sim::new("switched_off", seed, settings());
+        let all = sim.found(2);
+        sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+        let leader = sim.leader().unwrap();
+        let other = *all.iter().find(|id| **id != leader).unwrap();
+        sim.commit(if seed % 2 == 0 { leader } else { other }, ControlCommand::Revoke { member: other })
+            .unwrap();
+        sim.kill(other);
+        sim.run_for(ms(5_000));
+        assert_eq!(sim.leader(), Some(leader));
+        let write = sim.write(leader, ms(3_000));
+        sim.run_until("an answer", ms(3_000), |sim| sim.answers.contains_key(&write));
+        assert!(matches!(sim.answers[&write], Answer::User(..)));
+    }
+}

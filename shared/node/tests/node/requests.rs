@@ -171,6 +171,7 @@ fn one_change_of_membership_at_a_time_and_a_leader_hands_over_before_it_goes() {
     assert_eq!(sim.answers[&second], Answer::ChangePending);
     sim.run_until("an answer", ms(5_000), |sim| sim.answers.contains_key(&first));
     assert!(matches!(sim.answers[&first], Answer::Control(ControlResult::Done, _)));
+    assert!(!sim.node(leader).consensus().membership().contains(one), "it is not needed any more");
 
     sim.run_for(ms(2_000));
     assert_eq!(sim.leader(), Some(leader));
