@@ -152,6 +152,8 @@ pub struct Progress {
     pub member: MemberId,
     /// The last entry known to be on its disk.
     pub matched: Index,
+    /// The next entry it will be sent.
+    pub next: Index,
     /// Whether it was heard within an election timeout.
     pub active: bool,
     /// How long it has not been heard, at most since this member leads.

@@ -61,6 +61,7 @@ impl Consensus {
             Progress {
                 member,
                 matched: Index(progress.matched),
+                next: Index(progress.next_idx),
                 active: silent < self.election_timeout(),
                 silent,
                 heard: member == self.me || self.heard.was_heard(member),

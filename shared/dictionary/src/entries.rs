@@ -106,7 +106,7 @@ impl Entries {
     }
 
     /// Keys and values in the order of the keys' bytes.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.map.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))
     }
 

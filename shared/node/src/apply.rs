@@ -15,6 +15,9 @@ const ENTRY_COST: u64 = 512;
 /// A snapshot may cost at most one part in so many of what was written since the last one.
 const SNAPSHOT_SHARE: u64 = 10;
 
+/// A member that was sent away ends after this many election timeouts at the latest.
+const LEAVE_AFTER_TIMEOUTS: u32 = 10;
+
 /// Decides when a snapshot is due.
 pub(crate) struct Compactor {
     /// Cost of the entries applied since the last snapshot.
@@ -106,9 +109,6 @@ impl<U: StateMachine> Node<U> {
     }
 
     fn answer(&mut self, id: RequestId, outcome: ForwardOutcome) {
-        if !self.requests.finish(id) {
-            return;
-        }
         let answer = match outcome {
             ForwardOutcome::Control(result, index) => Answer::Control(result, index),
             ForwardOutcome::User(result, index) => Answer::User(result, index),
@@ -116,7 +116,7 @@ impl<U: StateMachine> Node<U> {
                 Answer::Unknown
             }
         };
-        self.out.push(Output::Reply { id, answer });
+        self.answered(id, answer);
     }
 
     /// Tells people, and the machines that act on the roster or a tenure.
@@ -130,10 +130,18 @@ impl<U: StateMachine> Node<U> {
                 }
                 Event::Joined { member }
             }
-            Change::Revoked(member, _) | Change::Replaced { old: member, .. } => {
+            Change::Revoked(member, _) => {
                 self.publish_roster();
                 if member == self.me {
-                    self.halt("this member was removed from the peer set; its data is untouched".into());
+                    self.leaves_at =
+                        Some(self.now + self.consensus.election_timeout() * LEAVE_AFTER_TIMEOUTS);
+                }
+                Event::Removed { member }
+            }
+            Change::Replaced { old: member, .. } => {
+                self.publish_roster();
+                if member == self.me {
+                    self.halt("this member joined again under another id; its data is untouched".into());
                 }
                 Event::Removed { member }
             }

@@ -113,6 +113,14 @@ pub enum Request {
         /// The command.
         command: Command,
     },
+    /// Like [`Commit`](Self::Commit), but proposed by this member only: while another leads, the answer is
+    /// [`Answer::Redirect`]. A change of membership is refused while another one is under way.
+    CommitHere {
+        /// With a session it is applied once however often it is asked for.
+        session: Option<(SessionId, Serial)>,
+        /// The command.
+        command: Command,
+    },
     /// To read the applied state linearizably.
     Read,
 }

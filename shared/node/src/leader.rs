@@ -166,7 +166,7 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
-    fn candidates(&self) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self) -> Vec<Candidate> {
         let (members, voters) = (self.state.control().members(), &self.consensus.membership().voters);
         let progress = self.consensus.progress();
         let others = progress
@@ -187,7 +187,7 @@ impl<U: StateMachine> Node<U> {
     }
 
     /// Close enough to the leader's log to take over or to vote without holding anything up.
-    fn is_caught_up(&self, progress: &Progress) -> bool {
+    pub(crate) fn is_caught_up(&self, progress: &Progress) -> bool {
         !progress.snapshot_pending && progress.matched >= self.consensus.commit()
             || progress.matched.0 + u64::from(self.settings().append_batch) >= self.consensus.last_index().0
                 && progress.matched.0 > 0

@@ -7,6 +7,8 @@
 //! It has no clock, no socket, no disk and no thread, and it knows nothing of QUIC, burn or RSA.
 
 mod apply;
+mod diagnostic;
+mod dispatch;
 mod event;
 mod io;
 mod leader;
@@ -15,6 +17,7 @@ mod requests;
 mod sides;
 mod status;
 
+pub use diagnostic::{Diagnostic, LeaderDiagnostic};
 pub use event::Event;
 pub use io::{Boot, Input, Output, Request, TenureKey};
 pub use node::{Node, StartError};

@@ -1,26 +1,19 @@
 //! The node itself: what happened goes to the machine it concerns, and what they say goes out.
 
 use crate::apply::Compactor;
-use crate::io::{Boot, Input, Output, Request, TenureKey};
-use crate::requests::{Answer, Dispatch, Duty, Proposer, RequestId, Requests};
+use crate::io::{Boot, Input, Output, TenureKey};
+use crate::requests::{Answer, Duty, Proposer, RequestId, Requests};
 use crate::sides::Sides;
 use crate::{Event, leader::Duties};
 use rafty_consensus as consensus;
 use rafty_consensus::Consensus;
-use rafty_dictionary::{Replicated, leader_only};
-use rafty_types::{
-    Command, ControlResult, ForwardOutcome, Frame, MAX_PROPOSAL_LEN, MemberId, Proposal, Rejection, Serial,
-    SessionId, Settings, StateMachine, Time,
-};
+use rafty_dictionary::Replicated;
+use rafty_types::{ForwardOutcome, Frame, Member, MemberId, Settings, StateMachine, Time};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A member counts as alive for this many longest election timeouts after it was last heard.
 const ALIVE_FOR_TIMEOUTS: u32 = 4;
-
-/// What a proposal has beside a user command's bytes, at most.
-const PROPOSAL_FRAME: usize = 64;
 
 /// A member of a peer set, as one pure machine.
 pub struct Node<U: StateMachine> {
@@ -34,6 +27,10 @@ pub struct Node<U: StateMachine> {
     pub(crate) compactor: Compactor,
     pub(crate) out: Vec<Output>,
     pub(crate) halted: bool,
+    /// This member was sent away; it ends by then.
+    pub(crate) leaves_at: Option<Time>,
+    /// Whom the transport knows.
+    published: Vec<Member>,
     /// What consensus shall be told next. Bounded by what one input can cause.
     inputs: VecDeque<consensus::Input>,
     stepping: bool,
@@ -87,6 +84,8 @@ impl<U: StateMachine> Node<U> {
             compactor,
             out: Vec::new(),
             halted: false,
+            leaves_at: None,
+            published: Vec::new(),
             inputs: VecDeque::new(),
             stepping: false,
             wall_ms_at_start: boot.wall_ms_at_start,
@@ -116,6 +115,7 @@ impl<U: StateMachine> Node<U> {
             self.requests.deadline(),
             self.sides.deadline(),
             self.duties.deadline(),
+            self.leaves_at,
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -186,15 +186,9 @@ impl<U: StateMachine> Node<U> {
     fn settle(&mut self) {
         self.perform_duties();
         self.compact_if_due();
-        for dispatch in self.requests.dispatch(self.me, self.consensus.leader()) {
-            match dispatch {
-                Dispatch::Propose(id) => self.propose_request(id),
-                Dispatch::Forward(leader, id) => self.forward_request(leader, id),
-            }
-        }
-        for (id, answer) in self.requests.expired(self.now) {
-            self.out.push(Output::Reply { id, answer });
-        }
+        self.serve_requests();
+        self.leave_if_time();
+        debug_assert!(self.sides.heard_all(), "the round machines were not told something");
     }
 
     fn frame(&mut self, from: MemberId, frame: Frame) {
@@ -209,12 +203,7 @@ impl<U: StateMachine> Node<U> {
             Frame::Forward { request, session, command } => {
                 self.forwarded_to_me(from, request, session, command)
             }
-            Frame::Forwarded { request, outcome } => {
-                let id = RequestId(request);
-                if let Some(answer) = self.requests.forwarded(from, id, outcome) {
-                    self.out.push(Output::Reply { id, answer });
-                }
-            }
+            Frame::Forwarded { request, outcome } => self.forward_answered(from, request, outcome),
             Frame::Transfer { to } => {
                 // A request that comes to a member that does not lead any more ends here.
                 if self.is_leader() {
@@ -227,81 +216,6 @@ impl<U: StateMachine> Node<U> {
 
     pub(crate) fn dropped(&mut self, from: MemberId, reason: &str) {
         self.out.push(Output::Dropped { from, reason: reason.to_string() });
-    }
-
-    fn request(&mut self, id: RequestId, request: Request, until: Time) {
-        let taken = match request {
-            Request::Commit { command: Command::User(bytes), .. }
-                if bytes.len() > MAX_PROPOSAL_LEN - PROPOSAL_FRAME =>
-            {
-                let why = Rejection::Invalid(format!("the command has more than {MAX_PROPOSAL_LEN} bytes"));
-                let answer = Answer::Control(ControlResult::Rejected(why), self.state.applied());
-                return self.out.push(Output::Reply { id, answer });
-            }
-            Request::Commit { session, command } => self.requests.want(id, command, session, until),
-            Request::Read => {
-                let taken = self.requests.read(id);
-                if taken {
-                    self.step(consensus::Input::Read { request: id.0 });
-                }
-                taken
-            }
-        };
-        if !taken {
-            self.out.push(Output::Reply { id, answer: Answer::Busy });
-        }
-    }
-
-    fn propose_request(&mut self, id: RequestId) {
-        let Some(wanted) = self.requests.wanted(id) else { return };
-        let (session, command) = (wanted.session, wanted.command.clone());
-        if !self.propose(Proposer::Request(id), self.me, session, command) {
-            self.requests.not_proposed(id);
-        }
-    }
-
-    fn forward_request(&mut self, leader: MemberId, id: RequestId) {
-        let Some(wanted) = self.requests.wanted(id) else { return };
-        let frame =
-            Frame::Forward { request: id.0, session: wanted.session, command: wanted.command.clone() };
-        self.out.push(Output::Send { to: leader, frame });
-    }
-
-    fn forwarded_to_me(
-        &mut self,
-        from: MemberId,
-        request: u64,
-        session: Option<(SessionId, Serial)>,
-        command: Command,
-    ) {
-        let leaders_own = matches!(&command, Command::Control(command) if leader_only(command));
-        let outcome = if leaders_own {
-            // Before a tenure begins the state cannot tell who leads: what only a leader may say is never forwarded.
-            ForwardOutcome::Control(ControlResult::Rejected(Rejection::NotAllowed), self.state.applied())
-        } else if !self.is_leader() {
-            ForwardOutcome::NotLeader(self.consensus.leader())
-        } else if self.propose(Proposer::Forward { from, request }, from, session, command) {
-            return;
-        } else {
-            ForwardOutcome::Dropped
-        };
-        self.out.push(Output::Send { to: from, frame: Frame::Forwarded { request, outcome } });
-    }
-
-    /// Proposes a command in the name of `origin`. `false` when too many proposals are under way.
-    pub(crate) fn propose(
-        &mut self,
-        proposer: Proposer,
-        origin: MemberId,
-        session: Option<(SessionId, Serial)>,
-        command: Command,
-    ) -> bool {
-        let Some(ticket) = self.requests.ticket(proposer) else { return false };
-        let term = self.consensus.term();
-        let proposal = Proposal { origin, term, stamp_ms: self.wall_ms(), session, command };
-        let data: Arc<[u8]> = proposal.encode().into();
-        self.step(consensus::Input::Propose { request: ticket, data });
-        true
     }
 
     /// Tells consensus what happened, and does what it says. What arises for consensus meanwhile waits until all that
@@ -352,9 +266,7 @@ impl<U: StateMachine> Node<U> {
                 self.answer_reads();
             }
             Said::ReadFailed { request } => {
-                if self.requests.read_failed(RequestId(request)) {
-                    self.out.push(Output::Reply { id: RequestId(request), answer: Answer::NoLeader });
-                }
+                self.requests.read_failed(RequestId(request), self.pause_until());
             }
             Said::RoleChanged { role, term, leader } => self.role_changed(role, term, leader),
             Said::MembershipChanged(_) => self.publish_roster(),
@@ -374,12 +286,8 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn proposal_lost(&mut self, proposer: Proposer, outcome: &ForwardOutcome) {
         let unknown = *outcome == ForwardOutcome::Unknown;
         match proposer {
-            Proposer::Request(id) if unknown => {
-                if self.requests.finish(id) {
-                    self.out.push(Output::Reply { id, answer: Answer::Unknown });
-                }
-            }
-            Proposer::Request(id) => self.requests.not_proposed(id),
+            Proposer::Request(id) if unknown => self.end_request(id, Answer::Unknown),
+            Proposer::Request(id) => self.requests.not_proposed(id, self.pause_until()),
             Proposer::Forward { from, request } => {
                 let frame = Frame::Forwarded { request, outcome: outcome.clone() };
                 self.out.push(Output::Send { to: from, frame });
@@ -389,11 +297,29 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
-    /// Tells the transport who belongs.
+    /// Tells the transport who belongs. Who was sent away belongs as long as the engine counts its voice: of two
+    /// voters, one cannot be removed without the other's.
     pub(crate) fn publish_roster(&mut self) {
-        if self.state.control().initialised() {
-            let members = self.state.control().members().values().cloned().collect();
-            self.out.push(Output::Roster(members));
+        let control = self.state.control();
+        if !control.initialised() {
+            return;
+        }
+        let (known, membership) = (control.members(), self.consensus.membership());
+        let leaving = self.published.extract_if(.., |member| {
+            let gone = !known.contains_key(&member.id) && control.member_by_key(&member.key).is_none();
+            gone && membership.contains(member.id)
+        });
+        let members: Vec<_> = known.values().cloned().chain(leaving).collect();
+        self.published.clone_from(&members);
+        self.out.push(Output::Roster(members));
+    }
+
+    /// A member that was sent away ends when the engine has removed it; it may never hear of that, so it does not wait
+    /// for long.
+    fn leave_if_time(&mut self) {
+        let Some(until) = self.leaves_at else { return };
+        if until <= self.now || !self.consensus.membership().contains(self.me) {
+            self.halt("this member was removed from the peer set; its data is untouched".into());
         }
     }
 

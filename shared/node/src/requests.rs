@@ -1,11 +1,12 @@
 //! Who waits for what: from a command that somebody asked for to the answer it gets.
 //!
 //! A request waits for a leader, is proposed here or forwarded there, and ends in exactly one [`Answer`]. What was
-//! never proposed is retried until its time is up; what may have been proposed and got no answer ends as
-//! [`Answer::Unknown`], never as success or failure. It does not decide who leads and applies nothing.
+//! never proposed is retried until its time is up, after a pause when it was turned down; what may have been proposed
+//! and got no answer ends as [`Answer::Unknown`], never as success or failure. Commands of a session go out in the
+//! order of their serials. It does not decide who leads and applies nothing.
 
 use rafty_types::{Command, ControlResult, ForwardOutcome, Index, MemberId, Serial, SessionId, Term, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How many requests may wait at once, and how many proposals may be under way.
@@ -26,10 +27,23 @@ pub enum Answer {
     Readable(Index),
     /// No leader was found in time. Nothing was changed.
     NoLeader,
+    /// Another member leads, and the request wanted to be proposed by this one. Nothing was changed.
+    Redirect(MemberId),
+    /// Another change of membership is under way. Nothing was changed.
+    ChangePending,
     /// Too many requests wait. Nothing was changed.
     Busy,
     /// The command may or may not count.
     Unknown,
+}
+
+/// Whether a request may be proposed by another member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Where {
+    /// Whoever leads proposes it.
+    Anywhere,
+    /// Only this member; while another leads, the request is sent there.
+    Here,
 }
 
 /// A command somebody wants committed.
@@ -37,8 +51,11 @@ pub enum Answer {
 pub(crate) struct Wanted {
     pub(crate) command: Command,
     pub(crate) session: Option<(SessionId, Serial)>,
+    pub(crate) place: Where,
     until: Time,
     sent: Sent,
+    /// An earlier try may still count.
+    tried: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +63,18 @@ enum Sent {
     Not,
     Proposed,
     Forwarded(MemberId),
+    /// Committed, and held until the engine has followed.
+    Committed,
 }
+
+impl Wanted {
+    fn key(&self, id: RequestId) -> Order {
+        (self.session, id)
+    }
+}
+
+/// The order in which commands go out: within a session by serial.
+type Order = (Option<(SessionId, Serial)>, RequestId);
 
 /// On whose behalf the leader proposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,26 +96,39 @@ pub(crate) enum Duty {
 }
 
 /// What to do with a wanted command now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dispatch {
     Propose(RequestId),
     Forward(MemberId, RequestId),
+    Redirect(MemberId, RequestId),
 }
 
 #[derive(Default)]
 pub(crate) struct Requests {
     wanted: BTreeMap<RequestId, Wanted>,
+    /// Of these, the ones to send.
+    unsent: BTreeSet<Order>,
+    /// A command was turned down: nothing is sent again before this, or before the leader changes.
+    paused_until: Option<Time>,
     /// Handed to consensus, not yet in the log.
     tickets: BTreeMap<u64, Proposer>,
     next_ticket: u64,
     /// In the log, not yet applied.
     logged: BTreeMap<Index, (Term, Proposer)>,
-    reads: BTreeMap<RequestId, ReadState>,
+    reads: BTreeMap<RequestId, Read>,
+    /// Reads that consensus gave up, to be asked again after the pause.
+    given_up: Vec<RequestId>,
+    /// Answers to changes of membership that the engine must follow first.
+    held: BTreeMap<RequestId, Answer>,
+    /// When each request's time is up.
+    ends: BTreeSet<(Time, RequestId)>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum ReadState {
-    Asked,
-    Known(Index),
+struct Read {
+    until: Time,
+    /// What the applied state must hold; none until consensus has said so.
+    index: Option<Index>,
 }
 
 impl Requests {
@@ -97,50 +138,108 @@ impl Requests {
         id: RequestId,
         command: Command,
         session: Option<(SessionId, Serial)>,
+        place: Where,
         until: Time,
     ) -> bool {
-        if self.wanted.len() + self.reads.len() >= MAX_REQUESTS {
+        if self.is_full() {
             return false;
         }
-        self.wanted.insert(id, Wanted { command, session, until, sent: Sent::Not });
+        let wanted = Wanted { command, session, place, until, sent: Sent::Not, tried: false };
+        self.unsent.insert(wanted.key(id));
+        self.ends.insert((until, id));
+        self.wanted.insert(id, wanted);
         true
+    }
+
+    fn is_full(&self) -> bool {
+        self.wanted.len() + self.reads.len() >= MAX_REQUESTS
     }
 
     pub(crate) fn wanted(&self, id: RequestId) -> Option<&Wanted> {
         self.wanted.get(&id)
     }
 
-    /// What can be sent now, given who leads. Marks it as sent.
-    pub(crate) fn dispatch(&mut self, me: MemberId, leader: Option<MemberId>) -> Vec<Dispatch> {
-        let Some(leader) = leader else { return Vec::new() };
+    /// What can be sent now, in order, given who leads. Each must be [marked](Self::sent) when it was.
+    pub(crate) fn sendable(&self, now: Time, me: MemberId, leader: Option<MemberId>) -> Vec<Dispatch> {
+        let Some(leader) = leader.filter(|_| !self.unsent.is_empty() && !self.is_paused(now)) else {
+            return Vec::new();
+        };
+        if leader == me {
+            return self.unsent.iter().map(|(_, id)| Dispatch::Propose(*id)).collect();
+        }
+        // Frames may overtake each other, so a session has one command on its way at a time.
+        let mut busy = self.sessions_on_their_way();
         let mut all = Vec::new();
-        for (id, wanted) in self.wanted.iter_mut().filter(|(_, wanted)| wanted.sent == Sent::Not) {
-            wanted.sent = if leader == me { Sent::Proposed } else { Sent::Forwarded(leader) };
-            all.push(if leader == me { Dispatch::Propose(*id) } else { Dispatch::Forward(leader, *id) });
+        for (session, id) in &self.unsent {
+            let redirect =
+                self.wanted.get(id).is_some_and(|wanted| wanted.place == Where::Here && !wanted.tried);
+            if redirect {
+                all.push(Dispatch::Redirect(leader, *id));
+            } else if session.is_none_or(|(session, _)| busy.insert(session)) {
+                all.push(Dispatch::Forward(leader, *id));
+            }
         }
         all
+    }
+
+    fn sessions_on_their_way(&self) -> BTreeSet<SessionId> {
+        if self.unsent.last().is_none_or(|(session, _)| session.is_none()) {
+            return BTreeSet::new();
+        }
+        let sent = self.wanted.values().filter(|wanted| wanted.sent != Sent::Not);
+        sent.filter_map(|wanted| Some(wanted.session?.0)).collect()
+    }
+
+    /// Whether a command that is on its way into this member's log is `such`.
+    pub(crate) fn proposes(&self, such: impl Fn(&Command) -> bool) -> bool {
+        self.wanted.values().any(|wanted| wanted.sent == Sent::Proposed && such(&wanted.command))
+    }
+
+    /// Forgets a pause that is over.
+    pub(crate) fn resume(&mut self, now: Time) {
+        self.paused_until.take_if(|until| *until <= now);
+    }
+
+    /// Whether something was turned down just now.
+    pub(crate) fn is_paused(&self, now: Time) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
+    }
+
+    /// A command is on its way: to `leader`, or into this member's own log.
+    pub(crate) fn sent(&mut self, id: RequestId, leader: Option<MemberId>) {
+        let Some(wanted) = self.wanted.get_mut(&id) else { return };
+        wanted.sent = leader.map_or(Sent::Proposed, Sent::Forwarded);
+        self.unsent.remove(&wanted.key(id));
     }
 
     /// Another leader is known, or none. A command with a session is applied once however often it is proposed, so
     /// it can simply be sent again; one without must wait for its answer. If that is another's to give, it comes soon:
     /// until `answers_end`, unless that member is dead.
     pub(crate) fn leader_changed(&mut self, leader: Option<MemberId>, answers_end: Time) {
-        for wanted in self.wanted.values_mut() {
+        self.paused_until = None;
+        for (id, wanted) in &mut self.wanted {
             match wanted.sent {
-                _ if wanted.session.is_some() => wanted.sent = Sent::Not,
-                Sent::Forwarded(to) if leader.is_some_and(|leader| leader != to) => {
-                    wanted.until = wanted.until.min(answers_end);
+                _ if wanted.session.is_some() => {
+                    wanted.tried |= wanted.sent != Sent::Not;
+                    wanted.sent = Sent::Not;
+                    self.unsent.insert(wanted.key(*id));
                 }
-                Sent::Not | Sent::Proposed | Sent::Forwarded(_) => {}
+                Sent::Forwarded(to) if leader.is_some_and(|leader| leader != to) => {
+                    self.ends.remove(&(wanted.until, *id));
+                    wanted.until = wanted.until.min(answers_end);
+                    self.ends.insert((wanted.until, *id));
+                }
+                _ => {}
             }
         }
     }
 
-    /// Nothing was proposed: the request waits again.
-    pub(crate) fn not_proposed(&mut self, id: RequestId) {
-        if let Some(wanted) = self.wanted.get_mut(&id) {
-            wanted.sent = Sent::Not;
-        }
+    /// A command was turned down: it waits again, and so does everything else, until `pause_until`.
+    pub(crate) fn not_proposed(&mut self, id: RequestId, pause_until: Time) {
+        let Some(wanted) = self.wanted.get_mut(&id) else { return };
+        wanted.sent = Sent::Not;
+        self.unsent.insert(wanted.key(id));
+        self.paused_until = Some(pause_until);
     }
 
     /// The leader that a command was forwarded to answered.
@@ -149,26 +248,42 @@ impl Requests {
         from: MemberId,
         id: RequestId,
         outcome: ForwardOutcome,
+        pause_until: Time,
     ) -> Option<Answer> {
         if self.wanted.get(&id).is_none_or(|wanted| wanted.sent != Sent::Forwarded(from)) {
             return None;
         }
-        let answer = match outcome {
-            ForwardOutcome::Control(result, index) => Answer::Control(result, index),
-            ForwardOutcome::User(result, index) => Answer::User(result, index),
-            ForwardOutcome::Unknown => Answer::Unknown,
+        match outcome {
+            ForwardOutcome::Control(result, index) => Some(Answer::Control(result, index)),
+            ForwardOutcome::User(result, index) => Some(Answer::User(result, index)),
+            ForwardOutcome::Unknown => Some(Answer::Unknown),
             ForwardOutcome::NotLeader(_) | ForwardOutcome::Dropped => {
-                self.not_proposed(id);
-                return None;
+                self.not_proposed(id, pause_until);
+                None
             }
-        };
-        self.wanted.remove(&id);
-        Some(answer)
+        }
     }
 
-    /// A request is over.
+    /// Keeps an answer back until the engine has followed, or the request's time is up.
+    pub(crate) fn hold(&mut self, id: RequestId, answer: Answer) {
+        if let Some(wanted) = self.wanted.get_mut(&id) {
+            wanted.sent = Sent::Committed;
+            self.held.insert(id, answer);
+        }
+    }
+
+    /// Answers that are held.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (RequestId, &Answer)> {
+        self.held.iter().map(|(id, answer)| (*id, answer))
+    }
+
+    /// A command's request is over.
     pub(crate) fn finish(&mut self, id: RequestId) -> bool {
-        self.wanted.remove(&id).is_some()
+        let Some(wanted) = self.wanted.remove(&id) else { return false };
+        self.unsent.remove(&wanted.key(id));
+        self.held.remove(&id);
+        self.ends.remove(&(wanted.until, id));
+        true
     }
 
     /// A number for a proposal on its way into the log. `None` when too many are.
@@ -206,50 +321,75 @@ impl Requests {
     }
 
     /// Takes a read in. `false` when too many wait.
-    pub(crate) fn read(&mut self, id: RequestId) -> bool {
-        if self.wanted.len() + self.reads.len() >= MAX_REQUESTS {
+    pub(crate) fn read(&mut self, id: RequestId, until: Time) -> bool {
+        if self.is_full() {
             return false;
         }
-        self.reads.insert(id, ReadState::Asked);
+        self.reads.insert(id, Read { until, index: None });
+        self.ends.insert((until, id));
         true
     }
 
     /// The read must see `index`.
     pub(crate) fn read_known(&mut self, id: RequestId, index: Index) {
         if let Some(read) = self.reads.get_mut(&id) {
-            *read = ReadState::Known(index);
+            read.index = Some(index);
         }
     }
 
-    pub(crate) fn read_failed(&mut self, id: RequestId) -> bool {
-        self.reads.remove(&id).is_some()
+    /// Consensus gave a read up: it is asked again after the pause, until its own time is up.
+    pub(crate) fn read_failed(&mut self, id: RequestId, pause_until: Time) {
+        if self.reads.contains_key(&id) {
+            self.given_up.push(id);
+            self.paused_until = Some(pause_until);
+        }
+    }
+
+    /// Reads to ask consensus for again.
+    pub(crate) fn reads_again(&mut self, now: Time) -> Vec<RequestId> {
+        if self.is_paused(now) {
+            return Vec::new();
+        }
+        let mut again = std::mem::take(&mut self.given_up);
+        again.retain(|id| self.reads.contains_key(id));
+        again
     }
 
     /// Reads that the applied state can serve.
     pub(crate) fn readable(&mut self, applied: Index) -> Vec<RequestId> {
-        let ready = |read: &ReadState| matches!(read, ReadState::Known(index) if *index <= applied);
-        let ids: Vec<_> = self.reads.iter().filter(|(_, read)| ready(read)).map(|(id, _)| *id).collect();
-        ids.iter().for_each(|id| {
-            self.reads.remove(id);
+        let ready = |read: &Read| read.index.is_some_and(|index| index <= applied);
+        let done: Vec<_> = self.reads.extract_if(.., |_, read| ready(read)).collect();
+        done.iter().for_each(|(id, read)| {
+            self.ends.remove(&(read.until, *id));
         });
-        ids
+        done.into_iter().map(|(id, _)| id).collect()
     }
 
     /// Requests whose time is up, with what is known of them.
     pub(crate) fn expired(&mut self, now: Time) -> Vec<(RequestId, Answer)> {
-        let late: Vec<_> =
-            self.wanted.iter().filter(|(_, wanted)| wanted.until <= now).map(|(id, _)| *id).collect();
-        late.into_iter()
-            .filter_map(|id| {
-                let wanted = self.wanted.remove(&id)?;
-                Some((id, if wanted.sent == Sent::Not { Answer::NoLeader } else { Answer::Unknown }))
-            })
-            .collect()
+        let mut late = Vec::new();
+        while let Some((_, id)) = self.ends.first().copied().filter(|(until, _)| *until <= now) {
+            self.ends.pop_first();
+            let held = self.held.remove(&id);
+            let maybe = self.wanted.get(&id).is_some_and(|wanted| wanted.tried || wanted.sent != Sent::Not);
+            self.finish(id);
+            self.reads.remove(&id);
+            late.push((id, held.unwrap_or(if maybe { Answer::Unknown } else { Answer::NoLeader })));
+        }
+        late
     }
 
-    /// When the next request's time is up.
+    /// When the next request's time is up, or the pause is over that something waits for.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.wanted.values().map(|wanted| wanted.until).min()
+        let waits = !self.unsent.is_empty() || !self.given_up.is_empty();
+        let pause = self.paused_until.filter(|_| waits);
+        [self.ends.first().map(|(until, _)| *until), pause].into_iter().flatten().min()
+    }
+
+    /// How many wait for each entry that is in the log and not applied.
+    pub(crate) fn waiting(&self) -> BTreeMap<Index, usize> {
+        let asked = self.logged.iter().filter(|(_, (_, proposer))| !matches!(proposer, Proposer::Duty(_)));
+        asked.map(|(index, _)| (*index, 1)).collect()
     }
 }
 

@@ -32,6 +32,11 @@ impl Sides {
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.rounds.deadline()
     }
+
+    /// Whether nothing waits to be told to the machines.
+    pub(crate) fn heard_all(&self) -> bool {
+        self.queue.is_empty()
+    }
 }
 
 impl<U: StateMachine> Node<U> {
@@ -60,7 +65,7 @@ impl<U: StateMachine> Node<U> {
     }
 
     pub(crate) fn round_proposal_lost(&mut self, id: u64) {
-        self.sides.queue.push_back(rounds::Input::ProposalLost { id: ProposalId(id) });
+        self.turn(rounds::Input::ProposalLost { id: ProposalId(id) });
     }
 
     pub(crate) fn round_proposal_rejected(&mut self, id: u64, why: Rejection) {

@@ -2,11 +2,12 @@
 //!
 //! [`up`] runs a member: one loop brings the node what happens and does what it says. [`net`] carries frames,
 //! envelopes and snapshots between peers; a thread syncs the log; threads seal, combine and train; people reach the
-//! member over [`operator`]. [`setup`] makes a directory a member, by founding a peer set or by joining one.
+//! member over [`operator`], clients of the dictionary over TCP. [`setup`] makes a directory a member, by founding a peer set or by joining one.
 //!
 //! Nothing here decides: what is sent, believed or stored is the machines' business.
 
 mod address;
+mod clients;
 mod envelopes;
 mod measure;
 mod member;

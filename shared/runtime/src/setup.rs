@@ -3,6 +3,7 @@
 //! Nothing half-made is left behind: the directory is made beside its place and renamed when all is well.
 
 use crate::address::{own_address, reachable};
+use crate::clients::client_address;
 use crate::member::{IDENTITY_FILE, MEMBER_FILE, MemberFile, RSA_FILE, Secrets};
 use crate::net;
 use rafty_dictionary::{Entries, Replicated};
@@ -14,12 +15,15 @@ use rafty_types::{
 };
 use rafty_wire::JoinReply;
 use rand_core::Rng;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The founder's id: its enrolment stands at the first index.
 const FOUNDER: MemberId = MemberId(1);
+
+/// How many free UDP ports are tried for one that is free for TCP, too.
+const PORT_TRIES: usize = 16;
 
 /// A new peer set with one member.
 #[derive(Clone, Debug)]
@@ -298,9 +302,23 @@ fn settle(mut staged: Staged, member: &MemberFile, place: &Path) -> Result<(), S
     Ok(())
 }
 
-/// Tries the address before anything is made, and finds a port when none was asked for.
+/// Tries the address before anything is made, and finds a port when none was asked for: one that is free for clients,
+/// too.
 fn bind(listen: SocketAddr) -> Result<UdpSocket, SetupError> {
-    UdpSocket::bind(listen).map_err(|error| SetupError::Listen(listen, error))
+    let mut found = try_bind(listen);
+    for _ in 1..PORT_TRIES {
+        if found.is_ok() || listen.port() != 0 {
+            break;
+        }
+        found = try_bind(listen);
+    }
+    found.map_err(|error| SetupError::Listen(listen, error))
+}
+
+fn try_bind(listen: SocketAddr) -> std::io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(listen)?;
+    TcpListener::bind(client_address(socket.local_addr()?))?;
+    Ok(socket)
 }
 
 fn with_port(listen: SocketAddr, socket: &UdpSocket) -> SocketAddr {

@@ -3,6 +3,7 @@
 //! Sockets, timers, the disk, threads and people meet here. The loop itself never waits for any of them: syncing,
 //! heavy work and big transfers are elsewhere, and every queue into it is bounded.
 
+use crate::clients::{ClientCall, ClientDesk};
 use crate::envelopes::{Envelopes, Spooled};
 use crate::member::MemberFile;
 use crate::narrate::Narrator;
@@ -72,6 +73,8 @@ pub(crate) struct Shell {
     pub(crate) narrator: Narrator,
     /// Held so that its socket goes with the shell.
     pub(crate) _desk: Desk,
+    pub(crate) client_calls: Receiver<ClientCall>,
+    pub(crate) clients: ClientDesk,
     pub(crate) envelopes: Envelopes,
     pub(crate) envelope_counts: EnvelopeCounts,
     pub(crate) standing: Standing,
@@ -90,6 +93,8 @@ pub(crate) enum Asker {
     Token(Call, Token),
     /// A newcomer.
     Newcomer(Sender<JoinReply>),
+    /// A client of the dictionary.
+    Client(ClientCall),
 }
 
 /// How the loop ended.
@@ -143,11 +148,13 @@ impl Shell {
         };
         let net = async { self.net_events.recv().await.map_or(Woken::Ended, Woken::Net) };
         let own = async { self.happenings.recv().await.map_or(Woken::Ended, Woken::Own) };
-        // The timer is asked first: heartbeats go out however much comes in.
-        match timer.or(own).or(net).await {
+        let client = async { self.client_calls.recv().await.map_or(Woken::Ended, Woken::Client) };
+        // The timer is asked first: heartbeats go out however much comes in. Clients are asked last.
+        match timer.or(own).or(net).or(client).await {
             Woken::Timer | Woken::Ended => vec![Input::Tick],
             Woken::Net(event) => self.net_said(event).into_iter().collect(),
             Woken::Own(happening) => self.happened(happening),
+            Woken::Client(call) => self.client_called(call).into_iter().collect(),
         }
     }
 
@@ -271,9 +278,12 @@ impl Shell {
         match output {
             Output::Send { to, frame } => self.net.send(to, &frame),
             Output::SendAfter(id, to, frame) => self.delayed.entry(id).or_default().push((to, frame)),
-            Output::Persist(id, batch) => self.persister.write(id, batch),
+            Output::Persist(id, batch) => {
+                self.clients.appended(batch.entries.len());
+                self.persister.write(id, batch);
+            }
             Output::SendSnapshot { to, message, data } => self.send_snapshot(to, message, data),
-            Output::Reply { id, answer } => self.answered(id, answer),
+            Output::Reply { id, answer } => return Ok(self.answered(id, answer)),
             Output::Work { id, work } => return Ok(self.order(id, work)),
             Output::MakeTenureKey => self.workers.make_tenure_key(self.me),
             Output::ForgetTenureKeys { except } => self.bench.tenure_keys.forget(except),
@@ -357,7 +367,7 @@ impl Shell {
         own.map(|handle| Input::Envelope { from: self.me, header, handle })
     }
 
-    fn answered(&mut self, id: RequestId, answer: Answer) {
+    fn answered(&mut self, id: RequestId, answer: Answer) -> Option<Input> {
         match self.requests.remove(&id) {
             Some(Asker::Person(call)) => self.answer_person(&call, answer),
             Some(Asker::Token(call, token)) => self.hand_out_token(&call, &token, answer),
@@ -366,8 +376,10 @@ impl Shell {
                 // A newcomer that does not wait any more can ask again: its enrolment stands in the roster.
                 let _ = reply.try_send(reply_with);
             }
+            Some(Asker::Client(call)) => return self.answer_client(call, answer),
             None => {}
         }
+        None
     }
 
     fn join_reply(&self, answer: Answer) -> JoinReply {
@@ -384,7 +396,7 @@ impl Shell {
                 };
             }
             Answer::Control(Rejected(why), _) => format!("{why}; nothing was changed"),
-            Answer::NoLeader | Answer::Busy => {
+            Answer::NoLeader | Answer::Busy | Answer::Redirect(_) | Answer::ChangePending => {
                 "the peer set has no leader now; nothing was changed; try again".into()
             }
             Answer::Unknown | Answer::User(..) | Answer::Readable(_) => {
@@ -401,6 +413,7 @@ enum Woken {
     Timer,
     Net(NetEvent),
     Own(Happening),
+    Client(ClientCall),
     Ended,
 }
 

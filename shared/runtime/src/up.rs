@@ -1,6 +1,7 @@
 //! A member runs: its directory is opened, its parts are started, and the loop goes until it ends.
 
 use crate::address::watch_address;
+use crate::clients::{self, CALLS, ClientDesk};
 use crate::envelopes::Envelopes;
 use crate::measure::measure_links;
 use crate::member::{MEMBER_FILE, MemberError, MemberFile, Secrets, load};
@@ -81,6 +82,16 @@ pub enum UpError {
         /// Why.
         source: std::io::Error,
     },
+    /// The TCP port for clients.
+    #[error(
+        "cannot listen for clients on TCP {address}: {source}; nothing was changed; stop the program that has this port"
+    )]
+    ClientPort {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The operator's socket.
     #[error("cannot open the operator's socket: {0}; nothing was changed")]
     Socket(String),
@@ -141,6 +152,9 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
     member.listen = listen_at.unwrap_or(member.listen);
     member.advertise = advertise.or(member.advertise);
     let (net, net_events) = listen(executor, &member, &secrets, &spool)?;
+    let (calls, client_calls) = bounded(CALLS);
+    let address = clients::client_address(net.local_addr().unwrap_or(member.listen));
+    clients::open(executor, address, calls).map_err(|source| UpError::ClientPort { address, source })?;
     if member != before {
         write_member(&dir, &member).map_err(|error| disk(&error))?;
     }
@@ -194,6 +208,8 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
         bench,
         narrator,
         _desk: desk,
+        client_calls,
+        clients: ClientDesk::default(),
         envelopes: Envelopes::default(),
         envelope_counts: EnvelopeCounts::default(),
         standing,

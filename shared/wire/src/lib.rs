@@ -1,4 +1,4 @@
-//! Bytes between peers, and back.
+//! Bytes between peers, and back; and those between a client and a peer.
 //!
 //! Everything on a peer connection is one *unit*: a [`Header`] (magic, version, type, length) and a postcard body.
 //! [`Frame`](rafty_types::Frame)s are units whose type is the frame's variant; the [`Head`]s of bulk streams and the
@@ -8,8 +8,11 @@
 //! Lengths are checked before a body is read, types before it is decoded, and no byte may be left over. A type that
 //! this version does not know is reported as such, so that it can be counted and skipped.
 //!
+//! What clients of the dictionary say over TCP is in [`client`]: MessagePack, and none of the above.
+//!
 //! Nothing here opens a socket, judges what a frame says or knows who sent it.
 
+pub mod client;
 mod datagram;
 mod frame;
 mod head;

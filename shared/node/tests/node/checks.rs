@@ -55,13 +55,14 @@ impl Checks {
             Request::Read => {
                 self.reads.insert(request, self.acknowledged.len());
             }
-            Request::Commit { command: Command::User(bytes), .. } => {
+            Request::Commit { command: Command::User(bytes), .. }
+            | Request::CommitHere { command: Command::User(bytes), .. } => {
                 // Only writes of keys that are used once are followed.
                 if let Some(key) = once(bytes) {
                     self.writes.insert(request, key);
                 }
             }
-            Request::Commit { .. } => {}
+            Request::Commit { .. } | Request::CommitHere { .. } => {}
         }
     }
 
@@ -78,8 +79,8 @@ impl Checks {
                     self.acknowledged[..before].iter().find(|key| node.state().user().0.get(key).is_none());
                 assert_eq!(missing, None, "a read does not see a write that was acknowledged before it");
             }
-            Answer::NoLeader | Answer::Busy => self.denied.extend(key),
-            Answer::Control(..) | Answer::Unknown => {}
+            Answer::NoLeader | Answer::Busy | Answer::Redirect(_) => self.denied.extend(key),
+            Answer::Control(..) | Answer::ChangePending | Answer::Unknown => {}
         }
     }
 

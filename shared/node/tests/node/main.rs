@@ -6,6 +6,7 @@ mod faults;
 mod founding;
 mod joining;
 mod member;
+mod requests;
 mod rounds;
 mod seeds;
 mod sim;

@@ -59,6 +59,8 @@ pub(crate) struct Sim {
     pub(crate) cut: BTreeSet<(MemberId, MemberId)>,
     pub(crate) checks: Checks,
     pub(crate) answers: BTreeMap<RequestId, Answer>,
+    /// How often a command was forwarded.
+    pub(crate) forwards: usize,
     pub(crate) settings: Settings,
     pub(crate) cluster: ClusterId,
     seed: u64,
@@ -93,6 +95,7 @@ impl Sim {
             cut: BTreeSet::new(),
             checks: Checks::default(),
             answers: BTreeMap::new(),
+            forwards: 0,
             settings,
             cluster: ClusterId([7; 16]),
             seed,
@@ -376,6 +379,7 @@ impl Sim {
     }
 
     fn send(&mut self, from: MemberId, to: MemberId, frame: Frame) {
+        self.forwards += usize::from(matches!(frame, Frame::Forward { .. }));
         if !self.passes(from, to) {
             return;
         }

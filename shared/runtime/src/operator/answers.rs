@@ -105,6 +105,12 @@ impl Shell {
                 "there is no leader: too few voters answer; nothing was changed; start more members or wait",
             ),
             Answer::Busy => call.refuse("too many requests wait; nothing was changed; try again"),
+            Answer::Redirect(leader) => {
+                call.refuse(format!("member {leader} leads; nothing was changed; ask it"))
+            }
+            Answer::ChangePending => {
+                call.refuse("another change of membership is under way; nothing was changed; try again")
+            }
             Answer::Unknown => call.leave_open(
                 "too few voters confirmed it in time, or leadership changed on the way: it may or may not count; \
                  look before you repeat it",

@@ -1,0 +1,234 @@
+//! From a request to a proposal: here, at the leader that it is forwarded to, or nowhere, because another member leads.
+//!
+//! It keeps no state of its own: who waits for what is in `requests`, what an entry answers in `apply`.
+
+use crate::io::{Output, Request};
+use crate::node::Node;
+use crate::requests::{Answer, Dispatch, Proposer, RequestId, Where};
+use rafty_consensus as consensus;
+use rafty_dictionary::leader_only;
+use rafty_types::{
+    Command, ControlCommand, ControlResult, ForwardOutcome, Frame, Index, MAX_PROPOSAL_LEN, MemberId,
+    Proposal, Rejection, Serial, SessionId, StateMachine, Time,
+};
+use std::sync::Arc;
+
+/// What a proposal has beside a user command's bytes, at most.
+const PROPOSAL_FRAME: usize = 64;
+
+impl<U: StateMachine> Node<U> {
+    /// Takes a request in.
+    pub(crate) fn request(&mut self, id: RequestId, request: Request, until: Time) {
+        let taken = match request {
+            Request::Commit { command, .. } | Request::CommitHere { command, .. }
+                if is_too_long(&command) =>
+            {
+                let why = Rejection::Invalid(format!("the command has more than {MAX_PROPOSAL_LEN} bytes"));
+                return self.reply(id, self.rejected(why));
+            }
+            Request::Commit { session, command } => {
+                self.requests.want(id, command, session, Where::Anywhere, until)
+            }
+            Request::CommitHere { session, command } => {
+                self.requests.want(id, command, session, Where::Here, until)
+            }
+            Request::Read => {
+                let taken = self.requests.read(id, until);
+                if taken {
+                    self.step(consensus::Input::Read { request: id.0 });
+                }
+                taken
+            }
+        };
+        if !taken {
+            self.reply(id, Answer::Busy);
+        }
+    }
+
+    /// Sends what can be sent, and answers what waited in vain.
+    pub(crate) fn serve_requests(&mut self) {
+        self.requests.resume(self.now);
+        for id in self.requests.reads_again(self.now) {
+            self.step(consensus::Input::Read { request: id.0 });
+        }
+        for dispatch in self.requests.sendable(self.now, self.me, self.consensus.leader()) {
+            // What was turned down must not be overtaken by what comes after it.
+            if self.requests.is_paused(self.now) {
+                break;
+            }
+            match dispatch {
+                Dispatch::Propose(id) => self.propose_request(id),
+                Dispatch::Forward(leader, id) => self.forward_request(leader, id),
+                Dispatch::Redirect(leader, id) => self.end_request(id, Answer::Redirect(leader)),
+            }
+        }
+        self.answer_held();
+        for (id, answer) in self.requests.expired(self.now) {
+            self.reply(id, answer);
+        }
+    }
+
+    fn propose_request(&mut self, id: RequestId) {
+        let Some(wanted) = self.requests.wanted(id) else { return };
+        let (session, command, place) = (wanted.session, wanted.command.clone(), wanted.place);
+        if let Some(refused) = (place == Where::Here).then(|| self.refused_change(&command)).flatten() {
+            return self.end_request(id, refused);
+        }
+        if self.hands_over_first(&command) {
+            return;
+        }
+        self.requests.sent(id, None);
+        if !self.propose(Proposer::Request(id), self.me, session, command) {
+            self.requests.not_proposed(id, self.pause_until());
+        }
+    }
+
+    /// Why a client's change of membership is not made now.
+    fn refused_change(&self, command: &Command) -> Option<Answer> {
+        if !changes_membership(command) {
+            return None;
+        }
+        if self.membership_is_changing() || self.requests.proposes(changes_membership) {
+            return Some(Answer::ChangePending);
+        }
+        let given = match command {
+            Command::Control(ControlCommand::SeatChanged { give, .. }) => *give,
+            _ => None,
+        };
+        let progress = self.consensus.progress();
+        let fit = |id| {
+            let progress = progress.iter().find(|progress| progress.member == id);
+            progress.is_some_and(|progress| self.is_caught_up(progress) && self.is_alive(progress))
+        };
+        let why = "the member cannot vote yet: it is silent or does not have the log; start it and try again";
+        given.filter(|id| !fit(*id)).map(|_| self.rejected(Rejection::Invalid(why.into())))
+    }
+
+    /// Whether the engine's membership is on its way to what the roster wants.
+    fn membership_is_changing(&self) -> bool {
+        let control = self.state.control();
+        let (voters, learners) = (control.desired_voters(), control.desired_learners());
+        self.consensus.has_pending_membership()
+            || consensus::next_change(&voters, &learners, self.consensus.membership(), self.me).is_some()
+    }
+
+    /// A leader that is to be removed hands over first: its successor can finish the change and tell whoever asked.
+    /// `false` when the command is another one, or nobody can take over.
+    fn hands_over_first(&mut self, command: &Command) -> bool {
+        if *command != Command::Control(ControlCommand::Revoke { member: self.me }) {
+            return false;
+        }
+        let candidates = self.candidates();
+        let fit = candidates.iter().filter(|one| one.may_lead && one.caught_up && one.alive);
+        let Some(successor) = fit.min_by_key(|one| (one.tenures, one.member)) else { return false };
+        if !self.consensus.is_transferring() && !self.consensus.has_pending_membership() {
+            self.step(consensus::Input::Transfer { to: successor.member });
+        }
+        true
+    }
+
+    fn forward_request(&mut self, leader: MemberId, id: RequestId) {
+        let Some(wanted) = self.requests.wanted(id) else { return };
+        let frame =
+            Frame::Forward { request: id.0, session: wanted.session, command: wanted.command.clone() };
+        self.requests.sent(id, Some(leader));
+        self.out.push(Output::Send { to: leader, frame });
+    }
+
+    /// Another member wants this one, as leader, to propose something.
+    pub(crate) fn forwarded_to_me(
+        &mut self,
+        from: MemberId,
+        request: u64,
+        session: Option<(SessionId, Serial)>,
+        command: Command,
+    ) {
+        let leaders_own = matches!(&command, Command::Control(command) if leader_only(command));
+        let outcome = if leaders_own {
+            // Before a tenure begins the state cannot tell who leads: what only a leader may say is never forwarded.
+            ForwardOutcome::Control(ControlResult::Rejected(Rejection::NotAllowed), self.state.applied())
+        } else if !self.is_leader() {
+            ForwardOutcome::NotLeader(self.consensus.leader())
+        } else if self.hands_over_first(&command) {
+            ForwardOutcome::Dropped
+        } else if self.propose(Proposer::Forward { from, request }, from, session, command) {
+            return;
+        } else {
+            ForwardOutcome::Dropped
+        };
+        self.out.push(Output::Send { to: from, frame: Frame::Forwarded { request, outcome } });
+    }
+
+    /// What a leader made of a command that was forwarded to it.
+    pub(crate) fn forward_answered(&mut self, from: MemberId, request: u64, outcome: ForwardOutcome) {
+        let id = RequestId(request);
+        if let Some(answer) = self.requests.forwarded(from, id, outcome, self.pause_until()) {
+            self.answered(id, answer);
+        }
+    }
+
+    /// A command was answered. That membership changes is told when the engine has followed: until then a voter that
+    /// was sent away may still be needed.
+    pub(crate) fn answered(&mut self, id: RequestId, answer: Answer) {
+        let changes = self.requests.wanted(id).is_some_and(|wanted| changes_membership(&wanted.command));
+        if changes && matches!(answer, Answer::Control(ControlResult::Done, _)) {
+            self.requests.hold(id, answer);
+        } else {
+            self.end_request(id, answer);
+        }
+    }
+
+    fn answer_held(&mut self) {
+        let changing = |at: &Index| *at > self.state.applied() || self.membership_is_changing();
+        let over = |answer: &Answer| matches!(answer, Answer::Control(_, at) if !changing(at));
+        let held = self.requests.held().filter(|(_, answer)| over(answer));
+        let over: Vec<_> = held.map(|(id, answer)| (id, answer.clone())).collect();
+        over.into_iter().for_each(|(id, answer)| self.end_request(id, answer));
+    }
+
+    /// Proposes a command in the name of `origin`. `false` when too many proposals are under way.
+    pub(crate) fn propose(
+        &mut self,
+        proposer: Proposer,
+        origin: MemberId,
+        session: Option<(SessionId, Serial)>,
+        command: Command,
+    ) -> bool {
+        let Some(ticket) = self.requests.ticket(proposer) else { return false };
+        let term = self.consensus.term();
+        let proposal = Proposal { origin, term, stamp_ms: self.wall_ms(), session, command };
+        let data: Arc<[u8]> = proposal.encode().into();
+        self.step(consensus::Input::Propose { request: ticket, data });
+        true
+    }
+
+    /// How long what was turned down waits: about as long as a new leader takes to say so.
+    pub(crate) fn pause_until(&self) -> Time {
+        self.now + self.settings().heartbeat
+    }
+
+    /// Ends a command's request, unless that was over already.
+    pub(crate) fn end_request(&mut self, id: RequestId, answer: Answer) {
+        if self.requests.finish(id) {
+            self.reply(id, answer);
+        }
+    }
+
+    pub(crate) fn reply(&mut self, id: RequestId, answer: Answer) {
+        self.out.push(Output::Reply { id, answer });
+    }
+
+    fn rejected(&self, why: Rejection) -> Answer {
+        Answer::Control(ControlResult::Rejected(why), self.state.applied())
+    }
+}
+
+/// Whether the engine has to follow a command.
+fn changes_membership(command: &Command) -> bool {
+    use ControlCommand::{Revoke, SeatChanged};
+    matches!(command, Command::Control(Revoke { .. } | SeatChanged { .. }))
+}
+
+fn is_too_long(command: &Command) -> bool {
+    matches!(command, Command::User(bytes) if bytes.len() > MAX_PROPOSAL_LEN - PROPOSAL_FRAME)
+}

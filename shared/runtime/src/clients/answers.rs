@@ -1,0 +1,302 @@
+//! What clients' requests mean to the loop, and what they get back.
+//!
+//! It decides nothing: who leads, what counts and what may be read is the node's word.
+
+use crate::clients::limits::Budget;
+use crate::clients::stats::{Done, Tally};
+use crate::clients::{Body, ClientCall, MAX_REPLY_BYTES, error};
+use crate::operator::wall_ms;
+use crate::shell::{Asker, Shell};
+use rafty_consensus::Role;
+use rafty_dictionary::{CLUSTER_KEY, EntryCommand, EntryRefusal, EntryResult};
+use rafty_node::{Answer, DEFAULT_TIMEOUT, Input, Request as NodeRequest};
+use rafty_types::{Command, ControlCommand, ControlResult, Index, Member, MemberId, Rejection, SessionId};
+use rafty_wire::client::{
+    Address, Ask, Change, ConfigAction, Consistency, Diagnostic, ErrorCode, LeaderStatus, Log, Persist,
+    Reply, Volatile, encode_cluster, encode_entries, encode_value,
+};
+use std::sync::{Arc, Weak};
+
+// The client protocol refuses what the dictionary would.
+const _: () = assert!(rafty_wire::client::MAX_KEY_LEN == rafty_dictionary::MAX_KEY_LEN);
+const _: () = assert!(rafty_wire::client::MAX_VALUE_LEN == rafty_dictionary::MAX_VALUE_LEN);
+
+/// What the loop keeps for its clients.
+pub(crate) struct ClientDesk {
+    replies: Budget,
+    tally: Tally,
+    /// The last reply with every entry, as long as somebody still reads it.
+    whole: (Index, Weak<Body>),
+}
+
+impl Default for ClientDesk {
+    fn default() -> Self {
+        Self {
+            replies: Budget::new(MAX_REPLY_BYTES),
+            tally: Tally::default(),
+            whole: (Index(0), Weak::new()),
+        }
+    }
+}
+
+impl ClientDesk {
+    /// Entries were appended to the log.
+    pub(crate) fn appended(&mut self, entries: usize) {
+        self.tally.count(wall_ms() / 1_000, Done::Append, entries);
+    }
+
+    fn body(&self, bytes: Vec<u8>) -> Arc<Body> {
+        match self.replies.take(bytes.len()) {
+            Some(share) => Arc::new(Body::new(bytes, share)),
+            None => {
+                let why = "slow readers hold too many replies; nothing was changed; try again later";
+                Arc::new(Body::new(error(ErrorCode::Busy, why).encode(), self.replies.nothing()))
+            }
+        }
+    }
+}
+
+impl ClientCall {
+    /// Answers. A client that has gone does not hear it.
+    fn answer(&self, body: Arc<Body>) {
+        let _ = self.reply.try_send(body);
+    }
+}
+
+impl Shell {
+    /// A client asked for something.
+    pub(crate) fn client_called(&mut self, call: ClientCall) -> Option<Input> {
+        let request = match &call.request.ask {
+            Ask::Diagnostic => {
+                self.tell(&call, self.diagnostic().encode());
+                return None;
+            }
+            Ask::Get { consistency: Consistency::Stale, .. } => {
+                self.show(&call);
+                return None;
+            }
+            Ask::Get { .. } => NodeRequest::Read,
+            Ask::Session => {
+                let command = Command::Control(ControlCommand::SessionOpened);
+                NodeRequest::Commit { session: None, command }
+            }
+            Ask::Append { change, session } => {
+                self.clients.tally.count(wall_ms() / 1_000, Done::Write, 1);
+                match entry_command(change) {
+                    Ok(command) => NodeRequest::CommitHere { session: *session, command },
+                    Err(why) => {
+                        self.tell(&call, refused(why).encode());
+                        return None;
+                    }
+                }
+            }
+            Ask::Config { action, address, port } => match self.config_command(*action, address, *port) {
+                Ok(command) => NodeRequest::CommitHere { session: None, command },
+                // This member may not have heard of it yet.
+                Err(_) => NodeRequest::Read,
+            },
+        };
+        Some(self.client_request(call, request))
+    }
+
+    fn client_request(&mut self, call: ClientCall, request: NodeRequest) -> Input {
+        let within = call.request.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        self.request(Asker::Client(call), request, within)
+    }
+
+    /// The node answered what a client asked. The member that the client named may be known only now.
+    pub(crate) fn answer_client(&mut self, call: ClientCall, answer: Answer) -> Option<Input> {
+        match (&call.request.ask, answer) {
+            (Ask::Get { consistency: Consistency::Linearizable, .. }, Answer::NoLeader | Answer::Busy) => {
+                let why = "no leader confirmed the read in time; nothing was changed; try again, or read what is here";
+                self.tell(&call, error(ErrorCode::NoLeader, why).encode());
+            }
+            (Ask::Get { .. }, _) => self.show(&call),
+            (Ask::Config { action, address, port }, Answer::Readable(_)) => {
+                match self.config_command(*action, address, *port) {
+                    Ok(command) => {
+                        let request = NodeRequest::CommitHere { session: None, command };
+                        return Some(self.client_request(call, request));
+                    }
+                    Err(reply) => self.tell(&call, self.elsewhere().unwrap_or(reply).encode()),
+                }
+            }
+            (Ask::Session, Answer::Control(ControlResult::Done, index)) => {
+                self.tell(&call, Reply::Session { session: SessionId(index.0) }.encode());
+            }
+            (_, answer) => self.tell(&call, self.outcome(answer).encode()),
+        }
+        None
+    }
+
+    fn tell(&self, call: &ClientCall, bytes: Vec<u8>) {
+        call.answer(self.clients.body(bytes));
+    }
+
+    /// Answers a read from the applied state.
+    fn show(&mut self, call: &ClientCall) {
+        self.clients.tally.count(wall_ms() / 1_000, Done::Read, 1);
+        match &call.request.ask {
+            Ask::Get { key: Some(key), .. } if key.as_bytes() == CLUSTER_KEY => {
+                self.tell(call, encode_value(Some(&encode_cluster(&self.cluster()))));
+            }
+            Ask::Get { key: Some(key), .. } => {
+                self.tell(call, encode_value(self.node.state().user().get(key.as_bytes())));
+            }
+            _ => call.answer(self.whole()),
+        }
+    }
+
+    /// Every entry. Who asks for the same state meanwhile gets the same bytes.
+    fn whole(&mut self) -> Arc<Body> {
+        let applied = self.node.state().applied();
+        let (index, known) = &self.clients.whole;
+        if let Some(body) = known.upgrade().filter(|_| *index == applied) {
+            return body;
+        }
+        let entries = self.node.state().user();
+        let bytes = encode_entries(&self.cluster(), entries.iter(), entries.byte_len());
+        let body = self.clients.body(bytes);
+        self.clients.whole = (applied, Arc::downgrade(&body));
+        body
+    }
+
+    /// What became of a change.
+    fn outcome(&self, answer: Answer) -> Reply {
+        match answer {
+            Answer::Control(ControlResult::Done, _) => Reply::done(),
+            Answer::Control(ControlResult::Rejected(why), _) => {
+                Reply::failed(rejection_word(&why), format!("{why}; nothing was changed"))
+            }
+            Answer::User(result, _) => match EntryResult::decode(&result) {
+                Some(EntryResult::Done | EntryResult::Missing) => Reply::done(),
+                Some(EntryResult::Refused(why)) => refused(why),
+                None => unknown_outcome(),
+            },
+            Answer::Redirect(leader) => match self.address_of(leader) {
+                Some(leader) => Reply::Redirect { leader },
+                None => no_leader(),
+            },
+            Answer::NoLeader | Answer::Readable(_) => no_leader(),
+            Answer::ChangePending => Reply::failed(
+                "change_pending",
+                "another change of membership is under way; nothing was changed; try again",
+            ),
+            Answer::Busy => Reply::failed("busy", "too many requests wait; nothing was changed; try again"),
+            Answer::Unknown => unknown_outcome(),
+        }
+    }
+
+    /// The command that changes who votes; or the answer, as far as this member knows.
+    fn config_command(&self, action: ConfigAction, host: &str, port: u16) -> Result<Command, Reply> {
+        let wanted = Address(host.to_string(), port);
+        let members = self.node.state().control().members();
+        let is_it = |member: &&Member| member.addresses.iter().any(|at| Address::from(*at) == wanted);
+        let Some(member) = members.values().find(is_it) else {
+            let why = "no member has this address; nothing was changed; let it join with a token first";
+            return Err(Reply::failed("unknown_peer", why));
+        };
+        let command = match action {
+            ConfigAction::Add if member.seat => return Err(Reply::done()),
+            ConfigAction::Add => ControlCommand::SeatChanged { give: Some(member.id), take: None },
+            ConfigAction::Delete => ControlCommand::Revoke { member: member.id },
+        };
+        Ok(Command::Control(command))
+    }
+
+    /// The way to the leader, when another member leads.
+    fn elsewhere(&self) -> Option<Reply> {
+        let leader = self.node.consensus().leader().filter(|leader| *leader != self.me)?;
+        self.address_of(leader).map(|leader| Reply::Redirect { leader })
+    }
+
+    fn address_of(&self, member: MemberId) -> Option<Address> {
+        let member = self.node.state().control().member(member)?;
+        member.addresses.first().map(|address| (*address).into())
+    }
+
+    /// Where every member is.
+    fn cluster(&self) -> Vec<Address> {
+        let members = self.node.state().control().members().keys();
+        members.filter_map(|member| self.address_of(*member)).collect()
+    }
+
+    fn diagnostic(&self) -> Diagnostic {
+        let raft = self.node.diagnostic();
+        let by_address = |all: &[(MemberId, Index)]| {
+            all.iter().filter_map(|(member, index)| Some((self.address_of(*member)?, index.0))).collect()
+        };
+        let own = || self.net.local_addr().unwrap_or(self.member.listen).into();
+        Diagnostic {
+            status: match raft.role {
+                Role::Leader => "Leader".into(),
+                Role::Follower => "Follower".into(),
+                Role::Candidate => "Candidate".into(),
+            },
+            persist: Persist {
+                voted_for: raft.voted_for.and_then(|member| self.address_of(member)),
+                current_term: raft.term.0,
+            },
+            volatile: Volatile {
+                leader_id: raft.leader.and_then(|member| self.address_of(member)),
+                cluster: self.cluster(),
+                address: self.address_of(self.me).unwrap_or_else(own),
+            },
+            log: Log { commit_index: raft.commit.0 },
+            stats: self.clients.tally.lately(wall_ms() / 1_000),
+            leader_status: raft.leading.map(|leading| LeaderStatus {
+                net_index: by_address(&leading.next),
+                match_index: by_address(&leading.matched),
+                waiting_clients: leading
+                    .waiting
+                    .iter()
+                    .map(|(index, count)| (index.to_string(), *count as u64))
+                    .collect(),
+            }),
+        }
+    }
+}
+
+fn entry_command(change: &Change) -> Result<Command, EntryRefusal> {
+    let (Change::Set { key, .. } | Change::Delete { key }) = change;
+    if key.as_bytes() == CLUSTER_KEY {
+        return Err(EntryRefusal::ReadOnlyKey);
+    }
+    let command = match change {
+        Change::Set { key, value } => EntryCommand::Set { key: key.clone().into(), value: value.clone() },
+        Change::Delete { key } => EntryCommand::Delete { key: key.clone().into() },
+    };
+    Ok(Command::User(command.encode()))
+}
+
+fn refused(why: EntryRefusal) -> Reply {
+    let word = match why {
+        EntryRefusal::ReadOnlyKey => "read_only_key",
+        EntryRefusal::KeyTooLong | EntryRefusal::ValueTooLong => "too_long",
+        EntryRefusal::Full => "full",
+        EntryRefusal::Malformed => "malformed",
+    };
+    Reply::failed(word, why)
+}
+
+fn rejection_word(why: &Rejection) -> &'static str {
+    match why {
+        Rejection::UnknownSession => "unknown_session",
+        Rejection::ForgottenSerial => "forgotten_serial",
+        Rejection::LastVoter => "last_voter",
+        Rejection::NotAllowed => "not_allowed",
+        Rejection::UnknownMember => "unknown_peer",
+        _ => "rejected",
+    }
+}
+
+fn no_leader() -> Reply {
+    Reply::failed("no_leader", "no leader was found in time; nothing was changed; try again")
+}
+
+fn unknown_outcome() -> Reply {
+    Reply::failed(
+        "unknown_outcome",
+        "leadership changed on the way: it may or may not count; look before you repeat it",
+    )
+}

@@ -1,0 +1,224 @@
+//! One client: its requests come in, its replies go out, each side with its own deadline.
+//!
+//! The reader stops at the first request that does not keep the connection, and at whatever it cannot understand; the
+//! writer then answers what was asked and closes. So every request that was read is answered, in order.
+
+use crate::clients::limits::Share;
+use crate::clients::{Body, ClientCall, Port, error};
+use rafty_wire::client::{Ask, ErrorCode, Parser, Reply, Request};
+use smol::Timer;
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future::FutureExt;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::net::TcpStream;
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Requests of one connection that may wait for their answers; no more are read meanwhile.
+const MAX_IN_FLIGHT: usize = 64;
+/// Bytes read at once.
+const CHUNK: usize = 16 * 1024;
+/// How long a fresh connection may say nothing.
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection that is kept may say nothing while nothing is owed to it.
+const IDLE_WITHIN: Duration = Duration::from_secs(30);
+/// How long a message may be under way, from its first byte to its last, beside its share for its length.
+const MESSAGE_WITHIN: Duration = Duration::from_secs(2);
+/// The slowest line that still counts as alive, in bytes a second.
+const SLOWEST: u64 = 64 * 1024;
+/// How long, and how many bytes, a client may go on sending that was answered for the last time. Closing at once would
+/// make the system drop what it was answered.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+/// A reply that is owed, in its turn. The token is held until the reply is out.
+struct Owed {
+    answer: Answer,
+    _token: Arc<()>,
+}
+
+enum Answer {
+    Ready(Reply),
+    /// By the loop; the flag says whether it is a change, which may count though the loop ended.
+    Awaited(Receiver<Arc<Body>>, bool),
+}
+
+/// Serves a client to its end.
+pub(super) async fn serve(stream: TcpStream, port: Port) {
+    let _ = stream.set_nodelay(true);
+    let (owed, to_pay) = bounded(MAX_IN_FLIGHT);
+    let reader = Reader { stream: stream.clone(), port, owed, token: Arc::default() };
+    let read = async {
+        reader.run().await;
+        // The writer ends when all is answered, or when nobody listens any more.
+        smol::future::pending().await
+    };
+    let written = read.or(write(stream.clone(), to_pay)).await;
+    if written.is_ok() {
+        linger(stream).await;
+    }
+}
+
+struct Reader {
+    stream: TcpStream,
+    port: Port,
+    owed: Sender<Owed>,
+    /// Shared with every reply that is owed.
+    token: Arc<()>,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        let mut parser = Parser::default();
+        let mut chunk = vec![0; CHUNK];
+        let mut share = self.port.requests.nothing();
+        let mut since = Instant::now();
+        let mut idle = FIRST_WITHIN;
+        loop {
+            let deadline = match parser.pending() {
+                0 => since + idle,
+                pending => since + allowance(pending),
+            };
+            let read = match before(deadline, self.stream.read(&mut chunk)).await {
+                Err(late) if late.kind() == io::ErrorKind::TimedOut && parser.pending() > 0 => {
+                    let why =
+                        "the request did not arrive in time; nothing was changed; send it again, faster";
+                    return self.say(error(ErrorCode::Timeout, why)).await;
+                }
+                Err(late) if late.kind() == io::ErrorKind::TimedOut && self.owes() => {
+                    since = Instant::now();
+                    continue;
+                }
+                Ok(0) if parser.pending() > 0 => {
+                    let why = "the connection ended before the request did; nothing was changed";
+                    return self.say(error(ErrorCode::Malformed, why)).await;
+                }
+                Err(_) | Ok(0) => return,
+                Ok(read) => read,
+            };
+            if parser.pending() == 0 {
+                since = Instant::now();
+            }
+            parser.feed(&chunk[..read]);
+            match self.take(&mut parser).await {
+                Some(taken) if taken => since = Instant::now(),
+                Some(_) => {}
+                None => return,
+            }
+            idle = IDLE_WITHIN;
+            if !share.resize(parser.pending()) {
+                return self.say(busy()).await;
+            }
+        }
+    }
+
+    /// Hands over what is whole: whether anything was. `None` when nothing more is to be read.
+    async fn take(&self, parser: &mut Parser) -> Option<bool> {
+        let mut taken = false;
+        loop {
+            let keep = match parser.next_request() {
+                Ok(None) => return Some(taken),
+                Ok(Some(request)) => self.ask(request).await?,
+                Err(wrong) => {
+                    let keep = wrong.keep;
+                    self.say(wrong.into()).await;
+                    keep
+                }
+            };
+            if !keep {
+                return None;
+            }
+            taken = true;
+        }
+    }
+
+    /// Hands a request to the loop: whether the connection is kept. `None` when nobody listens any more.
+    async fn ask(&self, request: Request) -> Option<bool> {
+        let keep = request.keep;
+        let Some(share) = self.port.requests.take(request.byte_len()) else {
+            self.say(busy()).await;
+            return Some(keep);
+        };
+        let (reply, answer) = bounded(1);
+        let change = matches!(request.ask, Ask::Append { .. } | Ask::Config { .. } | Ask::Session);
+        self.owe(Answer::Awaited(answer, change)).await?;
+        // When the loop has ended, the reply's sender goes with the call, and the writer says so.
+        let _ = self.port.calls.send(ClientCall { request, reply, _share: share }).await;
+        Some(keep)
+    }
+
+    async fn say(&self, reply: Reply) {
+        // Whether anybody listens shows when the next request is read.
+        let _ = self.owe(Answer::Ready(reply)).await;
+    }
+
+    async fn owe(&self, answer: Answer) -> Option<()> {
+        self.owed.send(Owed { answer, _token: self.token.clone() }).await.ok()
+    }
+
+    fn owes(&self) -> bool {
+        Arc::strong_count(&self.token) > 1
+    }
+}
+
+async fn write(mut stream: TcpStream, owed: Receiver<Owed>) -> io::Result<()> {
+    while let Ok(Owed { answer, _token }) = owed.recv().await {
+        match answer {
+            Answer::Ready(reply) => send(&mut stream, &reply.encode()).await?,
+            Answer::Awaited(answer, change) => match answer.recv().await {
+                Ok(body) => send(&mut stream, &body.bytes).await?,
+                Err(_) => send(&mut stream, &ended(change).encode()).await?,
+            },
+        }
+    }
+    Ok(())
+}
+
+async fn send(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    before(Instant::now() + allowance(bytes.len()), stream.write_all(bytes)).await
+}
+
+/// Closes our half, and takes what still comes until the client closes its own.
+async fn linger(mut stream: TcpStream) {
+    let deadline = Instant::now() + LINGER;
+    let mut ignored = vec![0; CHUNK];
+    let mut left = LINGER_BYTES;
+    let mut open = stream.shutdown(Shutdown::Write).is_ok();
+    while open && left > 0 {
+        let read = before(deadline, stream.read(&mut ignored)).await.unwrap_or(0);
+        open = read > 0;
+        left = left.saturating_sub(read);
+    }
+}
+
+/// How long so many bytes may take.
+fn allowance(bytes: usize) -> Duration {
+    MESSAGE_WITHIN + Duration::from_millis(1_000 * bytes as u64 / SLOWEST)
+}
+
+async fn before<T>(deadline: Instant, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = async {
+        Timer::at(deadline).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    io.or(late).await
+}
+
+fn busy() -> Reply {
+    error(ErrorCode::Busy, "too many bytes of requests wait here; nothing was changed; try again later")
+}
+
+fn ended(change: bool) -> Reply {
+    match change {
+        true => Reply::failed("unknown_outcome", "this member ended: the change may or may not count"),
+        false => error(ErrorCode::Stopping, "this member ended; ask another one"),
+    }
+}
+
+impl Body {
+    pub(super) fn new(bytes: Vec<u8>, share: Share) -> Self {
+        Self { bytes, _share: share }
+    }
+}

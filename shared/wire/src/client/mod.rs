@@ -1,0 +1,44 @@
+//! The dictionary's client protocol: bare MessagePack maps over TCP.
+//!
+//! A client sends one map and gets one reply; then the server closes, unless the request says `keep: true`. There is
+//! no length prefix: the [`Parser`] finds where a map ends while it arrives, bounded in length, depth and count, and
+//! decodes it once. Strings are `str`, addresses `[host, port]`. Values are any MessagePack value and keep their exact
+//! bytes; keys are `str` of at most [`MAX_KEY_LEN`] bytes. Unknown fields are ignored.
+//!
+//! | request | reply |
+//! |---|---|
+//! | `{type:"get"}` | every entry as a map, with `cluster: [[host, port], …]` among them |
+//! | `{type:"get", key}` | `{type:"value", found, value}` |
+//! | `{type:"append", data:{action:"change", key, value}}`, `{…{action:"delete", key}}` | [`Reply::Result`] or [`Reply::Redirect`] |
+//! | `{type:"config", action:"add" or "delete", address, port}` | [`Reply::Result`] or [`Reply::Redirect`] |
+//! | `{type:"session"}` | [`Reply::Session`] |
+//! | `{type:"diagnostic"}` | a [`Diagnostic`] |
+//!
+//! Any of them may carry `keep` and `timeout_ms`; `get` takes `consistency: "linearizable"` or `"stale"`; `append` takes
+//! `session` and `serial`, the session's commands being numbered 1, 2, 3, …: each is applied once, however often it is
+//! sent. Requests that are sent before the reply to an earlier one are answered in order but done at the same time: only
+//! changes of one session follow each other, so a read that must see a change waits for its reply. Whatever cannot be understood is answered by [`Reply::Error`] and changes nothing.
+//!
+//! Nothing here opens a socket, waits, or knows what is in the dictionary.
+
+mod fields;
+mod map;
+mod parser;
+mod reply;
+mod request;
+mod scanner;
+
+pub use parser::Parser;
+pub use reply::{
+    Address, Diagnostic, Entry, LeaderStatus, Log, Persist, Reply, Stats, Volatile, decode_entries,
+    decode_value, encode_cluster, encode_entries, encode_value,
+};
+pub use request::{Ask, Change, ConfigAction, Consistency, ErrorCode, MAX_TIMEOUT, Request, RequestError};
+pub use scanner::{MAX_DEPTH, ScanError, Scanner};
+
+/// Longest key, in bytes of UTF-8.
+pub const MAX_KEY_LEN: usize = 1_024;
+/// Longest value, in bytes of MessagePack.
+pub const MAX_VALUE_LEN: usize = 1024 * 1024;
+/// Longest request, in bytes: a value, a key and their frame.
+pub const MAX_REQUEST_LEN: usize = MAX_VALUE_LEN + 8 * 1024;

@@ -1,0 +1,5 @@
+//! The client protocol as bytes: pinned, taken apart, cut short and made up.
+
+mod golden;
+mod hostile;
+mod properties;
