@@ -2,14 +2,15 @@
 
 mod support;
 
-use std::net::{SocketAddr, UdpSocket};
+use rafty_runtime::setup::free_port;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use support::peer_set::{Folder, Member};
 use support::{Up, command, rafty, until};
 
 /// An address that nobody has now.
 fn free_address() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
+    free_port(Ipv4Addr::LOCALHOST.into()).and_then(|socket| socket.local_addr()).expect("a free port")
 }
 
 fn addresses(member: &Member, of: &Member) -> Option<Vec<SocketAddr>> {

@@ -13,9 +13,10 @@ use crate::narration::Line;
 use process::Program;
 use rafty_agent::{Failure, status};
 use rafty_runtime::operator::{MemberStatus, Reply, Request, call, follow};
+use rafty_runtime::setup::free_port;
 use rafty_types::{MemberId, PeerRole};
 use std::ffi::OsString;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -298,7 +299,7 @@ fn os(words: &[&str]) -> Vec<OsString> {
 /// Loopback addresses that nobody has now. All are held until all are found, so that they differ.
 fn free_addresses(count: usize) -> Result<Vec<String>, Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("no free UDP port on 127.0.0.1: {error}"));
-    let sockets: Result<Vec<_>, _> = (0..count).map(|_| UdpSocket::bind("127.0.0.1:0")).collect();
+    let sockets: Result<Vec<_>, _> = (0..count).map(|_| free_port(Ipv4Addr::LOCALHOST.into())).collect();
     let addresses: Result<Vec<_>, _> = sockets.map_err(failed)?.iter().map(UdpSocket::local_addr).collect();
     Ok(addresses.map_err(failed)?.iter().map(ToString::to_string).collect())
 }

@@ -15,15 +15,17 @@ use rafty_types::{
 };
 use rafty_wire::JoinReply;
 use rand_core::Rng;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The founder's id: its enrolment stands at the first index.
 const FOUNDER: MemberId = MemberId(1);
 
-/// How many free UDP ports are tried for one that is free for TCP, too.
-const PORT_TRIES: usize = 16;
+/// How many ports are tried for one that is free.
+const PORT_TRIES: usize = 64;
+/// Among which.
+const FREE_PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A new peer set with one member.
 #[derive(Clone, Debug)]
@@ -302,17 +304,28 @@ fn settle(mut staged: Staged, member: &MemberFile, place: &Path) -> Result<(), S
     Ok(())
 }
 
-/// Tries the address before anything is made, and finds a port when none was asked for: one that is free for clients,
-/// too.
+/// Tries the address before anything is made, and finds a port when none was asked for.
 fn bind(listen: SocketAddr) -> Result<UdpSocket, SetupError> {
-    let mut found = try_bind(listen);
-    for _ in 1..PORT_TRIES {
-        if found.is_ok() || listen.port() != 0 {
+    let found = if listen.port() == 0 { free_port(listen.ip()) } else { try_bind(listen) };
+    found.map_err(|error| SetupError::Listen(listen, error))
+}
+
+/// A socket on a port that is free for members and for clients, below those that systems give to whoever asks for any:
+/// nobody takes it by chance between the setup of a member and its start.
+///
+/// # Errors
+/// When no free one was found among many.
+pub fn free_port(ip: IpAddr) -> std::io::Result<UdpSocket> {
+    let mut rng = crate::random::rng();
+    let mut found = Err(std::io::ErrorKind::AddrInUse.into());
+    for _ in 0..PORT_TRIES {
+        let port = FREE_PORTS.start + (rng.next_u32() % FREE_PORTS.len() as u32) as u16;
+        found = try_bind(SocketAddr::new(ip, port));
+        if found.is_ok() {
             break;
         }
-        found = try_bind(listen);
     }
-    found.map_err(|error| SetupError::Listen(listen, error))
+    found
 }
 
 fn try_bind(listen: SocketAddr) -> std::io::Result<UdpSocket> {
