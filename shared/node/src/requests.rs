@@ -394,4 +394,4 @@ impl Requests {
 }
 
 /// How long a forwarded or proposed command is waited for unless the request says otherwise.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -3,6 +3,7 @@
 //!
 //! Connections that stand survive a change by themselves (QUIC migrates them); this is for whoever dials later.
 
+use crate::machine::UserMachine;
 use crate::member::MemberFile;
 use crate::shell::{Happening, Shell};
 use rafty_node::{Input, Request};
@@ -35,7 +36,7 @@ pub(crate) fn watch_address(
     executor.spawn(watch).detach();
 }
 
-impl Shell {
+impl<U: UserMachine> Shell<U> {
     /// Tells the peer set where this member is now, unless it knows.
     pub(crate) fn located(&mut self, address: SocketAddr) -> Option<Input> {
         let known = self.node.state().control().member(self.me)?;

@@ -9,6 +9,7 @@
 mod address;
 mod clients;
 mod envelopes;
+mod machine;
 mod measure;
 mod member;
 mod narrate;
@@ -23,7 +24,8 @@ mod trainer;
 mod up;
 mod work;
 
+pub use machine::UserMachine;
 pub use member::{MemberError, MemberFile};
 pub use trainer::{Contribution, Trainer};
-pub use up::{Running, UpError, up};
+pub use up::{Running, UpError, up, up_with};
 pub use work::CURRENT_MODEL;

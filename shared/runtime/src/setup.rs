@@ -4,6 +4,7 @@
 
 use crate::address::{own_address, reachable};
 use crate::clients::client_address;
+use crate::machine::UserMachine;
 use crate::member::{IDENTITY_FILE, MEMBER_FILE, MemberFile, RSA_FILE, Secrets};
 use crate::net;
 use rafty_dictionary::{Entries, Replicated};
@@ -116,11 +117,19 @@ pub enum SetupError {
     },
 }
 
-/// Founds a peer set.
+/// Founds a peer set with the dictionary.
 ///
 /// # Errors
 /// See [`SetupError`].
 pub fn found(founding: &Founding) -> Result<MemberFile, SetupError> {
+    found_with(founding, Entries::default())
+}
+
+/// Founds a peer set with another machine, in its initial state.
+///
+/// # Errors
+/// See [`SetupError`].
+pub fn found_with(founding: &Founding, machine: impl UserMachine) -> Result<MemberFile, SetupError> {
     founding.settings.validate()?;
     if founding.name.is_empty() || founding.name.len() > rafty_types::MAX_NAME_LEN {
         return Err(SetupError::Name);
@@ -158,7 +167,7 @@ pub fn found(founding: &Founding) -> Result<MemberFile, SetupError> {
     };
     let failed = |why| SetupError::Disk { dir: founding.dir.clone(), why };
     write_secrets(&staged, &identity, &rsa).map_err(failed)?;
-    write_genesis(&staged, genesis).map_err(failed)?;
+    write_genesis(&staged, genesis, machine).map_err(failed)?;
     settle(staged, &member, &founding.dir).map_err(failed)?;
     Ok(member)
 }
@@ -283,8 +292,8 @@ fn write_secrets(staged: &Staged, identity: &Identity, rsa: &RsaKey) -> Result<(
 }
 
 /// The founder starts from a snapshot in which it is enrolled at the first index.
-fn write_genesis(staged: &Staged, genesis: Genesis) -> Result<(), String> {
-    let state = Replicated::found(genesis, Entries::default()).map_err(|error| error.to_string())?;
+fn write_genesis(staged: &Staged, genesis: Genesis, machine: impl UserMachine) -> Result<(), String> {
+    let state = Replicated::found(genesis, machine).map_err(|error| error.to_string())?;
     let membership = Membership { voters: vec![FOUNDER], ..Membership::default() };
     let meta = SnapshotMeta { index: Index(1), term: Term(1), membership };
     let hard_state = HardState { term: Term(1), voted_for: None, commit: Index(1) };

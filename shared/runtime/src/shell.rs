@@ -5,6 +5,7 @@
 
 use crate::clients::{ClientCall, ClientDesk};
 use crate::envelopes::{Envelopes, Spooled};
+use crate::machine::UserMachine;
 use crate::member::MemberFile;
 use crate::narrate::Narrator;
 use crate::net::{BulkBody, Net, NetEvent, NetEvents, RosterPeer};
@@ -13,7 +14,6 @@ use crate::operator::desk::{Call, Desk};
 use crate::persist::{Persister, Synced};
 use crate::standing::Standing;
 use crate::work::{Bench, Order, Report, Workers};
-use rafty_dictionary::Entries;
 use rafty_node::{Answer, Input, Node, Output, RequestId};
 use rafty_rounds::{EnvelopeHandle, Work, WorkResult};
 use rafty_seal::{SignedHeader, Token};
@@ -56,13 +56,13 @@ pub(crate) enum Happening {
 }
 
 /// Everything the loop holds.
-pub(crate) struct Shell {
+pub(crate) struct Shell<U: UserMachine> {
     pub(crate) executor: Arc<Executor<'static>>,
     pub(crate) started: Instant,
     pub(crate) me: MemberId,
     pub(crate) member: MemberFile,
     pub(crate) roster_notes: Sender<MemberFile>,
-    pub(crate) node: Node<Entries>,
+    pub(crate) node: Node<U>,
     pub(crate) net: Net,
     pub(crate) net_events: NetEvents,
     pub(crate) happenings: Receiver<Happening>,
@@ -108,7 +108,7 @@ pub(crate) enum Ended {
     Halted(String),
 }
 
-impl Shell {
+impl<U: UserMachine> Shell<U> {
     /// Runs until the member ends.
     pub(crate) async fn run(mut self) -> Ended {
         loop {

@@ -3,6 +3,7 @@
 use crate::address::watch_address;
 use crate::clients::{self, CALLS, ClientDesk};
 use crate::envelopes::Envelopes;
+use crate::machine::UserMachine;
 use crate::measure::measure_links;
 use crate::member::{MEMBER_FILE, MemberError, MemberFile, Secrets, load};
 use crate::narrate::Narrator;
@@ -109,13 +110,23 @@ pub enum UpError {
     Halted(String),
 }
 
-/// Runs a member until it is stopped: by a signal, by the operator, or because it was removed.
+/// Runs a member of a peer set with the dictionary until it is stopped: by a signal, by the operator, or because it was
+/// removed.
 ///
 /// # Errors
 /// See [`UpError`].
 pub fn up(running: Running) -> Result<(), UpError> {
+    up_with(running, Entries::default())
+}
+
+/// Runs a member of a peer set with another machine. `machine` is in its initial state, the one it was
+/// [founded](crate::setup::found_with) with.
+///
+/// # Errors
+/// See [`UpError`].
+pub fn up_with(running: Running, machine: impl UserMachine) -> Result<(), UpError> {
     let executor = Arc::new(Executor::new());
-    let shell = assemble(&executor, running)?;
+    let shell = assemble(&executor, running, machine)?;
     let net = shell.net.clone();
     let run = async {
         let ended = shell.run().await;
@@ -131,7 +142,11 @@ pub fn up(running: Running) -> Result<(), UpError> {
     }
 }
 
-fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell, UpError> {
+fn assemble<U: UserMachine>(
+    executor: &Arc<Executor<'static>>,
+    running: Running,
+    machine: U,
+) -> Result<Shell<U>, UpError> {
     let Running { dir: path, trainer, quiet, listen: listen_at, advertise, stop } = running;
     let disk = |error: &dyn std::fmt::Display| UpError::Disk { dir: path.clone(), why: error.to_string() };
     if !path.join(MEMBER_FILE).exists() {
@@ -159,7 +174,7 @@ fn assemble(executor: &Arc<Executor<'static>>, running: Running) -> Result<Shell
         write_member(&dir, &member).map_err(|error| disk(&error))?;
     }
     let boot = boot(&member, recovered, &dir, &models, trainer.is_some())?;
-    let node = Node::new(boot, Entries::default(), Time::ZERO)?;
+    let node = Node::new(boot, machine, Time::ZERO)?;
     let mut standing = Standing::default();
     if !node.state().control().initialised() {
         let peers: Vec<_> = member.members.iter().map(roster_peer).collect();

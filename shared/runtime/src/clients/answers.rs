@@ -5,6 +5,7 @@
 use crate::clients::limits::Budget;
 use crate::clients::stats::{Done, Tally};
 use crate::clients::{Body, ClientCall, MAX_REPLY_BYTES, error};
+use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::operator::wall_ms;
 use crate::shell::{Asker, Shell};
 use rafty_consensus::Role;
@@ -13,7 +14,7 @@ use rafty_node::{Answer, DEFAULT_TIMEOUT, Input, Request as NodeRequest};
 use rafty_types::{Command, ControlCommand, ControlResult, Index, Member, MemberId, Rejection, SessionId};
 use rafty_wire::client::{
     Address, Ask, Change, ConfigAction, Consistency, Diagnostic, ErrorCode, LeaderStatus, Log, Persist,
-    Reply, Volatile, encode_cluster, encode_entries, encode_value,
+    Reply, Volatile, encode_answer, encode_cluster, encode_entries, encode_value,
 };
 use std::sync::{Arc, Weak};
 
@@ -63,26 +64,32 @@ impl ClientCall {
     }
 }
 
-impl Shell {
+impl<U: UserMachine> Shell<U> {
     /// A client asked for something.
     pub(crate) fn client_called(&mut self, call: ClientCall) -> Option<Input> {
+        if is_for_dictionary(&call.request.ask) && self.node.state().user().dictionary().is_none() {
+            let why = format!("{NO_DICTIONARY}; nothing was changed; use command and query");
+            self.tell(&call, error(ErrorCode::NoDictionary, &why).encode());
+            return None;
+        }
         let request = match &call.request.ask {
             Ask::Diagnostic => {
                 self.tell(&call, self.diagnostic().encode());
                 return None;
             }
-            Ask::Get { consistency: Consistency::Stale, .. } => {
+            Ask::Get { consistency: Consistency::Stale, .. }
+            | Ask::Query { consistency: Consistency::Stale, .. } => {
                 self.show(&call);
                 return None;
             }
-            Ask::Get { .. } => NodeRequest::Read,
+            Ask::Get { .. } | Ask::Query { .. } => NodeRequest::Read,
             Ask::Session => {
                 let command = Command::Control(ControlCommand::SessionOpened);
                 NodeRequest::Commit { session: None, command }
             }
             Ask::Append { change, session } => {
                 self.clients.tally.count(wall_ms() / 1_000, Done::Write, 1);
-                match entry_command(change) {
+                match user_command(change) {
                     Ok(command) => NodeRequest::CommitHere { session: *session, command },
                     Err(why) => {
                         self.tell(&call, refused(why).encode());
@@ -107,11 +114,18 @@ impl Shell {
     /// The node answered what a client asked. The member that the client named may be known only now.
     pub(crate) fn answer_client(&mut self, call: ClientCall, answer: Answer) -> Option<Input> {
         match (&call.request.ask, answer) {
-            (Ask::Get { consistency: Consistency::Linearizable, .. }, Answer::NoLeader | Answer::Busy) => {
+            (
+                Ask::Get { consistency: Consistency::Linearizable, .. }
+                | Ask::Query { consistency: Consistency::Linearizable, .. },
+                Answer::NoLeader | Answer::Busy,
+            ) => {
                 let why = "no leader confirmed the read in time; nothing was changed; try again, or read what is here";
                 self.tell(&call, error(ErrorCode::NoLeader, why).encode());
             }
-            (Ask::Get { .. }, _) => self.show(&call),
+            (Ask::Get { .. } | Ask::Query { .. }, _) => self.show(&call),
+            (Ask::Append { change: Change::Command(_), .. }, Answer::User(result, _)) => {
+                self.tell(&call, encode_answer(&result));
+            }
             (Ask::Config { action, address, port }, Answer::Readable(_)) => {
                 match self.config_command(*action, address, *port) {
                     Ok(command) => {
@@ -141,7 +155,11 @@ impl Shell {
                 self.tell(call, encode_value(Some(&encode_cluster(&self.cluster()))));
             }
             Ask::Get { key: Some(key), .. } => {
-                self.tell(call, encode_value(self.node.state().user().get(key.as_bytes())));
+                let entries = self.node.state().user().dictionary();
+                self.tell(call, encode_value(entries.and_then(|entries| entries.get(key.as_bytes()))));
+            }
+            Ask::Query { query, .. } => {
+                self.tell(call, encode_answer(&self.node.state().user().query(query)))
             }
             _ => call.answer(self.whole()),
         }
@@ -154,8 +172,11 @@ impl Shell {
         if let Some(body) = known.upgrade().filter(|_| *index == applied) {
             return body;
         }
-        let entries = self.node.state().user();
-        let bytes = encode_entries(&self.cluster(), entries.iter(), entries.byte_len());
+        let cluster = self.cluster();
+        let bytes = match self.node.state().user().dictionary() {
+            Some(entries) => encode_entries(&cluster, entries.iter(), entries.byte_len()),
+            None => encode_entries(&cluster, std::iter::empty(), 0),
+        };
         let body = self.clients.body(bytes);
         self.clients.whole = (applied, Arc::downgrade(&body));
         body
@@ -257,16 +278,27 @@ impl Shell {
     }
 }
 
-fn entry_command(change: &Change) -> Result<Command, EntryRefusal> {
-    let (Change::Set { key, .. } | Change::Delete { key }) = change;
-    if key.as_bytes() == CLUSTER_KEY {
-        return Err(EntryRefusal::ReadOnlyKey);
+/// Whether it makes sense for the dictionary only. To read everything makes sense in any case: it tells the members.
+fn is_for_dictionary(ask: &Ask) -> bool {
+    match ask {
+        Ask::Get { key: Some(key), .. } => key.as_bytes() != CLUSTER_KEY,
+        Ask::Append { change, .. } => !matches!(change, Change::Command(_)),
+        _ => false,
     }
+}
+
+fn user_command(change: &Change) -> Result<Command, EntryRefusal> {
     let command = match change {
-        Change::Set { key, value } => EntryCommand::Set { key: key.clone().into(), value: value.clone() },
-        Change::Delete { key } => EntryCommand::Delete { key: key.clone().into() },
+        Change::Set { key, .. } | Change::Delete { key } if key.as_bytes() == CLUSTER_KEY => {
+            return Err(EntryRefusal::ReadOnlyKey);
+        }
+        Change::Set { key, value } => {
+            EntryCommand::Set { key: key.clone().into(), value: value.clone() }.encode()
+        }
+        Change::Delete { key } => EntryCommand::Delete { key: key.clone().into() }.encode(),
+        Change::Command(command) => command.clone(),
     };
-    Ok(Command::User(command.encode()))
+    Ok(Command::User(command))
 }
 
 fn refused(why: EntryRefusal) -> Reply {

@@ -1,5 +1,6 @@
 //! What people's requests mean to the loop, and what they get back.
 
+use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::operator::desk::Call;
 use crate::operator::{MemberStatus, ModelInfo, Reply, Request, RunLog};
 use crate::shell::{Asker, Shell};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// How long a person's request may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-impl Shell {
+impl<U: UserMachine> Shell<U> {
     /// A person asked for something.
     pub(crate) fn called(&mut self, call: Call) -> Vec<Input> {
         if let Request::TokenCreate { role, ttl_s, uses, may_lead } = call.request {
@@ -44,6 +45,11 @@ impl Shell {
                 ControlCommand::RunStopped { run: run.ok_or("no run is active; nothing was changed")? }
             }
             Request::Revoke { member } => ControlCommand::Revoke { member: *member },
+            Request::Set { .. } | Request::Delete { .. }
+                if self.node.state().user().dictionary().is_none() =>
+            {
+                return Err(format!("{NO_DICTIONARY}; nothing was changed"));
+            }
             Request::Set { key, value } => {
                 let value = rmp_serde::to_vec_named(value).map_err(|error| error.to_string())?;
                 return Ok(Some(Command::User(
@@ -140,7 +146,8 @@ impl Shell {
 
     fn answer_get(&self, call: &Call) {
         let Request::Get { key } = &call.request else { return call.refuse("nothing to read") };
-        let found = self.node.state().user().get(key.as_bytes());
+        let Some(entries) = self.node.state().user().dictionary() else { return call.refuse(NO_DICTIONARY) };
+        let found = entries.get(key.as_bytes());
         let value = found.map(rmp_serde::from_slice::<serde_json::Value>);
         match value.transpose() {
             Ok(value) => {

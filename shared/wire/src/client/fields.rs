@@ -62,6 +62,12 @@ impl<'a> Fields<'a> {
         self.required(name)?;
         self.text(name).map(Option::unwrap_or_default)
     }
+
+    /// A field that must be there and be a `bin`: its content.
+    pub(super) fn required_bin(&self, name: &str) -> Result<&'a [u8], RequestError> {
+        let wrong = || RequestError::new(ErrorCode::Malformed, format!("the field `{name}` must be a bin"));
+        bin(self.required(name)?).ok_or_else(wrong)
+    }
 }
 
 /// How many pairs a map has, and the bytes behind its head.
@@ -75,6 +81,13 @@ pub(super) fn map_head(bytes: &[u8]) -> Option<(usize, &[u8])> {
 pub(super) fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let len = Scanner::new(rest.len()).feed(rest).ok()??;
     rest.split_off(..len)
+}
+
+/// What a `bin` holds. `None` for anything else.
+pub(super) fn bin(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes;
+    let len = rmp::decode::read_bin_len(&mut rest).ok()?;
+    (rest.len() == usize::try_from(len).ok()?).then_some(rest)
 }
 
 /// What a `str` says. `None` for anything else, `bin` included.

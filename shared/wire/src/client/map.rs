@@ -1,6 +1,6 @@
 //! A MessagePack map in the making, field by field, with values that are encoded already among them.
 
-use rmp::encode::{write_bool, write_map_len, write_str, write_uint};
+use rmp::encode::{write_bin, write_bool, write_map_len, write_str, write_uint};
 
 /// Writing to memory never fails.
 pub(super) const INTO_MEMORY: &str = "memory takes every byte";
@@ -26,6 +26,11 @@ impl Map {
     pub(super) fn text(&mut self, name: &str, text: &str) {
         self.name(name);
         write_str(&mut self.bytes, text).expect(INTO_MEMORY);
+    }
+
+    pub(super) fn bytes(&mut self, name: &str, bytes: &[u8]) {
+        self.name(name);
+        write_bin(&mut self.bytes, bytes).expect(INTO_MEMORY);
     }
 
     pub(super) fn number(&mut self, name: &str, number: u64) {

@@ -10,6 +10,8 @@
 //! | `{type:"get"}` | every entry as a map, with `cluster: [[host, port], …]` among them |
 //! | `{type:"get", key}` | `{type:"value", found, value}` |
 //! | `{type:"append", data:{action:"change", key, value}}`, `{…{action:"delete", key}}` | [`Reply::Result`] or [`Reply::Redirect`] |
+//! | `{type:"append", data:{action:"command", command}}` | `{type:"value", found: true, value}`, or as above |
+//! | `{type:"query", query}` | `{type:"value", found: true, value}` |
 //! | `{type:"config", action:"add" or "delete", address, port}` | [`Reply::Result`] or [`Reply::Redirect`] |
 //! | `{type:"session"}` | [`Reply::Session`] |
 //! | `{type:"diagnostic"}` | a [`Diagnostic`] |
@@ -18,6 +20,9 @@
 //! `session` and `serial`, the session's commands being numbered 1, 2, 3, …: each is applied once, however often it is
 //! sent. Requests that are sent before the reply to an earlier one are answered in order but done at the same time: only
 //! changes of one session follow each other, so a read that must see a change waits for its reply. Whatever cannot be understood is answered by [`Reply::Error`] and changes nothing.
+//!
+//! `command` and `query` are for peer sets with a machine of their own instead of the dictionary: their bytes, and those
+//! of the `value` that answers them, are `bin` and the machine's own affair.
 //!
 //! Nothing here opens a socket, waits, or knows what is in the dictionary.
 
@@ -30,8 +35,8 @@ mod scanner;
 
 pub use parser::Parser;
 pub use reply::{
-    Address, Diagnostic, Entry, LeaderStatus, Log, Persist, Reply, Stats, Volatile, decode_entries,
-    decode_value, encode_cluster, encode_entries, encode_value,
+    Address, Diagnostic, Entry, LeaderStatus, Log, Persist, Reply, Stats, Volatile, decode_answer,
+    decode_entries, decode_value, encode_answer, encode_cluster, encode_entries, encode_value,
 };
 pub use request::{Ask, Change, ConfigAction, Consistency, ErrorCode, MAX_TIMEOUT, Request, RequestError};
 pub use scanner::{MAX_DEPTH, ScanError, Scanner};

@@ -1,6 +1,6 @@
 //! What a client is answered.
 
-use super::fields::{map_head, take, text};
+use super::fields::{bin, map_head, take, text};
 use super::map::{INTO_MEMORY, Map};
 use super::request::RequestError;
 use rafty_types::SessionId;
@@ -216,6 +216,18 @@ pub fn encode_value(value: Option<&[u8]>) -> Vec<u8> {
     map.flag("found", value.is_some());
     map.field("value", value.unwrap_or(NIL));
     map.finish()
+}
+
+/// The reply to a query of, or a command to, a machine that is not the dictionary.
+pub fn encode_answer(answer: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(answer.len() + MAX_PAIR_HEADS);
+    write_bin(&mut value, answer).expect(INTO_MEMORY);
+    encode_value(Some(&value))
+}
+
+/// Reads what [`encode_answer`] wrote. `None` for anything else.
+pub fn decode_answer(bytes: &[u8]) -> Option<&[u8]> {
+    bin(decode_value(bytes)??)
 }
 
 /// Reads what [`encode_value`] wrote: the value's bytes, if there is one. `None` for anything else.

@@ -39,6 +39,13 @@ pub enum Ask {
         /// With a session it is done once, however often it is asked.
         session: Option<(SessionId, Serial)>,
     },
+    /// To ask a machine that is not the dictionary.
+    Query {
+        /// The machine's own bytes, at most [`MAX_VALUE_LEN`].
+        query: Vec<u8>,
+        /// How fresh the state must be.
+        consistency: Consistency,
+    },
     /// To change who votes.
     Config {
         /// How.
@@ -54,7 +61,7 @@ pub enum Ask {
     Diagnostic,
 }
 
-/// A change of an entry.
+/// A change of the dictionary, or of another machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Sets a value.
@@ -69,6 +76,8 @@ pub enum Change {
         /// Which.
         key: String,
     },
+    /// A command to a machine that is not the dictionary: its own bytes, at most [`MAX_VALUE_LEN`].
+    Command(Vec<u8>),
 }
 
 /// How a member is to change.
@@ -92,6 +101,17 @@ pub enum Consistency {
     Stale,
 }
 
+impl Consistency {
+    /// As it stands in a request, unless it need not be said.
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Available => None,
+            Self::Linearizable => Some("linearizable"),
+            Self::Stale => Some("stale"),
+        }
+    }
+}
+
 /// Why a request is not answered, as a word for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
@@ -111,6 +131,8 @@ pub enum ErrorCode {
     Timeout,
     /// This member ends.
     Stopping,
+    /// The peer set has a machine of its own instead of the dictionary.
+    NoDictionary,
 }
 
 impl ErrorCode {
@@ -125,6 +147,7 @@ impl ErrorCode {
             Self::Busy => "busy",
             Self::Timeout => "timeout",
             Self::Stopping => "stopping",
+            Self::NoDictionary => "no_dictionary",
         }
     }
 }
@@ -168,6 +191,9 @@ impl Request {
         match &self.ask {
             Ask::Append { change: Change::Set { key, value }, .. } => key.len() + value.len(),
             Ask::Append { change: Change::Delete { key }, .. } | Ask::Get { key: Some(key), .. } => key.len(),
+            Ask::Append { change: Change::Command(bytes), .. } | Ask::Query { query: bytes, .. } => {
+                bytes.len()
+            }
             _ => 0,
         }
     }
@@ -179,10 +205,15 @@ impl Request {
             Ask::Get { key, consistency } => {
                 map.text("type", "get");
                 key.iter().for_each(|key| map.text("key", key));
-                match consistency {
-                    Consistency::Available => {}
-                    Consistency::Linearizable => map.text("consistency", "linearizable"),
-                    Consistency::Stale => map.text("consistency", "stale"),
+                if let Some(word) = consistency.word() {
+                    map.text("consistency", word);
+                }
+            }
+            Ask::Query { query, consistency } => {
+                map.text("type", "query");
+                map.bytes("query", query);
+                if let Some(word) = consistency.word() {
+                    map.text("consistency", word);
                 }
             }
             Ask::Append { change, session } => {
@@ -215,12 +246,16 @@ impl Request {
 fn ask(fields: &Fields<'_>) -> Result<Ask, RequestError> {
     match fields.required_text("type")? {
         "get" => get(fields),
+        "query" => Ok(Ask::Query {
+            query: checked_bytes(fields.required_bin("query")?)?,
+            consistency: consistency(fields)?,
+        }),
         "append" => append(fields),
         "config" => config(fields),
         "session" => Ok(Ask::Session),
         "diagnostic" => Ok(Ask::Diagnostic),
         other => {
-            let known = "known are get, append, config, session, diagnostic";
+            let known = "known are get, query, append, config, session, diagnostic";
             let shown: String = other.chars().take(40).collect();
             Err(RequestError::new(ErrorCode::UnknownType, format!("there is no request `{shown}`; {known}")))
         }
@@ -229,22 +264,26 @@ fn ask(fields: &Fields<'_>) -> Result<Ask, RequestError> {
 
 fn get(fields: &Fields<'_>) -> Result<Ask, RequestError> {
     let key = fields.text("key")?.map(checked_key).transpose()?;
-    let consistency = match fields.text("consistency")? {
-        None => Consistency::Available,
-        Some("linearizable") => Consistency::Linearizable,
-        Some("stale") => Consistency::Stale,
-        Some(_) => return Err(malformed("the field `consistency` is `linearizable` or `stale`")),
-    };
-    Ok(Ask::Get { key, consistency })
+    Ok(Ask::Get { key, consistency: consistency(fields)? })
+}
+
+fn consistency(fields: &Fields<'_>) -> Result<Consistency, RequestError> {
+    match fields.text("consistency")? {
+        None => Ok(Consistency::Available),
+        Some("linearizable") => Ok(Consistency::Linearizable),
+        Some("stale") => Ok(Consistency::Stale),
+        Some(_) => Err(malformed("the field `consistency` is `linearizable` or `stale`")),
+    }
 }
 
 fn append(fields: &Fields<'_>) -> Result<Ask, RequestError> {
     let data = Fields::of("the field `data`", fields.required("data")?)?;
-    let key = checked_key(data.required_text("key")?)?;
+    let key = || checked_key(data.required_text("key")?);
     let change = match data.required_text("action")? {
-        "change" => Change::Set { key, value: checked_value(data.required("value")?)? },
-        "delete" => Change::Delete { key },
-        _ => return Err(malformed("the field `action` is `change` or `delete`")),
+        "change" => Change::Set { key: key()?, value: checked_bytes(data.required("value")?)? },
+        "delete" => Change::Delete { key: key()? },
+        "command" => Change::Command(checked_bytes(data.required_bin("command")?)?),
+        _ => return Err(malformed("the field `action` is `change`, `delete` or `command`")),
     };
     let session = match (fields.typed("session")?, fields.typed("serial")?) {
         (None, None) => None,
@@ -283,7 +322,7 @@ fn checked_key(key: &str) -> Result<String, RequestError> {
     }
 }
 
-fn checked_value(value: &[u8]) -> Result<Vec<u8>, RequestError> {
+fn checked_bytes(value: &[u8]) -> Result<Vec<u8>, RequestError> {
     match value.len() <= MAX_VALUE_LEN {
         true => Ok(value.to_vec()),
         false => {
@@ -307,6 +346,10 @@ fn encode_change(change: &Change) -> Vec<u8> {
         Change::Delete { key } => {
             map.text("action", "delete");
             map.text("key", key);
+        }
+        Change::Command(command) => {
+            map.text("action", "command");
+            map.bytes("command", command);
         }
     }
     map.finish()

@@ -38,6 +38,11 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("append-change", request(Ask::Append { change: set.clone(), session: None })),
         ("append-change-once", request(Ask::Append { change: set, session })),
         ("append-delete", request(Ask::Append { change: delete, session: None })),
+        ("append-command", request(Ask::Append { change: Change::Command(vec![1, 0xff]), session })),
+        (
+            "query",
+            request(Ask::Query { query: b"how many".to_vec(), consistency: Consistency::Linearizable }),
+        ),
         ("config-add", config(ConfigAction::Add)),
         ("config-delete", config(ConfigAction::Delete)),
         ("session", request(Ask::Session)),

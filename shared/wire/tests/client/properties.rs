@@ -50,11 +50,15 @@ fn ask() -> impl Strategy<Value = Ask> {
     let change = prop_oneof![
         (key, value()).prop_map(|(key, value)| Change::Set { key, value }),
         key.prop_map(|key| Change::Delete { key }),
+        vec(any::<u8>(), 0..40).prop_map(Change::Command),
     ];
     let session = prop::option::of((any::<u64>().prop_map(SessionId), (1u64..).prop_map(Serial)));
     let action = prop::sample::select(vec![ConfigAction::Add, ConfigAction::Delete]);
     prop_oneof![
-        (prop::option::of(key), consistency).prop_map(|(key, consistency)| Ask::Get { key, consistency }),
+        (prop::option::of(key), consistency.clone())
+            .prop_map(|(key, consistency)| Ask::Get { key, consistency }),
+        (vec(any::<u8>(), 0..40), consistency)
+            .prop_map(|(query, consistency)| Ask::Query { query, consistency }),
         (change, session).prop_map(|(change, session)| Ask::Append { change, session }),
         (action, key, any::<u16>()).prop_map(|(action, address, port)| Ask::Config { action, address, port }),
         Just(Ask::Session),
