@@ -408,7 +408,6 @@ impl Shell {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "one at a time, on the loop's own stack")]
 enum Woken {
     Timer,
     Net(NetEvent),
