@@ -286,7 +286,11 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn proposal_lost(&mut self, proposer: Proposer, outcome: &ForwardOutcome) {
         let unknown = *outcome == ForwardOutcome::Unknown;
         match proposer {
-            Proposer::Request(id) if unknown => self.end_request(id, Answer::Unknown),
+            Proposer::Request(id) if unknown => {
+                if !self.requests.try_again(id) {
+                    self.end_request(id, Answer::Unknown);
+                }
+            }
             Proposer::Request(id) => self.requests.not_proposed(id, self.pause_until()),
             Proposer::Forward { from, request } => {
                 let frame = Frame::Forwarded { request, outcome: outcome.clone() };

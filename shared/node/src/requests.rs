@@ -71,6 +71,16 @@ impl Wanted {
     fn key(&self, id: RequestId) -> Order {
         (self.session, id)
     }
+
+    /// Makes it one to be sent again. `false`, and nothing is done, when it could count twice or counts already.
+    fn try_again(&mut self) -> bool {
+        let again = self.session.is_some() && self.sent != Sent::Committed;
+        if again {
+            self.tried |= self.sent != Sent::Not;
+            self.sent = Sent::Not;
+        }
+        again
+    }
 }
 
 /// The order in which commands go out: within a session by serial.
@@ -220,9 +230,7 @@ impl Requests {
         for (id, wanted) in &mut self.wanted {
             match wanted.sent {
                 _ if wanted.session.is_some() => {
-                    wanted.tried |= wanted.sent != Sent::Not;
-                    wanted.sent = Sent::Not;
-                    self.unsent.insert(wanted.key(*id));
+                    wanted.try_again();
                 }
                 Sent::Forwarded(to) if leader.is_some_and(|leader| leader != to) => {
                     self.ends.remove(&(wanted.until, *id));
@@ -231,12 +239,27 @@ impl Requests {
                 }
                 _ => {}
             }
+            if wanted.sent == Sent::Not {
+                self.unsent.insert(wanted.key(*id));
+            }
         }
+    }
+
+    /// Sends a command again that may count already. `false`, and nothing is done, when it has no session.
+    pub(crate) fn try_again(&mut self, id: RequestId) -> bool {
+        let Some(wanted) = self.wanted.get_mut(&id) else { return false };
+        let again = wanted.try_again();
+        if again {
+            self.unsent.insert(wanted.key(id));
+        }
+        again
     }
 
     /// A command was turned down: it waits again, and so does everything else, until `pause_until`.
     pub(crate) fn not_proposed(&mut self, id: RequestId, pause_until: Time) {
-        let Some(wanted) = self.wanted.get_mut(&id) else { return };
+        let Some(wanted) = self.wanted.get_mut(&id).filter(|wanted| wanted.sent != Sent::Committed) else {
+            return;
+        };
         wanted.sent = Sent::Not;
         self.unsent.insert(wanted.key(id));
         self.paused_until = Some(pause_until);
@@ -256,7 +279,11 @@ impl Requests {
         match outcome {
             ForwardOutcome::Control(result, index) => Some(Answer::Control(result, index)),
             ForwardOutcome::User(result, index) => Some(Answer::User(result, index)),
-            ForwardOutcome::Unknown => Some(Answer::Unknown),
+            ForwardOutcome::Unknown => {
+                let again = self.try_again(id);
+                self.paused_until = again.then_some(pause_until).or(self.paused_until);
+                (!again).then_some(Answer::Unknown)
+            }
             ForwardOutcome::NotLeader(_) | ForwardOutcome::Dropped => {
                 self.not_proposed(id, pause_until);
                 None

@@ -408,7 +408,6 @@ impl<U: UserMachine> Shell<U> {
     }
 }
 
-#[expect(clippy::large_enum_variant, reason = "one at a time, on the loop's own stack")]
 enum Woken {
     Timer,
     Net(NetEvent),

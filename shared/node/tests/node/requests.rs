@@ -53,7 +53,7 @@ fn pipeline(seed: u64) {
         asked.push(sim.ask(at, request, ms(20_000)));
         let pause = sim.dice.ms((0, 2));
         sim.run_for(pause);
-        if serial == fault && at != leader && seed % 2 == 0 {
+        if serial == fault && at != leader && seed.is_multiple_of(2) {
             sim.kill(leader);
         } else if serial == fault {
             let to = follower(&all, leader);
