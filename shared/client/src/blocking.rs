@@ -44,11 +44,11 @@ impl ClusterClient {
         block_on(self.0.get_value(key, consistency))
     }
 
-    pub fn append_log(&self, change: Change) -> Result<(), ClientError> {
+    pub fn append_log(&self, change: Change) -> Result<bool, ClientError> {
         block_on(self.0.append_log(change))
     }
 
-    pub fn append_once(&self, session: &mut Session, change: &Change) -> Result<(), ClientError> {
+    pub fn append_once(&self, session: &mut Session, change: &Change) -> Result<bool, ClientError> {
         block_on(self.0.append_once(session, change))
     }
 
@@ -142,7 +142,7 @@ impl DistributedDict {
         block_on(self.0.extend(entries))
     }
 
-    pub fn remove(&mut self, key: &str) -> Result<(), ClientError> {
+    pub fn remove(&mut self, key: &str) -> Result<bool, ClientError> {
         block_on(self.0.remove(key))
     }
 }

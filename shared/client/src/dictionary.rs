@@ -158,17 +158,17 @@ impl DistributedDict {
         Ok(())
     }
 
-    /// Removes an entry, if there is one.
+    /// Removes an entry: whether there was one.
     ///
     /// # Errors
     /// As [`ClusterClient::append_once`].
-    pub async fn remove(&mut self, key: &str) -> Result<(), ClientError> {
-        self.change(Change::Delete { key: checked(key.to_string())? }).await?;
+    pub async fn remove(&mut self, key: &str) -> Result<bool, ClientError> {
+        let found = self.change(Change::Delete { key: checked(key.to_string())? }).await?;
         self.state.entries.remove(key);
-        Ok(())
+        Ok(found)
     }
 
-    async fn change(&mut self, change: Change) -> Result<(), ClientError> {
+    async fn change(&mut self, change: Change) -> Result<bool, ClientError> {
         match &mut self.session {
             Some(session) => self.client.append_once(session, &change).await,
             None => self.client.append_log(change).await,

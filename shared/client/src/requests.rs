@@ -6,7 +6,7 @@ use crate::members::Members;
 use crate::verdict::{Verdict, judge};
 use crate::{ClientError, Value, address};
 use rafty_wire::client::{
-    Address, Ask, Change, ConfigAction, Consistency, Diagnostic, MAX_TIMEOUT, Request, decode_entries,
+    Address, Ask, Change, ConfigAction, Consistency, Diagnostic, MAX_TIMEOUT, Reply, Request, decode_entries,
     decode_value,
 };
 use smol::Timer;
@@ -105,12 +105,14 @@ impl ClusterClient {
         Ok(decode_value(&reply).flatten().map(Value::received))
     }
 
-    /// Changes an entry, without a session: when no answer comes it is not tried again.
+    /// Changes an entry, without a session: when no answer comes it is not tried again. `false` when there was no entry
+    /// to delete.
     ///
     /// # Errors
     /// As [`request`](Self::request).
-    pub async fn append_log(&self, change: Change) -> Result<(), ClientError> {
-        self.request(&Ask::Append { change, session: None }).await.map(drop)
+    pub async fn append_log(&self, change: Change) -> Result<bool, ClientError> {
+        let reply = self.request(&Ask::Append { change, session: None }).await?;
+        Ok(found(&reply))
     }
 
     /// What a random member knows of Raft's inside.
@@ -265,6 +267,11 @@ fn is_repeatable(ask: &Ask) -> bool {
 
 fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
+}
+
+/// Whether a change that counts found what it was to delete.
+pub(crate) fn found(reply: &[u8]) -> bool {
+    !matches!(Reply::decode(reply), Some(Reply::Result { found: Some(false), .. }))
 }
 
 fn state(reply: &[u8]) -> Option<State> {

@@ -3,6 +3,7 @@
 //! The peer set numbers a session's changes and remembers its answers (Raft thesis §6.3), so that a change whose answer
 //! got lost can be sent again.
 
+use crate::requests::found;
 use crate::{ClientError, ClusterClient};
 use rafty_types::{Serial, SessionId};
 use rafty_wire::client::{Ask, Change, Reply};
@@ -22,12 +23,13 @@ pub struct Session {
 }
 
 impl ClusterClient {
-    /// Changes an entry, once, however often it must be sent until a member answers.
+    /// Changes an entry, once, however often it must be sent until a member answers. `false` when there was no entry to
+    /// delete.
     ///
     /// # Errors
     /// As [`request`](Self::request). The outcome is unknown only when no answer came within all limits, or when the
     /// session ended in between.
-    pub async fn append_once(&self, session: &mut Session, change: &Change) -> Result<(), ClientError> {
+    pub async fn append_once(&self, session: &mut Session, change: &Change) -> Result<bool, ClientError> {
         for left in (0..MAX_SESSIONS).rev() {
             // Taken: whoever stops waiting for this leaves a session of which it does not know how far it is.
             let (id, serial) = match session.open.take() {
@@ -35,7 +37,7 @@ impl ClusterClient {
                 None => (self.open_session().await?, Serial(1)),
             };
             let ask = Ask::Append { change: change.clone(), session: Some((id, serial)) };
-            let result = self.request(&ask).await.map(drop);
+            let result = self.request(&ask).await.map(|reply| found(&reply));
             session.open = is_used_up(&result).then(|| (id, serial.next()));
             match result {
                 Err(ClientError::Refused { code, .. }) if code == UNKNOWN_SESSION && left > 0 => {}
@@ -55,9 +57,9 @@ impl ClusterClient {
 
 /// Whether a change that ended so has used its serial, and nothing else is under way. Otherwise the serial may not be
 /// given to another change: if the peer set has it, it would answer for the first one.
-fn is_used_up(result: &Result<(), ClientError>) -> bool {
+fn is_used_up(result: &Result<bool, ClientError>) -> bool {
     match result {
-        Ok(()) => true,
+        Ok(_) => true,
         Err(ClientError::Refused { code, .. }) => code == FULL,
         Err(_) => false,
     }
@@ -69,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_serial_is_passed_on_only_when_the_state_itself_has_answered() {
-        assert!(is_used_up(&Ok(())));
+        assert!(is_used_up(&Ok(true)));
         assert!(is_used_up(&Err(ClientError::refused("full", "no room"))));
         for error in [
             ClientError::UnknownOutcome(String::new()),

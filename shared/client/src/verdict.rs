@@ -31,7 +31,7 @@ pub(crate) fn judge(ask: &Ask, reply: Vec<u8>) -> Verdict {
     }
     match Reply::decode(&reply) {
         Some(Reply::Redirect { leader }) => Verdict::Redirect(leader),
-        Some(Reply::Result { success: false, error, detail }) => {
+        Some(Reply::Result { success: false, error, detail, .. }) => {
             failed(error.unwrap_or_default(), detail.unwrap_or_default())
         }
         Some(Reply::Error { error, detail }) => failed(error, detail),
