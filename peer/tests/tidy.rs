@@ -9,17 +9,17 @@ use std::process::Command;
 const FLOORS: &[&[&str]] = &[
     &["rafty-types"],
     &["rafty-consensus", "rafty-dictionary", "rafty-rounds", "rafty-wire", "rafty-seal", "rafty-aggregation"],
-    &["rafty-node", "rafty-learning", "rafty-storage"],
+    &["rafty-node", "rafty-learning", "rafty-storage", "rafty-client"],
     &["rafty-runtime"],
     &["rafty-agent"],
-    &["rafty"],
+    &["rafty", "rafty-example-dictionary"],
 ];
 
 /// Who alone may know an outside package.
 const OWNERS: &[(&str, &[&str])] = &[
     ("burn", &["rafty-learning"]),
     ("raft", &["rafty-consensus"]),
-    ("smol", &["rafty-runtime", "rafty-agent", "rafty"]),
+    ("smol", &["rafty-client", "rafty-runtime", "rafty-agent", "rafty"]),
     ("async-io", &["rafty-runtime"]),
     ("quinn", &["rafty-runtime"]),
     ("rsa", &["rafty-seal"]),

@@ -190,7 +190,8 @@ impl<U: UserMachine> Shell<U> {
                 Reply::failed(rejection_word(&why), format!("{why}; nothing was changed"))
             }
             Answer::User(result, _) => match EntryResult::decode(&result) {
-                Some(EntryResult::Done | EntryResult::Missing) => Reply::done(),
+                Some(EntryResult::Done) => Reply::done(),
+                Some(EntryResult::Missing) => Reply::missing(),
                 Some(EntryResult::Refused(why)) => refused(why),
                 None => unknown_outcome(),
             },

@@ -30,6 +30,9 @@ pub enum Reply {
     Result {
         /// Whether it is committed.
         success: bool,
+        /// `false` when there was no entry to delete; not there otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        found: Option<bool>,
         /// Why not, as a word: `no_leader` and every other one mean that nothing was changed, `unknown_outcome` that
         /// it may or may not count.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,12 +63,22 @@ pub enum Reply {
 impl Reply {
     /// A change is committed.
     pub fn done() -> Self {
-        Self::Result { success: true, error: None, detail: None }
+        Self::Result { success: true, found: None, error: None, detail: None }
+    }
+
+    /// A deletion is committed, of an entry that was not there.
+    pub fn missing() -> Self {
+        Self::Result { success: true, found: Some(false), error: None, detail: None }
     }
 
     /// A change is not known to count.
     pub fn failed(error: &str, detail: impl ToString) -> Self {
-        Self::Result { success: false, error: Some(error.to_string()), detail: Some(detail.to_string()) }
+        Self::Result {
+            success: false,
+            found: None,
+            error: Some(error.to_string()),
+            detail: Some(detail.to_string()),
+        }
     }
 
     /// As it goes over the wire.

@@ -53,6 +53,7 @@ fn requests() -> Vec<(&'static str, Request)> {
 fn replies() -> Vec<(&'static str, Reply)> {
     vec![
         ("result-done", Reply::done()),
+        ("result-missing", Reply::missing()),
         ("result-failed", Reply::failed("no_leader", "too few voters answer")),
         ("redirect", Reply::Redirect { leader: Address("127.0.0.1".into(), 7400) }),
         ("session-open", Reply::Session { session: SessionId(9) }),

@@ -1,0 +1,28 @@
+"""Clients of rafty's replicated dictionary, over TCP and MessagePack.
+
+`DistributedDict` is the dictionary as if it were here; `ClusterClient` asks any member anything. Nothing here is
+encrypted or authenticated, keeps a connection between two requests, or joins the peer set.
+"""
+
+from ._client import ClusterClient, Session
+from ._course import Limits
+from ._dictionary import DistributedDict
+from ._errors import NoLeader, RaftyError, Refused, UnknownOutcome, Unreachable
+from ._refresh import Always, Count, Lock, RefreshPolicy, Time
+
+__all__ = [
+    "Always",
+    "ClusterClient",
+    "Count",
+    "DistributedDict",
+    "Limits",
+    "Lock",
+    "NoLeader",
+    "RaftyError",
+    "RefreshPolicy",
+    "Refused",
+    "Session",
+    "Time",
+    "UnknownOutcome",
+    "Unreachable",
+]

@@ -1,0 +1,217 @@
+"""Any request to any member, until it is answered or was tried often enough."""
+
+from __future__ import annotations
+
+import threading
+import time
+from random import Random
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+
+import msgpack  # type: ignore[import-untyped]
+
+from ._course import Address, Course, Limits
+from ._errors import NoLeader, RaftyError, Refused, UnknownOutcome, Unreachable
+from ._exchange import NoReply, NotSent, exchange, split_map, unpack
+from ._members import Members, parse
+from ._verdict import Kind, Verdict, cluster_of, judge
+
+_CHANGES = ("append", "config")
+"""What only the leader does, and what leaves a doubt when no answer comes."""
+_FORGETFUL = ("unknown_session", "forgotten_serial")
+"""Refusals that say nothing about a try before: the session that knew is gone."""
+_MAX_SESSIONS = 3
+"""How often a change is begun anew because its session is not known any more."""
+_MAX_TIMEOUT_MS = 60_000
+"""Longest time that a member waits for a leader."""
+
+
+class Session:
+    """A session with a peer set: its changes count once, however often they must be sent.
+
+    It is opened when it is first used, and again when the peer set has forgotten it. One change at a time goes through
+    it; threads wait for each other.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: Optional[Tuple[int, int]] = None
+        """Its name, and the serial of the next change."""
+
+
+class ClusterClient:
+    """A client of a peer set. Threads may share it."""
+
+    def __init__(
+        self, addresses: Union[str, Iterable[Union[str, Address]]], *, limits: Optional[Limits] = None
+    ) -> None:
+        """Knows these members, each as `"HOST:PORT"` or as a pair. Nothing is asked yet.
+
+        Raises ValueError when an address is none, or when there is none.
+        """
+        given = [parse(address) for address in ([addresses] if isinstance(addresses, str) else addresses)]
+        if not given:
+            raise ValueError("no address of a member was given; name at least one, as HOST:PORT")
+        self._limits = limits or Limits()
+        self._lock = threading.Lock()
+        self._members = Members(given)
+        self._random = Random()
+
+    @property
+    def members(self) -> List[Address]:
+        """The members as they were last told by one of them; before that, those given."""
+        with self._lock:
+            return list(self._members.told)
+
+    def request(self, message: Mapping[str, Any]) -> Any:
+        """Asks anything, and gives the reply.
+
+        Redirects are followed; whatever can be repeated safely is tried again. Raises Unreachable, NoLeader or Refused
+        when nothing was changed, UnknownOutcome when that is not known.
+        """
+        return unpack(self.request_raw(message))
+
+    def request_raw(self, message: Mapping[str, Any]) -> bytes:
+        """The same, and gives the bytes of the reply."""
+        with self._lock:
+            order = self._members.order(message.get("type") in _CHANGES, time.monotonic(), self._random)
+        return self._request_in_turn(message, order)
+
+    def get_state(self) -> Dict[str, Any]:
+        """All entries and, as `cluster`, the members, from a random member.
+
+        Linearizable; without a leader, whatever that member has.
+        """
+        return {key: unpack(value) for key, value in self.get_raw_state().items()}
+
+    def get_raw_state(self) -> Dict[str, bytes]:
+        """The same, with the exact bytes of each value."""
+        state = split_map(self.request_raw({"type": "get"}))
+        with self._lock:
+            self._members.learn(cluster_of(state))
+        return state
+
+    def append_log(self, data: Mapping[str, Any], session: Optional[Session] = None) -> bool:
+        """Changes an entry: `data` is `{"action": "change", "key", "value"}` or `{"action": "delete", "key"}`.
+
+        With a session it counts once, however often it must be sent; without one it is not tried again when no answer
+        comes. Gives whether there was something to change: false when there is no such key to delete.
+        """
+        message = {"type": "append", "data": dict(data)}
+        if session is None:
+            return bool(self.request(message).get("found", True))
+        with session._lock:
+            return self._append_once(message, session)
+
+    def diagnostic(self, member: Union[None, str, Address] = None) -> Dict[str, Any]:
+        """What a member, a random one unless told which, knows of Raft's inside."""
+        message = {"type": "diagnostic"}
+        if member is None:
+            reply = self.request(message)
+        else:
+            reply = unpack(self._request_in_turn(message, [parse(member)]))
+        return dict(reply)
+
+    def config_cluster(self, action: str, member: Union[str, Address]) -> None:
+        """Gives an enrolled member a vote (`"add"`), or removes a member (`"delete"`)."""
+        if action not in ("add", "delete"):
+            raise ValueError(f"the action is 'add' or 'delete', not {action!r}")
+        host, port = parse(member)
+        self.request({"type": "config", "action": action, "address": host, "port": port})
+
+    def _append_once(self, message: Dict[str, Any], session: Session) -> bool:
+        for left in reversed(range(_MAX_SESSIONS)):
+            # Taken: whoever is interrupted leaves a session of which it does not know how far it is.
+            opened, session._open = session._open, None
+            number, serial = opened or (int(self.request({"type": "session"})["session"]), 1)
+            try:
+                reply = self.request({**message, "session": number, "serial": serial})
+            except Refused as refused:
+                if refused.code == "unknown_session" and left:
+                    continue
+                # Said by the replicated state itself, so that the serial is used up. After any other failure the
+                # serial may not be given to another change: the peer set might answer for the first one.
+                if refused.code == "full":
+                    session._open = (number, serial + 1)
+                raise
+            session._open = (number, serial + 1)
+            return bool(reply.get("found", True))
+        raise AssertionError("the last session's result is returned")
+
+    def _request_in_turn(self, message: Mapping[str, Any], order: List[Address]) -> bytes:
+        timeout_ms = min(int(self._limits.answer_within * 500), _MAX_TIMEOUT_MS)
+        request: bytes = msgpack.packb({"timeout_ms": timeout_ms, **message, "keep": False})
+        until = time.monotonic() + self._limits.patience
+        course = Course(self._limits, order)
+        trouble = _Trouble()
+        while (member := course.next()) is not None:
+            verdict = self._try_once(member, message, request, until)
+            self._learn(member, message, verdict)
+            if verdict.kind is Kind.ANSWER:
+                return verdict.reply
+            trouble.note(message, verdict)
+            if trouble.is_final(message, verdict):
+                break
+            with self._lock:
+                random = self._random.random()
+            if verdict.leader is not None:
+                pause = course.redirected(verdict.leader, random)
+            else:
+                pause = course.failed(random)
+            if until - time.monotonic() <= pause:
+                break
+            time.sleep(pause)
+        raise trouble.error()
+
+    def _try_once(self, member: Address, message: Mapping[str, Any], request: bytes, until: float) -> Verdict:
+        left = until - time.monotonic()
+        connect_within, answer_within = self._limits.connect_within, self._limits.answer_within
+        try:
+            reply = exchange(member, request, min(connect_within, left), min(answer_within, left))
+        except NotSent as why:
+            return Verdict(Kind.NOT_SENT, str(why))
+        except NoReply as why:
+            return Verdict(Kind.UNCLEAR, str(why))
+        return judge(message, reply)
+
+    def _learn(self, member: Address, message: Mapping[str, Any], verdict: Verdict) -> None:
+        with self._lock:
+            silent = verdict.kind in (Kind.NOT_SENT, Kind.UNCLEAR)
+            self._members.answered(member, not silent, time.monotonic())
+            if verdict.kind is Kind.ANSWER and message.get("type") in _CHANGES:
+                self._members.leads(member)
+            elif verdict.kind in (Kind.REDIRECT, Kind.NOT_NOW):
+                self._members.leads(verdict.leader)
+
+
+class _Trouble:
+    """What went wrong so far."""
+
+    def __init__(self) -> None:
+        self._doubt: Optional[str] = None
+        """Why the change may count already."""
+        self._last: RaftyError = Unreachable("none was tried in time")
+
+    def note(self, message: Mapping[str, Any], verdict: Verdict) -> None:
+        """A try did not succeed."""
+        if verdict.kind is Kind.UNCLEAR and message.get("type") in _CHANGES:
+            self._doubt = verdict.detail
+        elif verdict.kind is Kind.REDIRECT:
+            self._last = NoLeader(f"sent on to {verdict.leader}")
+        elif verdict.kind is Kind.REFUSED or verdict.kind is Kind.NOT_NOW:
+            no_leader = verdict.code == "no_leader"
+            self._last = NoLeader(verdict.detail) if no_leader else Refused(verdict.code, verdict.detail)
+            if verdict.kind is Kind.REFUSED and verdict.code not in _FORGETFUL:
+                self._doubt = None
+        elif isinstance(self._last, Unreachable):
+            # Who does not answer tells less than who said why not.
+            self._last = Unreachable(verdict.detail)
+
+    def is_final(self, message: Mapping[str, Any], verdict: Verdict) -> bool:
+        """Whether trying again is of no use, or not safe."""
+        once = message.get("type") == "append" and message.get("session") is not None
+        unsafe = self._doubt is not None and not once
+        return verdict.kind is Kind.REFUSED or unsafe
+
+    def error(self) -> RaftyError:
+        """What to raise."""
+        return self._last if self._doubt is None else UnknownOutcome(self._doubt)

@@ -1,0 +1,40 @@
+//! Clients of the dictionary, over TCP and MessagePack.
+//!
+//! A [`ClusterClient`] asks any member anything: it follows redirects to the leader, tries again elsewhere after a pause
+//! that grows, and says of every failure whether something was changed. On it stands the [`DistributedDict`], a
+//! dictionary whose reads are as fresh as its [`Refresh`] says, and whose changes each count once: they carry a
+//! [`Session`], so that repeating one is safe. [`blocking`] has both for programs without an executor.
+//!
+//! ```no_run
+//! use rafty_client::blocking::DistributedDict;
+//!
+//! let mut lamps = DistributedDict::new(["127.0.0.1:7400"])?;
+//! lamps.insert("kitchen", &true)?;
+//! let kitchen: Option<bool> = lamps.get("kitchen")?;
+//! # Ok::<(), rafty_client::ClientError>(())
+//! ```
+//!
+//! What goes over the wire is in [`rafty_wire::client`]. Nothing here is encrypted or authenticated, keeps a connection
+//! between two requests, or joins the peer set.
+
+mod address;
+pub mod blocking;
+mod course;
+mod dictionary;
+mod error;
+mod exchange;
+mod freshness;
+mod members;
+mod requests;
+mod session;
+mod value;
+mod verdict;
+
+pub use course::Limits;
+pub use dictionary::DistributedDict;
+pub use error::ClientError;
+pub use freshness::Refresh;
+pub use rafty_wire::client::{Address, Ask, Change, ConfigAction, Consistency, Diagnostic};
+pub use requests::{ClusterClient, State};
+pub use session::Session;
+pub use value::Value;

@@ -1,0 +1,86 @@
+//! Changes that count once, however often they must be sent.
+//!
+//! The peer set numbers a session's changes and remembers its answers (Raft thesis §6.3), so that a change whose answer
+//! got lost can be sent again.
+
+use crate::requests::found;
+use crate::{ClientError, ClusterClient};
+use rafty_types::{Serial, SessionId};
+use rafty_wire::client::{Ask, Change, Reply};
+
+/// How often a change is begun anew because its session is not known any more.
+const MAX_SESSIONS: u32 = 3;
+/// Said by the replicated state itself, so that the serial is used up.
+const FULL: &str = "full";
+const UNKNOWN_SESSION: &str = "unknown_session";
+
+/// A session with a peer set, opened when it is first used and again when the peer set has forgotten it. One change at a
+/// time goes through it.
+#[derive(Debug, Default)]
+pub struct Session {
+    /// Its name, and the serial of the next change.
+    open: Option<(SessionId, Serial)>,
+}
+
+impl ClusterClient {
+    /// Changes an entry, once, however often it must be sent until a member answers. `false` when there was no entry to
+    /// delete.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request). The outcome is unknown only when no answer came within all limits, or when the
+    /// session ended in between.
+    pub async fn append_once(&self, session: &mut Session, change: &Change) -> Result<bool, ClientError> {
+        for left in (0..MAX_SESSIONS).rev() {
+            // Taken: whoever stops waiting for this leaves a session of which it does not know how far it is.
+            let (id, serial) = match session.open.take() {
+                Some(open) => open,
+                None => (self.open_session().await?, Serial(1)),
+            };
+            let ask = Ask::Append { change: change.clone(), session: Some((id, serial)) };
+            let result = self.request(&ask).await.map(|reply| found(&reply));
+            session.open = is_used_up(&result).then(|| (id, serial.next()));
+            match result {
+                Err(ClientError::Refused { code, .. }) if code == UNKNOWN_SESSION && left > 0 => {}
+                result => return result,
+            }
+        }
+        unreachable!("the last session's result is returned");
+    }
+
+    async fn open_session(&self) -> Result<SessionId, ClientError> {
+        match Reply::decode(&self.request(&Ask::Session).await?) {
+            Some(Reply::Session { session }) => Ok(session),
+            _ => Err(ClientError::Decode("a session".into())),
+        }
+    }
+}
+
+/// Whether a change that ended so has used its serial, and nothing else is under way. Otherwise the serial may not be
+/// given to another change: if the peer set has it, it would answer for the first one.
+fn is_used_up(result: &Result<bool, ClientError>) -> bool {
+    match result {
+        Ok(_) => true,
+        Err(ClientError::Refused { code, .. }) => code == FULL,
+        Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_is_passed_on_only_when_the_state_itself_has_answered() {
+        assert!(is_used_up(&Ok(true)));
+        assert!(is_used_up(&Err(ClientError::refused("full", "no room"))));
+        for error in [
+            ClientError::UnknownOutcome(String::new()),
+            ClientError::NoLeader(String::new()),
+            ClientError::Unreachable(String::new()),
+            ClientError::refused("busy", ""),
+            ClientError::refused("unknown_session", ""),
+        ] {
+            assert!(!is_used_up(&Err(error)));
+        }
+    }
+}
