@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["rafty-node", "rafty-learning", "rafty-storage", "rafty-client"],
     &["rafty-runtime"],
     &["rafty-agent"],
-    &["rafty", "rafty-example-dictionary"],
+    &["rafty", "rafty-example-counter", "rafty-example-dictionary"],
 ];
 
 /// Who alone may know an outside package.

@@ -52,6 +52,14 @@ impl ClusterClient {
         block_on(self.0.append_once(session, change))
     }
 
+    pub fn query(&self, query: &[u8]) -> Result<Vec<u8>, ClientError> {
+        block_on(self.0.query(query))
+    }
+
+    pub fn command_once(&self, session: &mut Session, command: &[u8]) -> Result<Vec<u8>, ClientError> {
+        block_on(self.0.command_once(session, command))
+    }
+
     pub fn diagnostic(&self) -> Result<Diagnostic, ClientError> {
         block_on(self.0.diagnostic())
     }

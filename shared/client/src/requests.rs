@@ -6,8 +6,8 @@ use crate::members::Members;
 use crate::verdict::{Verdict, judge};
 use crate::{ClientError, Value, address};
 use rafty_wire::client::{
-    Address, Ask, Change, ConfigAction, Consistency, Diagnostic, MAX_TIMEOUT, Reply, Request, decode_entries,
-    decode_value,
+    Address, Ask, Change, ConfigAction, Consistency, Diagnostic, MAX_TIMEOUT, Reply, Request, decode_answer,
+    decode_entries, decode_value,
 };
 use smol::Timer;
 use std::collections::BTreeMap;
@@ -113,6 +113,16 @@ impl ClusterClient {
     pub async fn append_log(&self, change: Change) -> Result<bool, ClientError> {
         let reply = self.request(&Ask::Append { change, session: None }).await?;
         Ok(found(&reply))
+    }
+
+    /// Asks the peer set's own machine, where it is not the dictionary, at a random member. Linearizable; without a
+    /// leader, whatever that member has.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub async fn query(&self, query: &[u8]) -> Result<Vec<u8>, ClientError> {
+        let ask = Ask::Query { query: query.to_vec(), consistency: Consistency::Available };
+        self.request(&ask).await.map(|reply| answer(&reply))
     }
 
     /// What a random member knows of Raft's inside.
@@ -267,6 +277,11 @@ fn is_repeatable(ask: &Ask) -> bool {
 
 fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
+}
+
+/// What another machine than the dictionary answered.
+pub(crate) fn answer(reply: &[u8]) -> Vec<u8> {
+    decode_answer(reply).unwrap_or_default().to_vec()
 }
 
 /// Whether a change that counts found what it was to delete.

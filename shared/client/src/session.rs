@@ -3,7 +3,7 @@
 //! The peer set numbers a session's changes and remembers its answers (Raft thesis §6.3), so that a change whose answer
 //! got lost can be sent again.
 
-use crate::requests::found;
+use crate::requests::{answer, found};
 use crate::{ClientError, ClusterClient};
 use rafty_types::{Serial, SessionId};
 use rafty_wire::client::{Ask, Change, Reply};
@@ -30,6 +30,19 @@ impl ClusterClient {
     /// As [`request`](Self::request). The outcome is unknown only when no answer came within all limits, or when the
     /// session ended in between.
     pub async fn append_once(&self, session: &mut Session, change: &Change) -> Result<bool, ClientError> {
+        self.change_once(session, change).await.map(|reply| found(&reply))
+    }
+
+    /// Gives the peer set's own machine, where it is not the dictionary, a command, once, however often it must be sent
+    /// until a member answers. What the machine answers.
+    ///
+    /// # Errors
+    /// As [`append_once`](Self::append_once).
+    pub async fn command_once(&self, session: &mut Session, command: &[u8]) -> Result<Vec<u8>, ClientError> {
+        self.change_once(session, &Change::Command(command.to_vec())).await.map(|reply| answer(&reply))
+    }
+
+    async fn change_once(&self, session: &mut Session, change: &Change) -> Result<Vec<u8>, ClientError> {
         for left in (0..MAX_SESSIONS).rev() {
             // Taken: whoever stops waiting for this leaves a session of which it does not know how far it is.
             let (id, serial) = match session.open.take() {
@@ -37,7 +50,7 @@ impl ClusterClient {
                 None => (self.open_session().await?, Serial(1)),
             };
             let ask = Ask::Append { change: change.clone(), session: Some((id, serial)) };
-            let result = self.request(&ask).await.map(|reply| found(&reply));
+            let result = self.request(&ask).await;
             session.open = is_used_up(&result).then(|| (id, serial.next()));
             match result {
                 Err(ClientError::Refused { code, .. }) if code == UNKNOWN_SESSION && left > 0 => {}
@@ -57,7 +70,7 @@ impl ClusterClient {
 
 /// Whether a change that ended so has used its serial, and nothing else is under way. Otherwise the serial may not be
 /// given to another change: if the peer set has it, it would answer for the first one.
-fn is_used_up(result: &Result<bool, ClientError>) -> bool {
+fn is_used_up<T>(result: &Result<T, ClientError>) -> bool {
     match result {
         Ok(_) => true,
         Err(ClientError::Refused { code, .. }) => code == FULL,
@@ -72,7 +85,7 @@ mod tests {
     #[test]
     fn a_serial_is_passed_on_only_when_the_state_itself_has_answered() {
         assert!(is_used_up(&Ok(true)));
-        assert!(is_used_up(&Err(ClientError::refused("full", "no room"))));
+        assert!(is_used_up::<()>(&Err(ClientError::refused("full", "no room"))));
         for error in [
             ClientError::UnknownOutcome(String::new()),
             ClientError::NoLeader(String::new()),
@@ -80,7 +93,7 @@ mod tests {
             ClientError::refused("busy", ""),
             ClientError::refused("unknown_session", ""),
         ] {
-            assert!(!is_used_up(&Err(error)));
+            assert!(!is_used_up::<()>(&Err(error)));
         }
     }
 }

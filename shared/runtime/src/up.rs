@@ -53,6 +53,13 @@ pub struct Running {
     pub stop: Option<std::sync::mpsc::Receiver<()>>,
 }
 
+impl Running {
+    /// The member in `dir`, which does not train, until a signal ends it.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), trainer: None, quiet: false, listen: None, advertise: None, stop: None }
+    }
+}
+
 /// A member did not run, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum UpError {
