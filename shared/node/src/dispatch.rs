@@ -62,7 +62,10 @@ impl<U: StateMachine> Node<U> {
                 Dispatch::Redirect(leader, id) => self.end_request(id, Answer::Redirect(leader)),
             }
         }
-        self.answer_held();
+        if self.requests.held().next().is_some() && !self.membership_is_changing() {
+            let applied = self.state.applied();
+            self.answer_held(|at| at <= applied);
+        }
         for (id, answer) in self.requests.expired(self.now) {
             self.reply(id, answer);
         }
@@ -178,10 +181,10 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
-    fn answer_held(&mut self) {
-        let changing = |at: &Index| *at > self.state.applied() || self.membership_is_changing();
-        let over = |answer: &Answer| matches!(answer, Answer::Control(_, at) if !changing(at));
-        let held = self.requests.held().filter(|(_, answer)| over(answer));
+    /// Gives the answers that were held back for long enough, judged by the index they were committed at.
+    pub(crate) fn answer_held(&mut self, enough: impl Fn(Index) -> bool) {
+        let enough = |answer: &Answer| matches!(answer, Answer::Control(_, at) if enough(*at));
+        let held = self.requests.held().filter(|(_, answer)| enough(answer));
         let over: Vec<_> = held.map(|(id, answer)| (id, answer.clone())).collect();
         over.into_iter().for_each(|(id, answer)| self.end_request(id, answer));
     }

@@ -184,6 +184,19 @@ fn the_last_voter_cannot_be_revoked() {
 }
 
 #[test]
+fn a_leader_can_send_itself_away_and_is_told_so() {
+    for seed in seeds(10) {
+        let mut sim = Sim::new("send_itself_away", seed, settings());
+        sim.found(3);
+        sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+        let leader = sim.leader().unwrap();
+        assert!(sim.commit(leader, ControlCommand::Revoke { member: leader }).is_ok());
+        sim.run_until("its end", ms(6_000), |sim| sim.members[&leader].halted.is_some());
+        sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
+    }
+}
+
+#[test]
 fn of_two_voters_one_can_be_sent_away() {
     for seed in seeds(10) {
         let mut sim = Sim::new("of_two_voters", seed, settings());

@@ -102,10 +102,9 @@ impl Reader {
                 since = Instant::now();
             }
             parser.feed(&chunk[..read]);
-            match self.take(&mut parser).await {
-                Some(taken) if taken => since = Instant::now(),
-                Some(_) => {}
-                None => return,
+            let Some(taken) = self.take(&mut parser).await else { return };
+            if taken {
+                since = Instant::now();
             }
             idle = IDLE_WITHIN;
             if !share.resize(parser.pending()) {
