@@ -1,6 +1,8 @@
 //! What a member's reply means for the request it answers.
 
-use rafty_wire::client::{Address, Ask, Diagnostic, Reply, decode_entries, decode_value};
+use rafty_wire::client::{
+    Address, Ask, Change, Diagnostic, Reply, decode_answer, decode_entries, decode_value,
+};
 
 /// Codes that pass by themselves: nothing was changed, and trying again may help.
 const PASSING: &[&str] = &["no_leader", "busy", "stopping", "timeout", "change_pending"];
@@ -45,6 +47,7 @@ fn answers(ask: &Ask, reply: &[u8]) -> bool {
             decode_entries(reply).is_some_and(|entries| entries.iter().any(|(key, _)| *key == "cluster"))
         }
         Ask::Get { key: Some(_), .. } => decode_value(reply).is_some(),
+        Ask::Query { .. } | Ask::Append { change: Change::Command(_), .. } => decode_answer(reply).is_some(),
         Ask::Diagnostic => rmp_serde::from_slice::<Diagnostic>(reply).is_ok(),
         Ask::Append { .. } | Ask::Config { .. } => {
             matches!(Reply::decode(reply), Some(Reply::Result { success: true, .. }))
@@ -64,7 +67,7 @@ fn failed(code: String, detail: String) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rafty_wire::client::{Change, Consistency, encode_entries, encode_value};
+    use rafty_wire::client::{Consistency, encode_entries, encode_value};
 
     const GET: Ask = Ask::Get { key: None, consistency: Consistency::Available };
 
