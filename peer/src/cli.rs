@@ -71,6 +71,15 @@ enum Command {
         /// Its key
         key: String,
     },
+    /// Show every entry of the dictionary
+    Dump,
+    /// Follow the entries of the dictionary as they change
+    Watch {
+        /// One key; all when not given
+        key: Option<String>,
+    },
+    /// Show what this member knows of Raft's inside
+    Diagnostic,
     /// Follow what happens on this member
     Events,
     /// Measure
@@ -160,6 +169,9 @@ impl Cli {
             Command::Set { key, value } => entries::set(&dir, key, &value, json),
             Command::Get { key } => entries::get(&dir, key),
             Command::Delete { key } => entries::delete(&dir, key, json),
+            Command::Dump => entries::dump(&dir, json),
+            Command::Watch { key } => entries::watch(&dir, key, json),
+            Command::Diagnostic => entries::diagnostic(&dir, json),
             Command::Events => events::follow(&dir, json),
             Command::Demo(_) | Command::Bench(_) | Command::Task(_) => {
                 unreachable!("these need no directory")

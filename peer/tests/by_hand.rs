@@ -4,8 +4,10 @@ mod support;
 
 use serde_json::Value;
 use std::fmt::Write;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use support::{Up, json, ok, rafty, rafty_agent, run, until};
+use std::process::Stdio;
+use support::{Up, command, json, ok, rafty, rafty_agent, run, until};
 
 /// Points left and right of a line: what an agent may have.
 fn write_points(file: &Path, count: i32, shift: f32) {
@@ -141,7 +143,27 @@ fn everybody_gets_what_only_its_recipients_can_open(home: &Home) {
 
 fn entries(p1: &str) {
     ok(&rafty(), &["set", "lamp", "{\"on\": true}", "--dir", p1]);
+    let mut watch =
+        command(&rafty(), &["watch", "--json", "--dir", p1]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    let there = next();
+    assert_eq!((&there["key"], &there["value"]["on"]), (&"lamp".into(), &true.into()));
     assert_eq!(ok(&rafty(), &["get", "lamp", "--dir", p1]).trim(), "{\"on\":true}");
+    ok(&rafty(), &["set", "fan", "3", "--dir", p1]);
+    assert_eq!(next()["key"], "fan");
+    assert_eq!(
+        json(&rafty(), &["dump", "--dir", p1]),
+        serde_json::json!({ "fan": 3, "lamp": { "on": true } })
+    );
+    assert_eq!(ok(&rafty(), &["dump", "--dir", p1]), "fan = 3\nlamp = {\"on\":true}\n");
     ok(&rafty(), &["delete", "lamp", "--dir", p1]);
+    let gone = next();
+    assert_eq!((&gone["key"], &gone["found"]), (&"lamp".into(), &false.into()));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
     assert_eq!(run(&rafty(), &["get", "lamp", "--dir", p1]).status.code(), Some(1));
+    let inside = json(&rafty(), &["diagnostic", "--dir", p1]);
+    assert_eq!(inside["volatile"]["cluster"].as_array().unwrap().len(), 4);
+    assert_eq!(inside["stats"]["append"].as_array().unwrap().len(), 10);
 }

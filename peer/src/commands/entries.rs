@@ -1,10 +1,12 @@
-//! `rafty set`, `get`, `delete`: entries of the dictionary.
+//! `rafty set`, `get`, `delete`, `dump`, `watch`: entries of the dictionary; `diagnostic`: what is behind them.
 
-use super::{ask, do_it};
-use rafty_agent::Failure;
+use super::{PATIENCE, ask, do_it};
 use rafty_agent::status::unexpected;
-use rafty_runtime::operator::{Reply, Request};
+use rafty_agent::{Failure, status};
+use rafty_client::blocking::ClusterClient;
+use rafty_runtime::operator::{self, Reply, Request, WatchLine, json_of};
 use serde_json::Value;
+use std::io::Write;
 use std::path::Path;
 
 pub(crate) fn set(dir: &Path, key: String, value: &str, json: bool) -> Result<(), Failure> {
@@ -26,6 +28,55 @@ pub(crate) fn get(dir: &Path, key: String) -> Result<(), Failure> {
         other => return Err(unexpected(&other)),
     }
     Ok(())
+}
+
+/// Every entry, a line each; as JSON, one object.
+pub(crate) fn dump(dir: &Path, json: bool) -> Result<(), Failure> {
+    let state = client(dir)?.get_state().map_err(Failure::failed)?;
+    let entries = state.entries.iter().map(|(key, value)| (key, json_of(value.bytes())));
+    if json {
+        println!("{}", Value::Object(entries.map(|(key, value)| (key.clone(), value)).collect()));
+    } else {
+        entries.for_each(|(key, value)| println!("{key} = {value}"));
+    }
+    Ok(())
+}
+
+/// A line for each entry there is, and then for each that changes, until the member ends or nobody reads.
+pub(crate) fn watch(dir: &Path, key: Option<String>, json: bool) -> Result<(), Failure> {
+    let mut lines = operator::watch(dir, key)?;
+    let ended = |error| Failure::failed(format!("the member stopped telling: {error}; see `rafty status`"));
+    while let Some(text) = lines.next_line().map_err(ended)? {
+        let line: WatchLine = match serde_json::from_str::<Reply>(&text) {
+            Ok(Reply::Error { error, .. }) => return Err(Failure::failed(error)),
+            _ => serde_json::from_str(&text).map_err(|error| ended(error.into()))?,
+        };
+        let WatchLine { key, found, value, .. } = &line;
+        let text = match (json, found) {
+            (true, _) => text.trim_end().to_string(),
+            (false, true) => format!("{key} = {value}"),
+            (false, false) => format!("{key} is not there"),
+        };
+        if writeln!(std::io::stdout(), "{text}").is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// What this member knows of Raft's inside.
+pub(crate) fn diagnostic(dir: &Path, json: bool) -> Result<(), Failure> {
+    let at = status::fetch(dir, PATIENCE)?.clients.to_string();
+    let found = client(dir)?.diagnostic_of(&at).map_err(Failure::failed)?;
+    let shown = if json { serde_json::to_string(&found) } else { serde_json::to_string_pretty(&found) };
+    println!("{}", shown.expect("a diagnostic always encodes"));
+    Ok(())
+}
+
+/// A client of the peer set by way of the member in `dir`.
+fn client(dir: &Path) -> Result<ClusterClient, Failure> {
+    let at = status::fetch(dir, PATIENCE)?.clients;
+    ClusterClient::new([at.to_string()]).map_err(Failure::failed)
 }
 
 pub(crate) fn delete(dir: &Path, key: String, json: bool) -> Result<(), Failure> {

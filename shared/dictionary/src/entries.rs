@@ -42,7 +42,8 @@ impl EntryCommand {
         postcard::to_allocvec(self).expect("a command always encodes")
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Reads what [`encode`](Self::encode) wrote. `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (command, rest) = postcard::take_from_bytes(bytes).ok()?;
         rest.is_empty().then_some(command)
     }

@@ -7,8 +7,11 @@ use crate::node::Node;
 use crate::requests::{Answer, Duty, Proposer};
 use crate::{Event, requests::RequestId};
 use rafty_consensus as consensus;
-use rafty_dictionary::{Applied, Event as Change};
-use rafty_types::{ControlResult, Entry, ForwardOutcome, Frame, Index, MemberId, Snapshot, StateMachine};
+use rafty_dictionary::{Applied, Event as Change, Outcome};
+use rafty_types::{
+    Command, ControlResult, Entry, ForwardOutcome, Frame, Index, MemberId, Payload, Proposal, Snapshot,
+    StateMachine,
+};
 
 /// What logging an entry costs beside its bytes: framing, its share of a sync, its copies on other members.
 const ENTRY_COST: u64 = 512;
@@ -56,6 +59,9 @@ impl<U: StateMachine> Node<U> {
             let applied = self.state.apply(entry);
             self.compactor.applied(entry);
             self.resolve(entry, &applied);
+            if self.watched {
+                self.tell_watchers(entry, &applied);
+            }
             for change in applied.events {
                 self.changed(entry.index, change);
             }
@@ -64,12 +70,23 @@ impl<U: StateMachine> Node<U> {
         self.state_applied();
     }
 
+    fn tell_watchers(&mut self, entry: &Entry, applied: &Applied) {
+        if let (Payload::Command(proposal), Some(Outcome::User(..))) = (&entry.payload, &applied.outcome)
+            && let Some(Proposal { command: Command::User(command), .. }) = Proposal::decode(proposal)
+        {
+            self.out.push(Output::UserApplied { index: entry.index, command });
+        }
+    }
+
     /// Takes over a snapshot from the leader.
     pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
         if let Err(error) = self.state.restore(&snapshot.data) {
             return self.halt(format!("a snapshot from the leader is not usable: {error}"));
         }
         self.compactor.compacted(snapshot.data.len());
+        if self.watched {
+            self.out.push(Output::UserRestored);
+        }
         for proposer in self.requests.jumped_to(snapshot.meta.index) {
             self.proposal_lost(proposer, &ForwardOutcome::Unknown);
         }

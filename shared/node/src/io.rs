@@ -4,8 +4,8 @@ use crate::{Answer, Event, RequestId};
 use rafty_consensus::Link;
 use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
-    Batch, Command, Digest, Entry, EnvelopeHeader, Frame, HardState, Member, MemberId, Message, PersistId,
-    Serial, SessionId, Signature, Snapshot, Time,
+    Batch, Command, Digest, Entry, EnvelopeHeader, Frame, HardState, Index, Member, MemberId, Message,
+    PersistId, Serial, SessionId, Signature, Snapshot, Time,
 };
 use std::sync::Arc;
 
@@ -95,6 +95,8 @@ pub enum Input {
         /// Until when.
         until: Time,
     },
+    /// Whether somebody wants to see each user command when it is applied.
+    Watch(bool),
     /// Somebody wants this member to lead.
     Transfer(MemberId),
     /// `true`: the member wants to end, or its disk fails, so it hands over and leads no more than it must.
@@ -189,6 +191,15 @@ pub enum Output {
     DropEnvelope(EnvelopeHandle),
     /// The transport shall know exactly these.
     Roster(Vec<Member>),
+    /// A user command was applied, now or earlier in its session; said only while somebody watches.
+    UserApplied {
+        /// Of its entry.
+        index: Index,
+        /// The command.
+        command: Vec<u8>,
+    },
+    /// The user machine's state is another one: a snapshot came. Said only while somebody watches.
+    UserRestored,
     /// For people.
     Event(Event),
     /// This member must end: why, in words.

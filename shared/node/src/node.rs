@@ -27,6 +27,8 @@ pub struct Node<U: StateMachine> {
     pub(crate) compactor: Compactor,
     pub(crate) out: Vec<Output>,
     pub(crate) halted: bool,
+    /// Whether each user command is told when it is applied.
+    pub(crate) watched: bool,
     /// This member was sent away; it ends by then.
     pub(crate) leaves_at: Option<Time>,
     /// Whom the transport knows.
@@ -84,6 +86,7 @@ impl<U: StateMachine> Node<U> {
             compactor,
             out: Vec::new(),
             halted: false,
+            watched: false,
             leaves_at: None,
             published: Vec::new(),
             inputs: VecDeque::new(),
@@ -177,6 +180,7 @@ impl<U: StateMachine> Node<U> {
             Input::Measured(links) => self.step(consensus::Input::Measured(links)),
             Input::TenureKey(key) => self.duties.key_made(key),
             Input::Request { id, request, until } => self.request(id, request, until),
+            Input::Watch(watched) => self.watched = watched,
             Input::Transfer(to) => self.transfer(to),
             Input::Retire(retiring) => self.duties.retire(retiring),
         }

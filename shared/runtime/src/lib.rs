@@ -22,6 +22,7 @@ mod shell;
 mod standing;
 mod trainer;
 mod up;
+mod watchers;
 mod work;
 
 pub use machine::UserMachine;

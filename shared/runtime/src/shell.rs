@@ -13,6 +13,7 @@ use crate::operator::EnvelopeCounts;
 use crate::operator::desk::{Call, Desk};
 use crate::persist::{Persister, Synced};
 use crate::standing::Standing;
+use crate::watchers::Watchers;
 use crate::work::{Bench, Order, Report, Workers};
 use rafty_node::{Answer, Input, Node, Output, RequestId};
 use rafty_rounds::{EnvelopeHandle, Work, WorkResult};
@@ -71,6 +72,7 @@ pub(crate) struct Shell<U: UserMachine> {
     pub(crate) workers: Workers,
     pub(crate) bench: Arc<Bench>,
     pub(crate) narrator: Narrator,
+    pub(crate) watchers: Watchers,
     /// Held so that its socket goes with the shell.
     pub(crate) _desk: Desk,
     pub(crate) client_calls: Receiver<ClientCall>,
@@ -295,6 +297,8 @@ impl<U: UserMachine> Shell<U> {
                 self.standing.known(self.me, &peers);
                 self.note_roster(members);
             }
+            Output::UserApplied { index, command } => return Ok(self.entry_changed(index, &command)),
+            Output::UserRestored => self.entries_restored(),
             Output::Event(event) => self.narrator.tell(&event),
             Output::Dropped { from, reason } => self.narrator.dropped(from, &reason),
             Output::Halt(why) => return Err(self.halted(why)),

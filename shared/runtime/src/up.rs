@@ -15,6 +15,7 @@ use crate::setup::{SetupError, rejoin, write_member};
 use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
 use crate::standing::Standing;
 use crate::trainer::Trainer;
+use crate::watchers::Watchers;
 use crate::work::{Bench, TenureKeys, Workers};
 use rafty_dictionary::Entries;
 use rafty_node::{Boot, Node};
@@ -229,6 +230,7 @@ fn assemble<U: UserMachine>(
         workers,
         bench,
         narrator,
+        watchers: Watchers::default(),
         _desk: desk,
         client_calls,
         clients: ClientDesk::default(),

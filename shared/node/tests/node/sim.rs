@@ -351,6 +351,8 @@ impl Sim {
             Output::Roster(members) => {
                 self.process(id)?.roster = members.iter().map(|member| member.id).collect();
             }
+            // Nobody watches here.
+            Output::UserApplied { .. } | Output::UserRestored => {}
             Output::Event(event) => self.checks.event(id, event, &self.members),
             Output::Halt(why) => {
                 let member = self.members.get_mut(&id)?;

@@ -1,8 +1,9 @@
 //! What people's requests mean to the loop, and what they get back.
 
+use crate::clients::client_address;
 use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::operator::desk::Call;
-use crate::operator::{MemberStatus, ModelInfo, Reply, Request, RunLog};
+use crate::operator::{MemberStatus, ModelInfo, Reply, Request, RunLog, json_of};
 use crate::shell::{Asker, Shell};
 use rafty_dictionary::{EntryCommand, EntryResult, RunStatus};
 use rafty_node::{Answer, Input};
@@ -84,6 +85,10 @@ impl<U: UserMachine> Shell<U> {
                 return vec![Input::Transfer(to)];
             }
             Request::Events => self.narrator.follow(call.follower()),
+            Request::Watch { .. } if self.node.state().user().dictionary().is_none() => {
+                call.refuse(NO_DICTIONARY)
+            }
+            Request::Watch { .. } => return self.watch(&call),
             Request::Stop => {
                 self.stopping.get_or_insert_with(Instant::now);
                 call.answer(&Reply::Done { index: None });
@@ -147,14 +152,8 @@ impl<U: UserMachine> Shell<U> {
     fn answer_get(&self, call: &Call) {
         let Request::Get { key } = &call.request else { return call.refuse("nothing to read") };
         let Some(entries) = self.node.state().user().dictionary() else { return call.refuse(NO_DICTIONARY) };
-        let found = entries.get(key.as_bytes());
-        let value = found.map(rmp_serde::from_slice::<serde_json::Value>);
-        match value.transpose() {
-            Ok(value) => {
-                call.answer(&Reply::Value { found: value.is_some(), value: value.unwrap_or_default() })
-            }
-            Err(_) => call.refuse("the value has no JSON form; read it with a client"),
-        }
+        let value = entries.get(key.as_bytes()).map(json_of);
+        call.answer(&Reply::Value { found: value.is_some(), value: value.unwrap_or_default() });
     }
 
     fn status(&self) -> MemberStatus {
@@ -163,6 +162,7 @@ impl<U: UserMachine> Shell<U> {
             name: if control.initialised() { control.name().to_string() } else { self.member.name.clone() },
             dir: self.bench.dir.root().to_path_buf(),
             listen: self.net.local_addr().unwrap_or(self.member.listen),
+            clients: client_address(self.net.local_addr().unwrap_or(self.member.listen)),
             settings: self.node.settings().clone(),
             node: self.node.status(),
             trouble: self.trouble.clone(),

@@ -90,6 +90,11 @@ pub enum Request {
         /// Its key.
         key: String,
     },
+    /// Entries of the dictionary as they are, and as they change: a [`WatchLine`] each until either side closes.
+    Watch {
+        /// One key; all when not given.
+        key: Option<String>,
+    },
     /// Everything that happens on this member from now on.
     Events,
     /// Hands over what it leads and ends.
@@ -143,6 +148,8 @@ pub struct MemberStatus {
     pub dir: PathBuf,
     /// The UDP address.
     pub listen: std::net::SocketAddr,
+    /// The TCP address for clients of the dictionary.
+    pub clients: std::net::SocketAddr,
     /// Its settings.
     pub settings: Settings,
     /// What the node knows.
@@ -163,6 +170,28 @@ pub struct EnvelopeCounts {
     pub received: u64,
     /// Those that were sealed for this member, too; it cannot open any other.
     pub for_me: u64,
+}
+
+/// An entry, now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WatchLine {
+    /// Its key.
+    pub key: String,
+    /// Whether it exists.
+    pub found: bool,
+    /// Its value; `null` when it does not.
+    pub value: serde_json::Value,
+    /// The entry of the log that made it so, or a later one.
+    pub index: rafty_types::Index,
+}
+
+/// A value of the dictionary for people: as JSON, or where JSON has no words for it (`bin`, `ext`, keys that are no text)
+/// its bytes in hex as `{"msgpack": "..."}`.
+pub fn json_of(value: &[u8]) -> serde_json::Value {
+    rmp_serde::from_slice(value).unwrap_or_else(|_| {
+        let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        serde_json::json!({ "msgpack": hex })
+    })
 }
 
 /// A run and its rounds.
@@ -242,6 +271,14 @@ pub fn call(dir: &Path, request: &Request, patience: Duration) -> Result<Reply, 
 /// When no member runs there.
 pub fn follow(dir: &Path) -> Result<Lines, CallError> {
     open(dir, &Request::Events, None)
+}
+
+/// Watches entries of the dictionary at the member that runs in `dir`: all, or one key.
+///
+/// # Errors
+/// When no member runs there.
+pub fn watch(dir: &Path, key: Option<String>) -> Result<Lines, CallError> {
+    open(dir, &Request::Watch { key }, None)
 }
 
 /// Lines from a member.
