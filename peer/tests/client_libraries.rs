@@ -3,7 +3,7 @@
 mod support;
 
 use rafty_client::blocking::{ClusterClient, DistributedDict};
-use rafty_client::{ClientError, ConfigAction, Consistency, Limits, Refresh, Value};
+use rafty_client::{ClientError, ConfigAction, Consistency, Limits, Refresh, Session, Value};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -98,6 +98,10 @@ fn the_layer_below_answers(set: &PeerSet, members: &[String]) {
     assert_eq!(client.diagnostic().unwrap().volatile.cluster.len(), 3);
     assert_eq!(client.get_value("none", Consistency::Linearizable), Ok(None));
     client.config_cluster(ConfigAction::Add, leader).expect("it votes already");
+    // The bytes of a command that would put 0xc1, which begins no value, under the key `x`.
+    let poison = client.command_once(&mut Session::default(), &[0, 1, b'x', 1, 0xc1]);
+    assert!(matches!(poison, Err(ClientError::Refused { .. })), "{poison:?}");
+    client.get_state().expect("what is there can be read");
     let stranger = client.config_cluster(ConfigAction::Add, "192.0.2.1:1");
     assert!(matches!(stranger, Err(ClientError::Refused { code, .. }) if code == "unknown_peer"));
 }

@@ -3,7 +3,7 @@
 use rafty_client::blocking::{ClusterClient, DistributedDict};
 use rafty_client::{Address, Ask, Change, ClientError, Limits, Session};
 use rafty_types::{Serial, SessionId};
-use rafty_wire::client::{Parser, Reply, Request, encode_entries};
+use rafty_wire::client::{Parser, Reply, Request, encode_answer, encode_entries};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -213,6 +213,19 @@ fn a_forgotten_session_is_opened_again_unless_it_may_have_done_its_work() {
     assert!(matches!(result, Err(ClientError::UnknownOutcome(_))), "{result:?}");
     reached.append_once(&mut session, &set("b")).expect("it counts");
     assert_eq!(numbers(&member), [(10, 1), (10, 1), (11, 1)]);
+}
+
+#[test]
+fn a_machine_of_its_own_is_commanded_once_and_its_bytes_are_given_as_they_are() {
+    let member = with_sessions(|turn| match turn {
+        0 => Act::HangUp,
+        1 => Act::Say(encode_answer(b"41")),
+        _ => Act::Say(encode_answer(&[0xc1])),
+    });
+    let (client, mut session) = (client(&[&member]), Session::default());
+    assert_eq!(client.command_once(&mut session, &[0xff]), Ok(b"41".to_vec()));
+    assert_eq!(numbers(&member), [(10, 1), (10, 1)]);
+    assert_eq!(client.query(b"how many"), Ok(vec![0xc1]));
 }
 
 #[test]

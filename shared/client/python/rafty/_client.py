@@ -96,11 +96,21 @@ class ClusterClient:
         With a session it counts once, however often it must be sent; without one it is not tried again when no answer
         comes. Gives whether there was something to change: false when there is no such key to delete.
         """
-        message = {"type": "append", "data": dict(data)}
-        if session is None:
-            return bool(self.request(message).get("found", True))
-        with session._lock:
-            return self._append_once(message, session)
+        return bool(self._append(data, session).get("found", True))
+
+    def command(self, command: bytes, session: Optional[Session] = None) -> bytes:
+        """Commands a machine that is not the dictionary, and gives what it answers; sessions as in `append_log`."""
+        return bytes(self._append({"action": "command", "command": command}, session)["value"])
+
+    def query(self, query: bytes, consistency: Optional[str] = None) -> bytes:
+        """Asks a machine that is not the dictionary: linearizably; without a leader, for what a random member has.
+
+        `consistency` "linearizable" makes that an error instead; "stale" does not wait for a leader.
+        """
+        message: Dict[str, Any] = {"type": "query", "query": query}
+        if consistency is not None:
+            message["consistency"] = consistency
+        return bytes(self.request(message)["value"])
 
     def diagnostic(self, member: Union[None, str, Address] = None) -> Dict[str, Any]:
         """What a member, a random one unless told which, knows of Raft's inside."""
@@ -118,7 +128,14 @@ class ClusterClient:
         host, port = parse(member)
         self.request({"type": "config", "action": action, "address": host, "port": port})
 
-    def _append_once(self, message: Dict[str, Any], session: Session) -> bool:
+    def _append(self, data: Mapping[str, Any], session: Optional[Session]) -> Dict[str, Any]:
+        message = {"type": "append", "data": dict(data)}
+        if session is None:
+            return dict(self.request(message))
+        with session._lock:
+            return self._append_once(message, session)
+
+    def _append_once(self, message: Dict[str, Any], session: Session) -> Dict[str, Any]:
         for left in reversed(range(_MAX_SESSIONS)):
             # Taken: whoever is interrupted leaves a session of which it does not know how far it is.
             opened, session._open = session._open, None
@@ -134,7 +151,7 @@ class ClusterClient:
                     session._open = (number, serial + 1)
                 raise
             session._open = (number, serial + 1)
-            return bool(reply.get("found", True))
+            return dict(reply)
         raise AssertionError("the last session's result is returned")
 
     def _request_in_turn(self, message: Mapping[str, Any], order: List[Address]) -> bytes:

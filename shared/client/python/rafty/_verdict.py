@@ -67,7 +67,9 @@ def _is_answer(message: Mapping[str, Any], fields: Mapping[str, bytes]) -> bool:
         return bool(cluster_of(fields))
     if kind == "diagnostic":
         return "status" in fields
-    expected = {"get": "value", "append": "result", "config": "result", "session": "session"}.get(str(kind))
+    expected = {"get": "value", "query": "value", "config": "result", "session": "session"}.get(str(kind))
+    if kind == "append":
+        expected = "value" if message.get("data", {}).get("action") == "command" else "result"
     if expected is None or unpack(fields.get("type", b"\xc0")) != expected:
         return False
     return expected != "result" or unpack(fields.get("success", b"\xc2")) is True

@@ -138,6 +138,15 @@ class Scripted(unittest.TestCase):
         client.append_log(CHANGE, session)
         self.assertEqual(self.numbers(member), [(10, 1), (10, 2), (11, 1), (11, 2), (11, 2), (12, 1)])
 
+    def test_a_machine_of_its_own_is_commanded_once_and_its_bytes_are_given_as_they_are(self) -> None:
+        replies = [HANG_UP, {"type": "value", "found": True, "value": b"41"}]
+        member = self.with_sessions(lambda turn: replies[turn])
+        self.assertEqual(self.client(member).command(b"\xff", Session()), b"41")
+        self.assertEqual(self.numbers(member), [(10, 1), (10, 1)])
+        self.assertEqual(member.asked[-1]["data"], {"action": "command", "command": b"\xff"})
+        answering = self.member(lambda *_: {"type": "value", "found": True, "value": b"\xc1"})
+        self.assertEqual(self.client(answering).query(b"how many", "linearizable"), b"\xc1")
+
     def test_a_session_that_is_always_forgotten_is_not_opened_for_ever(self) -> None:
         member = self.with_sessions(lambda _: failed("unknown_session"))
         self.assertRaises(Refused, self.client(member).append_log, CHANGE, Session())

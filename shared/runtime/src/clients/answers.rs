@@ -67,9 +67,9 @@ impl ClientCall {
 impl<U: UserMachine> Shell<U> {
     /// A client asked for something.
     pub(crate) fn client_called(&mut self, call: ClientCall) -> Option<Input> {
-        if is_for_dictionary(&call.request.ask) && self.node.state().user().dictionary().is_none() {
-            let why = format!("{NO_DICTIONARY}; nothing was changed; use command and query");
-            self.tell(&call, error(ErrorCode::NoDictionary, &why).encode());
+        let has_dictionary = self.node.state().user().dictionary().is_some();
+        if let Err(wrong) = suits(&call.request.ask, has_dictionary) {
+            self.tell(&call, wrong.encode());
             return None;
         }
         let request = match &call.request.ask {
@@ -276,6 +276,22 @@ impl<U: UserMachine> Shell<U> {
                     .collect(),
             }),
         }
+    }
+}
+
+/// Whether what runs here has such a request. Commands in bytes would go around what is checked of the dictionary's
+/// values, and one that is no MessagePack would spoil every reply that it is in.
+fn suits(ask: &Ask, has_dictionary: bool) -> Result<(), Reply> {
+    match ask {
+        Ask::Append { change: Change::Command(_), .. } if has_dictionary => {
+            let why = "this peer set has the dictionary; nothing was changed; use change and delete";
+            Err(error(ErrorCode::Malformed, why))
+        }
+        ask if is_for_dictionary(ask) && !has_dictionary => {
+            let why = format!("{NO_DICTIONARY}; nothing was changed; use command and query");
+            Err(error(ErrorCode::NoDictionary, &why))
+        }
+        _ => Ok(()),
     }
 }
 
