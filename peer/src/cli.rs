@@ -1,6 +1,6 @@
 //! The commands of `rafty`, as they are typed. What they do is in [`commands`](crate::commands).
 
-use crate::bench::{self, rounds::RoundsArgs};
+use crate::bench::{self, local::LocalArgs, rounds::RoundsArgs};
 use crate::commands::init::InitArgs;
 use crate::commands::run::RunCommand;
 use crate::commands::task::NewTaskArgs;
@@ -129,6 +129,8 @@ enum MembersCommand {
 
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
+    /// Writes or reads of the dictionary by many clients
+    Local(LocalArgs),
     /// Rounds of many real processes with models of any size
     Rounds(RoundsArgs),
 }
@@ -138,6 +140,7 @@ impl Cli {
         let json = self.json;
         let command = match self.command {
             Command::Demo(args) => return demo::run(&args, json),
+            Command::Bench(BenchCommand::Local(args)) => return bench::local::run(&args, json),
             Command::Bench(BenchCommand::Rounds(args)) => return bench::rounds::run(&args, json),
             Command::Task(TaskCommand::New(args)) => return task::new(&args),
             other => other,

@@ -2,6 +2,8 @@
 //!
 //! What is measured is a whole peer set on this machine; nothing is simulated.
 
+mod load;
+pub(crate) mod local;
 pub(crate) mod noise;
 pub(crate) mod rounds;
 

@@ -75,6 +75,11 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Its number in the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for it to end well.
     pub(crate) fn finish(
         &mut self,

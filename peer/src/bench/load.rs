@@ -1,0 +1,220 @@
+//! Load on the client port: clients as threads, each with one request under way, all starting together.
+//!
+//! It speaks the protocol itself instead of using the client library, so that what is measured is the members.
+
+use crate::local::Interrupt;
+use rafty_agent::Failure;
+use rafty_types::SessionId;
+use rafty_wire::client::{
+    Address, Ask, Change, Consistency, MAX_REQUEST_LEN, Reply, Request, Scanner, decode_value,
+};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Keys that are written and read.
+const KEYS: u32 = 1_000;
+/// How long an answer may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// How often one request is sent until it counts, and the pause in between.
+const MAX_TRIES: u32 = 200;
+const TRY_AGAIN: Duration = Duration::from_millis(20);
+/// How often is looked at how far the clients are.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often that is told.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+/// Bytes read at once.
+const SLICE: usize = 16 * 1024;
+
+/// What is asked.
+pub(crate) struct Load {
+    pub(crate) members: Vec<SocketAddr>,
+    pub(crate) clients: u16,
+    pub(crate) requests: u32,
+    pub(crate) size: usize,
+    pub(crate) one_shot: bool,
+    pub(crate) reads: bool,
+}
+
+/// How it went.
+#[derive(Default)]
+pub(crate) struct Pace {
+    /// Of each request of each client.
+    pub(crate) micros: Vec<Vec<u32>>,
+    /// How long each client was busy.
+    pub(crate) busy: Vec<Duration>,
+    /// From the start of the first to the end of the last.
+    pub(crate) whole: Duration,
+    pub(crate) bytes: u64,
+    pub(crate) retries: u64,
+}
+
+/// Lets all clients go until they are done.
+pub(crate) fn drive(load: &Load, interrupt: &Interrupt) -> Result<Pace, Failure> {
+    if load.reads {
+        let fill = Load {
+            clients: 16,
+            requests: KEYS,
+            reads: false,
+            one_shot: false,
+            members: load.members.clone(),
+            ..*load
+        };
+        go(&fill, interrupt)?;
+    }
+    go(load, interrupt)
+}
+
+fn go(load: &Load, interrupt: &Interrupt) -> Result<Pace, Failure> {
+    let (start, stop, done) = (Barrier::new(load.clients.into()), AtomicBool::new(false), AtomicU32::new(0));
+    let started = Instant::now();
+    let ended: Vec<io::Result<Client>> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..load.clients)
+            .map(|number| {
+                let (start, stop, done) = (&start, &stop, &done);
+                scope.spawn(move || Client::new(load, number).run(start, stop, done))
+            })
+            .collect();
+        watch(load, &clients, &done, &stop, interrupt);
+        clients.into_iter().map(|client| client.join().expect("a client does not panic")).collect()
+    });
+    let whole = started.elapsed();
+    interrupt.check()?;
+    let mut pace = Pace { whole, ..Pace::default() };
+    for client in ended {
+        let client = client.map_err(|error| Failure::failed(format!("a client gave up: {error}")))?;
+        pace.bytes += client.bytes;
+        pace.retries += client.retries;
+        pace.busy.push(client.busy);
+        pace.micros.push(client.micros);
+    }
+    Ok(pace)
+}
+
+fn watch<T>(
+    load: &Load,
+    clients: &[std::thread::ScopedJoinHandle<'_, T>],
+    done: &AtomicU32,
+    stop: &AtomicBool,
+    interrupt: &Interrupt,
+) {
+    let mut told = Instant::now();
+    while clients.iter().any(|client| !client.is_finished()) {
+        if interrupt.check().is_err() {
+            stop.store(true, Ordering::Relaxed);
+        }
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            eprintln!("{} of {} requests are answered", done.load(Ordering::Relaxed), load.requests);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// One client and what it has seen.
+struct Client<'a> {
+    load: &'a Load,
+    number: u16,
+    at: SocketAddr,
+    connection: Option<TcpStream>,
+    micros: Vec<u32>,
+    busy: Duration,
+    bytes: u64,
+    retries: u64,
+}
+
+impl<'a> Client<'a> {
+    fn new(load: &'a Load, number: u16) -> Self {
+        // Any member answers reads; changes are redirected to the leader.
+        let at = load.members[usize::from(number) % load.members.len()];
+        let own = load.requests / u32::from(load.clients)
+            + u32::from(u32::from(number) < load.requests % u32::from(load.clients));
+        let micros = Vec::with_capacity(own as usize);
+        Self { load, number, at, connection: None, micros, busy: Duration::ZERO, bytes: 0, retries: 0 }
+    }
+
+    fn run(mut self, start: &Barrier, stop: &AtomicBool, done: &AtomicU32) -> io::Result<Self> {
+        let value = vec![b'x'; self.load.size];
+        let value = rafty_client::Value::encode(std::str::from_utf8(&value).unwrap_or_default());
+        let value = value.map_err(io::Error::other)?.bytes().to_vec();
+        start.wait();
+        let began = Instant::now();
+        for count in 0..self.micros.capacity() as u32 {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let key = format!("k{}", (u32::from(self.number) * 7_919 + count) % KEYS);
+            self.bytes += (key.len() + value.len()) as u64;
+            let asked = Instant::now();
+            self.ask(key, &value)?;
+            self.micros.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        self.busy = began.elapsed();
+        Ok(self)
+    }
+
+    /// One request, until it is answered.
+    fn ask(&mut self, key: String, value: &[u8]) -> io::Result<()> {
+        let ask = if self.load.reads {
+            Ask::Get { key: Some(key), consistency: Consistency::Linearizable }
+        } else {
+            Ask::Append {
+                change: Change::Set { key, value: value.to_vec() },
+                session: None::<(SessionId, _)>,
+            }
+        };
+        let bytes = Request { ask, keep: !self.load.one_shot, timeout: None }.encode();
+        for _ in 0..MAX_TRIES {
+            let reply = self.exchange(&bytes)?;
+            if self.load.reads && decode_value(&reply).is_some() {
+                return Ok(());
+            }
+            match Reply::decode(&reply) {
+                Some(Reply::Result { success: true, .. }) => return Ok(()),
+                Some(Reply::Redirect { leader: Address(host, port) }) => {
+                    self.at = format!("{host}:{port}").parse().map_err(io::Error::other)?;
+                    self.connection = None;
+                }
+                _ => {
+                    self.retries += 1;
+                    std::thread::sleep(TRY_AGAIN);
+                }
+            }
+        }
+        Err(io::Error::other(format!("not answered in {MAX_TRIES} tries")))
+    }
+
+    fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
+        let mut stream = match self.connection.take() {
+            Some(stream) => stream,
+            None => {
+                let stream = TcpStream::connect(self.at)?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+                stream
+            }
+        };
+        stream.write_all(request)?;
+        let mut reply = Vec::new();
+        if self.load.one_shot {
+            stream.read_to_end(&mut reply)?;
+            return Ok(reply);
+        }
+        let mut scanner = Scanner::new(2 * MAX_REQUEST_LEN);
+        let mut slice = [0; SLICE];
+        loop {
+            let read = stream.read(&mut slice)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            reply.extend_from_slice(&slice[..read]);
+            if scanner.feed(&slice[..read]).map_err(|_| io::Error::other("no MessagePack"))?.is_some() {
+                self.connection = Some(stream);
+                return Ok(reply);
+            }
+        }
+    }
+}
