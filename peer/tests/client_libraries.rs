@@ -4,6 +4,7 @@ mod support;
 
 use rafty_client::blocking::{ClusterClient, DistributedDict};
 use rafty_client::{ClientError, ConfigAction, Consistency, Limits, Refresh, Session, Value};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -101,6 +102,9 @@ fn the_layer_below_answers(set: &PeerSet, members: &[String]) {
     // The bytes of a command that would put 0xc1, which begins no value, under the key `x`.
     let poison = client.command_once(&mut Session::default(), &[0, 1, b'x', 1, 0xc1]);
     assert!(matches!(poison, Err(ClientError::Refused { .. })), "{poison:?}");
+    client.get_state().expect("what is there can be read");
+    let deep = (0..80).fold(json!(1), |inner, _| json!([inner]));
+    assert!(set.founder().set("deep", deep).is_err(), "no client could read it");
     client.get_state().expect("what is there can be read");
     let stranger = client.config_cluster(ConfigAction::Add, "192.0.2.1:1");
     assert!(matches!(stranger, Err(ClientError::Refused { code, .. }) if code == "unknown_peer"));

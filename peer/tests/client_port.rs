@@ -27,6 +27,10 @@ struct Home {
 impl Home {
     fn three(folder: &Folder) -> Self {
         let mut home = Self { set: folder.three(&[]), at: Vec::new() };
+        // Its key takes a while; from then on nothing is committed but what clients ask for.
+        let tenure = || home.set.founder().status()?.node.tenure;
+        until("the first tenure", tenure);
+        home.set.settle(3);
         home.at = home.set.members.iter().map(|member| member.status().expect("it runs").listen).collect();
         home
     }
@@ -277,6 +281,7 @@ fn unharmed(home: &Home, what: &str, harm: impl FnOnce(&Home)) {
         let all = home.set.members.iter().map(|member| member.status().expect("it runs").node);
         all.map(|status| (status.state_digest, status.term)).collect::<Vec<_>>()
     };
+    home.set.settle(3);
     let before = look();
     harm(home);
     assert_eq!(look(), before, "{what}");

@@ -42,18 +42,13 @@ pub(crate) async fn exchange(
         (&mut stream).take(MAX_REPLY_LEN as u64 + 1).read_to_end(&mut reply).await
     };
     let read = within(answer_within, talk).await;
-    if is_whole(&reply) {
-        return Ok(reply);
+    match (Scanner::new(MAX_REPLY_LEN).feed(&reply), sent, read) {
+        (Ok(Some(len)), _, _) if len == reply.len() => Ok(reply),
+        (_, Err(why), _) => Err(Failure::NotSent(because(&why))),
+        (Err(why), ..) => Err(Failure::NoReply(because(&format!("the reply cannot be read: {why}")))),
+        (_, _, Err(why)) => Err(Failure::NoReply(because(&why))),
+        _ => Err(Failure::NoReply(because(&"the connection ended before the reply did"))),
     }
-    match (sent, read) {
-        (Err(why), _) => Err(Failure::NotSent(because(&why))),
-        (Ok(()), Err(why)) => Err(Failure::NoReply(because(&why))),
-        (Ok(()), Ok(_)) => Err(Failure::NoReply(because(&"the connection ended before the reply did"))),
-    }
-}
-
-fn is_whole(reply: &[u8]) -> bool {
-    Scanner::new(MAX_REPLY_LEN).feed(reply) == Ok(Some(reply.len()))
 }
 
 async fn within<T>(time: Duration, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {

@@ -9,6 +9,7 @@ use rafty_dictionary::{EntryCommand, EntryResult, RunStatus};
 use rafty_node::{Answer, Input};
 use rafty_seal::Token;
 use rafty_types::{Command, ControlCommand, ControlResult, MAX_TASK_LEN, PeerRole, RunId, RunSpec, Strategy};
+use rafty_wire::client::{self, Ask, Change, Parser};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a person's request may take.
@@ -53,6 +54,7 @@ impl<U: UserMachine> Shell<U> {
             }
             Request::Set { key, value } => {
                 let value = rmp_serde::to_vec_named(value).map_err(|error| error.to_string())?;
+                check_as_a_clients(Change::Set { key: key.clone(), value: value.clone() })?;
                 return Ok(Some(Command::User(
                     EntryCommand::Set { key: key.clone().into(), value }.encode(),
                 )));
@@ -194,6 +196,14 @@ impl<U: UserMachine> Shell<U> {
             path: self.bench.models.path(*digest),
         })
     }
+}
+
+/// What a client may not write, clients might not be able to read, nor anything beside it.
+fn check_as_a_clients(change: Change) -> Result<(), String> {
+    let ask = Ask::Append { change, session: None };
+    let mut parser = Parser::default();
+    parser.feed(&client::Request { ask, keep: false, timeout: None }.encode());
+    parser.next_request().map(drop).map_err(|why| format!("{}; nothing was changed", why.detail))
 }
 
 /// A task that is one, as this program writes it.
