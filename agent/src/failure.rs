@@ -57,6 +57,16 @@ impl Failure {
         Self::new(FAILED, message)
     }
 
+    /// The peer set does not want it. Nothing was changed.
+    pub fn refused(message: impl std::fmt::Display) -> Self {
+        Self::new(REFUSED, message)
+    }
+
+    /// Nobody knows whether it counts.
+    pub fn unknown(message: impl std::fmt::Display) -> Self {
+        Self::new(UNKNOWN, message)
+    }
+
     /// An argument cannot be used.
     pub fn usage(message: impl std::fmt::Display) -> Self {
         Self::new(USAGE, message)

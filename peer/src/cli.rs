@@ -115,6 +115,11 @@ enum ModelCommand {
 enum MembersCommand {
     /// List the members
     List,
+    /// Give a member a vote
+    Add {
+        /// Its number
+        member: u64,
+    },
     /// Remove a member for good
     Remove {
         /// Its number
@@ -163,6 +168,7 @@ impl Cli {
             Command::Run(command) => run::run(&dir, command, json),
             Command::Model(ModelCommand::Export { to }) => model::export(&dir, &to, json),
             Command::Members(MembersCommand::List) => members::list(&dir, json),
+            Command::Members(MembersCommand::Add { member }) => members::add(&dir, MemberId(member), json),
             Command::Members(MembersCommand::Remove { member }) => {
                 members::remove(&dir, MemberId(member), json)
             }

@@ -83,6 +83,8 @@ fn everything_by_hand() {
     everybody_gets_what_only_its_recipients_can_open(&home);
     entries(&p1);
 
+    ok(&rafty(), &["members", "add", &peer.to_string(), "--dir", &p1]);
+    assert_eq!(run(&rafty(), &["members", "add", "999", "--dir", &p1]).status.code(), Some(1));
     ok(&rafty(), &["members", "transfer", &peer.to_string(), "--dir", &p1]);
     let text = ok(&rafty(), &["status", "--dir", &p1]);
     assert!(text.contains("waits for:"), "{text}");

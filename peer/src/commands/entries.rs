@@ -1,9 +1,8 @@
 //! `rafty set`, `get`, `delete`, `dump`, `watch`: entries of the dictionary; `diagnostic`: what is behind them.
 
-use super::{PATIENCE, ask, do_it};
+use super::{PATIENCE, ask, client, do_it, of_client};
 use rafty_agent::status::unexpected;
 use rafty_agent::{Failure, status};
-use rafty_client::blocking::ClusterClient;
 use rafty_runtime::operator::{self, Reply, Request, WatchLine, json_of};
 use serde_json::Value;
 use std::io::Write;
@@ -32,7 +31,7 @@ pub(crate) fn get(dir: &Path, key: String) -> Result<(), Failure> {
 
 /// Every entry, a line each; as JSON, one object.
 pub(crate) fn dump(dir: &Path, json: bool) -> Result<(), Failure> {
-    let state = client(dir)?.get_state().map_err(Failure::failed)?;
+    let state = client(dir)?.get_state().map_err(of_client)?;
     let entries = state.entries.iter().map(|(key, value)| (key, json_of(value.bytes())));
     if json {
         println!("{}", Value::Object(entries.map(|(key, value)| (key.clone(), value)).collect()));
@@ -67,16 +66,10 @@ pub(crate) fn watch(dir: &Path, key: Option<String>, json: bool) -> Result<(), F
 /// What this member knows of Raft's inside.
 pub(crate) fn diagnostic(dir: &Path, json: bool) -> Result<(), Failure> {
     let at = status::fetch(dir, PATIENCE)?.clients.to_string();
-    let found = client(dir)?.diagnostic_of(&at).map_err(Failure::failed)?;
+    let found = client(dir)?.diagnostic_of(&at).map_err(of_client)?;
     let shown = if json { serde_json::to_string(&found) } else { serde_json::to_string_pretty(&found) };
     println!("{}", shown.expect("a diagnostic always encodes"));
     Ok(())
-}
-
-/// A client of the peer set by way of the member in `dir`.
-fn client(dir: &Path) -> Result<ClusterClient, Failure> {
-    let at = status::fetch(dir, PATIENCE)?.clients;
-    ClusterClient::new([at.to_string()]).map_err(Failure::failed)
 }
 
 pub(crate) fn delete(dir: &Path, key: String, json: bool) -> Result<(), Failure> {

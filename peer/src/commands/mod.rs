@@ -12,8 +12,10 @@ pub(crate) mod run;
 pub(crate) mod task;
 pub(crate) mod token;
 
-use rafty_agent::Failure;
 use rafty_agent::status::unexpected;
+use rafty_agent::{Failure, status};
+use rafty_client::ClientError;
+use rafty_client::blocking::ClusterClient;
 use rafty_runtime::operator::{Reply, Request, call};
 use serde_json::json;
 use std::path::Path;
@@ -34,4 +36,19 @@ fn do_it(dir: &Path, request: &Request, done: &str, json: bool) -> Result<(), Fa
         other => return Err(unexpected(&other)),
     }
     Ok(())
+}
+
+/// A client of the peer set by way of the member in `dir`.
+fn client(dir: &Path) -> Result<ClusterClient, Failure> {
+    let at = status::fetch(dir, PATIENCE)?.clients;
+    ClusterClient::new([at.to_string()]).map_err(of_client)
+}
+
+/// What a client could not do, with the code that tells whether anything was changed.
+fn of_client(error: ClientError) -> Failure {
+    match error {
+        ClientError::UnknownOutcome(_) => Failure::unknown(error),
+        ClientError::Refused { .. } => Failure::refused(error),
+        other => Failure::failed(other),
+    }
 }
