@@ -15,6 +15,11 @@ const ADD_VOTER: u8 = 0;
 const ADD_LEARNER: u8 = 1;
 const REMOVE: u8 = 2;
 
+/// An entry to propose: the engine gives it its place.
+pub(crate) fn command_entry(data: &[u8]) -> eraftpb::Entry {
+    eraftpb::Entry { data: data.to_vec().into(), ..eraftpb::Entry::default() }
+}
+
 pub(crate) fn engine_entry(entry: &Entry) -> eraftpb::Entry {
     let mut engine = eraftpb::Entry { index: entry.index.0, term: entry.term.0, ..eraftpb::Entry::default() };
     match &entry.payload {

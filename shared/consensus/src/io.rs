@@ -15,13 +15,9 @@ pub enum Input {
     Tick,
     /// A message arrived, of any kind but a snapshot.
     Message(Message),
-    /// A command to append; answered by `Proposed` or `Dropped` at once.
-    Propose {
-        /// The caller's number for it.
-        request: u64,
-        /// An encoded proposal, 1 to `MAX_PROPOSAL_LEN` bytes.
-        data: Arc<[u8]>,
-    },
+    /// Commands to append, in order; each is answered by `Proposed` or `Dropped` at once. Those that come together travel
+    /// together.
+    Propose(Vec<Proposal>),
     /// Someone wants to read; answered by `ReadReady` or `ReadFailed` later.
     Read {
         /// The caller's number for it.
@@ -65,6 +61,15 @@ pub enum Input {
     AbortTransfer,
     /// Lead no more.
     StepDown,
+}
+
+/// A command to append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The caller's number for it.
+    pub request: u64,
+    /// An encoded `rafty_types::Proposal`, 1 to `MAX_PROPOSAL_LEN` bytes.
+    pub data: Arc<[u8]>,
 }
 
 /// What is to be done. In this order; nothing else is implied.

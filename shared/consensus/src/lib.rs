@@ -52,7 +52,7 @@ mod views;
 pub use boot::{Boot, BootError};
 pub use check::{MAX_CONTEXT, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_STEPS, Refused};
 pub use config::Config;
-pub use io::{Input, Output, Progress, Queues, Role};
+pub use io::{Input, Output, Progress, Proposal, Queues, Role};
 pub use links::Link;
 pub use machine::Consensus;
 pub use membership::{Seat, SeatDecision, SeatView, next_change, next_seat};

@@ -1,12 +1,12 @@
 //! The machine itself: what each input does.
 
 use crate::boot::{Boot, BootError, open};
-use crate::check::{Facts, Refused, check, check_change};
+use crate::check::{Facts, MAX_ENTRIES, Refused, check, check_change};
 use crate::config::{Config, Ticker};
-use crate::convert::{change_bytes, engine_change, engine_message};
+use crate::convert::{change_bytes, command_entry, engine_change, engine_message};
 use crate::disk::Unsynced;
 use crate::heard::Heard;
-use crate::io::{Input, Output, Role};
+use crate::io::{Input, Output, Proposal, Role};
 use crate::links::{Link, Links};
 use crate::log::Log;
 use crate::random::Random;
@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// Entries of a leader that are not committed; beyond it proposals are dropped.
 const MAX_UNCOMMITTED: u64 = 4_096;
+/// Proposals that travel together at most.
+const MAX_TOGETHER: usize = 128;
 
 /// One member's Raft, as a pure machine.
 ///
@@ -105,7 +107,7 @@ impl Consensus {
         let outcome = match input {
             Input::Tick => self.tick(),
             Input::Message(message) => self.message(&message),
-            Input::Propose { request, data } => self.propose(request, &data),
+            Input::Propose(proposals) => self.propose(&proposals),
             Input::Read { request } => self.read(request),
             Input::Persisted(id) => self.persisted(id),
             Input::Unreachable(member) => self.unreachable(member),
@@ -206,19 +208,53 @@ impl Consensus {
         self.unsynced.allows_election() && log.persisted == log.last_index()
     }
 
-    fn propose(&mut self, request: u64, data: &[u8]) -> Outcome {
-        let fits = (1..=MAX_PROPOSAL_LEN).contains(&data.len());
-        let room = self.last_index().0 - self.commit().0 < MAX_UNCOMMITTED;
-        let taken = fits
-            && room
-            && self.role() == Role::Leader
-            && self.raw.propose(Vec::new(), data.to_vec()).is_ok();
-        self.outputs.push(if taken {
-            Output::Proposed { request, index: self.last_index(), term: self.term() }
-        } else {
-            Output::Dropped { request }
-        });
+    fn propose(&mut self, mut proposals: &[Proposal]) -> Outcome {
+        while !proposals.is_empty() {
+            let (together, later) = proposals.split_at(self.fit_together(proposals));
+            self.propose_together(together);
+            proposals = later;
+        }
         Ok(())
+    }
+
+    /// How many of the first proposals go in one step, so that the append that carries them keeps its bounds.
+    fn fit_together(&self, proposals: &[Proposal]) -> usize {
+        let most = (MAX_ENTRIES - self.config.log_batch()).min(MAX_TOGETHER);
+        let mut bytes = 0;
+        let fits = |proposal: &&Proposal| {
+            bytes += proposal.data.len() as u64;
+            bytes <= self.config.append_bytes
+        };
+        proposals.iter().take(most).take_while(fits).count().max(1)
+    }
+
+    fn propose_together(&mut self, proposals: &[Proposal]) {
+        let room = MAX_UNCOMMITTED.saturating_sub(self.last_index().0 - self.commit().0);
+        let fits = |proposal: &&Proposal| (1..=MAX_PROPOSAL_LEN).contains(&proposal.data.len());
+        let entries = proposals.iter().filter(fits).take(usize::try_from(room).unwrap_or(usize::MAX));
+        let entries: Vec<_> = entries.map(|proposal| command_entry(&proposal.data)).collect();
+        let (before, mut left) = (self.last_index(), entries.len() as u64);
+        let taken = self.role() == Role::Leader && left > 0 && self.step_proposal(entries);
+        let term = self.term();
+        let mut index = before;
+        for proposal in proposals {
+            let request = proposal.request;
+            self.outputs.push(if taken && left > 0 && fits(&proposal) {
+                left -= 1;
+                index = index.next();
+                Output::Proposed { request, index, term }
+            } else {
+                Output::Dropped { request }
+            });
+        }
+    }
+
+    fn step_proposal(&mut self, entries: Vec<raft::eraftpb::Entry>) -> bool {
+        let mut message = raft::eraftpb::Message::default();
+        message.set_msg_type(raft::eraftpb::MessageType::MsgPropose);
+        message.from = self.me.0;
+        message.set_entries(entries.into());
+        self.raw.step(message).is_ok()
     }
 
     fn read(&mut self, request: u64) -> Outcome {

@@ -1,7 +1,7 @@
 //! Type-correct messages of every kind with every kind of value, thrown at members in every role. None may panic,
 //! whatever it says; what is impossible is refused.
 
-use rafty_consensus::{Boot, Config, Consensus, Input, Output, Role};
+use rafty_consensus::{Boot, Config, Consensus, Input, Output, Proposal, Role};
 use rafty_types::{
     Entry, HardState, Index, MemberId, Membership, MembershipChange, MembershipStep, Message, MessageKind,
     Payload, PersistId, Settings, Snapshot, SnapshotMeta, Term, Time,
@@ -204,7 +204,10 @@ impl Target {
     fn act(&mut self) {
         let request = self.roll();
         let input = match self.below(16) {
-            0 => Input::Propose { request, data: vec![1; self.below(20) as usize].into() },
+            0 => {
+                let data = |len: u64| Proposal { request, data: vec![1; len as usize].into() };
+                Input::Propose((0..self.below(4)).map(|_| data(self.below(20))).collect())
+            }
             1 => Input::Read { request },
             2 => Input::Unreachable(self.member()),
             3 => Input::SnapshotSent { to: self.member(), ok: self.below(2) == 0 },

@@ -201,8 +201,16 @@ impl<U: StateMachine> Node<U> {
         let term = self.consensus.term();
         let proposal = Proposal { origin, term, stamp_ms: self.wall_ms(), session, command };
         let data: Arc<[u8]> = proposal.encode().into();
-        self.step(consensus::Input::Propose { request: ticket, data });
+        self.proposals.push(consensus::Proposal { request: ticket, data });
         true
+    }
+
+    /// Hands on what was proposed: all together, so that it travels and is synced together.
+    pub(crate) fn flush_proposals(&mut self) {
+        if !self.proposals.is_empty() {
+            let proposals = std::mem::take(&mut self.proposals);
+            self.step(consensus::Input::Propose(proposals));
+        }
     }
 
     /// How long what was turned down waits: about as long as a new leader takes to say so.

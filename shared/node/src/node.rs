@@ -35,6 +35,8 @@ pub struct Node<U: StateMachine> {
     published: Vec<Member>,
     /// What consensus shall be told next. Bounded by what one input can cause.
     inputs: VecDeque<consensus::Input>,
+    /// What was proposed and not handed to consensus yet. Bounded by the tickets of requests.
+    pub(crate) proposals: Vec<consensus::Proposal>,
     stepping: bool,
     wall_ms_at_start: u64,
     /// Until the replicated settings are known.
@@ -90,6 +92,7 @@ impl<U: StateMachine> Node<U> {
             leaves_at: None,
             published: Vec::new(),
             inputs: VecDeque::new(),
+            proposals: Vec::new(),
             stepping: false,
             wall_ms_at_start: boot.wall_ms_at_start,
             boot_settings: boot.settings,
@@ -100,9 +103,18 @@ impl<U: StateMachine> Node<U> {
 
     /// Takes in what happened and says what may be done.
     pub fn handle(&mut self, now: Time, input: Input) -> Vec<Output> {
+        self.handle_all(now, [input])
+    }
+
+    /// Takes in all that happened meanwhile, in order. What is proposed then travels together.
+    pub fn handle_all(&mut self, now: Time, inputs: impl IntoIterator<Item = Input>) -> Vec<Output> {
         self.now = now;
+        for input in inputs {
+            if !self.halted {
+                self.dispatch(input);
+            }
+        }
         if !self.halted {
-            self.dispatch(input);
             self.settle();
         }
         std::mem::take(&mut self.out)
@@ -192,6 +204,7 @@ impl<U: StateMachine> Node<U> {
         self.compact_if_due();
         self.serve_requests();
         self.leave_if_time();
+        self.flush_proposals();
         debug_assert!(self.sides.heard_all(), "the round machines were not told something");
     }
 

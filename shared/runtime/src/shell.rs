@@ -24,13 +24,15 @@ use rafty_wire::JoinReply;
 use smol::channel::{Receiver, Sender};
 use smol::future::FutureExt;
 use smol::{Executor, Timer};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How many happenings may wait for the loop.
 pub(crate) const QUEUE: usize = 4_096;
+/// How many happenings the loop takes in at once; then it looks at its timer again.
+const MAX_TOGETHER: usize = 128;
 /// The longest envelope body that goes to members who cannot open it, too.
 const MAX_BROADCAST_BODY: u64 = 1024 * 1024;
 /// How long a stopping member waits for its leadership to be taken over.
@@ -114,13 +116,13 @@ impl<U: UserMachine> Shell<U> {
     /// Runs until the member ends.
     pub(crate) async fn run(mut self) -> Ended {
         loop {
-            let input = self.next().await;
-            let mut queue = VecDeque::from(input);
-            while let Some(input) = queue.pop_front() {
-                for output in self.node.handle(self.now(), input) {
+            let mut inputs = self.next().await;
+            self.gather(&mut inputs);
+            while !inputs.is_empty() {
+                let outputs = self.node.handle_all(self.now(), std::mem::take(&mut inputs));
+                for output in outputs {
                     match self.perform(output) {
-                        Ok(Some(next)) => queue.push_back(next),
-                        Ok(None) => {}
+                        Ok(next) => inputs.extend(next),
                         Err(ended) => return ended,
                     }
                 }
@@ -157,6 +159,21 @@ impl<U: UserMachine> Shell<U> {
             Woken::Net(event) => self.net_said(event).into_iter().collect(),
             Woken::Own(happening) => self.happened(happening),
             Woken::Client(call) => self.client_called(call).into_iter().collect(),
+        }
+    }
+
+    /// Adds what else has happened already, so that it is done together.
+    fn gather(&mut self, inputs: &mut Vec<Input>) {
+        for _ in 0..MAX_TOGETHER {
+            if let Ok(happening) = self.happenings.try_recv() {
+                inputs.extend(self.happened(happening));
+            } else if let Some(event) = self.net_events.try_recv() {
+                inputs.extend(self.net_said(event));
+            } else if let Ok(call) = self.client_calls.try_recv() {
+                inputs.extend(self.client_called(call));
+            } else {
+                return;
+            }
         }
     }
 

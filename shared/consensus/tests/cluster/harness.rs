@@ -1,7 +1,7 @@
 //! Members, their disks and the network between them, all in virtual time from one seed.
 
 use crate::invariants::{self, Disk, Oracle};
-use rafty_consensus::{Boot, Config, Consensus, Input, Output, Role, next_change};
+use rafty_consensus::{Boot, Config, Consensus, Input, Output, Proposal, Role, next_change};
 use rafty_types::{
     Batch, Entry, Index, MemberId, Membership, Message, MessageKind, Payload, PersistId, Settings, Snapshot,
     SnapshotMeta, Term, Time,
@@ -298,7 +298,7 @@ impl Net {
 
     pub(crate) fn propose(&mut self, member: MemberId, request: u64) {
         let data = format!("command {request}").into_bytes();
-        self.input(member, Input::Propose { request, data: data.into() });
+        self.input(member, Input::Propose(vec![Proposal { request, data: data.into() }]));
     }
 
     pub(crate) fn read(&mut self, member: MemberId, request: u64) {

@@ -170,6 +170,11 @@ impl NetEvents {
     pub async fn recv(&self) -> Result<NetEvent, RecvError> {
         future::race(self.urgent.recv(), self.other.recv()).await
     }
+
+    /// The next event, if there is one already.
+    pub(crate) fn try_recv(&self) -> Option<NetEvent> {
+        self.urgent.try_recv().or_else(|_| self.other.try_recv()).ok()
+    }
 }
 
 /// How it goes with one member.
