@@ -1,8 +1,9 @@
 //! The control part: members, tenures, runs. This file joins them and says which command is whose.
 //!
-//! Each rule lives with its subject: `roster`, `tenures`, `runs`, `round`. Sessions and the user machine are not the
+//! Each rule lives with its subject: `roster`, `tenures`, `runs`, `round`, `clients`. Sessions and the user machine are not the
 //! control part's.
 
+use crate::clients::Clients;
 use crate::permission::{leader_only, may};
 use crate::roster::{Roster, check_rsa_key, check_signature, ensure};
 use crate::round::Accepted;
@@ -10,8 +11,8 @@ use crate::runs::{RunStatus, Runs};
 use crate::tenures::Tenures;
 use crate::{Event, RunState, TenureRecord, TenureState};
 use rafty_types::{
-    ClusterId, ControlCommand, Digest, Enrolment, Genesis, Index, Member, MemberId, PeerKey, Publication,
-    Rejection, RunId, Settings, Signature, Term, TokenRecord, Version, tenure_statement,
+    ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Genesis, Index, Member, MemberId, PeerKey,
+    Publication, Rejection, RunId, Settings, Signature, Term, TokenRecord, Version, tenure_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,6 +27,7 @@ pub struct Control {
     pub(crate) roster: Roster,
     pub(crate) tenures: Tenures,
     pub(crate) runs: Runs,
+    pub(crate) clients: Clients,
 }
 
 /// Where in the log a command stands, and who issued it when.
@@ -121,6 +123,11 @@ impl Control {
         self.roster.tokens()
     }
 
+    /// Who may use the dictionary from other machines, by name. Expired ones may still be among them.
+    pub fn clients(&self) -> &BTreeMap<String, ClientRecord> {
+        self.clients.all()
+    }
+
     /// The current tenure. Its holder may have lost leadership, or have left, without a next one having begun.
     pub fn tenure(&self) -> Option<&TenureState> {
         self.tenures.current()
@@ -177,6 +184,8 @@ impl Control {
             }
             ControlCommand::RunStopped { run } => self.runs.stop(run).map(|()| vec![Event::RunEnded(run)]),
             ControlCommand::RolledBack { run, version } => self.roll_back(run, version),
+            ControlCommand::ClientCreated(client) => self.clients.create(at, client).map(|()| Vec::new()),
+            ControlCommand::ClientRevoked { name } => self.clients.revoke(&name).map(|()| Vec::new()),
             ControlCommand::FeatureLevel(level) => self.raise_feature_level(level),
             round @ (ControlCommand::RoundOpened { .. }
             | ControlCommand::UpdateAccepted { .. }

@@ -4,6 +4,7 @@
 //! over, so that no bytes from elsewhere can bring about a state that no log leads to.
 
 use crate::Control;
+use crate::clients::MAX_CLIENTS;
 use crate::roster::{MAX_TOKENS, check_addresses, check_rsa_key};
 use crate::round::{MAX_EXAMPLES, MAX_FAILURES, OpenRound};
 use crate::runs::{KEPT_ROUNDS, KEPT_VERSIONS, RunState, RunStatus};
@@ -50,13 +51,15 @@ fn someone_votes(control: &Control) -> bool {
 
 fn identities_are_unique(control: &Control) -> bool {
     let keys: BTreeSet<PeerKey> = control.members().values().map(|member| member.key).collect();
-    keys.len() == control.members().len()
+    let clients: BTreeSet<_> = control.clients().values().map(|client| client.id).collect();
+    keys.len() == control.members().len() && clients.len() == control.clients().len()
 }
 
 fn records_stand_under_their_ids(control: &Control) -> bool {
     control.members().iter().all(|(id, member)| member.id == *id)
         && control.tokens().iter().all(|(id, token)| token.id == *id && token.uses > 0)
         && control.runs().iter().all(|(id, run)| run.id == *id)
+        && control.clients().iter().all(|(name, client)| client.name == *name)
 }
 
 fn only_the_newest_run_is_active(control: &Control) -> bool {
@@ -120,6 +123,8 @@ fn bounds_hold(control: &Control) -> bool {
         && control.members().len() <= control.settings().max_members as usize
         && control.members().values().all(member_fits)
         && control.tokens().len() <= MAX_TOKENS
+        && control.clients().len() <= MAX_CLIENTS
+        && control.clients().keys().all(|name| (1..=MAX_NAME_LEN).contains(&name.len()))
         && control.roster.memory_is_bounded()
         && control.tenure_history().len() <= KEPT_TENURES
         && control.runs.are_bounded()

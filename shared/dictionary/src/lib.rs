@@ -43,6 +43,7 @@
 //! [`StateMachine`]: rafty_types::StateMachine
 
 mod applied;
+mod clients;
 mod control;
 mod entries;
 mod invariants;
@@ -56,6 +57,7 @@ mod snapshot;
 mod tenures;
 
 pub use applied::{Applied, Event, Outcome};
+pub use clients::MAX_CLIENTS;
 pub use control::Control;
 pub use entries::{
     CLUSTER_KEY, Entries, EntryCommand, EntryRefusal, EntryResult, MAX_ENTRIES_LEN, MAX_KEY_LEN,

@@ -13,6 +13,8 @@ pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
     let operator = issuer.role == PeerRole::Peer;
     match command {
         C::TokenCreated(_)
+        | C::ClientCreated(_)
+        | C::ClientRevoked { .. }
         | C::RunSubmitted(_)
         | C::RunStopped { .. }
         | C::RolledBack { .. }

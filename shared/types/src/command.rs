@@ -1,8 +1,8 @@
 //! What a log entry carries into the replicated state, and the records that state is made of.
 
 use crate::{
-    Attempt, ClusterId, Digest, MemberId, PeerKey, Round, RunId, Serial, SessionId, Settings, Signature,
-    Tenure, Term, Version,
+    Attempt, ClientRecord, ClusterId, Digest, MemberId, PeerKey, Round, RunId, Serial, SessionId, Settings,
+    Signature, Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -180,6 +180,13 @@ pub enum ControlCommand {
         member: MemberId,
         /// Whether it is silent.
         silent: bool,
+    },
+    /// Whoever has the token may use the dictionary from another machine.
+    ClientCreated(ClientRecord),
+    /// A client's token is worth nothing any more.
+    ClientRevoked {
+        /// Whose.
+        name: String,
     },
 }
 
@@ -463,6 +470,9 @@ pub enum Rejection {
     /// This peer does not know the command: it must be updated before it can go on.
     #[error("a command of a higher feature level is in the log; update this program")]
     FeatureLevel,
+    /// No such client.
+    #[error("there is no client of this name")]
+    UnknownClient,
 }
 
 /// What the state of a new peer set starts from.

@@ -7,6 +7,7 @@
 //! Nothing here does I/O, reads a clock or draws randomness, and nothing here knows how a word is used:
 //! elections are in `consensus`, applying in `dictionary`, collecting in `rounds`, bytes on the wire in `wire`.
 
+mod client;
 mod command;
 mod digest;
 mod frame;
@@ -20,6 +21,7 @@ mod settings;
 mod time;
 mod weights;
 
+pub use client::ClientRecord;
 pub use command::*;
 pub use digest::Digest;
 pub use frame::*;

@@ -88,6 +88,13 @@ pub(crate) fn again(who: &str, connection: u8) -> Enrolment {
     }
 }
 
+pub(crate) fn client(name: &str) -> ClientRecord {
+    let Digest(key) = digest(name);
+    let id = *key.first_chunk().expect("16 of 32");
+    let expires_ms = START_MS + HOUR_MS;
+    ClientRecord { name: name.into(), id, stored_key: key, server_key: [4; 32], read_only: false, expires_ms }
+}
+
 pub(crate) fn run_spec(rounds: u32) -> RunSpec {
     RunSpec { name: "digits".into(), task: "[model]".into(), rounds, seed: 3, strategy: Strategy::FedAvg }
 }

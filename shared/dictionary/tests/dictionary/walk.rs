@@ -115,6 +115,8 @@ impl Walk {
             17 => C::RunSubmitted(run_spec(u32::from(x % 5))),
             18 if x.is_multiple_of(4) => C::RunStopped { run },
             19 => C::RolledBack { run, version: Version(u64::from(x % 4)) },
+            20 if x.is_multiple_of(4) => C::ClientCreated(client(name)),
+            20 if x.is_multiple_of(3) => C::ClientRevoked { name: name.into() },
             20 => C::SessionOpened,
             21 if y.is_multiple_of(2) => C::SilenceChanged { member, silent: x.is_multiple_of(2) },
             21 => C::SessionClosed { session: SessionId(u64::from(x)) },

@@ -15,6 +15,7 @@
 //! | `{type:"config", action:"add" or "delete", address, port}` | [`Reply::Result`] or [`Reply::Redirect`] |
 //! | `{type:"session"}` | [`Reply::Session`] |
 //! | `{type:"diagnostic"}` | a [`Diagnostic`] |
+//! | `{type:"proof", client}`, over TLS only | `{type:"value", found: true, value}`: see [`prove`] |
 //!
 //! Any of them may carry `keep` and `timeout_ms`; `get` takes `consistency: "linearizable"` or `"stale"`; `append` takes
 //! `session` and `serial`, the session's commands being numbered 1, 2, 3, …: each is applied once, however often it is
@@ -24,6 +25,9 @@
 //! `command` and `query` are for peer sets with a machine of their own instead of the dictionary: their bytes, and those
 //! of the `value` that answers them, are `bin` and the machine's own affair.
 //!
+//! From another machine requests come over TLS and carry `token`, the text of a [`ClientToken`], each or once a
+//! connection; a client that wants to know whom it talks to asks for a `proof` before. A token is never sent in clear.
+//!
 //! Nothing here opens a socket, waits, or knows what is in the dictionary.
 
 mod fields;
@@ -32,6 +36,7 @@ mod parser;
 mod reply;
 mod request;
 mod scanner;
+mod token;
 
 pub use parser::Parser;
 pub use reply::{
@@ -40,6 +45,7 @@ pub use reply::{
 };
 pub use request::{Ask, Change, ConfigAction, Consistency, ErrorCode, MAX_TIMEOUT, Request, RequestError};
 pub use scanner::{MAX_DEPTH, ScanError, Scanner};
+pub use token::{ClientToken, ClientTokenError, prove};
 
 /// Longest key, in bytes of UTF-8.
 pub const MAX_KEY_LEN: usize = 1_024;

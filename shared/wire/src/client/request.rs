@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::map::Map;
-use super::{MAX_KEY_LEN, MAX_VALUE_LEN};
+use super::{ClientToken, ClientTokenError, MAX_KEY_LEN, MAX_VALUE_LEN};
 use rafty_types::{Serial, SessionId};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub struct Request {
     pub keep: bool,
     /// How long the request may wait for a leader, at most [`MAX_TIMEOUT`], in whole milliseconds.
     pub timeout: Option<Duration>,
+    /// By which the client is known on this connection from here on.
+    pub token: Option<ClientToken>,
 }
 
 /// What is asked.
@@ -59,6 +61,11 @@ pub enum Ask {
     Session,
     /// What Raft looks like inside.
     Diagnostic,
+    /// That the member knows a client.
+    Proof {
+        /// The [id](ClientToken::id) of the client's token.
+        client: [u8; 16],
+    },
 }
 
 /// A change of the dictionary, or of another machine.
@@ -133,6 +140,14 @@ pub enum ErrorCode {
     Stopping,
     /// The peer set has a machine of its own instead of the dictionary.
     NoDictionary,
+    /// Another machine must come over TLS.
+    TlsRequired,
+    /// A token was sent in clear: whoever listened has it.
+    TokenInClear,
+    /// There is no token, it is none, it is not known any more, or it has expired.
+    Unauthorized,
+    /// The token does not let the client do this.
+    NotAllowed,
 }
 
 impl ErrorCode {
@@ -148,6 +163,10 @@ impl ErrorCode {
             Self::Timeout => "timeout",
             Self::Stopping => "stopping",
             Self::NoDictionary => "no_dictionary",
+            Self::TlsRequired => "tls_required",
+            Self::TokenInClear => "token_in_clear",
+            Self::Unauthorized => "unauthorized",
+            Self::NotAllowed => "not_allowed",
         }
     }
 }
@@ -182,7 +201,8 @@ impl Request {
     pub fn decode(frame: &[u8]) -> Result<Self, RequestError> {
         let fields = Fields::of("the request", frame)?;
         let keep = fields.typed("keep")?.unwrap_or(false);
-        let request = || Ok(Self { ask: ask(&fields)?, keep, timeout: timeout(&fields)? });
+        let request =
+            || Ok(Self { token: token(&fields)?, ask: ask(&fields)?, keep, timeout: timeout(&fields)? });
         request().map_err(|error| RequestError { keep, ..error })
     }
 
@@ -232,12 +252,19 @@ impl Request {
             }
             Ask::Session => map.text("type", "session"),
             Ask::Diagnostic => map.text("type", "diagnostic"),
+            Ask::Proof { client } => {
+                map.text("type", "proof");
+                map.bytes("client", client);
+            }
         }
         if self.keep {
             map.flag("keep", true);
         }
         if let Some(timeout) = self.timeout {
             map.number("timeout_ms", u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        }
+        if let Some(token) = &self.token {
+            map.text("token", &token.to_text());
         }
         map.finish()
     }
@@ -254,8 +281,9 @@ fn ask(fields: &Fields<'_>) -> Result<Ask, RequestError> {
         "config" => config(fields),
         "session" => Ok(Ask::Session),
         "diagnostic" => Ok(Ask::Diagnostic),
+        "proof" => Ok(Ask::Proof { client: client(fields)? }),
         other => {
-            let known = "known are get, query, append, config, session, diagnostic";
+            let known = "known are get, query, append, config, session, diagnostic, proof";
             let shown: String = other.chars().take(40).collect();
             Err(RequestError::new(ErrorCode::UnknownType, format!("there is no request `{shown}`; {known}")))
         }
@@ -303,6 +331,23 @@ fn config(fields: &Fields<'_>) -> Result<Ask, RequestError> {
     fields.required("port")?;
     let port = fields.typed("port")?.ok_or_else(|| malformed("the field `port` is a number"))?;
     Ok(Ask::Config { action, address, port })
+}
+
+fn client(fields: &Fields<'_>) -> Result<[u8; 16], RequestError> {
+    let id = fields.required_bin("client")?;
+    id.try_into().map_err(|_| malformed("the field `client` has 16 bytes"))
+}
+
+/// A text that is no token is refused before the request is looked at.
+fn token(fields: &Fields<'_>) -> Result<Option<ClientToken>, RequestError> {
+    let wrong = |why| RequestError::new(ErrorCode::Unauthorized, why);
+    match fields.bytes("token") {
+        None => Ok(None),
+        Some(_) => {
+            let text = fields.text("token").map_err(|error| wrong(error.detail))?.unwrap_or_default();
+            text.parse().map(Some).map_err(|why: ClientTokenError| wrong(why.to_string()))
+        }
+    }
 }
 
 fn timeout(fields: &Fields<'_>) -> Result<Option<Duration>, RequestError> {

@@ -10,11 +10,15 @@ use std::time::Duration;
 const GOLDEN: &str = include_str!("golden.txt");
 
 fn request(ask: Ask) -> Request {
-    Request { ask, keep: false, timeout: None }
+    Request { ask, keep: false, timeout: None, token: None }
 }
 
 fn get(key: Option<&str>, consistency: Consistency) -> Request {
     request(Ask::Get { key: key.map(Into::into), consistency })
+}
+
+fn token() -> ClientToken {
+    ClientToken::from_secret(std::array::from_fn(|at| at as u8).into())
 }
 
 fn requests() -> Vec<(&'static str, Request)> {
@@ -47,6 +51,8 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("config-delete", config(ConfigAction::Delete)),
         ("session", request(Ask::Session)),
         ("diagnostic", request(Ask::Diagnostic)),
+        ("proof", request(Ask::Proof { client: token().id() })),
+        ("get-with-token", Request { token: Some(token()), ..get(None, Consistency::Available) }),
     ]
 }
 

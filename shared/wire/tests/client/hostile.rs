@@ -118,12 +118,17 @@ fn wrong_requests_are_told_what_is_wrong() {
         (b"\x84\xa4type\xa6append\xa4data\x82\xa3key\xa1k\xa6action\xa6delete\xa7session\x05\xa6serial\x00", "from 1"),
         (b"\x82\xa4type\xa6config\xa6action\xa3add", "`address` is missing"),
         (b"\x84\xa4type\xa6config\xa6action\xa3add\xa7address\xa1h\xa4port\xce\x00\x01\x00\x00", "`port`"),
+        (b"\x82\xa4type\xa5proof\xa6client\xc4\x01a", "16 bytes"),
         (b"\xc1", "0xc1"),
     ];
     for (bytes, says) in cases {
         let error = first(bytes).unwrap_err();
         assert_eq!(error.code, ErrorCode::Malformed, "{bytes:02x?}");
         assert!(error.detail.contains(says), "{bytes:02x?}: {}", error.detail);
+    }
+    for none in [&b"\x01"[..], b"\xc0", b"\xa5guess"] {
+        let asked = map(&[("token", none), ("type", b"\xa3fly"), ("keep", b"\xc3")]);
+        assert_eq!(refused(&asked), (ErrorCode::Unauthorized, true), "{none:02x?}");
     }
     assert_eq!(refused(b"\x81\xa4type\xa3fly"), (ErrorCode::UnknownType, false));
     let long = [&b"\x81\xa4type\xda\x10\x00"[..], &[b'y'; 4096]].concat();

@@ -63,12 +63,18 @@ fn ask() -> impl Strategy<Value = Ask> {
         (action, key, any::<u16>()).prop_map(|(action, address, port)| Ask::Config { action, address, port }),
         Just(Ask::Session),
         Just(Ask::Diagnostic),
+        any::<[u8; 16]>().prop_map(|client| Ask::Proof { client }),
     ]
 }
 
 fn request() -> impl Strategy<Value = Request> {
     let timeout = prop::option::of((0u64..=60_000).prop_map(Duration::from_millis));
-    (ask(), any::<bool>(), timeout).prop_map(|(ask, keep, timeout)| Request { ask, keep, timeout })
+    (ask(), any::<bool>(), timeout, any::<bool>()).prop_map(|(ask, keep, timeout, token)| Request {
+        ask,
+        keep,
+        timeout,
+        token: token.then(|| ClientToken::from_secret([7; 32].into())),
+    })
 }
 
 /// Everything that a parser reads out of pieces.
@@ -158,7 +164,8 @@ fn long_requests_in_small_pieces_take_no_longer_than_their_bytes() {
     let value = [&b"\xdc\xff\xff"[..], &[0x07; 65_535]].concat();
     let values = [&b"\x9f"[..], &value.repeat(15)].concat();
     let change = Change::Set { key: "k".into(), value: values };
-    let request = Request { ask: Ask::Append { change, session: None }, keep: false, timeout: None };
+    let request =
+        Request { ask: Ask::Append { change, session: None }, keep: false, timeout: None, token: None };
     let bytes = request.encode();
     let pieces: Vec<_> = bytes.chunks(1).collect();
     assert_eq!(read(&pieces).unwrap(), [request]);

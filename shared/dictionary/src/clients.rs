@@ -1,0 +1,41 @@
+//! Who may use the dictionary from other machines. Whether a token is one of these is checked where it is shown.
+
+use crate::control::Context;
+use crate::roster::{ensure, within};
+use rafty_types::{ClientRecord, MAX_NAME_LEN, Rejection};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Most clients that have not expired.
+pub const MAX_CLIENTS: usize = 64;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Clients(BTreeMap<String, ClientRecord>);
+
+impl Clients {
+    pub(crate) fn all(&self) -> &BTreeMap<String, ClientRecord> {
+        &self.0
+    }
+
+    /// A name that has expired can be given again.
+    pub(crate) fn create(&mut self, at: &Context, client: ClientRecord) -> Result<(), Rejection> {
+        let expired = |client: &ClientRecord| client.expires_ms <= at.now_ms;
+        ensure(within(client.name.len(), MAX_NAME_LEN), "a client's name takes 1 to 64 bytes")?;
+        ensure(!expired(&client), "the token has expired already")?;
+        let live = || self.0.values().filter(|client| !expired(client));
+        ensure(
+            live().all(|other| other.name != client.name),
+            "there is a client of this name; revoke it first",
+        )?;
+        ensure(live().all(|other| other.id != client.id), "there is a client with this token")?;
+        ensure(live().count() < MAX_CLIENTS, "there are 64 clients; revoke some first")?;
+
+        self.0.retain(|_, client| !expired(client));
+        self.0.insert(client.name.clone(), client);
+        Ok(())
+    }
+
+    pub(crate) fn revoke(&mut self, name: &str) -> Result<(), Rejection> {
+        self.0.remove(name).map(drop).ok_or(Rejection::UnknownClient)
+    }
+}
