@@ -7,7 +7,7 @@ use rafty_runtime::setup::{Joining, join};
 use rafty_runtime::{MemberFile, Running, Trainer, up};
 use serde_json::json;
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// What a newcomer says on the command line.
@@ -69,6 +69,10 @@ pub struct UpArgs {
     /// Let others reach this member here from now on
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
+    /// Serve clients on this address from now on, under the port number of --listen: 0.0.0.0 for all. From other
+    /// machines they need TLS and a token of `rafty client create`
+    #[arg(long, value_name = "ADDR")]
+    pub clients: Option<IpAddr>,
     /// End when standard input ends, so that no process outlives whoever started it
     #[arg(long, hide = true)]
     pub exit_with_parent: bool,
@@ -83,7 +87,8 @@ pub fn stay(dir: PathBuf, args: &UpArgs, trainer: Option<Box<dyn Trainer>>) -> R
         std::thread::spawn(exit_with_stdin);
     }
     let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
-    Ok(up(Running { dir, trainer, quiet: args.quiet, listen: args.listen, advertise, stop: None })?)
+    let UpArgs { quiet, listen, clients, .. } = *args;
+    Ok(up(Running { dir, trainer, quiet, listen, advertise, clients, stop: None })?)
 }
 
 /// Everything acknowledged is on disk, so a member may end at any time: there is nobody left to hand over for.

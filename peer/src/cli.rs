@@ -1,11 +1,12 @@
 //! The commands of `rafty`, as they are typed. What they do is in [`commands`](crate::commands).
 
 use crate::bench::{self, local::LocalArgs, rounds::RoundsArgs};
+use crate::commands::client::ClientCommand;
 use crate::commands::init::InitArgs;
 use crate::commands::run::RunCommand;
 use crate::commands::task::NewTaskArgs;
 use crate::commands::token::TokenArgs;
-use crate::commands::{entries, events, init, members, model, run, task, token};
+use crate::commands::{client, entries, events, init, members, model, run, task, token};
 use crate::demo::{self, DemoArgs};
 use clap::{Parser, Subcommand};
 use rafty_agent::member::{self, JoinArgs, UpArgs};
@@ -42,6 +43,9 @@ enum Command {
     /// Admit newcomers
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Let programs on other machines use the dictionary
+    #[command(subcommand)]
+    Client(ClientCommand),
     /// Describe what is to be learned
     #[command(subcommand)]
     Task(TaskCommand),
@@ -165,6 +169,7 @@ impl Cli {
                 Ok(())
             }
             Command::Token(TokenCommand::Create(args)) => token::create(&dir, &args, json),
+            Command::Client(command) => client::run(&dir, command, json),
             Command::Run(command) => run::run(&dir, command, json),
             Command::Model(ModelCommand::Export { to }) => model::export(&dir, &to, json),
             Command::Members(MembersCommand::List) => members::list(&dir, json),

@@ -166,7 +166,7 @@ impl<'a> Client<'a> {
                 session: None::<(SessionId, _)>,
             }
         };
-        let bytes = Request { ask, keep: !self.load.one_shot, timeout: None }.encode();
+        let bytes = Request { ask, keep: !self.load.one_shot, timeout: None, token: None }.encode();
         for _ in 0..MAX_TRIES {
             let reply = self.exchange(&bytes)?;
             if self.load.reads && decode_value(&reply).is_some() {

@@ -3,6 +3,7 @@
 //! Each asks the member of one directory and words its answer: data on stdout, all else on stderr. Nothing here
 //! decides anything; the peer set does.
 
+pub(crate) mod client;
 pub(crate) mod entries;
 pub(crate) mod events;
 pub(crate) mod init;

@@ -28,6 +28,10 @@ impl ClusterClient {
         crate::ClusterClient::with_limits(addresses, limits).map(Self)
     }
 
+    pub fn with_token(self, token: &str) -> Result<Self, ClientError> {
+        self.0.with_token(token).map(Self)
+    }
+
     pub fn members(&self) -> Vec<Address> {
         self.0.members()
     }
@@ -81,6 +85,13 @@ pub struct DistributedDict(crate::DistributedDict);
 impl DistributedDict {
     pub fn new(addresses: impl IntoIterator<Item: AsRef<str>>) -> Result<Self, ClientError> {
         crate::DistributedDict::new(addresses).map(Self)
+    }
+
+    pub fn with_token(
+        addresses: impl IntoIterator<Item: AsRef<str>>,
+        token: &str,
+    ) -> Result<Self, ClientError> {
+        crate::DistributedDict::with_token(addresses, token).map(Self)
     }
 
     pub fn over(client: ClusterClient) -> Self {

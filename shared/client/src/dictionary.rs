@@ -27,6 +27,17 @@ impl DistributedDict {
         ClusterClient::new(addresses).map(Self::over)
     }
 
+    /// The same from another machine: see [`ClusterClient::with_token`].
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`ClientError::BadToken`].
+    pub fn with_token(
+        addresses: impl IntoIterator<Item: AsRef<str>>,
+        token: &str,
+    ) -> Result<Self, ClientError> {
+        ClusterClient::new(addresses)?.with_token(token).map(Self::over)
+    }
+
     /// The dictionary that this client reaches.
     pub fn over(client: ClusterClient) -> Self {
         let (freshness, state) = (Freshness::default(), State::default());

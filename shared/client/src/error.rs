@@ -9,6 +9,9 @@ pub enum ClientError {
     /// No address at all.
     #[error("no address of a member was given; nothing was asked; name at least one, as HOST:PORT")]
     NoAddress,
+    /// Not a client's token.
+    #[error("{0}; nothing was asked")]
+    BadToken(String),
     /// Nobody answered.
     #[error("no member answered ({0}); nothing was changed; check the addresses, and that members run")]
     Unreachable(String),

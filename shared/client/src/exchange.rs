@@ -1,11 +1,12 @@
-//! One request to one member, and its reply: a connection each.
+//! One request to one member, and its reply: a connection each, in clear or, with a token, over TLS.
 //!
 //! It reads to the end of the stream, since a member closes behind its reply. It does not judge what the reply says.
 
+use crate::secure::Secure;
 use rafty_wire::client::{Address, Scanner};
 use smol::Timer;
 use smol::future::FutureExt;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use smol::net::TcpStream;
 use std::io;
 use std::time::Duration;
@@ -20,28 +21,37 @@ pub(crate) enum Failure {
     NotSent(String),
     /// It may have.
     NoReply(String),
+    /// It said why not before anything was sent: a word for programs, and words for people.
+    Refused(String, String),
 }
 
 /// Sends a request and waits for its reply, one whole MessagePack value.
 pub(crate) async fn exchange(
     to: &Address,
     request: &[u8],
+    secure: Option<&Secure>,
     connect_within: Duration,
     answer_within: Duration,
 ) -> Result<Vec<u8>, Failure> {
     let Address(host, port) = to;
     let because = |why: &dyn std::fmt::Display| format!("{host}:{port}: {why}");
     let connect = within(connect_within, TcpStream::connect((host.as_str(), *port)));
-    let mut stream = connect.await.map_err(|why| Failure::NotSent(because(&why)))?;
+    let stream = connect.await.map_err(|why| Failure::NotSent(because(&why)))?;
     let mut reply = Vec::new();
     let mut sent = Err(io::ErrorKind::TimedOut.into());
+    let _ = stream.set_nodelay(true);
     let talk = async {
-        let _ = stream.set_nodelay(true);
-        sent = stream.write_all(request).await;
-        // A member that turns a client away says so without reading the request.
-        (&mut stream).take(MAX_REPLY_LEN as u64 + 1).read_to_end(&mut reply).await
+        match secure {
+            None => Ok(talk(stream, request, &mut sent, &mut reply).await),
+            Some(secure) => Ok(talk(secure.open(stream).await?, request, &mut sent, &mut reply).await),
+        }
     };
-    let read = within(answer_within, talk).await;
+    let read = match within(answer_within, async { Ok(talk.await) }).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(Failure::NotSent(why))) => return Err(Failure::NotSent(because(&why))),
+        Ok(Err(failure)) => return Err(failure),
+        Err(late) => Err(late),
+    };
     match (Scanner::new(MAX_REPLY_LEN).feed(&reply), sent, read) {
         (Ok(Some(len)), _, _) if len == reply.len() => Ok(reply),
         (_, Err(why), _) => Err(Failure::NotSent(because(&why))),
@@ -49,6 +59,22 @@ pub(crate) async fn exchange(
         (_, _, Err(why)) => Err(Failure::NoReply(because(&why))),
         _ => Err(Failure::NoReply(because(&"the connection ended before the reply did"))),
     }
+}
+
+/// Sends, notes whether that worked, and reads to the end.
+async fn talk(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &[u8],
+    sent: &mut io::Result<()>,
+    reply: &mut Vec<u8>,
+) -> io::Result<()> {
+    *sent = async {
+        stream.write_all(request).await?;
+        stream.flush().await
+    }
+    .await;
+    // A member that turns a client away says so without reading the request.
+    stream.take(MAX_REPLY_LEN as u64 + 1).read_to_end(reply).await.map(drop)
 }
 
 async fn within<T>(time: Duration, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {

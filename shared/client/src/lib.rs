@@ -14,8 +14,10 @@
 //! # Ok::<(), rafty_client::ClientError>(())
 //! ```
 //!
-//! What goes over the wire is in [`rafty_wire::client`]. Nothing here is encrypted or authenticated, keeps a connection
-//! between two requests, or joins the peer set.
+//! From another machine [`ClusterClient::with_token`] speaks TLS, and knows members by their knowing the token.
+//!
+//! What goes over the wire is in [`rafty_wire::client`]. Nothing here keeps a connection between two requests, or joins
+//! the peer set; without a token nothing is encrypted or authenticated.
 
 mod address;
 pub mod blocking;
@@ -26,6 +28,7 @@ mod exchange;
 mod freshness;
 mod members;
 mod requests;
+mod secure;
 mod session;
 mod value;
 mod verdict;

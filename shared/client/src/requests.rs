@@ -3,16 +3,18 @@
 use crate::course::{Course, Limits};
 use crate::exchange::{Failure, exchange};
 use crate::members::Members;
-use crate::verdict::{Verdict, judge};
+use crate::secure::Secure;
+use crate::verdict::{Verdict, failed, judge};
 use crate::{ClientError, Value, address};
 use rafty_wire::client::{
-    Address, Ask, Change, ConfigAction, Consistency, Diagnostic, MAX_TIMEOUT, Reply, Request, decode_answer,
-    decode_entries, decode_value,
+    Address, Ask, Change, ClientTokenError, ConfigAction, Consistency, Diagnostic, MAX_TIMEOUT, Reply,
+    Request, decode_answer, decode_entries, decode_value,
 };
 use smol::Timer;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 /// Refusals that say nothing about a try before: the session that knew is gone.
 const FORGETFUL: &[&str] = &["unknown_session", "forgotten_serial"];
@@ -30,6 +32,7 @@ pub struct State {
 #[derive(Debug)]
 pub struct ClusterClient {
     limits: Limits,
+    secure: Option<Secure>,
     known: Mutex<Known>,
 }
 
@@ -62,7 +65,19 @@ impl ClusterClient {
             return Err(ClientError::NoAddress);
         }
         let known = Known { members: Members::new(given), rng: fastrand::Rng::new() };
-        Ok(Self { limits, known: Mutex::new(known) })
+        Ok(Self { limits, secure: None, known: Mutex::new(known) })
+    }
+
+    /// The same, reaching members of other machines: over TLS, with the token that `rafty client create` printed. It is
+    /// sent to nobody who does not prove first to know it.
+    ///
+    /// # Errors
+    /// [`ClientError::BadToken`].
+    pub fn with_token(mut self, token: &str) -> Result<Self, ClientError> {
+        let bad = |why: &dyn std::fmt::Display| ClientError::BadToken(why.to_string());
+        let token = token.parse().map_err(|why: ClientTokenError| bad(&why))?;
+        self.secure = Some(Secure::new(token).map_err(|why| bad(&why))?);
+        Ok(self)
     }
 
     /// The members as they were last told by one of them; before that, those given.
@@ -153,7 +168,8 @@ impl ClusterClient {
 
     async fn request_in_turn(&self, ask: &Ask, order: Vec<Address>) -> Result<Vec<u8>, ClientError> {
         let timeout = Some((self.limits.answer_within / 2).min(MAX_TIMEOUT));
-        let request = Request { ask: ask.clone(), keep: false, timeout }.encode();
+        let token = self.secure.as_ref().map(|secure| secure.token().clone());
+        let request = Zeroizing::new(Request { ask: ask.clone(), keep: false, timeout, token }.encode());
         let until = Instant::now() + self.limits.patience;
         let mut course = Course::new(self.limits.clone(), order);
         let mut trouble = Trouble::default();
@@ -195,10 +211,12 @@ impl ClusterClient {
     async fn try_once(&self, member: &Address, ask: &Ask, request: &[u8], until: Instant) -> Verdict {
         let Limits { connect_within, answer_within, .. } = self.limits;
         let within = |time: Duration| time.min(left(until));
-        match exchange(member, request, within(connect_within), within(answer_within)).await {
+        let secure = self.secure.as_ref();
+        match exchange(member, request, secure, within(connect_within), within(answer_within)).await {
             Ok(reply) => judge(ask, reply),
             Err(Failure::NotSent(why)) => Verdict::NotSent(why),
             Err(Failure::NoReply(why)) => Verdict::Unclear(why),
+            Err(Failure::Refused(code, detail)) => failed(code, detail),
         }
     }
 

@@ -8,6 +8,8 @@ use rafty_wire::client::{
 const PASSING: &[&str] = &["no_leader", "busy", "stopping", "timeout", "change_pending"];
 /// The code that tells no more than silence does.
 const UNKNOWN_OUTCOME: &str = "unknown_outcome";
+/// The code of a member on another machine, which has not read what came in clear. One on this machine does.
+const TLS_REQUIRED: &str = "tls_required";
 
 /// What one try came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +49,9 @@ fn answers(ask: &Ask, reply: &[u8]) -> bool {
             decode_entries(reply).is_some_and(|entries| entries.iter().any(|(key, _)| *key == "cluster"))
         }
         Ask::Get { key: Some(_), .. } => decode_value(reply).is_some(),
-        Ask::Query { .. } | Ask::Append { change: Change::Command(_), .. } => decode_answer(reply).is_some(),
+        Ask::Query { .. } | Ask::Proof { .. } | Ask::Append { change: Change::Command(_), .. } => {
+            decode_answer(reply).is_some()
+        }
         Ask::Diagnostic => rmp_serde::from_slice::<Diagnostic>(reply).is_ok(),
         Ask::Append { .. } | Ask::Config { .. } => {
             matches!(Reply::decode(reply), Some(Reply::Result { success: true, .. }))
@@ -56,9 +60,10 @@ fn answers(ask: &Ask, reply: &[u8]) -> bool {
     }
 }
 
-fn failed(code: String, detail: String) -> Verdict {
+pub(crate) fn failed(code: String, detail: String) -> Verdict {
     match code.as_str() {
         UNKNOWN_OUTCOME => Verdict::Unclear(detail),
+        TLS_REQUIRED => Verdict::NotSent(detail),
         passing if PASSING.contains(&passing) => Verdict::NotNow { code, detail },
         _ => Verdict::Refused { code, detail },
     }
@@ -101,6 +106,8 @@ mod tests {
         assert!(matches!(judge(&append(), code("no_leader")), Verdict::NotNow { .. }));
         let busy = Reply::Error { error: "busy".into(), detail: String::new() }.encode();
         assert!(matches!(judge(&GET, busy), Verdict::NotNow { .. }));
+        let elsewhere = Reply::Error { error: "tls_required".into(), detail: String::new() }.encode();
+        assert!(matches!(judge(&append(), elsewhere), Verdict::NotSent(_)), "another one is asked");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use rafty_seal::{Identity, RsaKey};
 use rafty_storage::DataDir;
 use rafty_types::{ClusterId, Member, MemberId, PeerRole, Settings};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The identity's secret, 32 bytes.
@@ -30,6 +30,9 @@ pub struct MemberFile {
     /// Where others reach it, when that is not where it listens.
     #[serde(default)]
     pub advertise: Option<SocketAddr>,
+    /// Where it serves clients of other machines, if it does.
+    #[serde(default)]
+    pub clients: Option<IpAddr>,
     /// The peer set's settings at that time.
     pub settings: Settings,
     /// The members at that time.

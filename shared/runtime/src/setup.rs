@@ -161,6 +161,7 @@ pub fn found_with(founding: &Founding, machine: impl UserMachine) -> Result<Memb
         kind: PeerRole::Peer,
         listen,
         advertise: founding.advertise,
+        clients: None,
         settings,
         members: vec![founder],
         data: None,
@@ -202,7 +203,8 @@ pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
     let kind = own.map_or(PeerRole::Agent, |own| own.role);
     let data = joining.data.as_deref().map(|data| std::path::absolute(data).unwrap_or_else(|_| data.into()));
     let advertise = joining.advertise;
-    let file = MemberFile { cluster, name, member, kind, listen, advertise, settings, members, data };
+    let file =
+        MemberFile { cluster, name, member, kind, listen, advertise, clients: None, settings, members, data };
     settle(staged, &file, &joining.dir).map_err(|why| SetupError::Admitted { member, dir, why })?;
     Ok(file)
 }

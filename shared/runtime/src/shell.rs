@@ -21,6 +21,7 @@ use rafty_seal::{SignedHeader, Token};
 use rafty_storage::SpoolHandle;
 use rafty_types::{Frame, Member, MemberId, PersistId, Time};
 use rafty_wire::JoinReply;
+use rafty_wire::client::ClientToken;
 use smol::channel::{Receiver, Sender};
 use smol::future::FutureExt;
 use smol::{Executor, Timer};
@@ -97,8 +98,12 @@ pub(crate) enum Asker {
     Token(Call, Token),
     /// A newcomer.
     Newcomer(Sender<JoinReply>),
+    /// A person who gets a client's token when the peer set knows it.
+    ClientToken(Call, ClientToken),
     /// A client of the dictionary.
     Client(ClientCall),
+    /// A client whose token is not known here, or not yet.
+    Stranger(ClientCall),
 }
 
 /// How the loop ended.
@@ -397,7 +402,9 @@ impl<U: UserMachine> Shell<U> {
                 // A newcomer that does not wait any more can ask again: its enrolment stands in the roster.
                 let _ = reply.try_send(reply_with);
             }
+            Some(Asker::ClientToken(call, token)) => self.hand_out_client_token(&call, &token, answer),
             Some(Asker::Client(call)) => return self.answer_client(call, answer),
+            Some(Asker::Stranger(call)) => return self.stranger_looked_up(call, answer),
             None => {}
         }
         None

@@ -1,7 +1,7 @@
 //! A member runs: its directory is opened, its parts are started, and the loop goes until it ends.
 
 use crate::address::watch_address;
-use crate::clients::{self, CALLS, ClientDesk};
+use crate::clients::{self, CALLS, ClientDesk, client_addresses};
 use crate::envelopes::Envelopes;
 use crate::machine::UserMachine;
 use crate::measure::measure_links;
@@ -25,7 +25,7 @@ use rand_core::Rng;
 use smol::Executor;
 use smol::channel::{Sender, bounded};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -49,6 +49,9 @@ pub struct Running {
     pub listen: Option<SocketAddr>,
     /// Where others reach it from now on; as before when not given.
     pub advertise: Option<SocketAddr>,
+    /// Where it serves clients of other machines from now on, under the port number it listens on; as before when not
+    /// given, and at first nowhere. A loopback address ends it.
+    pub clients: Option<IpAddr>,
     /// Ends the member, cleanly, when something is received or the channel closes; for programs that start members
     /// themselves. Signals end it in any case.
     pub stop: Option<std::sync::mpsc::Receiver<()>>,
@@ -57,7 +60,8 @@ pub struct Running {
 impl Running {
     /// The member in `dir`, which does not train, until a signal ends it.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), trainer: None, quiet: false, listen: None, advertise: None, stop: None }
+        let (trainer, quiet, listen, advertise, clients, stop) = (None, false, None, None, None, None);
+        Self { dir: dir.into(), trainer, quiet, listen, advertise, clients, stop }
     }
 }
 
@@ -155,7 +159,7 @@ fn assemble<U: UserMachine>(
     running: Running,
     machine: U,
 ) -> Result<Shell<U>, UpError> {
-    let Running { dir: path, trainer, quiet, listen: listen_at, advertise, stop } = running;
+    let Running { dir: path, trainer, quiet, listen: listen_at, advertise, clients: abroad, stop } = running;
     let disk = |error: &dyn std::fmt::Display| UpError::Disk { dir: path.clone(), why: error.to_string() };
     if !path.join(MEMBER_FILE).exists() {
         // Opening a directory would make it.
@@ -174,10 +178,12 @@ fn assemble<U: UserMachine>(
     let before = member.clone();
     member.listen = listen_at.unwrap_or(member.listen);
     member.advertise = advertise.or(member.advertise);
+    member.clients = abroad.or(member.clients);
     let (net, net_events) = listen(executor, &member, &secrets, &spool)?;
     let (calls, client_calls) = bounded(CALLS);
-    let address = clients::client_address(net.local_addr().unwrap_or(member.listen));
-    clients::open(executor, address, calls).map_err(|source| UpError::ClientPort { address, source })?;
+    let addresses = client_addresses(net.local_addr().unwrap_or(member.listen), member.clients);
+    let certificate = clients::open(executor, &addresses, calls)
+        .map_err(|(address, source)| UpError::ClientPort { address, source })?;
     if member != before {
         write_member(&dir, &member).map_err(|error| disk(&error))?;
     }
@@ -233,7 +239,7 @@ fn assemble<U: UserMachine>(
         watchers: Watchers::default(),
         _desk: desk,
         client_calls,
-        clients: ClientDesk::default(),
+        clients: ClientDesk::new(certificate),
         envelopes: Envelopes::default(),
         envelope_counts: EnvelopeCounts::default(),
         standing,

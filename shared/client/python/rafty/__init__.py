@@ -1,7 +1,8 @@
 """Clients of rafty's replicated dictionary, over TCP and MessagePack.
 
-`DistributedDict` is the dictionary as if it were here; `ClusterClient` asks any member anything. Nothing here is
-encrypted or authenticated, keeps a connection between two requests, or joins the peer set.
+`DistributedDict` is the dictionary as if it were here; `ClusterClient` asks any member anything. With a
+token both reach members of other machines, over TLS. Nothing here keeps a connection between two requests, or joins the
+peer set; without a token nothing is encrypted or authenticated.
 """
 
 from ._client import ClusterClient, Session

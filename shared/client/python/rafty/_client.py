@@ -13,7 +13,8 @@ from ._course import Address, Course, Limits
 from ._errors import NoLeader, RaftyError, Refused, UnknownOutcome, Unreachable
 from ._exchange import NoReply, NotSent, exchange, split_map, unpack
 from ._members import Members, parse
-from ._verdict import Kind, Verdict, cluster_of, judge
+from ._secure import RefusedBefore, Secure
+from ._verdict import Kind, Verdict, cluster_of, failed, judge
 
 _CHANGES = ("append", "config")
 """What only the leader does, and what leaves a doubt when no answer comes."""
@@ -42,16 +43,23 @@ class ClusterClient:
     """A client of a peer set. Threads may share it."""
 
     def __init__(
-        self, addresses: Union[str, Iterable[Union[str, Address]]], *, limits: Optional[Limits] = None
+        self,
+        addresses: Union[str, Iterable[Union[str, Address]]],
+        *,
+        limits: Optional[Limits] = None,
+        token: Optional[str] = None,
     ) -> None:
         """Knows these members, each as `"HOST:PORT"` or as a pair. Nothing is asked yet.
 
-        Raises ValueError when an address is none, or when there is none.
+        With a token, as `rafty client create` printed it, members of other machines are reached, over TLS. It is sent
+        to nobody who does not prove first to know it. Raises ValueError when an address or the token is none, or when
+        there is no address.
         """
         given = [parse(address) for address in ([addresses] if isinstance(addresses, str) else addresses)]
         if not given:
             raise ValueError("no address of a member was given; name at least one, as HOST:PORT")
         self._limits = limits or Limits()
+        self._secure = None if token is None else Secure(token)
         self._lock = threading.Lock()
         self._members = Members(given)
         self._random = Random()
@@ -156,7 +164,8 @@ class ClusterClient:
 
     def _request_in_turn(self, message: Mapping[str, Any], order: List[Address]) -> bytes:
         timeout_ms = min(int(self._limits.answer_within * 500), _MAX_TIMEOUT_MS)
-        request: bytes = msgpack.packb({"timeout_ms": timeout_ms, **message, "keep": False})
+        shown = {} if self._secure is None else {"token": self._secure.token}
+        request: bytes = msgpack.packb({"timeout_ms": timeout_ms, **message, "keep": False, **shown})
         until = time.monotonic() + self._limits.patience
         course = Course(self._limits, order)
         trouble = _Trouble()
@@ -183,11 +192,13 @@ class ClusterClient:
         left = until - time.monotonic()
         connect_within, answer_within = self._limits.connect_within, self._limits.answer_within
         try:
-            reply = exchange(member, request, min(connect_within, left), min(answer_within, left))
+            reply = exchange(member, request, self._secure, min(connect_within, left), min(answer_within, left))
         except NotSent as why:
             return Verdict(Kind.NOT_SENT, str(why))
         except NoReply as why:
             return Verdict(Kind.UNCLEAR, str(why))
+        except RefusedBefore as refused:
+            return failed(refused.code, refused.detail)
         return judge(message, reply)
 
     def _learn(self, member: Address, message: Mapping[str, Any], verdict: Verdict) -> None:

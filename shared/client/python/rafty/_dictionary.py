@@ -34,15 +34,17 @@ class DistributedDict(MutableMapping[str, Any]):
         refresh_policy: Optional[RefreshPolicy] = None,
         sessions: bool = True,
         limits: Optional[Limits] = None,
+        token: Optional[str] = None,
     ) -> None:
         """The dictionary of the peer set with these members, each as `"HOST:PORT"` or as a pair; or a client of it.
 
-        Nothing is asked yet. Raises ValueError when an address is none, or when there is none.
+        A token, as `rafty client create` printed it, reaches members of other machines. Nothing is asked yet. Raises
+        ValueError when an address or the token is none, or when there is no address.
         """
         if isinstance(addresses, ClusterClient):
             self.client = addresses
         else:
-            self.client = ClusterClient(addresses, limits=limits)
+            self.client = ClusterClient(addresses, limits=limits, token=token)
         self.refresh_policy = refresh_policy or Always()
         self._session = Session() if sessions else None
         self._lock = threading.RLock()

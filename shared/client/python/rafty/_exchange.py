@@ -1,4 +1,4 @@
-"""One request to one member, and its reply: a connection each.
+"""One request to one member, and its reply: a connection each, in clear or, with a token, over TLS.
 
 It reads to the end of the stream, since a member closes behind its reply. It does not judge what the reply says.
 """
@@ -12,6 +12,7 @@ from typing import Any, Dict, Optional, Tuple
 import msgpack  # type: ignore[import-untyped]
 
 from ._course import Address
+from ._secure import NotProved, Secure
 
 _MAX_REPLY_LEN = 128 * 1024 * 1024
 """Longest reply: all that a dictionary may hold, and its frame."""
@@ -29,7 +30,9 @@ class NoReply(Exception):
     """The member may have read the request, and did not answer."""
 
 
-def exchange(member: Address, request: bytes, connect_within: float, answer_within: float) -> bytes:
+def exchange(
+    member: Address, request: bytes, secure: Optional[Secure], connect_within: float, answer_within: float
+) -> bytes:
     """Sends a request and waits for its reply, one whole MessagePack value."""
     host, port = member
     try:
@@ -37,6 +40,11 @@ def exchange(member: Address, request: bytes, connect_within: float, answer_with
     except (OSError, UnicodeError) as why:
         raise NotSent(f"{host}:{port}: {why}") from why
     deadline = time.monotonic() + answer_within
+    if secure is not None:
+        try:
+            stream = secure.open(stream, lambda opening: _limit(opening, deadline))
+        except (OSError, NotProved) as why:
+            raise NotSent(f"{host}:{port}: {why}") from why
     with stream:
         unsent = _send(stream, request, deadline)
         # A member that turns a client away says so without reading the request.

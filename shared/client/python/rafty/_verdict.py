@@ -50,7 +50,7 @@ def judge(message: Mapping[str, Any], reply: bytes) -> Verdict:
         if said.get("type") == "redirect":
             return Verdict(Kind.REDIRECT, leader=parse(tuple(said["leader"])))
         if said.get("type") in ("result", "error"):
-            return _failed(str(said.get("error", "")), str(said.get("detail", "")))
+            return failed(str(said.get("error", "")), str(said.get("detail", "")))
     except (*MALFORMED, KeyError):
         pass
     return Verdict(Kind.UNCLEAR, "what came back is no answer to the request")
@@ -75,7 +75,11 @@ def _is_answer(message: Mapping[str, Any], fields: Mapping[str, bytes]) -> bool:
     return expected != "result" or unpack(fields.get("success", b"\xc2")) is True
 
 
-def _failed(code: str, detail: str) -> Verdict:
+def failed(code: str, detail: str) -> Verdict:
+    """What a word of refusal means."""
     if code == "unknown_outcome":
         return Verdict(Kind.UNCLEAR, detail)
+    if code == "tls_required":
+        # A member on another machine has not read what came in clear. One on this machine does.
+        return Verdict(Kind.NOT_SENT, detail)
     return Verdict(Kind.NOT_NOW if code in _PASSING else Kind.REFUSED, detail, code)

@@ -16,6 +16,7 @@ use rafty_wire::client::{
     Address, Ask, Change, ConfigAction, Consistency, Diagnostic, ErrorCode, LeaderStatus, Log, Persist,
     Reply, Volatile, encode_answer, encode_cluster, encode_entries, encode_value,
 };
+use rustls::pki_types::CertificateDer;
 use std::sync::{Arc, Weak};
 
 // The client protocol refuses what the dictionary would.
@@ -28,19 +29,23 @@ pub(crate) struct ClientDesk {
     tally: Tally,
     /// The last reply with every entry, as long as somebody still reads it.
     whole: (Index, Weak<Body>),
+    /// What the port shows whoever speaks TLS.
+    pub(super) certificate: CertificateDer<'static>,
+    /// How many requests wait for this member to hear the newest because it does not know their tokens.
+    pub(super) strangers: usize,
 }
 
-impl Default for ClientDesk {
-    fn default() -> Self {
+impl ClientDesk {
+    pub(crate) fn new(certificate: CertificateDer<'static>) -> Self {
         Self {
             replies: Budget::new(MAX_REPLY_BYTES),
             tally: Tally::default(),
             whole: (Index(0), Weak::new()),
+            certificate,
+            strangers: 0,
         }
     }
-}
 
-impl ClientDesk {
     /// Entries were appended to the log.
     pub(crate) fn appended(&mut self, entries: usize) {
         self.tally.count(wall_ms() / 1_000, Done::Append, entries);
@@ -65,8 +70,8 @@ impl ClientCall {
 }
 
 impl<U: UserMachine> Shell<U> {
-    /// A client asked for something.
-    pub(crate) fn client_called(&mut self, call: ClientCall) -> Option<Input> {
+    /// Does what a client may ask.
+    pub(super) fn serve_client(&mut self, call: ClientCall) -> Option<Input> {
         let has_dictionary = self.node.state().user().dictionary().is_some();
         if let Err(wrong) = suits(&call.request.ask, has_dictionary) {
             self.tell(&call, wrong.encode());
@@ -83,6 +88,10 @@ impl<U: UserMachine> Shell<U> {
                 return None;
             }
             Ask::Get { .. } | Ask::Query { .. } => NodeRequest::Read,
+            Ask::Proof { client } => {
+                self.tell(&call, self.proof(client));
+                return None;
+            }
             Ask::Session => {
                 let command = Command::Control(ControlCommand::SessionOpened);
                 NodeRequest::Commit { session: None, command }
@@ -143,7 +152,7 @@ impl<U: UserMachine> Shell<U> {
         None
     }
 
-    fn tell(&self, call: &ClientCall, bytes: Vec<u8>) {
+    pub(super) fn tell(&self, call: &ClientCall, bytes: Vec<u8>) {
         call.answer(self.clients.body(bytes));
     }
 

@@ -1,26 +1,28 @@
 //! One client: its requests come in, its replies go out, each side with its own deadline.
 //!
+//! Its first byte says whether it speaks TLS. From another machine nothing else is listened to.
+//!
 //! The reader stops at the first request that does not keep the connection, and at whatever it cannot understand; the
 //! writer then answers what was asked and closes. So every request that was read is answered, in order.
 
-use crate::clients::limits::Share;
-use crate::clients::{Body, ClientCall, Port, error};
-use rafty_wire::client::{Ask, ErrorCode, Parser, Reply, Request};
+use crate::clients::limits::{Budget, Share};
+use crate::clients::{Body, ClientCall, Port, Way, error, tls};
+use rafty_wire::client::{Ask, ClientToken, ErrorCode, Parser, Reply, Request};
 use smol::Timer;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::FutureExt;
-use smol::io::{AsyncReadExt, AsyncWriteExt};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use smol::net::TcpStream;
 use std::io;
-use std::net::Shutdown;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Requests of one connection that may wait for their answers; no more are read meanwhile.
 const MAX_IN_FLIGHT: usize = 64;
 /// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
-/// How long a fresh connection may say nothing.
+/// How long a fresh connection may say nothing, and how long it may shake hands.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// How long a connection that is kept may say nothing while nothing is owed to it.
 const IDLE_WITHIN: Duration = Duration::from_secs(30);
@@ -45,35 +47,68 @@ enum Answer {
     Awaited(Receiver<Arc<Body>>, bool),
 }
 
-/// Serves a client to its end.
-pub(super) async fn serve(stream: TcpStream, port: Port) {
+/// Serves a client of this machine, `near`, or of another one to its end.
+pub(super) async fn serve(stream: TcpStream, near: bool, port: Port) {
     let _ = stream.set_nodelay(true);
+    let deadline = Instant::now() + FIRST_WITHIN;
+    let mut first = [0];
+    match before(deadline, stream.peek(&mut first)).await {
+        Ok(1..) if first[0] == tls::HANDSHAKE => {
+            // Whoever does not get through the handshake hears of it from TLS.
+            if let Ok(stream) = before(deadline, port.tls.accept(stream)).await {
+                talk(stream, Way { near, sealed: true }, port).await;
+            }
+        }
+        Ok(1..) if near => talk(stream, Way { near, sealed: false }, port).await,
+        Ok(1..) => turn_back(stream).await,
+        Ok(0) | Err(_) => {}
+    }
+}
+
+/// Another machine that does not speak TLS is not listened to.
+async fn turn_back(stream: TcpStream) {
+    let (mut reading, mut writing) = split(stream);
+    let why = "from another machine only TLS 1.3 is spoken; nothing was read or changed; \
+               a token that was sent in clear must be taken as known to others: revoke it";
+    if send(&mut writing, &error(ErrorCode::TlsRequired, why).encode()).await.is_ok() {
+        linger(&mut reading, &mut writing).await;
+    }
+}
+
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, way: Way, port: Port) {
+    let (mut reading, mut writing) = split(stream);
     let (owed, to_pay) = bounded(MAX_IN_FLIGHT);
-    let reader = Reader { stream: stream.clone(), port, owed, token: Arc::default() };
+    let known = Arc::new(AtomicBool::new(way.near));
+    let reader = Reader { stream: &mut reading, way, port, owed, owes: Arc::default(), token: None, known };
     let read = async {
         reader.run().await;
         // The writer ends when all is answered, or when nobody listens any more.
         smol::future::pending().await
     };
-    let written = read.or(write(stream.clone(), to_pay)).await;
+    let written = read.or(write(&mut writing, to_pay)).await;
     if written.is_ok() {
-        linger(stream).await;
+        linger(&mut reading, &mut writing).await;
     }
 }
 
-struct Reader {
-    stream: TcpStream,
+struct Reader<'a, S> {
+    stream: &'a mut ReadHalf<S>,
+    way: Way,
     port: Port,
     owed: Sender<Owed>,
     /// Shared with every reply that is owed.
-    token: Arc<()>,
+    owes: Arc<()>,
+    /// The last one that was shown.
+    token: Option<ClientToken>,
+    /// Set by the loop.
+    known: Arc<AtomicBool>,
 }
 
-impl Reader {
+impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
     async fn run(mut self) {
         let mut parser = Parser::default();
         let mut chunk = vec![0; CHUNK];
-        let mut share = self.port.requests.nothing();
+        let mut share = self.budget().nothing();
         let mut since = Instant::now();
         let mut idle = FIRST_WITHIN;
         loop {
@@ -110,16 +145,23 @@ impl Reader {
             if !share.resize(parser.pending()) {
                 return self.say(busy()).await;
             }
+            if parser.pending() == 0 {
+                share = self.budget().nothing();
+            }
         }
     }
 
     /// Hands over what is whole: whether anything was. `None` when nothing more is to be read.
-    async fn take(&self, parser: &mut Parser) -> Option<bool> {
+    async fn take(&mut self, parser: &mut Parser) -> Option<bool> {
         let mut taken = false;
         loop {
             let keep = match parser.next_request() {
                 Ok(None) => return Some(taken),
                 Ok(Some(request)) => self.ask(request).await?,
+                Err(wrong) if wrong.code == ErrorCode::Unauthorized && !self.way.sealed => {
+                    self.say(in_clear()).await;
+                    return None;
+                }
                 Err(wrong) => {
                     let keep = wrong.keep;
                     self.say(wrong.into()).await;
@@ -134,9 +176,17 @@ impl Reader {
     }
 
     /// Hands a request to the loop: whether the connection is kept. `None` when nobody listens any more.
-    async fn ask(&self, request: Request) -> Option<bool> {
+    async fn ask(&mut self, mut request: Request) -> Option<bool> {
         let keep = request.keep;
-        let Some(share) = self.port.requests.take(request.byte_len()) else {
+        match request.token.take() {
+            Some(_) if !self.way.sealed => {
+                self.say(in_clear()).await;
+                return Some(false);
+            }
+            Some(token) => self.token = Some(token),
+            None => {}
+        }
+        let Some(share) = self.budget().take(request.byte_len()) else {
             self.say(busy()).await;
             return Some(keep);
         };
@@ -144,7 +194,8 @@ impl Reader {
         let change = matches!(request.ask, Ask::Append { .. } | Ask::Config { .. } | Ask::Session);
         self.owe(Answer::Awaited(answer, change)).await?;
         // When the loop has ended, the reply's sender goes with the call, and the writer says so.
-        let _ = self.port.calls.send(ClientCall { request, reply, _share: share }).await;
+        let (way, token, known) = (self.way, self.token.clone(), self.known.clone());
+        let _ = self.port.calls.send(ClientCall { request, reply, way, token, known, _share: share }).await;
         Some(keep)
     }
 
@@ -154,39 +205,51 @@ impl Reader {
     }
 
     async fn owe(&self, answer: Answer) -> Option<()> {
-        self.owed.send(Owed { answer, _token: self.token.clone() }).await.ok()
+        self.owed.send(Owed { answer, _token: self.owes.clone() }).await.ok()
+    }
+
+    /// What its requests are counted against: strangers cannot keep clients out.
+    fn budget(&self) -> &Budget {
+        if self.known.load(Ordering::Relaxed) { &self.port.requests } else { &self.port.strange_requests }
     }
 
     fn owes(&self) -> bool {
-        Arc::strong_count(&self.token) > 1
+        Arc::strong_count(&self.owes) > 1
     }
 }
 
-async fn write(mut stream: TcpStream, owed: Receiver<Owed>) -> io::Result<()> {
+async fn write<S>(stream: &mut WriteHalf<S>, owed: Receiver<Owed>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     while let Ok(Owed { answer, _token }) = owed.recv().await {
         match answer {
-            Answer::Ready(reply) => send(&mut stream, &reply.encode()).await?,
+            Answer::Ready(reply) => send(stream, &reply.encode()).await?,
             Answer::Awaited(answer, change) => match answer.recv().await {
-                Ok(body) => send(&mut stream, &body.bytes).await?,
-                Err(_) => send(&mut stream, &ended(change).encode()).await?,
+                Ok(body) => send(stream, &body.bytes).await?,
+                Err(_) => send(stream, &ended(change).encode()).await?,
             },
         }
     }
     Ok(())
 }
 
-async fn send(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-    before(Instant::now() + allowance(bytes.len()), stream.write_all(bytes)).await
+async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    let written = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    before(Instant::now() + allowance(bytes.len()), written).await
 }
 
 /// Closes our half, and takes what still comes until the client closes its own.
-async fn linger(mut stream: TcpStream) {
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(reading: &mut ReadHalf<S>, writing: &mut WriteHalf<S>) {
     let deadline = Instant::now() + LINGER;
     let mut ignored = vec![0; CHUNK];
     let mut left = LINGER_BYTES;
-    let mut open = stream.shutdown(Shutdown::Write).is_ok();
+    let mut open = before(deadline, writing.close()).await.is_ok();
     while open && left > 0 {
-        let read = before(deadline, stream.read(&mut ignored)).await.unwrap_or(0);
+        let read = before(deadline, reading.read(&mut ignored)).await.unwrap_or(0);
         open = read > 0;
         left = left.saturating_sub(read);
     }
@@ -207,6 +270,12 @@ async fn before<T>(deadline: Instant, io: impl Future<Output = io::Result<T>>) -
 
 fn busy() -> Reply {
     error(ErrorCode::Busy, "too many bytes of requests wait here; nothing was changed; try again later")
+}
+
+fn in_clear() -> Reply {
+    let why = "a token was sent in clear and not looked at; nothing was changed; it must be taken as known to others: \
+               revoke it, make a new one, and connect with TLS";
+    error(ErrorCode::TokenInClear, why)
 }
 
 fn ended(change: bool) -> Reply {

@@ -1,5 +1,6 @@
 //! How many clients, and how many bytes of theirs.
 
+use crate::clients::{MAX_CONNECTIONS, MAX_FROM_ABROAD, MAX_OF_ADDRESS, MAX_OF_LOOPBACK, is_near};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,13 +30,12 @@ pub(super) fn files_to_spare() -> usize {
 pub(super) struct Doors {
     inside: Arc<Mutex<Inside>>,
     max: usize,
-    max_of_address: usize,
-    max_of_loopback: usize,
 }
 
 #[derive(Default)]
 struct Inside {
     all: usize,
+    from_abroad: usize,
     by_address: BTreeMap<IpAddr, usize>,
 }
 
@@ -46,20 +46,25 @@ pub(super) struct Place {
 }
 
 impl Doors {
-    pub(super) fn new(max: usize, max_of_address: usize, max_of_loopback: usize) -> Self {
-        Self { inside: Arc::default(), max, max_of_address, max_of_loopback }
+    /// At most `max` in all; of that, a part for all other machines, for each of them, and for this one.
+    pub(super) fn new(max: usize) -> Self {
+        Self { inside: Arc::default(), max }
     }
 
     /// Lets a connection of this address in, unless there are enough.
     pub(super) fn enter(&self, address: IpAddr) -> Option<Place> {
         let address = address.to_canonical();
-        let most = if address.is_loopback() { self.max_of_loopback } else { self.max_of_address };
+        let near = is_near(address);
+        let share = |of: usize| (self.max * of / MAX_CONNECTIONS).max(1);
+        let most = share(if near { MAX_OF_LOOPBACK } else { MAX_OF_ADDRESS });
         let mut inside = lock(&self.inside);
         let of_address = inside.by_address.get(&address).copied().unwrap_or(0);
-        if inside.all >= self.max || of_address >= most {
+        let too_many_from_abroad = !near && inside.from_abroad >= share(MAX_FROM_ABROAD);
+        if inside.all >= self.max || of_address >= most || too_many_from_abroad {
             return None;
         }
         inside.all += 1;
+        inside.from_abroad += usize::from(!near);
         inside.by_address.insert(address, of_address + 1);
         Some(Place { inside: self.inside.clone(), address })
     }
@@ -69,6 +74,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut inside = lock(&self.inside);
         inside.all -= 1;
+        inside.from_abroad -= usize::from(!is_near(self.address));
         if let Some(count) = inside.by_address.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -136,18 +142,24 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
+    fn enter(doors: &Doors, ip: &str, times: usize) -> Vec<Place> {
+        (0..times).filter_map(|_| doors.enter(ip.parse().unwrap())).collect()
+    }
+
     #[test]
     fn connections_are_counted_in_all_and_by_address_and_leave_no_trace() {
-        let [near, far, other] =
-            ["127.0.0.1", "192.0.2.7", "::ffff:192.0.2.7"].map(|ip| ip.parse::<IpAddr>().unwrap());
-        let doors = Doors::new(5, 2, 4);
-        let far_ones: Vec<_> = [far, other, far].map(|ip| doors.enter(ip)).into_iter().collect();
-        assert!(far_ones[0].is_some() && far_ones[1].is_some() && far_ones[2].is_none());
-        let near_ones: Vec<_> = (0..4).filter_map(|_| doors.enter(near)).collect();
-        assert_eq!(near_ones.len(), 3, "five in all");
-        drop((far_ones, near_ones));
-        assert_eq!((0..5).filter_map(|_| doors.enter(near)).collect::<Vec<_>>().len(), 4);
-        assert!(lock(&doors.inside).by_address.is_empty());
+        let doors = Doors::new(16);
+        let one = [enter(&doors, "192.0.2.7", 3), enter(&doors, "::ffff:192.0.2.7", 3)];
+        assert_eq!(one.each_ref().map(Vec::len), [3, 1], "a quarter for one address, however it is written");
+        let others = ["192.0.2.8", "2001:db8::1", "2001:db8::2"].map(|ip| enter(&doors, ip, 16));
+        assert_eq!(others.each_ref().map(Vec::len), [4, 4, 0], "three quarters for all other machines");
+        assert_eq!(enter(&doors, "127.0.0.1", 16).len(), 4, "the rest is kept for this one");
+        drop((one, others));
+        let near = enter(&doors, "::1", 16);
+        assert_eq!((near.len(), enter(&doors, "192.0.2.7", 16).len()), (12, 4));
+        drop(near);
+        let inside = lock(&doors.inside);
+        assert!(inside.by_address.is_empty() && inside.all == 0 && inside.from_abroad == 0);
     }
 
     #[test]

@@ -4,17 +4,22 @@
 //! writes the replies in the order of the requests. Whoever is slow, stuck or too many loses its connection; the loop
 //! never waits for a client. What a request means is in `answers`, what it looks like in [`rafty_wire::client`].
 //!
-//! Clients are not authenticated, so the port is bound to this machine only.
+//! The port is bound to this machine unless told otherwise. Its programs may speak in clear and need no token; from
+//! elsewhere TLS and a token are required. The first byte tells the two apart.
 
+mod admission;
 mod answers;
 mod connection;
 mod limits;
 mod stats;
+mod tls;
 
 pub(crate) use answers::ClientDesk;
 
 use crate::clients::limits::{Budget, Doors, Share};
-use rafty_wire::client::{ErrorCode, Reply, Request};
+use crate::clients::tls::PortTls;
+use rafty_wire::client::{ClientToken, ErrorCode, Reply, Request};
+use rustls::pki_types::CertificateDer;
 use smol::channel::Sender;
 use smol::io::AsyncWriteExt;
 use smol::net::{TcpListener, TcpStream};
@@ -22,6 +27,7 @@ use smol::{Executor, Timer};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How many requests of clients may wait for the loop.
@@ -32,8 +38,12 @@ const MAX_CONNECTIONS: usize = 1_024;
 const MAX_OF_ADDRESS: usize = 256;
 /// How many of this machine itself, which all its programs share.
 const MAX_OF_LOOPBACK: usize = 768;
+/// How many of all other machines together, so that some are left for this one.
+const MAX_FROM_ABROAD: usize = 768;
 /// How many bytes of requests may wait for their answers, over all connections.
 const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
+/// The same for connections from elsewhere on which no token was found good yet.
+const MAX_STRANGE_BYTES: usize = 8 * 1024 * 1024;
 /// How many bytes of replies may wait for slow readers, over all connections: two of the largest.
 const MAX_REPLY_BYTES: usize = 160 * 1024 * 1024;
 /// How long no connection is taken after the system refused one.
@@ -43,6 +53,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct ClientCall {
     pub(crate) request: Request,
     pub(crate) reply: Sender<Arc<Body>>,
+    way: Way,
+    /// The last token that was shown on its connection.
+    token: Option<ClientToken>,
+    /// Whether a token of its connection was found good, or none is needed.
+    known: Arc<AtomicBool>,
     /// What it takes of the budget of requests, until it is answered.
     pub(crate) _share: Share,
 }
@@ -53,14 +68,25 @@ pub(crate) struct Body {
     _share: Share,
 }
 
+/// How a connection comes here.
+#[derive(Clone, Copy)]
+struct Way {
+    /// From this machine itself.
+    near: bool,
+    /// Over TLS.
+    sealed: bool,
+}
+
 /// What all connections have in common.
 #[derive(Clone)]
 struct Port {
     calls: Sender<ClientCall>,
+    tls: PortTls,
     requests: Budget,
+    strange_requests: Budget,
 }
 
-/// Where clients reach a member that listens for peers on `listen`: on this machine, under the same port number.
+/// Where programs of this machine reach a member that listens for peers on `listen`: under the same port number.
 pub(crate) fn client_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         ip if ip.is_loopback() => ip,
@@ -70,17 +96,39 @@ pub(crate) fn client_address(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Opens the port. Requests come out of `calls`.
+/// Everywhere to listen for clients: for those of this machine, and for others on `abroad`, when that is given.
+pub(crate) fn client_addresses(listen: SocketAddr, abroad: Option<IpAddr>) -> Vec<SocketAddr> {
+    let near = client_address(listen);
+    let abroad = abroad.map(|ip| SocketAddr::new(ip, near.port())).filter(|abroad| *abroad != near);
+    match abroad {
+        // All addresses have this machine's own among them, and those of IPv6 the ones of IPv4.
+        Some(all) if all.ip().is_unspecified() && (all.is_ipv6() || near.is_ipv4()) => vec![all],
+        abroad => std::iter::once(near).chain(abroad).collect(),
+    }
+}
+
+/// Opens the port on all these addresses. Requests come out of `calls`. Gives the certificate that it shows.
+///
+/// # Errors
+/// The address that cannot be listened on, and why.
 pub(crate) fn open(
     executor: &Arc<Executor<'static>>,
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     calls: Sender<ClientCall>,
-) -> io::Result<()> {
-    let listener = TcpListener::from(smol::Async::<std::net::TcpListener>::bind(address)?);
-    let port = Port { calls, requests: Budget::new(MAX_REQUEST_BYTES) };
-    let doors = Doors::new(MAX_CONNECTIONS.min(limits::files_to_spare()), MAX_OF_ADDRESS, MAX_OF_LOOPBACK);
-    executor.spawn(accept(executor.clone(), listener, port, doors)).detach();
-    Ok(())
+) -> Result<CertificateDer<'static>, (SocketAddr, io::Error)> {
+    let bind = |address: &SocketAddr| match smol::Async::<std::net::TcpListener>::bind(*address) {
+        Ok(listener) => Ok(TcpListener::from(listener)),
+        Err(why) => Err((*address, why)),
+    };
+    let listeners = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let (tls, certificate) = PortTls::new().map_err(|why| (addresses[0], why))?;
+    let (requests, strange_requests) = (Budget::new(MAX_REQUEST_BYTES), Budget::new(MAX_STRANGE_BYTES));
+    let port = Port { calls, tls, requests, strange_requests };
+    let doors = Doors::new(MAX_CONNECTIONS.min(limits::files_to_spare()));
+    for listener in listeners {
+        executor.spawn(accept(executor.clone(), listener, port.clone(), doors.clone())).detach();
+    }
+    Ok(certificate)
 }
 
 async fn accept(executor: Arc<Executor<'static>>, listener: TcpListener, port: Port, doors: Doors) {
@@ -96,11 +144,16 @@ async fn accept(executor: Arc<Executor<'static>>, listener: TcpListener, port: P
         };
         let port = port.clone();
         let serve = async move {
-            connection::serve(stream, port).await;
+            connection::serve(stream, is_near(from.ip()), port).await;
             drop(place);
         };
         executor.spawn(serve).detach();
     }
+}
+
+/// Whether an address is this machine's own.
+fn is_near(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
 }
 
 /// Says why, if that can be said at once.
@@ -111,4 +164,26 @@ async fn turn_away(mut stream: TcpStream) {
 
 fn error(code: ErrorCode, detail: &str) -> Reply {
     Reply::Error { error: code.word().into(), detail: detail.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_served_wherever_else_a_member_serves() {
+        let at = |listen: &str, abroad: Option<&str>| {
+            let abroad = abroad.map(|ip| ip.parse().unwrap());
+            client_addresses(listen.parse().unwrap(), abroad)
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(at("0.0.0.0:7", None), ["127.0.0.1:7"]);
+        assert_eq!(at("192.0.2.1:7", Some("127.0.0.1")), ["127.0.0.1:7"]);
+        assert_eq!(at("192.0.2.1:7", Some("192.0.2.1")), ["127.0.0.1:7", "192.0.2.1:7"]);
+        assert_eq!(at("192.0.2.1:7", Some("0.0.0.0")), ["0.0.0.0:7"]);
+        assert_eq!(at("127.0.0.1:7", Some("::")), ["[::]:7"]);
+        assert_eq!(at("[::]:7", Some("0.0.0.0")), ["[::1]:7", "0.0.0.0:7"]);
+    }
 }

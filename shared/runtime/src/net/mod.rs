@@ -39,6 +39,7 @@ pub use bulk_send::{BulkBody, Delivery};
 pub use counters::DropReason;
 pub use joining::{JoinError, join};
 pub use roster::RosterPeer;
+pub(crate) use tls::provider as tls_provider;
 
 use counters::Counters;
 use inbound::Inbound;

@@ -119,7 +119,7 @@ pub(super) fn dialling(
 }
 
 /// X25519, and the cipher that the dialler's processor is good at first: several Raspberry Pis have no AES instructions.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     let aes = ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
     let chacha = ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256;
     let cipher_suites = if has_fast_aes() { vec![aes, chacha] } else { vec![chacha, aes] };

@@ -13,13 +13,17 @@ use rafty_wire::client::{self, Ask, Change, Parser};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a person's request may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 impl<U: UserMachine> Shell<U> {
     /// A person asked for something.
     pub(crate) fn called(&mut self, call: Call) -> Vec<Input> {
         if let Request::TokenCreate { role, ttl_s, uses, may_lead } = call.request {
             return vec![self.create_token(call, role, may_lead, ttl_s, uses)];
+        }
+        if let Request::ClientCreate { name, read_only, ttl_s } = &call.request {
+            let (name, read_only, ttl_s) = (name.clone(), *read_only, *ttl_s);
+            return vec![self.create_client(call, name, read_only, ttl_s)];
         }
         match self.command_of(&call) {
             Ok(Some(command)) => {
@@ -47,6 +51,7 @@ impl<U: UserMachine> Shell<U> {
                 ControlCommand::RunStopped { run: run.ok_or("no run is active; nothing was changed")? }
             }
             Request::Revoke { member } => ControlCommand::Revoke { member: *member },
+            Request::ClientRevoke { name } => ControlCommand::ClientRevoked { name: name.clone() },
             Request::Set { .. } | Request::Delete { .. }
                 if self.node.state().user().dictionary().is_none() =>
             {
@@ -69,6 +74,7 @@ impl<U: UserMachine> Shell<U> {
 
     fn look_up(&mut self, call: Call) -> Vec<Input> {
         match &call.request {
+            Request::Clients => call.answer(&self.client_list()),
             Request::Status => call.answer(&Reply::Status(Box::new(self.status()))),
             Request::RunLog { run } => match self.run_log(*run) {
                 Some(log) => call.answer(&Reply::RunLog(Box::new(log))),
@@ -202,7 +208,7 @@ impl<U: UserMachine> Shell<U> {
 fn check_as_a_clients(change: Change) -> Result<(), String> {
     let ask = Ask::Append { change, session: None };
     let mut parser = Parser::default();
-    parser.feed(&client::Request { ask, keep: false, timeout: None }.encode());
+    parser.feed(&client::Request { ask, keep: false, timeout: None, token: None }.encode());
     parser.next_request().map(drop).map_err(|why| format!("{}; nothing was changed", why.detail))
 }
 

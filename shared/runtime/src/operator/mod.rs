@@ -5,6 +5,7 @@
 //! closes. It is not the dictionary's client protocol.
 
 mod answers;
+mod clients;
 pub(crate) mod desk;
 
 pub(crate) use answers::wall_ms;
@@ -42,6 +43,22 @@ pub enum Request {
         uses: u32,
         /// Whether they may be aggregator.
         may_lead: bool,
+    },
+    /// A new token for a client on another machine.
+    ClientCreate {
+        /// For people.
+        name: String,
+        /// Whether it may only read.
+        read_only: bool,
+        /// For how long it is good, in seconds.
+        ttl_s: u64,
+    },
+    /// Who has a client's token.
+    Clients,
+    /// Makes a client's token worth nothing.
+    ClientRevoke {
+        /// Whose.
+        name: String,
     },
     /// Starts a run.
     RunStart {
@@ -114,6 +131,20 @@ pub enum Reply {
         /// Where the newcomer can reach this member.
         addresses: Vec<std::net::SocketAddr>,
     },
+    /// To [`Request::ClientCreate`].
+    ClientToken {
+        /// The text, to be given to the client.
+        token: String,
+        /// Where members are, this one first.
+        addresses: Vec<std::net::SocketAddr>,
+        /// Where this member serves other machines; none when it does not.
+        abroad: Option<std::net::IpAddr>,
+    },
+    /// To [`Request::Clients`], as this member has applied them.
+    Clients {
+        /// By name.
+        clients: Vec<ClientLine>,
+    },
     /// It counts.
     Done {
         /// The index at which it was committed, where it was.
@@ -139,6 +170,17 @@ pub enum Reply {
     },
 }
 
+/// Who has a client's token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClientLine {
+    /// For people.
+    pub name: String,
+    /// Whether it may only read.
+    pub read_only: bool,
+    /// For how many seconds it is still good; 0 when it has expired.
+    pub ttl_s: u64,
+}
+
 /// A member's view of everything.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MemberStatus {
@@ -148,7 +190,7 @@ pub struct MemberStatus {
     pub dir: PathBuf,
     /// The UDP address.
     pub listen: std::net::SocketAddr,
-    /// The TCP address for clients of the dictionary.
+    /// The TCP address for clients of the dictionary on this machine.
     pub clients: std::net::SocketAddr,
     /// Its settings.
     pub settings: Settings,
