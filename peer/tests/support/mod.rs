@@ -122,11 +122,16 @@ impl Up {
     }
 
     /// Starts `command`, which ends in a program, as the member in `dir`.
-    pub(crate) fn start_command(mut command: Command, dir: &str) -> Self {
+    pub(crate) fn start_command(command: Command, dir: &str) -> Self {
+        Self::start_with(command, dir, &[])
+    }
+
+    /// The same, with more words behind `up`.
+    pub(crate) fn start_with(mut command: Command, dir: &str, more: &[&str]) -> Self {
         let log = File::options().create(true).append(true).open(format!("{dir}.log")).expect("a log");
         let errors = log.try_clone().expect("a log");
         let words = ["up", "--exit-with-parent", "--dir", dir];
-        let member = command.args(words).stdin(Stdio::piped()).stdout(log).stderr(errors);
+        let member = command.args(words).args(more).stdin(Stdio::piped()).stdout(log).stderr(errors);
         Self { child: member.spawn().expect("it starts") }
     }
 

@@ -35,8 +35,12 @@ impl Folder {
 
     /// Founds a peer set and starts its first member; ready when it leads.
     pub(crate) fn found(&self, name: &str, settings: &[&str]) -> PeerSet {
+        self.found_on("127.0.0.1:0", name, settings)
+    }
+
+    fn found_on(&self, listen: &str, name: &str, settings: &[&str]) -> PeerSet {
         let dir = self.path(name);
-        let words = ["init", "--name", name, "--listen", "127.0.0.1:0", "--dir", &dir];
+        let words = ["init", "--name", name, "--listen", listen, "--dir", &dir];
         json(&rafty(), &[&words[..], settings].concat());
         let founder = Member::start(dir);
         until("a first leader", || founder.status().filter(|status| status.node.leader.is_some()));
@@ -45,9 +49,14 @@ impl Folder {
 
     /// A peer set of three voters.
     pub(crate) fn three(&self, settings: &[&str]) -> PeerSet {
-        let mut set = self.found("p1", settings);
+        self.three_on("127.0.0.1:0", settings)
+    }
+
+    /// The same, where the others listen on `listen`.
+    pub(crate) fn three_on(&self, listen: &str, settings: &[&str]) -> PeerSet {
+        let mut set = self.found_on(listen, "p1", settings);
         for name in ["p2", "p3"] {
-            let dir = set.join(self.path(name));
+            let dir = set.join_on(listen, self.path(name));
             set.members.push(Member::start(dir));
         }
         set.settle(3);
@@ -75,8 +84,12 @@ impl PeerSet {
 
     /// Makes `dir` a member; it is not started.
     pub(crate) fn join(&self, dir: String) -> String {
+        self.join_on("127.0.0.1:0", dir)
+    }
+
+    fn join_on(&self, listen: &str, dir: String) -> String {
         let (token, peer) = self.token("1h");
-        json(&rafty(), &["join", &token, "--peer", &peer, "--listen", "127.0.0.1:0", "--dir", &dir]);
+        json(&rafty(), &["join", &token, "--peer", &peer, "--listen", listen, "--dir", &dir]);
         dir
     }
 
@@ -139,7 +152,12 @@ impl Member {
     /// Starts it again, so that writing beyond a limit of the file size fails instead of killing it; ready when it
     /// answers.
     pub(crate) fn restart(&mut self) {
-        self.up = Some(Up::start_command(with_failing_writes(&rafty()), &self.dir));
+        self.restart_with(&[]);
+    }
+
+    /// The same, with more words behind `up`.
+    pub(crate) fn restart_with(&mut self, words: &[&str]) {
+        self.up = Some(Up::start_with(with_failing_writes(&rafty()), &self.dir, words));
         until("an answer of a member", || self.status());
     }
 

@@ -3,7 +3,7 @@
 use rafty_client::blocking::{ClusterClient, DistributedDict};
 use rafty_client::{Address, Ask, Change, ClientError, Limits, Session};
 use rafty_types::{Serial, SessionId};
-use rafty_wire::client::{Parser, Reply, Request, encode_answer, encode_entries};
+use rafty_wire::client::{ClientToken, Parser, Reply, Request, encode_answer, encode_entries};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -288,4 +288,35 @@ fn what_no_member_would_take_is_not_sent() {
     assert!(matches!(dict.insert("k", &too_long), Err(ClientError::Encode(_))));
     assert!(member.asked().is_empty());
     assert_eq!(format!("{dict:?}"), "{}");
+}
+
+/// Whoever does not speak TLS, falls silent in the handshake or hangs up hears nothing of a token, and is left in time.
+#[test]
+fn a_token_is_not_shown_to_whoever_does_not_shake_hands() {
+    let token = ClientToken::from_secret([7; 32].into()).to_text();
+    let busy = Reply::Error { error: "busy".into(), detail: String::new() }.encode();
+    for says in [Some(busy), Some(b"HTTP/1.1 400".to_vec()), Some(Vec::new()), None] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().unwrap().to_string();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let notes = heard.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                if let Some(says) = &says {
+                    let _ = stream.write_all(says);
+                } else {
+                    let _ = stream.read_to_end(&mut notes.lock().unwrap());
+                }
+            }
+        });
+        let limits = Limits { tries: 3, ..limits() };
+        let client = ClusterClient::with_limits([&address], limits).unwrap().with_token(&token).unwrap();
+        let began = Instant::now();
+        let result = client.append_log(set("lamp"));
+        assert!(matches!(result, Err(ClientError::Unreachable(_))), "certainly not sent: {result:?}");
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        let heard = heard.lock().unwrap();
+        assert!(!heard.windows(5).any(|window| window == b"rafty" || window == b"token"), "{heard:02x?}");
+    }
 }

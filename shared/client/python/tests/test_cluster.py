@@ -1,4 +1,7 @@
-"""The clients against the running peer set named in RAFTY_MEMBERS, one of whose members may be gone."""
+"""The clients against the running peer set named in RAFTY_MEMBERS, one of whose members may be gone.
+
+With a token in RAFTY_TOKEN they come as from another machine.
+"""
 
 import os
 import threading
@@ -8,13 +11,14 @@ import uuid
 from rafty import ClusterClient, Count, DistributedDict, Lock, Refused, Session
 
 MEMBERS = os.environ.get("RAFTY_MEMBERS")
+TOKEN = os.environ.get("RAFTY_TOKEN")
 
 
 @unittest.skipUnless(MEMBERS, "RAFTY_MEMBERS names no peer set")
 class Cluster(unittest.TestCase):
     def setUp(self) -> None:
         self.members = (MEMBERS or "").split(",")
-        self.d = DistributedDict(self.members)
+        self.d = DistributedDict(self.members, token=TOKEN)
         self.prefix = uuid.uuid4().hex
         self.addCleanup(self.tidy)
 
@@ -32,7 +36,7 @@ class Cluster(unittest.TestCase):
         values = {a: [1, "zwei", b"\x00", None, {"x": 0.1}], b: -(2**63), c: "ü" * 1_000}
         self.d.update(values)
         self.assertEqual(len(self.d), before + 3)
-        for view in (self.d, DistributedDict(self.members)):
+        for view in (self.d, DistributedDict(self.members, token=TOKEN)):
             self.assertEqual({key: view[key] for key in values}, values)
             self.assertLessEqual(set(values), set(view))
             self.assertEqual({key: view.copy()[key] for key in values}, values)
@@ -57,7 +61,7 @@ class Cluster(unittest.TestCase):
     def test_a_locked_copy_stays_as_it_is(self) -> None:
         key = self.key("lamp")
         self.d[key] = 1
-        other = DistributedDict(self.members, refresh_policy=Lock())
+        other = DistributedDict(self.members, refresh_policy=Lock(), token=TOKEN)
         self.assertEqual(other[key], 1)
         self.d[key] = 2
         self.assertEqual(other[key], 1)
@@ -81,7 +85,7 @@ class Cluster(unittest.TestCase):
         self.assertEqual(len(mine), 40)
 
     def test_the_layer_below(self) -> None:
-        client, key = ClusterClient(self.members), self.key("lamp")
+        client, key = ClusterClient(self.members, token=TOKEN), self.key("lamp")
         self.assertTrue(client.append_log({"action": "change", "key": key, "value": True}))
         self.assertIs(client.get_state()[key], True)
         value = client.request({"type": "get", "key": key, "consistency": "linearizable"})

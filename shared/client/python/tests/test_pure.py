@@ -9,6 +9,7 @@ import msgpack
 from rafty import Always, ClusterClient, Count, DistributedDict, Limits, Lock, RefreshPolicy, Time
 from rafty._course import Course
 from rafty._members import Members, parse
+from rafty._secure import Secure
 from rafty._verdict import Kind, judge
 
 
@@ -19,6 +20,27 @@ def which_ask(policy: RefreshPolicy) -> "list[int]":
         if policy.is_due(read - asked[-1], float(read - asked[-1])):
             asked.append(read)
     return asked
+
+
+class Tokens(unittest.TestCase):
+    """Pinned as in the Rust client: both must derive the same."""
+
+    TEXT = "rafty-client1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dyprkhb4"
+    PROOF = "8b752fd48ef760b1f9d483e241291fef62f1a0a073f154537d7f0b2d5b403fa5"
+
+    def test_a_proof_holds_for_one_token_and_one_certificate(self) -> None:
+        secure, proof = Secure(f" {self.TEXT}\n"), bytes.fromhex(self.PROOF)
+        self.assertEqual(secure.token, self.TEXT)
+        self.assertTrue(secure.is_proved(proof, b"certificate"))
+        for wrong in ((proof, b"another"), (proof[:31], b"certificate"), (None, b"certificate"), (proof, None)):
+            self.assertFalse(secure.is_proved(*wrong))
+        self.assertNotIn(self.TEXT[20:30], repr(secure))
+
+    def test_what_is_no_token_is_told_at_once(self) -> None:
+        swapped = self.TEXT[:-2] + ("a" if self.TEXT[-2] != "a" else "b") + self.TEXT[-1]
+        for text in ("", "rafty1-abc", self.TEXT[:-1], self.TEXT + "a", swapped, self.TEXT[:20] + "!" + self.TEXT[21:]):
+            with self.assertRaises(ValueError):
+                DistributedDict("127.0.0.1:1", token=text)
 
 
 class Policies(unittest.TestCase):
@@ -101,6 +123,7 @@ class Verdicts(unittest.TestCase):
             ({"type": "result", "success": False, "error": "unknown_outcome"}, Kind.UNCLEAR),
             ({"type": "result", "success": False, "error": "full"}, Kind.REFUSED),
             ({"type": "error", "error": "busy", "detail": ""}, Kind.NOT_NOW),
+            ({"type": "error", "error": "tls_required", "detail": ""}, Kind.NOT_SENT),
         ):
             self.assertIs(self.kind(append, reply), kind, reply)
 
