@@ -292,10 +292,11 @@ impl<U: UserMachine> Shell<U> {
         }
     }
 
-    /// Whether a stopping member may end: it does not lead any more, or has waited long enough.
+    /// Whether a stopping member may end: it does not lead any more, nobody else could, or it has waited long enough.
     fn has_retired(&self) -> bool {
         let leads = self.node.consensus().role() == rafty_consensus::Role::Leader;
-        self.stopping.is_some_and(|since| !leads || since.elapsed() >= RETIRE_WITHIN)
+        let alone = self.node.consensus().membership().voters == [self.me];
+        self.stopping.is_some_and(|since| !leads || alone || since.elapsed() >= RETIRE_WITHIN)
     }
 
     fn perform(&mut self, output: Output) -> Result<Option<Input>, Ended> {

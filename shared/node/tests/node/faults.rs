@@ -95,9 +95,10 @@ fn a_member_that_comes_late_catches_up_by_snapshot() {
     sim.run_until("two rounds", ms(20_000), |sim| sim.all_have(2));
     let late = *all.iter().find(|id| Some(**id) != sim.leader()).unwrap();
     sim.kill(late);
+    let other = *all.iter().find(|id| **id != late).unwrap();
     for _ in 0..200 {
-        let leader = sim.leader().filter(|leader| *leader != late);
-        sim.write(leader.unwrap_or(all[0]), ms(5_000));
+        let leader = sim.leader();
+        sim.write(leader.unwrap_or(other), ms(5_000));
         sim.run_for(ms(20));
     }
     let before = sim.checks.snapshots;

@@ -3,7 +3,7 @@
 use crate::dice::Dice;
 use crate::witness::Witness;
 use crate::worker::{Shelf, Worker};
-use rafty_node::{Boot, Node};
+use rafty_node::{Boot, Input, Node};
 use rafty_seal::Identity;
 use rafty_types::{Batch, Entry, Frame, HardState, MemberId, PersistId, Settings, Snapshot, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +66,8 @@ pub(crate) struct Process {
     pub(crate) ticked_at: Option<Time>,
     /// Ticks since then for the same deadline.
     pub(crate) idle_ticks: u32,
+    /// What happened while its loop is busy.
+    pub(crate) inbox: Vec<Input>,
 }
 
 impl Member {
@@ -104,6 +106,7 @@ impl Member {
             heard: BTreeMap::new(),
             ticked_at: None,
             idle_ticks: 0,
+            inbox: Vec::new(),
         });
     }
 
@@ -125,8 +128,9 @@ impl Process {
         Time::since_start(now.saturating_since(self.started))
     }
 
-    /// When it must be told the time next.
+    /// When it must be told the time next. A busy loop does not look at the time.
     pub(crate) fn due(&self) -> Option<Time> {
-        self.node.deadline().map(|at| self.started + at.elapsed())
+        let deadline = self.node.deadline().filter(|_| self.inbox.is_empty());
+        deadline.map(|at| self.started + at.elapsed())
     }
 }

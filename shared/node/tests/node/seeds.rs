@@ -33,6 +33,7 @@ fn foul(sim: &mut Sim) -> Weather {
         bulk: span(400),
         drop: span(20).1,
         fail_work: span(15).1,
+        busy: span(30).1,
     }
 }
 

@@ -8,12 +8,14 @@ use rafty_consensus::Role;
 use rafty_node::{Answer, Input, Node, Output, Request, RequestId};
 use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{ClusterId, EnvelopeHeader, Frame, MemberId, Message, PersistId, Settings, Time};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Frames with more bytes of entries than this go by stream: they may be late, datagrams never are.
 const DATAGRAM: usize = 1_000;
+/// How long a loop is busy, in milliseconds.
+const BUSY: (u64, u64) = (0, 8);
 /// Ticks that a member may take at one instant.
 const MAX_IDLE_TICKS: u32 = 50;
 
@@ -27,6 +29,8 @@ pub(crate) struct Weather {
     pub(crate) bulk: (u64, u64),
     pub(crate) drop: u64,
     pub(crate) fail_work: u64,
+    /// How often a member's loop is busy when something happens: it takes it in a little later, with all that came since.
+    pub(crate) busy: u64,
 }
 
 pub(crate) const FAIR: Weather = Weather {
@@ -37,17 +41,37 @@ pub(crate) const FAIR: Weather = Weather {
     bulk: (3, 20),
     drop: 0,
     fail_work: 0,
+    busy: 5,
 };
 
 enum Happening {
-    Frame { from: MemberId, frame: Frame, stamp: Option<u64> },
-    Envelope { from: MemberId, envelope: EnvelopeHeader },
-    Snapshot { from: MemberId, message: Message, data: Arc<[u8]> },
-    SnapshotSent { to: MemberId, arrived: bool },
+    Frame {
+        from: MemberId,
+        frame: Frame,
+        stamp: Option<u64>,
+    },
+    Envelope {
+        from: MemberId,
+        envelope: EnvelopeHeader,
+    },
+    Snapshot {
+        from: MemberId,
+        message: Message,
+        data: Arc<[u8]>,
+    },
+    SnapshotSent {
+        to: MemberId,
+        arrived: bool,
+    },
     Synced(PersistId),
-    Work { id: WorkId, work: Work },
+    Work {
+        id: WorkId,
+        work: Work,
+    },
     Key,
     Unreachable(MemberId),
+    /// The loop has time again.
+    Free,
 }
 
 pub(crate) struct Sim {
@@ -271,6 +295,10 @@ impl Sim {
                 self.say(to, Input::TenureKey(key));
             }
             Happening::Unreachable(other) => self.say(to, Input::Unreachable(other)),
+            Happening::Free => {
+                let inputs = std::mem::take(&mut process.inbox);
+                self.take_in(to, inputs);
+            }
         }
     }
 
@@ -303,16 +331,30 @@ impl Sim {
 
     /// Tells a member what happened, and does what it says.
     pub(crate) fn say(&mut self, id: MemberId, input: Input) {
-        let mut queue = VecDeque::from([input]);
-        while let Some(input) = queue.pop_front() {
+        let Some(process) = self.members.get_mut(&id).and_then(|member| member.process.as_mut()) else {
+            return;
+        };
+        if !process.inbox.is_empty() {
+            process.inbox.push(input);
+        } else if self.dice.percent(self.weather.busy) {
+            process.inbox.push(input);
+            let after = self.dice.ms(BUSY);
+            self.schedule(after, id, Happening::Free);
+        } else {
+            self.take_in(id, vec![input]);
+        }
+    }
+
+    fn take_in(&mut self, id: MemberId, mut inputs: Vec<Input>) {
+        while !inputs.is_empty() {
             let Some(process) = self.members.get_mut(&id).and_then(|member| member.process.as_mut()) else {
                 return;
             };
-            let outputs = process.node.handle(process.local(self.now), input);
+            let outputs = process.node.handle_all(process.local(self.now), std::mem::take(&mut inputs));
             // What it answers must hold by what it has applied, so that is looked at first.
             self.checks.applied(id, &process.node);
             for output in outputs {
-                queue.extend(self.perform(id, output));
+                inputs.extend(self.perform(id, output));
             }
         }
     }
