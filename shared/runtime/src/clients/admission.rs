@@ -58,6 +58,15 @@ impl<U: UserMachine> Shell<U> {
         None
     }
 
+    /// Why a request that was granted is not answered any more.
+    pub(super) fn refusal(&self, call: &ClientCall) -> Option<Reply> {
+        match self.admission(call) {
+            Admission::Granted => None,
+            Admission::Unknown => Some(unknown()),
+            Admission::Refused(reply) => Some(reply),
+        }
+    }
+
     fn admission(&self, call: &ClientCall) -> Admission {
         if let Ask::Proof { client } = &call.request.ask {
             return match self.client(client) {

@@ -131,7 +131,11 @@ impl<U: UserMachine> Shell<U> {
                 let why = "no leader confirmed the read in time; nothing was changed; try again, or read what is here";
                 self.tell(&call, error(ErrorCode::NoLeader, why).encode());
             }
-            (Ask::Get { .. } | Ask::Query { .. }, _) => self.show(&call),
+            // What was committed when the read came is applied only now: the client's revocation may be among it.
+            (Ask::Get { .. } | Ask::Query { .. }, _) => match self.refusal(&call) {
+                None => self.show(&call),
+                Some(reply) => self.tell(&call, reply.encode()),
+            },
             (Ask::Append { change: Change::Command(_), .. }, Answer::User(result, _)) => {
                 self.tell(&call, encode_answer(&result));
             }

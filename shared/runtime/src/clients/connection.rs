@@ -208,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
         self.owed.send(Owed { answer, _token: self.owes.clone() }).await.ok()
     }
 
-    /// What its requests are counted against: strangers cannot keep clients out.
+    /// What its requests are counted against: strangers take nothing from known clients.
     fn budget(&self) -> &Budget {
         if self.known.load(Ordering::Relaxed) { &self.port.requests } else { &self.port.strange_requests }
     }

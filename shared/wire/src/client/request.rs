@@ -10,6 +10,8 @@ use std::time::Duration;
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest text about an error, in characters: it may repeat what the client sent.
 const MAX_DETAIL: usize = 200;
+/// MessagePack's `nil`.
+const NIL: u8 = 0xc0;
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -338,11 +340,11 @@ fn client(fields: &Fields<'_>) -> Result<[u8; 16], RequestError> {
     id.try_into().map_err(|_| malformed("the field `client` has 16 bytes"))
 }
 
-/// A text that is no token is refused before the request is looked at.
+/// A text that is no token is refused before the request is looked at; `nil` counts as absent.
 fn token(fields: &Fields<'_>) -> Result<Option<ClientToken>, RequestError> {
     let wrong = |why| RequestError::new(ErrorCode::Unauthorized, why);
     match fields.bytes("token") {
-        None => Ok(None),
+        None | Some([NIL]) => Ok(None),
         Some(_) => {
             let text = fields.text("token").map_err(|error| wrong(error.detail))?.unwrap_or_default();
             text.parse().map(Some).map_err(|why: ClientTokenError| wrong(why.to_string()))

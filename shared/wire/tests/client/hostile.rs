@@ -126,10 +126,11 @@ fn wrong_requests_are_told_what_is_wrong() {
         assert_eq!(error.code, ErrorCode::Malformed, "{bytes:02x?}");
         assert!(error.detail.contains(says), "{bytes:02x?}: {}", error.detail);
     }
-    for none in [&b"\x01"[..], b"\xc0", b"\xa5guess"] {
+    for none in [&b"\x01"[..], b"\xa0", b"\xc4\x01r", b"\xa5guess"] {
         let asked = map(&[("token", none), ("type", b"\xa3fly"), ("keep", b"\xc3")]);
         assert_eq!(refused(&asked), (ErrorCode::Unauthorized, true), "{none:02x?}");
     }
+    assert!(matches!(first(&map(&[("token", b"\xc0"), ("type", b"\xa3get")])), Ok(Some(_))));
     assert_eq!(refused(b"\x81\xa4type\xa3fly"), (ErrorCode::UnknownType, false));
     let long = [&b"\x81\xa4type\xda\x10\x00"[..], &[b'y'; 4096]].concat();
     assert_eq!(refused(&long), (ErrorCode::UnknownType, false));
