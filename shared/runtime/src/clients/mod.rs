@@ -46,6 +46,8 @@ const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
 const MAX_STRANGE_BYTES: usize = 8 * 1024 * 1024;
 /// How many bytes of replies may wait for slow readers, over all connections: two of the largest.
 const MAX_REPLY_BYTES: usize = 160 * 1024 * 1024;
+/// How many connections may wait until they are taken.
+const BACKLOG: i32 = 1_024;
 /// How long no connection is taken after the system refused one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -116,7 +118,7 @@ pub(crate) fn open(
     addresses: &[SocketAddr],
     calls: Sender<ClientCall>,
 ) -> Result<CertificateDer<'static>, (SocketAddr, io::Error)> {
-    let bind = |address: &SocketAddr| match smol::Async::<std::net::TcpListener>::bind(*address) {
+    let bind = |address: &SocketAddr| match bind(*address) {
         Ok(listener) => Ok(TcpListener::from(listener)),
         Err(why) => Err((*address, why)),
     };
@@ -129,6 +131,13 @@ pub(crate) fn open(
         executor.spawn(accept(executor.clone(), listener, port.clone(), doors.clone())).detach();
     }
     Ok(certificate)
+}
+
+/// The standard library lets 128 wait for the loop; when more come at once, the others try again after a second.
+fn bind(address: SocketAddr) -> io::Result<smol::Async<std::net::TcpListener>> {
+    let listener = smol::Async::<std::net::TcpListener>::bind(address)?;
+    rustix::net::listen(&listener, BACKLOG)?;
+    Ok(listener)
 }
 
 async fn accept(executor: Arc<Executor<'static>>, listener: TcpListener, port: Port, doors: Doors) {
