@@ -355,23 +355,11 @@ fn stalls(home: &Home) {
 
 fn floods(home: &Home) {
     let leader = home.at[home.leader()];
-    let mut crowd = Vec::new();
-    let mut away = 0;
-    for _ in 0..850 {
-        let Ok(stream) = TcpStream::connect_timeout(&leader, Duration::from_secs(5)) else { break };
-        crowd.push(stream);
-    }
-    for stream in &mut crowd[700..] {
-        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        let mut reply = [0; 256];
-        if let Ok(read) = stream.read(&mut reply)
-            && read > 0
-        {
-            assert_eq!(word(&one_value(&reply[..read])), ("error", "busy"));
-            away += 1;
-        }
-    }
-    assert!(away > 0, "there is an end to it");
+    // When the system lets a crowd in so slowly that its first are cut off before its last come, another one comes.
+    let crowd = until("an end to it", || {
+        let (crowd, away) = crowd(leader);
+        (away > 0).then_some(crowd)
+    });
     let other = home.at[home.follower()];
     assert_eq!(ask(other, &get_key("last"))["value"], 200.into(), "others are served meanwhile");
     drop(crowd);
@@ -382,6 +370,24 @@ fn floods(home: &Home) {
         stream.read_to_end(&mut reply).ok()?;
         (one_value(&reply)["value"] == 200.into()).then_some(())
     });
+}
+
+/// More connections than are taken, and how many were turned away.
+fn crowd(at: SocketAddr) -> (Vec<TcpStream>, usize) {
+    let mut crowd: Vec<_> =
+        (0..850).map_while(|_| TcpStream::connect_timeout(&at, Duration::from_secs(5)).ok()).collect();
+    let mut away = 0;
+    for stream in crowd.iter_mut().skip(700) {
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let mut reply = [0; 256];
+        if let Ok(read) = stream.read(&mut reply)
+            && read > 0
+        {
+            assert_eq!(word(&one_value(&reply[..read])), ("error", "busy"));
+            away += 1;
+        }
+    }
+    (crowd, away)
 }
 
 fn config(home: &Home, action: &str, member: usize) -> Value {
