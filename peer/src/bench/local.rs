@@ -76,8 +76,7 @@ struct Measured {
 
 pub(crate) fn run(args: &LocalArgs, json: bool) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
-    let base = tempfile::Builder::new().prefix("rafty-").tempdir();
-    let base = base.map_err(|error| Failure::failed(format!("no directory for the benchmark: {error}")))?;
+    let base = super::folder()?;
     let fdatasync_per_s = syncs_per_second(base.path()).map_err(Failure::failed)?;
     let plan = Plan {
         base: base.path(),
@@ -108,11 +107,7 @@ pub(crate) fn run(args: &LocalArgs, json: bool) -> Result<(), Failure> {
         fdatasync_per_s,
         ..sum_up(args, &pace)
     };
-    if json {
-        println!("{}", serde_json::to_string(&measured).expect("numbers always encode"));
-    } else {
-        println!("{measured}");
-    }
+    super::print(&measured, json);
     Ok(())
 }
 

@@ -7,5 +7,23 @@ pub(crate) mod local;
 pub(crate) mod noise;
 pub(crate) mod rounds;
 
+use rafty_agent::Failure;
+use tempfile::TempDir;
+
+/// Where a benchmark's members live while it lasts.
+fn folder() -> Result<TempDir, Failure> {
+    let folder = tempfile::Builder::new().prefix("rafty-").tempdir();
+    folder.map_err(|error| Failure::failed(format!("no directory for the benchmark: {error}")))
+}
+
+/// Prints what was measured: one object, or lines for people.
+fn print(measured: &(impl serde::Serialize + std::fmt::Display), json: bool) {
+    if json {
+        println!("{}", serde_json::to_string(measured).expect("numbers always encode"));
+    } else {
+        println!("{measured}");
+    }
+}
+
 /// The word that makes this program an agent of a benchmark.
 pub(crate) const AS_NOISE: &str = "up-with-noise";

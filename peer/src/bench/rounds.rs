@@ -53,8 +53,7 @@ struct Measured {
 pub(crate) fn run(args: &RoundsArgs, json: bool) -> Result<(), Failure> {
     let task = task(args)?;
     let interrupt = Interrupt::listen()?;
-    let base = tempfile::Builder::new().prefix("rafty-").tempdir();
-    let base = base.map_err(|error| Failure::failed(format!("no directory for the benchmark: {error}")))?;
+    let base = super::folder()?;
     // A trainer of this benchmark reads no data; `join` wants a folder to be there.
     let data: Vec<PathBuf> = vec![base.path().to_path_buf(); args.agents];
     let plan = Plan {
@@ -69,11 +68,7 @@ pub(crate) fn run(args: &RoundsArgs, json: bool) -> Result<(), Failure> {
     let set = LocalSet::start(&plan, &interrupt)?;
     let watched = watch(&set, &task, args.rounds, &interrupt)?;
     let measured = sum_up(&set, watched, args.agents, task.num_params());
-    if json {
-        println!("{}", serde_json::to_string(&measured).expect("numbers always encode"));
-    } else {
-        println!("{measured}");
-    }
+    super::print(&measured, json);
     Ok(())
 }
 

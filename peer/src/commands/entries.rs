@@ -1,11 +1,10 @@
 //! `rafty set`, `get`, `delete`, `dump`, `watch`: entries of the dictionary; `diagnostic`: what is behind them.
 
-use super::{PATIENCE, ask, client, do_it, of_client};
+use super::{PATIENCE, ask, client, do_it, of_client, print_lines, stopped_telling};
 use rafty_agent::status::unexpected;
 use rafty_agent::{Failure, status};
 use rafty_runtime::operator::{self, Reply, Request, WatchLine, json_of};
 use serde_json::Value;
-use std::io::Write;
 use std::path::Path;
 
 pub(crate) fn set(dir: &Path, key: String, value: &str, json: bool) -> Result<(), Failure> {
@@ -43,24 +42,18 @@ pub(crate) fn dump(dir: &Path, json: bool) -> Result<(), Failure> {
 
 /// A line for each entry there is, and then for each that changes, until the member ends or nobody reads.
 pub(crate) fn watch(dir: &Path, key: Option<String>, json: bool) -> Result<(), Failure> {
-    let mut lines = operator::watch(dir, key)?;
-    let ended = |error| Failure::failed(format!("the member stopped telling: {error}; see `rafty status`"));
-    while let Some(text) = lines.next_line().map_err(ended)? {
-        let line: WatchLine = match serde_json::from_str::<Reply>(&text) {
+    print_lines(operator::watch(dir, key)?, |text| {
+        let line: WatchLine = match serde_json::from_str::<Reply>(text) {
             Ok(Reply::Error { error, .. }) => return Err(Failure::failed(error)),
-            _ => serde_json::from_str(&text).map_err(|error| ended(error.into()))?,
+            _ => serde_json::from_str(text).map_err(stopped_telling)?,
         };
         let WatchLine { key, found, value, .. } = &line;
-        let text = match (json, found) {
-            (true, _) => text.trim_end().to_string(),
+        Ok(Some(match (json, found) {
+            (true, _) => text.to_string(),
             (false, true) => format!("{key} = {value}"),
             (false, false) => format!("{key} is not there"),
-        };
-        if writeln!(std::io::stdout(), "{text}").is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
+        }))
+    })
 }
 
 /// What this member knows of Raft's inside.

@@ -17,8 +17,9 @@ use rafty_agent::status::unexpected;
 use rafty_agent::{Failure, status};
 use rafty_client::ClientError;
 use rafty_client::blocking::ClusterClient;
-use rafty_runtime::operator::{Reply, Request, call};
+use rafty_runtime::operator::{Lines, Reply, Request, call};
 use serde_json::json;
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +38,23 @@ fn do_it(dir: &Path, request: &Request, done: &str, json: bool) -> Result<(), Fa
         other => return Err(unexpected(&other)),
     }
     Ok(())
+}
+
+/// Prints what `told` makes of each of a member's lines, until the member ends or nobody reads.
+fn print_lines(
+    mut lines: Lines,
+    told: impl Fn(&str) -> Result<Option<String>, Failure>,
+) -> Result<(), Failure> {
+    while let Some(line) = lines.next_line().map_err(stopped_telling)? {
+        if told(line.trim_end())?.is_some_and(|text| writeln!(std::io::stdout(), "{text}").is_err()) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn stopped_telling(error: impl std::fmt::Display) -> Failure {
+    Failure::failed(format!("the member stopped telling: {error}; see `rafty status`"))
 }
 
 /// A client of the peer set by way of the member in `dir`.

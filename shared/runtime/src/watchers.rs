@@ -3,9 +3,9 @@
 //! Between two lines of one key there may have been more changes than one; the last one is always told. A watcher that
 //! reads too slowly is let go.
 
-use crate::machine::UserMachine;
+use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::operator::desk::Call;
-use crate::operator::{Request, WatchLine, json_of};
+use crate::operator::{WatchLine, json_of};
 use crate::shell::Shell;
 use rafty_dictionary::{Entries, EntryCommand};
 use rafty_node::Input;
@@ -52,14 +52,16 @@ impl Watcher {
 
 impl<U: UserMachine> Shell<U> {
     /// Somebody wants to watch.
-    pub(crate) fn watch(&mut self, call: &Call) -> Vec<Input> {
-        let Request::Watch { key } = &call.request else { return Vec::new() };
+    pub(crate) fn watch(&mut self, call: &Call, key: Option<&str>) -> Vec<Input> {
+        let Some(entries) = self.node.state().user().dictionary() else {
+            call.refuse(NO_DICTIONARY);
+            return Vec::new();
+        };
         if self.watchers.0.len() >= MAX_WATCHERS {
             call.refuse("too many watch already; nothing was changed; end one of them");
             return Vec::new();
         }
-        let watcher = Watcher { key: key.clone().map(String::into_bytes), lines: call.follower() };
-        let Some(entries) = self.node.state().user().dictionary() else { return Vec::new() };
+        let watcher = Watcher { key: key.map(|key| key.as_bytes().to_vec()), lines: call.follower() };
         if watcher.tell_all(entries, self.node.state().applied()) {
             self.watchers.0.push(watcher);
         } else {

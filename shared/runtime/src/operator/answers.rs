@@ -93,10 +93,7 @@ impl<U: UserMachine> Shell<U> {
                 return vec![Input::Transfer(to)];
             }
             Request::Events => self.narrator.follow(call.follower()),
-            Request::Watch { .. } if self.node.state().user().dictionary().is_none() => {
-                call.refuse(NO_DICTIONARY)
-            }
-            Request::Watch { .. } => return self.watch(&call),
+            Request::Watch { key } => return self.watch(&call, key.as_deref()),
             Request::Stop => {
                 self.stopping.get_or_insert_with(Instant::now);
                 call.answer(&Reply::Done { index: None });
