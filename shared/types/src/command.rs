@@ -393,6 +393,13 @@ pub enum Refusal {
     WrongBase,
 }
 
+impl Refusal {
+    /// Whether what was sealed is at fault, and not how: sealing it again changes nothing.
+    pub fn is_of_content(self) -> bool {
+        self != Self::NotAuthentic
+    }
+}
+
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -1,7 +1,8 @@
 //! The participant side: trains once per round on the round's base, and sends the update until it is judged.
 //!
 //! The update stays on disk until its round is *published*, accepted or not, and is sealed anew for every tenure and
-//! attempt, only ever to a tenure key that was applied from the log. Not here: how the model arrives (`models`), and
+//! attempt, only ever to a tenure key that was applied from the log. One that was refused for what is in it is trained
+//! again for the next attempt. Not here: how the model arrives (`models`), and
 //! what makes an update acceptable.
 
 mod sending;
@@ -219,8 +220,15 @@ impl Participant {
             Phase::AwaitingModel { target: of, .. } => Some(*of) != target || self.update.is_none(),
         };
         if stale {
-            if let Phase::Sending(sending) = &mut self.phase {
-                sending.abandon(step);
+            match &mut self.phase {
+                Phase::Sending(sending) => sending.abandon(step),
+                // It would be refused for the same flaw again: the next attempt gets another one.
+                Phase::AwaitingModel { verdict: Verdict::Refused(refusal), .. }
+                    if refusal.is_of_content() =>
+                {
+                    self.drop_update(step);
+                }
+                _ => {}
             }
             self.phase = Phase::Waiting;
         } else if let Phase::Resting { until, .. } = &self.phase {
