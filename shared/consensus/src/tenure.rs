@@ -146,8 +146,8 @@ enum Phase {
 pub struct TenureKeeper {
     term: Term,
     phase: Phase,
-    /// When the open tenure began on our clock, and how long it lasts.
-    open: Option<(Time, Duration)>,
+    /// The open tenure, when it began on our clock, and how long it lasts.
+    open: Option<(Tenure, Time, Duration)>,
     deadline: Option<Time>,
 }
 
@@ -162,15 +162,22 @@ impl TenureKeeper {
         self.deadline
     }
 
-    /// What is left of this member's own open tenure, grace not counted; zero when it is overdue.
-    pub fn tenure_left(&self, now: Time) -> Option<Duration> {
-        self.open.map(|(began, lasts)| (began + lasts).saturating_since(now))
+    /// What is left of this member's own tenure, grace not counted; zero when it is overdue. `None` when it is not the one
+    /// that this keeper saw last: one that has just begun has not lasted its time because the one before has.
+    pub fn tenure_left(&self, now: Time, tenure: Tenure) -> Option<Duration> {
+        let (_, began, lasts) = self.open.filter(|(open, ..)| *open == tenure)?;
+        Some((began + lasts).saturating_since(now))
+    }
+
+    /// This member does not lead in this term: it has no tenure to keep.
+    pub fn follow(&mut self, term: Term) {
+        *self = Self { term, ..Self::default() };
     }
 
     /// What to do now, one action at a time.
     pub fn step(&mut self, now: Time, view: &TenureView) -> Option<TenureAction> {
         if !view.leader || view.term != self.term {
-            *self = Self { term: view.term, ..Self::default() };
+            self.follow(view.term);
         }
         if !view.leader {
             return None;
@@ -198,7 +205,7 @@ impl TenureKeeper {
         };
         if !known {
             self.phase = Phase::Serving { tenure, began: now };
-            self.open = Some((now, view.tenure));
+            self.open = Some((tenure, now, view.tenure));
         }
     }
 
@@ -350,7 +357,7 @@ mod tests {
         assert_eq!(keeper.step(retry, &view()), Some(TenureAction::Begin), "it got lost");
         let applied = TenureView { current: open(9), ..view() };
         assert_eq!(keeper.step(at(9_000), &applied), None);
-        assert_eq!(keeper.tenure_left(at(10_000)), Some(Duration::from_millis(T - 1_000)));
+        assert_eq!(keeper.tenure_left(at(10_000), Tenure(9)), Some(Duration::from_millis(T - 1_000)));
     }
 
     #[test]
@@ -368,12 +375,12 @@ mod tests {
         assert_eq!(keeper.step(at(T - 1), &view), None);
         assert_eq!(keeper.deadline(), Some(at(T)));
         assert_eq!(keeper.step(at(T), &view), Some(TenureAction::HandOver { to: MemberId(3) }));
-        assert_eq!(keeper.tenure_left(at(T)), Some(Duration::ZERO));
+        assert_eq!(keeper.tenure_left(at(T), Tenure(10)), Some(Duration::ZERO));
         view.transferring = true;
         assert_eq!(keeper.step(at(T + 1), &view), None);
         view.leader = false;
         assert_eq!(keeper.step(at(T + 2), &view), None);
-        assert_eq!((keeper.deadline(), keeper.tenure_left(at(T + 2))), (None, None));
+        assert_eq!((keeper.deadline(), keeper.tenure_left(at(T + 2), Tenure(10))), (None, None));
     }
 
     #[test]
@@ -466,8 +473,13 @@ mod tests {
         assert_eq!(keeper.step(at(T), &view), Some(TenureAction::Begin));
         assert_eq!(keeper.step(at(T + 1), &view), None, "the old one is still current");
         view.current = open(20);
+        assert_eq!(
+            keeper.tenure_left(at(T + 2), Tenure(20)),
+            None,
+            "that the old one is over says nothing of it"
+        );
         assert_eq!(keeper.step(at(T + 2), &view), None);
-        assert_eq!(keeper.tenure_left(at(T + 2)), Some(Duration::from_millis(T)));
+        assert_eq!(keeper.tenure_left(at(T + 2), Tenure(20)), Some(Duration::from_millis(T)));
     }
 
     #[test]

@@ -117,6 +117,7 @@ impl<U: StateMachine> Node<U> {
                 self.out.push(Output::Send { to: from, frame });
             }
             Proposer::Duty(Duty::Round(id)) => {
+                self.duties.proposal_over(proposer);
                 if let ForwardOutcome::Control(ControlResult::Rejected(why), _) = outcome {
                     self.round_proposal_rejected(id, why);
                 }

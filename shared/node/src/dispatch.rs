@@ -62,9 +62,9 @@ impl<U: StateMachine> Node<U> {
                 Dispatch::Redirect(leader, id) => self.end_request(id, Answer::Redirect(leader)),
             }
         }
-        if self.requests.held().next().is_some() && !self.membership_is_changing() {
-            let applied = self.state.applied();
-            self.answer_held(|at| at <= applied);
+        if self.requests.held().next().is_some() {
+            let (applied, changing) = (self.state.applied(), self.membership_is_changing());
+            self.answer_held(|command, at| at <= applied && (!changing || !changes_membership(command)));
         }
         for (id, answer) in self.requests.expired(self.now) {
             self.reply(id, answer);
@@ -171,20 +171,24 @@ impl<U: StateMachine> Node<U> {
     }
 
     /// A command was answered. That membership changes is told when the engine has followed: until then a voter that
-    /// was sent away may still be needed.
+    /// was sent away may still be needed. A newcomer is answered when this member knows it: it is told who the others
+    /// are, and a leader may be ahead.
     pub(crate) fn answered(&mut self, id: RequestId, answer: Answer) {
-        let changes = self.requests.wanted(id).is_some_and(|wanted| changes_membership(&wanted.command));
-        if changes && matches!(answer, Answer::Control(ControlResult::Done, _)) {
-            self.requests.hold(id, answer);
-        } else {
-            self.end_request(id, answer);
+        let waits = |command: &Command| changes_membership(command) || admits(command);
+        let held = self.requests.wanted(id).is_some_and(|wanted| waits(&wanted.command));
+        match answer {
+            Answer::Control(ControlResult::Done, _) if held => self.requests.hold(id, answer),
+            answer => self.end_request(id, answer),
         }
     }
 
-    /// Gives the answers that were held back for long enough, judged by the index they were committed at.
-    pub(crate) fn answer_held(&mut self, enough: impl Fn(Index) -> bool) {
-        let enough = |answer: &Answer| matches!(answer, Answer::Control(_, at) if enough(*at));
-        let held = self.requests.held().filter(|(_, answer)| enough(answer));
+    /// Gives the answers that were held back for long enough, judged by the command and the index it is committed at.
+    pub(crate) fn answer_held(&mut self, enough: impl Fn(&Command, Index) -> bool) {
+        let over = |(id, answer): &(RequestId, &Answer)| match (self.requests.wanted(*id), answer) {
+            (Some(wanted), Answer::Control(_, at)) => enough(&wanted.command, *at),
+            _ => false,
+        };
+        let held = self.requests.held().filter(over);
         let over: Vec<_> = held.map(|(id, answer)| (id, answer.clone())).collect();
         over.into_iter().for_each(|(id, answer)| self.end_request(id, answer));
     }
@@ -232,6 +236,11 @@ impl<U: StateMachine> Node<U> {
     fn rejected(&self, why: Rejection) -> Answer {
         Answer::Control(ControlResult::Rejected(why), self.state.applied())
     }
+}
+
+/// Whether a command lets somebody in.
+fn admits(command: &Command) -> bool {
+    matches!(command, Command::Control(ControlCommand::Enrol(_)))
 }
 
 /// Whether the engine has to follow a command.

@@ -25,6 +25,8 @@ pub(crate) struct Duties {
     key_asked: bool,
     tenure_proposed: bool,
     seat_proposed: bool,
+    /// The round machines' number of a publication on its way into the log.
+    publishing: Option<u64>,
     retiring: bool,
     next_reconcile: Option<Time>,
 }
@@ -52,13 +54,25 @@ impl Duties {
     pub(crate) fn term_changed(&mut self) {
         self.tenure_proposed = false;
         self.seat_proposed = false;
+        self.publishing = None;
+    }
+
+    /// A publication counts on a majority of the seats that holds the model, so seats stay as they are until it is
+    /// committed; and it waits for seats that are changing. `false` when it must.
+    pub(crate) fn may_publish(&mut self, id: u64) -> bool {
+        let may = !self.seat_proposed;
+        self.publishing = self.publishing.or(may.then_some(id));
+        may
     }
 
     pub(crate) fn proposal_over(&mut self, proposer: Proposer) {
         match proposer {
             Proposer::Duty(Duty::Tenure) => self.tenure_proposed = false,
             Proposer::Duty(Duty::Seat) => self.seat_proposed = false,
-            Proposer::Duty(Duty::Round(_)) | Proposer::Request(_) | Proposer::Forward { .. } => {}
+            Proposer::Duty(Duty::Round(id)) => {
+                self.publishing.take_if(|publishing| *publishing == id);
+            }
+            Proposer::Request(_) | Proposer::Forward { .. } => {}
         }
     }
 
@@ -101,6 +115,9 @@ impl<U: StateMachine> Node<U> {
     }
 
     fn keep_tenure(&mut self) {
+        if !self.is_leader() {
+            return self.duties.keeper.follow(self.consensus.term());
+        }
         let view = self.tenure_view();
         let Some(action) = self.duties.keeper.step(self.now, &view) else { return };
         match action {
@@ -121,7 +138,8 @@ impl<U: StateMachine> Node<U> {
 
     /// How long this member's tenure still lasts.
     pub(crate) fn tenure_left(&self) -> Option<Duration> {
-        self.duties.keeper.tenure_left(self.now)
+        let current = self.state.control().tenure()?.tenure;
+        self.duties.keeper.tenure_left(self.now, current)
     }
 
     fn begin_tenure(&mut self) {
@@ -141,11 +159,12 @@ impl<U: StateMachine> Node<U> {
     fn tenure_view(&self) -> TenureView {
         let control = self.state.control();
         let may_lead = control.member(self.me).is_some_and(|me| me.may_lead) && !self.duties.retiring;
-        let candidates = if self.is_leader() { self.candidates() } else { Vec::new() };
+        // Whether a round is under way matters only to a tenure that has lasted its time.
+        let overdue = self.tenure_left().is_some_and(|left| left.is_zero());
         let open = control.active_run().and_then(|run| run.open.as_ref());
         TenureView {
             me: self.me,
-            leader: self.is_leader(),
+            leader: true,
             term: self.consensus.term(),
             may_lead,
             committed_in_term: self.consensus.committed_in_term(),
@@ -155,11 +174,11 @@ impl<U: StateMachine> Node<U> {
                 holder: tenure.member,
                 term: tenure.term,
             }),
-            in_round: !self.at_round_boundary(),
+            in_round: overdue && !self.at_round_boundary(),
             failed_attempts: open.map_or(0, |open| open.failed),
             pending_membership: self.consensus.has_pending_membership(),
             transferring: self.consensus.is_transferring(),
-            candidates,
+            candidates: self.candidates(),
             tenure: self.settings().tenure,
             grace: self.settings().grace,
             election_timeout: self.consensus.election_timeout(),
@@ -208,7 +227,7 @@ impl<U: StateMachine> Node<U> {
             }
             return;
         }
-        if self.duties.seat_proposed {
+        if self.duties.seat_proposed || self.duties.publishing.is_some() {
             return;
         }
         let command = self.changed_silence().or_else(|| {

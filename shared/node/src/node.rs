@@ -340,7 +340,7 @@ impl<U: StateMachine> Node<U> {
     fn leave_if_time(&mut self) {
         let Some(until) = self.leaves_at else { return };
         if until <= self.now || !self.consensus.membership().contains(self.me) {
-            self.answer_held(|_| true);
+            self.answer_held(|_, _| true);
             self.halt("this member was removed from the peer set; its data is untouched".into());
         }
     }

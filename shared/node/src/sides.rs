@@ -7,7 +7,9 @@ use crate::{Event, OpenLine, RoundLine, RunLine};
 use rafty_dictionary::{RoundRecord, RunState, RunStatus};
 use rafty_rounds as rounds;
 use rafty_rounds::{EnvelopeHandle, ProposalId, Rounds, WorkId, WorkResult};
-use rafty_types::{Command, Digest, EnvelopeHeader, Frame, MemberId, Rejection, RunId, StateMachine, Time};
+use rafty_types::{
+    Command, ControlCommand, Digest, EnvelopeHeader, Frame, MemberId, Rejection, RunId, StateMachine, Time,
+};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How many inputs the round machines may hand to themselves in one step: frames to oneself, lost proposals.
@@ -65,6 +67,7 @@ impl<U: StateMachine> Node<U> {
     }
 
     pub(crate) fn round_proposal_lost(&mut self, id: u64) {
+        self.duties.proposal_over(Proposer::Duty(Duty::Round(id)));
         self.turn(rounds::Input::ProposalLost { id: ProposalId(id) });
     }
 
@@ -111,8 +114,10 @@ impl<U: StateMachine> Node<U> {
     fn rounds_said(&mut self, output: rounds::Output) {
         match output {
             rounds::Output::Propose { id, command } => {
+                let publishes = matches!(command, ControlCommand::RoundPublished(_));
                 let proposer = Proposer::Duty(Duty::Round(id.0));
-                if !self.propose(proposer, self.me, None, Command::Control(command)) {
+                let waits = publishes && !self.duties.may_publish(id.0);
+                if waits || !self.propose(proposer, self.me, None, Command::Control(command)) {
                     self.round_proposal_lost(id.0);
                 }
             }

@@ -416,6 +416,11 @@ impl<U: UserMachine> Shell<U> {
         let reason = match answer {
             Answer::Control(Done, index) => {
                 let control = self.node.state().control();
+                if control.member(MemberId(index.0)).is_none() {
+                    let reason = "this member is behind and cannot tell who the others are; ask for a new token and \
+                                  join at another one";
+                    return JoinReply::Refused { reason: reason.into() };
+                }
                 return JoinReply::Granted {
                     member: MemberId(index.0),
                     cluster: control.cluster(),
