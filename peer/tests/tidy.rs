@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["rafty-types"],
     &["rafty-consensus", "rafty-dictionary", "rafty-rounds", "rafty-wire", "rafty-seal", "rafty-aggregation"],
     &["rafty-node", "rafty-learning", "rafty-storage", "rafty-client"],
-    &["rafty-runtime"],
+    &["rafty-runtime", "rafty-sim"],
     &["rafty-agent"],
     &["rafty", "rafty-example-counter", "rafty-example-dictionary"],
 ];

@@ -1,10 +1,12 @@
 //! Single faults, each by itself: a killed leader, a member that comes late, one that is sent away.
 
-use crate::founding::{LATE_MS, settings};
-use crate::seeds::seeds;
-use crate::sim::{Sim, ms};
+use crate::rounds::published_once;
+use crate::seeds;
+use crate::{Scene, settings};
 use rafty_dictionary::{EntryCommand, EntryResult};
 use rafty_node::{Answer, Request};
+use rafty_sim::world::LATE_MS;
+use rafty_sim::world::{World, ms};
 use rafty_types::{Command, ControlCommand, ControlResult, MemberId, Rejection, Serial, SessionId, Settings};
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ const PATIENT: Duration = ms(60_000);
 
 /// The leader is killed while writes are under way at all members.
 fn kill_the_leader(seed: u64) -> usize {
-    let mut sim = Sim::new("killed_leader", seed, settings());
+    let mut sim = Scene::new("killed_leader", seed, settings());
     let all = sim.found(3);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
     let mut asked_of_others = Vec::new();
@@ -37,8 +39,8 @@ fn kill_the_leader(seed: u64) -> usize {
         "every request ends soon after"
     );
     sim.start(leader);
-    sim.run_until("agreement", ms(5_000), Sim::agree);
-    all.iter().for_each(|id| sim.checks.writes_are_kept(sim.node(*id)));
+    sim.run_until("agreement", ms(5_000), World::agree);
+    all.iter().for_each(|id| sim.invariants.clients.acknowledged_writes_are_durable(sim.node(*id)));
     asked_of_others.iter().filter(|write| sim.answers[write] == Answer::Unknown).count()
 }
 
@@ -50,7 +52,7 @@ fn a_killed_leader_loses_no_acknowledged_write_and_nobody_is_told_a_wrong_answer
 
 /// A client sets and deletes keys within a session, one command after the other, and the leader is killed meanwhile.
 fn repeat_within_a_session(seed: u64) {
-    let mut sim = Sim::new("within_a_session", seed, settings());
+    let mut sim = Scene::new("within_a_session", seed, settings());
     let all = sim.found(3);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
     let leader = sim.leader().unwrap();
@@ -89,7 +91,7 @@ fn within_a_session_a_command_counts_once_though_the_leader_is_killed() {
 #[test]
 fn a_member_that_comes_late_catches_up_by_snapshot() {
     let settings = Settings { compact_after: 20, tail: 5, ..settings() };
-    let mut sim = Sim::new("comes_late", 6, settings);
+    let mut sim = Scene::new("comes_late", 6, settings);
     let all = sim.found(3);
     sim.begin_run(2);
     sim.run_until("two rounds", ms(20_000), |sim| sim.all_have(2));
@@ -101,12 +103,12 @@ fn a_member_that_comes_late_catches_up_by_snapshot() {
         sim.write(leader.unwrap_or(other), ms(5_000));
         sim.run_for(ms(20));
     }
-    let before = sim.checks.snapshots;
+    let before = sim.snapshots;
     sim.start(late);
-    sim.run_until("agreement", ms(5_000), Sim::agree);
-    assert!(sim.checks.snapshots > before, "the log that it missed is compacted");
-    sim.checks.writes_are_kept(sim.node(late));
-    sim.published_once(2);
+    sim.run_until("agreement", ms(5_000), World::agree);
+    assert!(sim.snapshots > before, "the log that it missed is compacted");
+    sim.invariants.clients.acknowledged_writes_are_durable(sim.node(late));
+    published_once(&sim, 2);
 
     let founder = all[0];
     let token = sim.token(founder, LATE_MS, 1);
@@ -114,14 +116,14 @@ fn a_member_that_comes_late_catches_up_by_snapshot() {
     sim.run_until("the newcomer votes", ms(10_000), |sim| {
         sim.agree() && sim.node(newcomer).consensus().membership().votes(newcomer)
     });
-    sim.checks.writes_are_kept(sim.node(newcomer));
+    sim.invariants.clients.acknowledged_writes_are_durable(sim.node(newcomer));
     sim.run_until("the newcomer has the model", ms(10_000), |sim| sim.all_have(2));
     let logs = all.iter().map(|id| sim.node(*id).consensus().log_len()).max().unwrap();
     assert!(logs < 100, "a log of {logs} entries is not compacted");
 }
 
 /// Sends a member away; the others go on.
-fn revoke(sim: &mut Sim, from: MemberId, whom: MemberId) {
+fn revoke(sim: &mut World, from: MemberId, whom: MemberId) {
     let request = sim.control(from, ControlCommand::Revoke { member: whom });
     let rest: Vec<_> = sim.members.keys().copied().filter(|id| *id != whom).collect();
     sim.run_until("the rest goes on", ms(10_000), |sim| {
@@ -142,7 +144,7 @@ fn revoke(sim: &mut Sim, from: MemberId, whom: MemberId) {
 fn a_revoked_member_is_out_of_every_roster_and_ends() {
     let (mut told, range) = (0, seeds(10));
     for seed in range.clone() {
-        let mut sim = Sim::new("revoked_member", seed, settings());
+        let mut sim = Scene::new("revoked_member", seed, settings());
         let all = sim.found(4);
         sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
         let leader = sim.leader().unwrap();
@@ -164,7 +166,7 @@ fn a_revoked_member_is_out_of_every_roster_and_ends() {
 #[test]
 fn a_leader_can_be_revoked() {
     for seed in seeds(10) {
-        let mut sim = Sim::new("leader_can_be", seed, settings());
+        let mut sim = Scene::new("leader_can_be", seed, settings());
         let all = sim.found(4);
         sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
         let leader = sim.leader().unwrap();
@@ -177,7 +179,7 @@ fn a_leader_can_be_revoked() {
 
 #[test]
 fn the_last_voter_cannot_be_revoked() {
-    let mut sim = Sim::new("last_voter", 8, settings());
+    let mut sim = Scene::new("last_voter", 8, settings());
     let founder = sim.founder();
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
     let revoked = sim.commit(founder, ControlCommand::Revoke { member: founder });
@@ -187,7 +189,7 @@ fn the_last_voter_cannot_be_revoked() {
 #[test]
 fn a_leader_can_send_itself_away_and_is_told_so() {
     for seed in seeds(10) {
-        let mut sim = Sim::new("send_itself_away", seed, settings());
+        let mut sim = Scene::new("send_itself_away", seed, settings());
         sim.found(3);
         sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
         let leader = sim.leader().unwrap();
@@ -200,7 +202,7 @@ fn a_leader_can_send_itself_away_and_is_told_so() {
 #[test]
 fn of_two_voters_one_can_be_sent_away() {
     for seed in seeds(10) {
-        let mut sim = Sim::new("of_two_voters", seed, settings());
+        let mut sim = Scene::new("of_two_voters", seed, settings());
         let all = sim.found(2);
         sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
         let leader = sim.leader().unwrap();
@@ -215,7 +217,7 @@ fn of_two_voters_one_can_be_sent_away() {
 #[test]
 fn who_was_sent_away_can_be_switched_off_as_soon_as_that_is_acknowledged() {
     for seed in seeds(10) {
-        let mut sim = Sim::new("switched_off", seed, settings());
+        let mut sim = Scene::new("switched_off", seed, settings());
         let all = sim.found(2);
         sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
         let leader = sim.leader().unwrap();

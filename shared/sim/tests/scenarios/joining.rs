@@ -1,15 +1,16 @@
 //! A peer set begins with one member and grows by tokens.
 
-use crate::founding::{LATE_MS, settings};
-use crate::member::WALL_MS;
-use crate::sim::{Sim, ms};
+use crate::{Scene, settings};
 use rafty_node::Answer;
 use rafty_seal::Token;
+use rafty_sim::member::WALL_MS;
+use rafty_sim::world::LATE_MS;
+use rafty_sim::world::{World, ms};
 use rafty_types::{ControlCommand, MemberId, Rejection, Settings};
 
 #[test]
 fn a_founder_alone_leads_opens_a_tenure_writes_and_reads() {
-    let mut sim = Sim::new("founder_alone", 1, settings());
+    let mut sim = Scene::new("founder_alone", 1, settings());
     let founder = sim.founder();
     sim.run_until("a tenure", ms(3_000), |sim| sim.aggregator() == Some(founder));
     let write = sim.write(founder, ms(1_000));
@@ -19,7 +20,7 @@ fn a_founder_alone_leads_opens_a_tenure_writes_and_reads() {
     sim.run_until("an answer", ms(500), |sim| sim.answers.contains_key(&read));
     let index = sim.node(founder).state().applied();
     assert_eq!(sim.answers[&read], Answer::Readable(index));
-    sim.checks.writes_are_kept(sim.node(founder));
+    sim.invariants.clients.acknowledged_writes_are_durable(sim.node(founder));
     let status = sim.node(founder).status();
     assert_eq!((status.role.as_str(), status.waiting_for.as_str()), ("leader", "no run was submitted yet"));
 
@@ -27,12 +28,12 @@ fn a_founder_alone_leads_opens_a_tenure_writes_and_reads() {
     sim.run_for(settings().tenure + ms(500));
     let tenure = sim.node(founder).status().tenure.unwrap();
     assert!(tenure.tenure > first && sim.aggregator() == Some(founder), "a lone voter renews its tenure");
-    assert_eq!(sim.checks.dropped, []);
+    assert_eq!(sim.dropped, []);
 }
 
 #[test]
 fn newcomers_join_by_token_learn_and_then_vote() {
-    let mut sim = Sim::new("newcomers", 2, settings());
+    let mut sim = Scene::new("newcomers", 2, settings());
     let founder = sim.founder();
     sim.run_until("a tenure", ms(3_000), |sim| sim.aggregator() == Some(founder));
     sim.write(founder, ms(1_000));
@@ -49,14 +50,14 @@ fn newcomers_join_by_token_learn_and_then_vote() {
     let write = sim.write(third, ms(2_000));
     sim.run_until("an answer", ms(2_000), |sim| sim.answers.contains_key(&write));
     assert!(matches!(sim.answers[&write], Answer::User(..)));
-    sim.run_until("agreement", ms(2_000), Sim::agree);
-    all.iter().for_each(|id| sim.checks.writes_are_kept(sim.node(*id)));
-    assert_eq!(sim.checks.dropped, []);
+    sim.run_until("agreement", ms(2_000), World::agree);
+    all.iter().for_each(|id| sim.invariants.clients.acknowledged_writes_are_durable(sim.node(*id)));
+    assert_eq!(sim.dropped, []);
 }
 
 #[test]
 fn a_used_expired_wrong_or_foreign_token_admits_nobody() {
-    let mut sim = Sim::new("a_used_expired", 3, settings());
+    let mut sim = Scene::new("a_used_expired", 3, settings());
     let founder = sim.founder();
     sim.run_until("a tenure", ms(3_000), |sim| sim.aggregator() == Some(founder));
 
@@ -91,7 +92,7 @@ fn a_used_expired_wrong_or_foreign_token_admits_nobody() {
 fn a_voter_gone_for_long_is_replaced_however_often_the_leaders_change_meanwhile() {
     let settings = Settings { target_voters: 3, ..settings() };
     assert!(settings.tenure * 3 < settings.replace_after);
-    let mut sim = Sim::new("a_voter_gone", 7, settings.clone());
+    let mut sim = Scene::new("a_voter_gone", 7, settings.clone());
     let mut all = sim.found(3);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
     let token = sim.token(all[0], LATE_MS, 1);
@@ -99,7 +100,7 @@ fn a_voter_gone_for_long_is_replaced_however_often_the_leaders_change_meanwhile(
     let gone = *all.iter().find(|id| Some(**id) != sim.leader()).unwrap();
     all.retain(|id| *id != gone);
     sim.kill(gone);
-    let voters = |sim: &Sim, id| sim.node(id).consensus().membership().voters.clone();
+    let voters = |sim: &World, id| sim.node(id).consensus().membership().voters.clone();
     let with_spare: Vec<_> = all.iter().copied().chain([spare]).collect();
     let before = sim.now + settings.replace_after;
     sim.run_until("the replacement", settings.replace_after * 2, |sim| voters(sim, spare) == with_spare);
@@ -118,7 +119,7 @@ fn a_voter_gone_for_long_is_replaced_however_often_the_leaders_change_meanwhile(
 fn a_voter_that_is_away_for_a_moment_keeps_its_seat() {
     // A tenure that outlasts the test: seats do not rotate meanwhile.
     let settings = Settings { target_voters: 3, tenure: ms(60_000), ..settings() };
-    let mut sim = Sim::new("a_voter_that_is_away", 8, settings);
+    let mut sim = Scene::new("a_voter_that_is_away", 8, settings);
     let all = sim.found(3);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
     let token = sim.token(all[0], LATE_MS, 1);

@@ -1,15 +1,72 @@
-//! Whole nodes in virtual time: what they do together, and what they keep to when everything goes wrong.
+//! Whole members in virtual time: what they do together, one thing at a time.
 
-mod checks;
-mod dice;
 mod faults;
-mod founding;
 mod joining;
-mod member;
 mod requests;
 mod rounds;
-mod seeds;
-mod sim;
 mod tenures;
-mod witness;
-mod worker;
+
+use rafty_sim::world::{World, ms};
+use rafty_types::Settings;
+use std::ops::{Deref, DerefMut, Range};
+
+/// A world that says how to see it again when a test fails.
+pub(crate) struct Scene {
+    world: World,
+    test: &'static str,
+    seed: u64,
+}
+
+impl Scene {
+    /// A world without members. `test` is named in the line that replays it.
+    pub(crate) fn new(test: &'static str, seed: u64, settings: Settings) -> Self {
+        Self { world: World::new(seed, settings), test, seed }
+    }
+}
+
+impl Deref for Scene {
+    type Target = World;
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { world, test, seed } = self;
+            let now = world.now;
+            eprintln!("at {now}; replay: RAFTY_SEED={seed} cargo test -p rafty-sim --test scenarios {test}");
+        }
+    }
+}
+
+/// Times that are short enough for seconds of virtual time.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        heartbeat: ms(50),
+        election_min: ms(200),
+        election_max: ms(400),
+        tenure: ms(3_000),
+        grace: ms(1_500),
+        replace_after: ms(10_000),
+        first_deadline: ms(2_000),
+        announce_every: ms(1_000),
+        ..Settings::default()
+    }
+}
+
+/// The seeds of a test: `count` of them, or only the one in `RAFTY_SEED`.
+pub(crate) fn seeds(count: u64) -> Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    match number("RAFTY_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("RAFTY_SEEDS").unwrap_or(count),
+    }
+}

@@ -1,16 +1,16 @@
 //! What whoever asks is told: in which order, how often, by whom and when.
 
-use crate::founding::settings;
-use crate::seeds::seeds;
-use crate::sim::{Sim, ms};
+use crate::seeds;
+use crate::{Scene, settings};
 use rafty_dictionary::{EntryCommand, EntryResult};
 use rafty_node::{Answer, Input, Request, RequestId};
+use rafty_sim::world::{World, ms};
 use rafty_types::{Command, ControlCommand, ControlResult, MemberId, Rejection, Serial, SessionId, Settings};
 
 const MIB: usize = 1024 * 1024;
 
-fn three(test: &'static str, seed: u64) -> (Sim, Vec<MemberId>, MemberId) {
-    let mut sim = Sim::new(test, seed, Settings { tenure: ms(60_000), ..settings() });
+fn three(test: &'static str, seed: u64) -> (Scene, Vec<MemberId>, MemberId) {
+    let mut sim = Scene::new(test, seed, Settings { tenure: ms(60_000), ..settings() });
     let all = sim.found(3);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
     let leader = sim.leader().unwrap();
@@ -26,11 +26,11 @@ fn set(serial: u64, len: usize) -> Command {
     Command::User(EntryCommand::Set { key, value }.encode())
 }
 
-fn open_session(sim: &mut Sim, at: MemberId) -> SessionId {
+fn open_session(sim: &mut World, at: MemberId) -> SessionId {
     SessionId(sim.commit(at, ControlCommand::SessionOpened).unwrap().0)
 }
 
-fn all_done(sim: &mut Sim, asked: &[RequestId]) {
+fn all_done(sim: &mut World, asked: &[RequestId]) {
     sim.run_until("answers", ms(21_000), |sim| asked.iter().all(|id| sim.answers.contains_key(id)));
     for (at, id) in asked.iter().enumerate() {
         let Answer::User(result, _) = &sim.answers[id] else { panic!("{at}: {:?}", sim.answers[id]) };
@@ -149,19 +149,19 @@ fn a_read_waits_for_a_leader_exactly_as_long_as_it_was_told_to() {
     assert_eq!(sim.answers[&short], Answer::NoLeader);
     sim.run_for(ms(6_000));
     assert_eq!(sim.answers.get(&long), None);
-    sim.cut.clear();
+    sim.network.heal();
     sim.run_for(ms(1_500));
     assert!(matches!(sim.answers[&long], Answer::Readable(_)));
 }
 
-fn change(sim: &mut Sim, at: MemberId, command: ControlCommand) -> RequestId {
+fn change(sim: &mut World, at: MemberId, command: ControlCommand) -> RequestId {
     let command = Command::Control(command);
     sim.ask(at, Request::CommitHere { session: None, command }, ms(5_000))
 }
 
 #[test]
 fn one_change_of_membership_at_a_time_and_a_leader_hands_over_before_it_goes() {
-    let mut sim = Sim::new("one_change", 8, Settings { tenure: ms(60_000), ..settings() });
+    let mut sim = Scene::new("one_change", 8, Settings { tenure: ms(60_000), ..settings() });
     let all = sim.found(4);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
     let leader = sim.leader().unwrap();
@@ -188,10 +188,10 @@ fn one_change_of_membership_at_a_time_and_a_leader_hands_over_before_it_goes() {
 
 #[test]
 fn a_silent_member_gets_no_seat_and_the_last_voter_keeps_its_own() {
-    let mut sim = Sim::new("silent_member", 9, Settings { target_voters: 1, ..settings() });
+    let mut sim = Scene::new("silent_member", 9, Settings { target_voters: 1, ..settings() });
     let founder = sim.founder();
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
-    let token = sim.token(founder, crate::founding::LATE_MS, 1);
+    let token = sim.token(founder, rafty_sim::world::LATE_MS, 1);
     let newcomer = sim.join(founder, &token).unwrap();
     sim.run_for(ms(2_000));
     let last = change(&mut sim, founder, ControlCommand::Revoke { member: founder });

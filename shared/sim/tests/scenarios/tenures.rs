@@ -1,14 +1,15 @@
 //! Tenures rotate while people write, and nothing is lost on the way.
 
-use crate::founding::{LATE_MS, settings};
-use crate::sim::{Sim, ms};
+use crate::{Scene, settings};
 use rafty_node::Answer;
+use rafty_sim::world::LATE_MS;
+use rafty_sim::world::{World, ms};
 use rafty_types::Settings;
 use std::collections::BTreeMap;
 
 #[test]
 fn tenures_rotate_among_all_and_every_write_meanwhile_is_answered_once() {
-    let mut sim = Sim::new("tenures_rotate", 4, settings());
+    let mut sim = Scene::new("tenures_rotate", 4, settings());
     let all = sim.found(5);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
     let mut writes = Vec::new();
@@ -20,8 +21,8 @@ fn tenures_rotate_among_all_and_every_write_meanwhile_is_answered_once() {
     sim.run_for(ms(6_000));
     let answered = writes.iter().filter(|(_, write)| matches!(sim.answers[write], Answer::User(..))).count();
     assert_eq!(answered, writes.len(), "on a sound network every write gets through");
-    sim.run_until("agreement", ms(2_000), Sim::agree);
-    all.iter().for_each(|id| sim.checks.writes_are_kept(sim.node(*id)));
+    sim.run_until("agreement", ms(2_000), World::agree);
+    all.iter().for_each(|id| sim.invariants.clients.acknowledged_writes_are_durable(sim.node(*id)));
 
     let node = sim.node(all[0]);
     let served: BTreeMap<_, _> =
@@ -31,8 +32,8 @@ fn tenures_rotate_among_all_and_every_write_meanwhile_is_answered_once() {
     let total: u64 = served.values().sum();
     let elapsed = sim.now.elapsed().as_millis() as u64;
     assert!(total >= elapsed / 4_000, "{total} tenures in {elapsed} ms: hand-overs take too long");
-    assert!(sim.checks.handed_over as u64 >= total - 1);
-    assert_eq!(sim.checks.dropped, []);
+    assert!(sim.invariants.rounds.handed_over as u64 >= total - 1);
+    assert_eq!(sim.dropped, []);
 }
 
 /// Jain, Chiu and Hawe 1984: 1 when all have the same, 1/n when one has everything.
@@ -48,7 +49,7 @@ fn jain(shares: &[u64]) -> f64 {
 fn seats_rotate_so_that_all_who_may_lead_serve_alike() {
     let (tenure, grace) = (ms(1_000), ms(500));
     let settings = Settings { target_voters: 5, tenure, grace, ..settings() };
-    let mut sim = Sim::new("seats_rotate", 5, settings);
+    let mut sim = Scene::new("seats_rotate", 5, settings);
     let mut all = sim.found(5);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
     let token = sim.token(all[0], LATE_MS, 4);
@@ -56,7 +57,7 @@ fn seats_rotate_so_that_all_who_may_lead_serve_alike() {
         let responder = sim.leader().unwrap();
         all.push(sim.join(responder, &token).unwrap());
     }
-    let served = |sim: &Sim| -> Vec<u64> {
+    let served = |sim: &World| -> Vec<u64> {
         sim.node(all[0]).state().control().members().values().map(|member| member.tenures).collect()
     };
     let before: u64 = served(&sim).iter().sum();
@@ -69,6 +70,6 @@ fn seats_rotate_so_that_all_who_may_lead_serve_alike() {
     }
     let fairness = jain(&served(&sim));
     assert!(fairness > 0.99, "{fairness}: {:?}", served(&sim));
-    sim.run_until("agreement", ms(5_000), Sim::agree);
-    all.iter().for_each(|id| sim.checks.writes_are_kept(sim.node(*id)));
+    sim.run_until("agreement", ms(5_000), World::agree);
+    all.iter().for_each(|id| sim.invariants.clients.acknowledged_writes_are_durable(sim.node(*id)));
 }

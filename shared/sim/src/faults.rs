@@ -1,0 +1,143 @@
+//! Which faults a seed brings, and when: drawn before the run begins, so that single ones can be left out.
+//!
+//! Whom a fault hits is a raw number here; the world resolves it when the time comes.
+
+use crate::dice::Dice;
+use rafty_types::Time;
+use std::time::Duration;
+
+/// Whom it hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Whoever leads then.
+    Leader,
+    /// Somebody: this number modulo how many there are.
+    Some(u64),
+}
+
+/// A fault. Times are lengths; what has one ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the fields say it: whom it hits, how long it lasts, and by how much
+pub enum Fault {
+    /// Power loss: what was not synced may be lost.
+    Crash { who: Who, lasts: Duration },
+    /// Power loss of everybody.
+    CrashAll { lasts: Duration },
+    /// The process stands still; with `asleep` its monotonic clock does, too.
+    Pause { who: Who, lasts: Duration, asleep: bool },
+    /// The members fall into two groups that do not hear each other; each bit of `sides` is a member.
+    Partition { sides: u64, lasts: Duration },
+    /// One does not hear the other.
+    OneWay { from: Who, to: Who, lasts: Duration },
+    /// Nobody hears this member, or it hears nobody.
+    Deaf { who: Who, hears: bool, lasts: Duration },
+    /// The weather turns.
+    Weather { seed: u64, lasts: Duration },
+    /// The monotonic clock goes at another rate; a million is right.
+    ClockRate { who: Who, rate: u64, lasts: Duration },
+    /// The wall clock is set, effective at the next start.
+    WallJump { who: Who, ms: i64 },
+    /// Syncs take so many times as long.
+    SlowDisk { who: Who, times: u32, lasts: Duration },
+    /// Nothing can be written: full, or an error on sync.
+    DiskError { who: Who, lasts: Duration },
+    /// A bit of the stored log or snapshot flips; it shows at the next start.
+    Flip { who: Who, down: Duration },
+    /// The log is gone, the identity is not.
+    Wipe { who: Who, down: Duration },
+    /// Somebody is told to hand over to somebody.
+    Transfer { from: Who, to: Who },
+    /// Somebody is told to lead no more than it must.
+    Retire { who: Who, lasts: Duration },
+    /// A newcomer joins by token.
+    Join { at: Who },
+    /// Somebody is sent away.
+    Revoke { at: Who, who: Who },
+    /// Training takes so much longer.
+    SlowTraining { who: Who, lasts: Duration },
+    /// What a participant trains is not finite, or has the wrong shape.
+    Lie { who: Who, finite: bool, lasts: Duration },
+    /// A participant sends its envelopes twice, the second time much later.
+    Replay { who: Who, lasts: Duration },
+    /// The run is stopped; another is submitted.
+    StopRun { at: Who },
+}
+
+/// A fault and its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// When it strikes.
+    pub at: Time,
+    /// What strikes.
+    pub fault: Fault,
+}
+
+/// How many kinds of faults can be drawn.
+const KINDS: u64 = 21;
+/// Kinds that a seed brings: this many chances in a hundred each, so that few seeds are alike.
+const KIND_CHANCE: u64 = 45;
+/// Pauses between faults, in milliseconds: a burst now and then, calm between.
+const BURST: (u64, u64) = (20, 1_500);
+const CALM: (u64, u64) = (2_000, 15_000);
+const BURST_CHANCE: u64 = 70;
+
+/// The faults of a seed until `end`.
+pub fn draw(dice: &mut Dice, start: Time, end: Time) -> Vec<Planned> {
+    let kinds: Vec<u64> = (0..KINDS).filter(|_| dice.percent(KIND_CHANCE)).collect();
+    let mut plan = Vec::new();
+    let mut at = start;
+    loop {
+        let span = if dice.percent(BURST_CHANCE) { BURST } else { CALM };
+        at = at + dice.ms(span);
+        if at >= end {
+            return plan;
+        }
+        if let Some(kind) = dice.pick(&kinds) {
+            plan.push(Planned { at, fault: fault(kind, dice) });
+        }
+    }
+}
+
+fn fault(kind: u64, dice: &mut Dice) -> Fault {
+    let (who, other) = (anyone(dice), anyone(dice));
+    let lasts = lasts(dice);
+    let yes = dice.percent(50);
+    match kind {
+        0 => Fault::Crash { who, lasts },
+        1 if dice.percent(20) => Fault::CrashAll { lasts },
+        1 => Fault::Crash { who, lasts: lasts / 4 },
+        2 => Fault::Pause { who, lasts, asleep: yes },
+        3 => Fault::Partition { sides: dice.roll(), lasts },
+        4 => Fault::OneWay { from: who, to: other, lasts },
+        5 => Fault::Deaf { who, hears: yes, lasts },
+        6 => Fault::Weather { seed: dice.roll(), lasts: lasts * 2 },
+        7 => Fault::ClockRate { who, rate: 700_000 + dice.below(700_000), lasts: lasts * 4 },
+        8 => Fault::WallJump { who, ms: dice.below(7_200_000) as i64 - 3_600_000 },
+        9 => Fault::SlowDisk { who, times: 2 + dice.below(60) as u32, lasts },
+        10 => Fault::DiskError { who, lasts },
+        11 => Fault::Flip { who, down: lasts },
+        12 => Fault::Wipe { who, down: lasts },
+        13 => Fault::Transfer { from: who, to: other },
+        14 => Fault::Retire { who, lasts },
+        15 => Fault::Join { at: who },
+        16 => Fault::Revoke { at: who, who: other },
+        17 => Fault::SlowTraining { who, lasts: lasts * 2 },
+        18 => Fault::Lie { who, finite: yes, lasts: lasts * 2 },
+        19 => Fault::Replay { who, lasts: lasts * 2 },
+        _ => Fault::StopRun { at: who },
+    }
+}
+
+fn anyone(dice: &mut Dice) -> Who {
+    if dice.percent(30) { Who::Leader } else { Who::Some(dice.roll()) }
+}
+
+/// Mostly short, seldom long.
+fn lasts(dice: &mut Dice) -> Duration {
+    let span = match dice.below(10) {
+        0..5 => (50, 1_000),
+        5..9 => (500, 6_000),
+        _ => (5_000, 30_000),
+    };
+    dice.ms(span)
+}

@@ -1,0 +1,153 @@
+//! The five properties of Raft (Ongaro and Ousterhout 2014, figure 3), of joint consensus (§6), and of the disk.
+
+use crate::member::Process;
+use crate::terms::Terms;
+use rafty_consensus::Role;
+use rafty_types::{Batch, Digest, Entry, Index, MemberId, Membership, Payload, Term};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What was seen of logs and leaders.
+#[derive(Default)]
+pub struct Logs {
+    leaders: BTreeMap<Term, MemberId>,
+    /// What each entry is, and the term of the one before.
+    entries: HashMap<(Index, Term), (Digest, Option<Term>)>,
+    /// The term of each committed entry, and the term it was seen committed in.
+    committed: BTreeMap<Index, (Term, Term)>,
+    /// What each id has ever had synced, whatever became of its disk since.
+    synced: BTreeMap<MemberId, Terms>,
+    /// Where somebody's log has or had a change of membership.
+    changes: BTreeSet<Index>,
+}
+
+impl Logs {
+    /// The highest committed index seen.
+    pub fn last_committed(&self) -> Index {
+        self.committed.last_key_value().map_or(Index(0), |(index, _)| *index)
+    }
+
+    /// How many terms had a leader.
+    pub fn terms_led(&self) -> usize {
+        self.leaders.len()
+    }
+
+    /// A member has recovered this from its disk.
+    pub fn recovered(&mut self, id: MemberId, terms: &Terms) {
+        self.synced.insert(id, terms.clone());
+    }
+
+    /// A batch is on a member's disk.
+    pub fn synced(&mut self, id: MemberId, batch: &Batch) {
+        let installed = batch.install.as_ref().map(|snapshot| snapshot.meta.term);
+        let before = |first: &Entry| self.synced.get(&id)?.at(Index(first.index.0 - 1));
+        let before = installed.or_else(|| before(batch.entries.first()?));
+        self.log_matching(id, &batch.entries, before);
+        self.synced.entry(id).or_default().write(batch);
+    }
+
+    /// Election safety: at most one leader can be elected in a given term.
+    pub fn election_safety(&mut self, id: MemberId, process: &Process) {
+        let consensus = process.node.consensus();
+        if consensus.role() == Role::Leader {
+            let leader = *self.leaders.entry(consensus.term()).or_insert(id);
+            assert_eq!(leader, id, "election safety: term {} has two leaders", consensus.term());
+        }
+    }
+
+    /// Leader append-only: a leader never overwrites or deletes entries in its log; it only appends.
+    pub fn leader_append_only(&self, id: MemberId, batch: &Batch, process: &Process) {
+        let (consensus, seen) = (process.node.consensus(), &process.seen);
+        let led_before = seen.led && seen.term == consensus.term() && consensus.role() == Role::Leader;
+        let Some(first) = batch.entries.first().filter(|_| led_before) else { return };
+        let last = process.terms.last();
+        assert!(first.index > last, "leader append-only: leader {id} writes {} again", first.index);
+    }
+
+    /// Log matching: if two logs contain an entry with the same index and term, then the logs are identical in all
+    /// entries up through it. Looked at are entries that others or the disk have heard of: what a crash wiped out before
+    /// that never was. `before` is the term of the entry before the first, where it is known.
+    pub fn log_matching(&mut self, id: MemberId, entries: &[Entry], mut before: Option<Term>) {
+        for entry in entries {
+            let what = digest(entry);
+            let known = self.entries.entry((entry.index, entry.term)).or_insert((what, before));
+            let same = known.0 == what && (known.1 == before || known.1.is_none() || before.is_none());
+            assert!(
+                same,
+                "log matching: member {id} has another entry {} of term {}",
+                entry.index, entry.term
+            );
+            known.1 = known.1.or(before);
+            before = Some(entry.term);
+            if matches!(entry.payload, Payload::Membership(_)) {
+                self.changes.insert(entry.index);
+            }
+        }
+    }
+
+    /// Leader completeness: an entry committed in a term is in the logs of the leaders of all later terms.
+    pub fn leader_completeness(&self, id: MemberId, process: &Process) {
+        let consensus = process.node.consensus();
+        let new =
+            consensus.role() == Role::Leader && !(process.seen.led && process.seen.term == consensus.term());
+        if !new {
+            return;
+        }
+        let earlier = |entry: &(&Index, &(Term, Term))| entry.1.1 < consensus.term();
+        let Some((index, (term, _))) = self.committed.iter().rev().find(earlier) else { return };
+        let has = process.terms.has(*index, *term);
+        assert!(has, "leader completeness: {id} leads term {} without entry {index}", consensus.term());
+    }
+
+    /// Commitment: what counts as committed is on the disks of a majority of each voter set, by an id's own record of
+    /// what it has ever synced; and it is the same entry for everyone.
+    pub fn commitment(&mut self, id: MemberId, process: &Process) {
+        let consensus = process.node.consensus();
+        let mut index = self.last_committed();
+        let commit = consensus.commit();
+        while index < commit {
+            index = index.next();
+            let Some(term) = process.terms.at(index) else { continue };
+            self.committed.insert(index, (term, consensus.term()));
+            let sets = [&process.seen.membership, consensus.membership()];
+            let durable = sets.iter().any(|set| self.is_durable(index, term, set));
+            assert!(durable, "commitment: entry {index} of term {term} is on too few disks, says {id}");
+        }
+        if let (Some(term), Some((known, _))) = (process.terms.at(commit), self.committed.get(&commit)) {
+            assert_eq!(term, *known, "state-machine safety: member {id} has another entry {commit}");
+        }
+    }
+
+    fn is_durable(&self, index: Index, term: Term, membership: &Membership) -> bool {
+        let has = |id: &&MemberId| self.synced.get(id).is_some_and(|terms| terms.has(index, term));
+        let majority = |voters: &[MemberId]| 2 * voters.iter().filter(has).count() > voters.len();
+        majority(&membership.voters)
+            && (membership.voters_outgoing.is_empty() || majority(&membership.voters_outgoing))
+    }
+
+    /// One voter set overlap: voters change by joint consensus only, so that any majority of one membership meets any
+    /// majority of the next.
+    pub fn one_voter_set_overlap(&self, id: MemberId, process: &Process) {
+        let (before, now) = (&process.seen.membership, process.node.consensus().membership());
+        if before == now || before.voters.is_empty() {
+            return;
+        }
+        let applied = process.node.consensus().applied();
+        // Whoever takes over a snapshot, or applies much at once, does not see each step.
+        let steps = self.changes.range(process.seen.applied.next()..=applied).count();
+        let entered = now.voters_outgoing == before.voters;
+        let left = before.is_joint() && !now.is_joint() && now.voters == before.voters;
+        let same_voters = now.voters == before.voters && now.voters_outgoing == before.voters_outgoing;
+        assert!(
+            steps > 1 || entered || left || same_voters,
+            "one voter set overlap: member {id} went from {before:?} to {now:?}"
+        );
+    }
+}
+
+fn digest(entry: &Entry) -> Digest {
+    match &entry.payload {
+        Payload::Empty => Digest::default(),
+        Payload::Command(bytes) => Digest::of(bytes),
+        Payload::Membership(change) => Digest::of(format!("{change:?}").as_bytes()),
+    }
+}

@@ -1,0 +1,87 @@
+//! What must hold at every step of every run, each property a named function.
+//!
+//! [`Invariants`] keeps what was seen so far, of everybody, to compare with. A property that does not hold ends the run
+//! by a panic that names it.
+
+mod clients;
+mod consensus;
+mod memory;
+mod rounds;
+
+pub use clients::Clients;
+pub use consensus::Logs;
+pub use rounds::Rounds;
+
+use crate::member::{Member, Process};
+use rafty_types::{Digest, Index, MemberId};
+use std::collections::BTreeMap;
+
+/// Whole states are compared at every so many indexes: making a digest takes long.
+const COMPARED: u64 = 64;
+
+/// What was seen so far.
+#[derive(Default)]
+pub struct Invariants {
+    /// Of logs and leaders.
+    pub logs: Logs,
+    /// Of rounds and tenures.
+    pub rounds: Rounds,
+    /// Of what clients were told.
+    pub clients: Clients,
+    /// The state after each index.
+    states: BTreeMap<Index, Digest>,
+    applied: BTreeMap<MemberId, Index>,
+}
+
+impl Invariants {
+    /// A member starts from its disk.
+    pub fn started(&mut self, id: MemberId, process: &Process) {
+        self.applied.remove(&id);
+        self.logs.recovered(id, &process.terms);
+    }
+
+    /// A member was told something and has said what it wants; that is looked at first, then this.
+    pub fn stepped(&mut self, id: MemberId, process: &mut Process) {
+        self.logs.election_safety(id, process);
+        self.logs.leader_completeness(id, process);
+        self.logs.one_voter_set_overlap(id, process);
+        self.logs.commitment(id, process);
+        self.state_machine_safety(id, process);
+        memory::memory_is_bounded(id, process);
+        process.note_seen();
+    }
+
+    /// State-machine safety: at the same index everyone has the same state; nobody applies backwards; and a state has
+    /// no broken rule of its own.
+    fn state_machine_safety(&mut self, id: MemberId, process: &Process) {
+        let state = process.node.state();
+        let (applied, before) = (state.applied(), self.applied.insert(id, state.applied()));
+        if before == Some(applied) {
+            return;
+        }
+        assert!(before <= Some(applied), "state-machine safety: member {id} went back to {applied}");
+        if applied.0.is_multiple_of(COMPARED) {
+            self.same_state(id, process);
+        }
+    }
+
+    /// Compares a member's whole state with what others had at the same index.
+    pub fn same_state(&mut self, id: MemberId, process: &Process) {
+        let state = process.node.state();
+        let (applied, digest) = (state.applied(), state.digest());
+        let known = *self.states.entry(applied).or_insert(digest);
+        assert_eq!(digest, known, "state-machine safety: member {id} has another state at index {applied}");
+        assert_eq!(state.broken_invariant(), None, "state-machine safety: member {id} at index {applied}");
+    }
+
+    /// All is said that can be said of members that have nothing left to do: they have the same state, and in it is
+    /// what was acknowledged, once, and nothing that was denied.
+    pub fn at_rest(&mut self, members: &BTreeMap<MemberId, Member>) {
+        for (id, member) in members {
+            if let Some(process) = &member.process {
+                self.same_state(*id, process);
+                self.clients.acknowledged_writes_are_durable(&process.node);
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a federation may rely on: rounds are published once, of what was accepted, by whoever may.
+
+use crate::member::Member;
+use crate::tally::{Sometimes, Tally};
+use crate::witness::Witness;
+use crate::worker::{model_of, update_of};
+use rafty_node::{Event, Node, RoundLine};
+use rafty_types::{Attempt, Digest, MemberId, Round, RunId, Tenure, Term};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was seen of rounds and tenures.
+#[derive(Default)]
+pub struct Rounds {
+    /// Each published round, as everybody tells it.
+    pub published: BTreeMap<(RunId, Round), RoundLine>,
+    /// Whose updates counted in which attempt.
+    pub accepted: BTreeMap<(RunId, Round, Attempt), BTreeSet<(MemberId, Digest)>>,
+    /// Attempts that were given up.
+    pub failed_attempts: usize,
+    /// Planned hand-overs.
+    pub handed_over: usize,
+    /// Each tenure's term and holder.
+    tenures: BTreeMap<Tenure, (Term, MemberId)>,
+    /// The newest tenure that each process has applied.
+    current: BTreeMap<(MemberId, u64), Tenure>,
+    /// The run that each process works on.
+    run: BTreeMap<(MemberId, u64), RunId>,
+}
+
+impl Rounds {
+    /// A member tells its people something.
+    pub fn event(
+        &mut self,
+        id: MemberId,
+        event: &Event,
+        members: &BTreeMap<MemberId, Member>,
+        tally: &mut Tally,
+    ) {
+        let process = (id, members[&id].epoch);
+        match event {
+            Event::TenureBegan { tenure, term, aggregator } => {
+                self.one_holder_each(*tenure, (*term, *aggregator));
+                let before = self.current.insert(process, *tenure);
+                assert!(before < Some(*tenure), "tenure fencing: tenure {tenure} came after {before:?}");
+            }
+            Event::HandingOver { .. } => self.handed_over += 1,
+            Event::RoundOpened { run, .. } => {
+                self.run.insert(process, *run);
+            }
+            Event::UpdateAccepted { round, attempt, participant, digest, .. } => {
+                // Whoever began with a snapshot has not seen the round open.
+                let newest = |node: &Node<Witness>| node.state().control().runs().keys().next_back().copied();
+                let newest = members[&id].process.as_ref().and_then(|process| newest(&process.node));
+                if let Some(run) = self.run.get(&process).copied().or(newest) {
+                    let accepted = self.accepted.entry((run, *round, *attempt)).or_default();
+                    accepted.insert((*participant, *digest));
+                }
+            }
+            Event::RoundFailed { .. } => self.failed_attempts += 1,
+            Event::RoundPublished { run, round } => {
+                self.fenced_by_its_tenure(process, round);
+                self.published_once(*run, round, members, tally);
+            }
+            _ => {}
+        }
+    }
+
+    fn one_holder_each(&mut self, tenure: Tenure, holder: (Term, MemberId)) {
+        let known = *self.tenures.entry(tenure).or_insert(holder);
+        assert_eq!(known, holder, "tenure fencing: tenure {tenure} has two holders");
+    }
+
+    /// Tenure fencing: whoever publishes a round holds the newest tenure there is.
+    fn fenced_by_its_tenure(&self, process: (MemberId, u64), line: &RoundLine) {
+        let what = || format!("round {} was published in tenure {}", line.round, line.tenure);
+        // A process that jumped ahead by a snapshot has not seen the newest one begin.
+        let current = self.current.get(&process);
+        assert!(current <= Some(&line.tenure), "tenure fencing: {}, not in {current:?}", what());
+        if let Some((_, holder)) = self.tenures.get(&line.tenure) {
+            assert_eq!(line.aggregator, *holder, "tenure fencing: {} by another", what());
+        }
+    }
+
+    /// Each round is published at most once and none is left out.
+    fn published_once(
+        &mut self,
+        run: RunId,
+        line: &RoundLine,
+        members: &BTreeMap<MemberId, Member>,
+        tally: &mut Tally,
+    ) {
+        let round = line.round;
+        if let Some(known) = self.published.get(&(run, round)) {
+            return assert_eq!(known, line, "rounds are published once: round {round} was published twice");
+        }
+        let before = Round(round.0 - 1);
+        let skipped = before.0 > 0 && !self.published.contains_key(&(run, before));
+        assert!(!skipped, "rounds are never lost: round {round} of run {run} has none before it");
+        self.no_update_counts_twice(run, line);
+        models_are_reachable(line, members);
+        if line.attempts > Attempt(1) {
+            tally.saw(Sometimes::AttemptRepeated);
+        }
+        if line.attempts >= Attempt(5) {
+            tally.saw(Sometimes::ManyAttempts);
+        }
+        let participants = members.values().filter(|member| member.halted.is_none()).count();
+        if line.counted.len() < participants {
+            tally.saw(Sometimes::RoundWithoutEveryone);
+        }
+        if !line.refused.is_empty() {
+            tally.saw(Sometimes::UpdateRefused);
+        }
+        self.published.insert((run, round), line.clone());
+    }
+
+    fn no_update_counts_twice(&self, run: RunId, line: &RoundLine) {
+        let round = line.round;
+        let counted: BTreeMap<_, _> = line.counted.iter().map(|(id, digest, _)| (*id, *digest)).collect();
+        assert_eq!(counted.len(), line.counted.len(), "no update counts twice: round {round} of run {run}");
+        let accepted = self.accepted.get(&(run, round, line.attempts)).cloned().unwrap_or_default();
+        let foreign = counted.iter().find(|(id, digest)| !accepted.contains(&(**id, **digest)));
+        assert_eq!(foreign, None, "no update counts unless accepted: round {round} of run {run}");
+        assert_eq!(
+            line.model,
+            model_of(counted.iter()),
+            "no update counts twice: what was combined is not counted"
+        );
+        let base = self.published.get(&(run, Round(round.0 - 1))).map(|before| before.model);
+        if let Some(base) = base {
+            let lie = counted.iter().find(|(id, digest)| **digest != update_of(**id, base));
+            assert_eq!(lie, None, "no lie counts: round {round} of run {run}");
+        }
+    }
+}
+
+/// Models are reachable by digest: when a round is published, every majority of voters has somebody who holds its model,
+/// so that whoever takes over can go on with it. A seat may change hands while the publication is on its way; so this
+/// asks for as many holders as meet every majority, which with an even number of voters is half of them.
+fn models_are_reachable(line: &RoundLine, members: &BTreeMap<MemberId, Member>) {
+    let voters = voters(members);
+    let holds = |id: &&MemberId| {
+        // Of a damaged disk only what it once held counts: that it can be lost is the fault's doing.
+        members[*id].disk.damaged || members[*id].disk.shelf.models.contains(&line.model)
+    };
+    let holders = voters.iter().filter(holds).count();
+    let majority = voters.len() / 2 + 1;
+    assert!(
+        holders + majority > voters.len(),
+        "models are reachable: that of round {} is held by {holders} of {} voters",
+        line.round,
+        voters.len()
+    );
+}
+
+fn voters(members: &BTreeMap<MemberId, Member>) -> Vec<MemberId> {
+    let newest = members
+        .values()
+        .filter_map(|member| Some(&member.process.as_ref()?.node))
+        .max_by_key(|node| node.state().applied());
+    let seats = newest.map(|node| node.state().control().desired_voters()).unwrap_or_default();
+    seats.into_iter().filter(|id| members.contains_key(id)).collect()
+}

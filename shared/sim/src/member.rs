@@ -1,0 +1,231 @@
+//! One member: its disk, which outlives it, and its process, which does not.
+
+use crate::clock::Clock;
+use crate::dice::Dice;
+use crate::disk::Disk;
+use crate::terms::Terms;
+use crate::weather::Weather;
+use crate::witness::Witness;
+use crate::worker::Worker;
+use crate::world::Happening;
+use rafty_consensus::Role;
+use rafty_node::{Boot, Input, Node};
+use rafty_seal::Identity;
+use rafty_types::{Batch, Frame, Index, MemberId, Membership, PersistId, Refusal, Settings, Term, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// The wall clock when the simulation starts, in milliseconds since 1970.
+pub const WALL_MS: u64 = 1_700_000_000_000;
+/// A clock that is right: local nanoseconds in a million.
+pub const RIGHT: u64 = 1_000_000;
+
+/// A device and what is on it.
+pub struct Member {
+    /// Its Raft id.
+    pub id: MemberId,
+    /// Its keys.
+    pub identity: Identity,
+    /// Whether it has data.
+    pub trains: bool,
+    /// What survives a crash.
+    pub disk: Disk,
+    /// What does not.
+    pub process: Option<Process>,
+    /// Counts the processes.
+    pub epoch: u64,
+    /// Why it ended for good.
+    pub halted: Option<String>,
+    /// Whom it knows before it knows the roster.
+    pub told: BTreeSet<MemberId>,
+    /// How it is treated.
+    pub device: Device,
+}
+
+/// How a device behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Device {
+    /// Local nanoseconds in a million of the world's.
+    pub clock_rate: u64,
+    /// By how much the wall clock is wrong, in milliseconds.
+    pub wall_wrong_ms: i64,
+    /// How many times as long a sync takes.
+    pub slow_disk: u32,
+    /// Until when nothing can be written.
+    pub disk_fails_until: Time,
+    /// How long training takes beside what the weather says.
+    pub slow_training: Duration,
+    /// Whether envelopes are sent twice.
+    pub replays: bool,
+    /// What is wrong with whatever is trained.
+    pub lies: Option<Refusal>,
+}
+
+/// A device as it should be.
+pub const SOUND: Device = Device {
+    clock_rate: RIGHT,
+    wall_wrong_ms: 0,
+    slow_disk: 1,
+    disk_fails_until: Time::ZERO,
+    slow_training: Duration::ZERO,
+    replays: false,
+    lies: None,
+};
+
+/// A running member.
+pub struct Process {
+    /// The code under test.
+    pub node: Node<Witness>,
+    /// The monotonic clock.
+    pub clock: Clock,
+    /// Its workers.
+    pub worker: Worker,
+    /// Whom the transport lets in.
+    pub roster: BTreeSet<MemberId>,
+    /// On their way to the disk.
+    pub unsynced: BTreeMap<PersistId, Batch>,
+    /// What waits for a sync.
+    pub delayed: BTreeMap<PersistId, Vec<(MemberId, Frame)>>,
+    /// When the disk has done all that it was given.
+    pub synced_at: Time,
+    /// When the heavy worker has done all that it was given.
+    pub worked_at: Time,
+    /// The newest datagram of each sender.
+    pub heard: BTreeMap<MemberId, u64>,
+    /// When it must be told the time next.
+    pub due: Option<Time>,
+    /// The last time it was told the time.
+    pub ticked_at: Option<Time>,
+    /// Ticks since then for the same deadline.
+    pub idle_ticks: u32,
+    /// What happened while its loop is busy.
+    pub inbox: Vec<Input>,
+    /// Since when it stands still, and whether its clock does.
+    pub paused: Option<(Time, bool)>,
+    /// What happened to it since.
+    pub held: Vec<Happening>,
+    /// How often in a row nobody let it in.
+    pub refused: u32,
+    /// Whether it was told that its disk fails.
+    pub in_trouble: bool,
+    /// What stands in its log.
+    pub terms: Terms,
+    /// What was seen of it last.
+    pub seen: Seen,
+}
+
+/// What was seen of a member last.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Its term.
+    pub term: Term,
+    /// Whether it led.
+    pub led: bool,
+    /// Its membership.
+    pub membership: Membership,
+    /// How far it had applied.
+    pub applied: Index,
+}
+
+impl Member {
+    /// A device with nothing running.
+    pub fn new(id: MemberId, identity: Identity, told: BTreeSet<MemberId>, disk: Disk) -> Self {
+        Self { id, identity, trains: true, disk, process: None, epoch: 0, halted: None, told, device: SOUND }
+    }
+
+    /// Starts from what the disk holds. `false` when it runs already or cannot.
+    pub fn start(&mut self, now: Time, settings: &Settings, dice: &mut Dice) -> bool {
+        if self.process.is_some() || self.halted.is_some() || self.disk.damaged {
+            return false;
+        }
+        self.epoch += 1;
+        let disk = self.disk.clone();
+        let terms = Terms::of(&disk);
+        let passed = u64::try_from(now.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let boot = Boot {
+            me: self.id,
+            hard_state: disk.hard_state,
+            snapshot: disk.snapshot,
+            entries: disk.entries,
+            pending_update: disk.shelf.pending,
+            held: disk.shelf.models,
+            wall_ms_at_start: (WALL_MS + passed).saturating_add_signed(self.device.wall_wrong_ms),
+            settings: settings.clone(),
+            trains: self.trains,
+            seed: dice.roll(),
+        };
+        let node = Node::new(boot, Witness::default(), Time::ZERO).expect("a sound disk makes a member");
+        self.process = Some(Process {
+            node,
+            clock: Clock::started(now, self.device.clock_rate),
+            worker: Worker::default(),
+            roster: self.told.clone(),
+            unsynced: BTreeMap::new(),
+            delayed: BTreeMap::new(),
+            synced_at: now,
+            worked_at: now,
+            heard: BTreeMap::new(),
+            due: None,
+            ticked_at: None,
+            idle_ticks: 0,
+            inbox: Vec::new(),
+            paused: None,
+            held: Vec::new(),
+            refused: 0,
+            in_trouble: false,
+            terms,
+            seen: Seen::default(),
+        });
+        self.process().note_due();
+        true
+    }
+
+    /// Power loss: of what was on its way to the disk only a first part may have arrived. Returns that, and how many
+    /// batches have not.
+    pub fn kill(&mut self, dice: &mut Dice) -> (Vec<Batch>, usize) {
+        let Some(process) = self.process.take() else { return (Vec::new(), 0) };
+        let arrived = dice.below(process.unsynced.len() as u64 + 1) as usize;
+        let lost = process.unsynced.len() - arrived;
+        let arrived: Vec<_> = process.unsynced.into_values().take(arrived).collect();
+        arrived.iter().for_each(|batch| self.disk.write(batch));
+        (arrived, lost)
+    }
+
+    /// The process, which is known to run.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("it runs")
+    }
+
+    /// When a sync that begins now is over.
+    pub fn sync_until(&mut self, now: Time, weather: &Weather, dice: &mut Dice) -> Time {
+        let takes = dice.ms(weather.sync) * self.device.slow_disk;
+        let from = now.max(self.device.disk_fails_until);
+        let process = self.process();
+        process.synced_at = (from + takes).max(process.synced_at);
+        process.synced_at
+    }
+}
+
+impl Process {
+    /// The member's own clock.
+    pub fn local(&self, now: Time) -> Time {
+        self.clock.read(now)
+    }
+
+    /// Remembers what can be seen of it now.
+    pub fn note_seen(&mut self) {
+        let consensus = self.node.consensus();
+        self.seen.term = consensus.term();
+        self.seen.led = consensus.role() == Role::Leader;
+        self.seen.applied = consensus.applied();
+        if self.seen.membership != *consensus.membership() {
+            self.seen.membership.clone_from(consensus.membership());
+        }
+    }
+
+    /// Finds when it must be told the time next. Neither a busy loop nor one that stands still looks at the time.
+    pub fn note_due(&mut self) {
+        let looks = self.inbox.is_empty() && self.paused.is_none();
+        self.due = self.node.deadline().filter(|_| looks).map(|at| self.clock.when(at));
+    }
+}

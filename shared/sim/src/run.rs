@@ -1,0 +1,79 @@
+//! Runs of seeds: one by one or side by side, with what failed caught and told again.
+
+use crate::story::{self, Outcome, Plan};
+use crate::trace::Trace;
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+/// A run came to a bad end.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What did not hold, and where in the code it was noticed.
+    pub what: String,
+    /// The story, when it was listened to.
+    pub story: Vec<String>,
+}
+
+impl Failure {
+    /// What names the property: enough to tell whether another run fails alike.
+    pub fn kind(&self) -> &str {
+        let line = self.what.lines().next().unwrap_or_default();
+        line.split(':').next().unwrap_or(line)
+    }
+}
+
+thread_local! {
+    /// What the last panic of this thread said. `None` while panics are nobody's business here.
+    static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Tells a plan. With `listens` a failure has its story.
+///
+/// # Errors
+/// What did not hold.
+pub fn run(plan: &Plan, listens: bool) -> Result<Outcome, Box<Failure>> {
+    let mut world = story::world(plan);
+    if listens {
+        world.trace.listen();
+    }
+    let told = caught(|| story::tell(plan, &mut world));
+    told.map_err(|what| Box::new(Failure { what, story: story_of(&world.trace) }))
+}
+
+/// Tells a plan with its story, however it ends.
+pub fn listen(plan: &Plan) -> (Result<Outcome, Box<Failure>>, Vec<String>) {
+    let mut world = story::world(plan);
+    world.trace.listen();
+    let told = caught(|| story::tell(plan, &mut world));
+    let failed = told.map_err(|what| Box::new(Failure { what, story: Vec::new() }));
+    (failed, story_of(&world.trace))
+}
+
+fn story_of(trace: &Trace) -> Vec<String> {
+    trace.lines().map(str::to_string).collect()
+}
+
+/// Does something, and gives what it said when it panicked.
+fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let listens = SAID.with_borrow(Option::is_some);
+            if listens {
+                let at = info.location().map(|at| format!(" ({}:{})", at.file(), at.line()));
+                let text = info.payload_as_str().unwrap_or("a panic without words");
+                let text = text.strip_prefix("assertion `left == right` failed: ").unwrap_or(text);
+                let what = format!("{text}{}", at.unwrap_or_default());
+                SAID.with_borrow_mut(|said| *said = Some(what));
+            } else {
+                before(info);
+            }
+        }));
+    });
+    SAID.with_borrow_mut(|said| *said = Some(String::new()));
+    let done = panic::catch_unwind(AssertUnwindSafe(act));
+    let said = SAID.with_borrow_mut(Option::take);
+    done.map_err(|_| said.unwrap_or_default())
+}

@@ -1,0 +1,255 @@
+//! One seed from beginning to end: a peer set is founded, the world turns on it, everything heals, and all must be well.
+//!
+//! What a seed brings is drawn before it begins ([`Plan`]), so that a failing one can be told again with less.
+
+use crate::dice::Dice;
+use crate::faults::{self, Planned};
+use crate::member::RIGHT;
+use crate::tally::Tally;
+use crate::weather::FAIR;
+use crate::world::{World, ms};
+use rafty_node::{Answer, Input};
+use rafty_types::{MemberId, Round, RunId, Settings, Time};
+use std::time::Duration;
+
+/// How long the world is unkind.
+const TROUBLE: Duration = Duration::from_secs(260);
+/// How long a run lasts at least, all in all.
+const AT_LEAST: Duration = Duration::from_secs(300);
+/// The world is looked at from outside so often.
+const LOOKED_AT: Duration = ms(1_000);
+/// Rounds of a run in the time of trouble, and of the one after healing.
+const ROUNDS: u32 = 12;
+const LAST_ROUNDS: u32 = 2;
+
+/// What a seed brings.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its number.
+    pub seed: u64,
+    /// How many members there are at first.
+    pub members: u64,
+    /// Their settings.
+    pub settings: Settings,
+    /// How many clients.
+    pub clients: usize,
+    /// Whether one of them writes values of 1 MiB.
+    pub big_values: bool,
+    /// Whether frames pass through their bytes.
+    pub through_bytes: bool,
+    /// The faults, in order.
+    pub faults: Vec<Planned>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Everything that happened, in one number.
+    pub digest: u64,
+    /// The time that passed.
+    pub simulated: Duration,
+    /// Faults and rare states.
+    pub tally: Tally,
+    /// Writes acknowledged.
+    pub acknowledged: usize,
+    /// Rounds published.
+    pub published: usize,
+    /// Registers whose history was judged.
+    pub registers: usize,
+    /// Terms that had a leader.
+    pub terms: usize,
+}
+
+impl Plan {
+    /// The plan of a seed, of so many members if that is said.
+    pub fn draw(seed: u64, members: Option<u64>) -> Self {
+        let mut dice = Dice::new(seed, 2);
+        let drawn = match dice.below(100) {
+            0..10 => 1 + dice.below(2),
+            10..45 => 3,
+            45..80 => 5,
+            80..90 => 4,
+            90..97 => 6 + dice.below(4),
+            _ => 10 + dice.below(6),
+        };
+        let settings = settings(&mut dice);
+        let start = Time::since_start(ms(2_000));
+        let clients = 1 + dice.below(4) as usize;
+        let big_values = dice.percent(3);
+        let through_bytes = dice.percent(10);
+        let faults = faults::draw(&mut dice, start, Time::since_start(TROUBLE));
+        Self { seed, members: members.unwrap_or(drawn), settings, clients, big_values, through_bytes, faults }
+    }
+}
+
+fn settings(dice: &mut Dice) -> Settings {
+    let heartbeat = 20 + dice.below(100);
+    let election_min = heartbeat * 2 + 1 + dice.below(300);
+    let tenure = 1_000 + dice.below(15_000);
+    Settings {
+        heartbeat: ms(heartbeat),
+        election_min: ms(election_min.max(50)),
+        election_max: ms(election_min.max(50) + heartbeat + dice.below(400)),
+        target_voters: dice.between((3, 7)) as u32,
+        max_members: 31,
+        tenure: ms(tenure),
+        grace: ms(dice.below(tenure)),
+        replace_after: ms(10_000 + dice.below(30_000)),
+        compact_after: 5 + dice.below(100),
+        tail: 1 + dice.below(100),
+        append_batch: 1 + dice.below(100) as u32,
+        first_deadline: ms(1_000 + dice.below(5_000)),
+        quorum_percent: 30 + dice.below(50) as u32,
+        announce_every: ms(1_000 + dice.below(3_000)),
+        ..Settings::default()
+    }
+}
+
+/// Tells a plan to its end.
+///
+/// # Panics
+/// When something does not hold: with its name.
+pub fn tell(plan: &Plan, world: &mut World) -> Outcome {
+    let everyone = world.found(plan.members);
+    world.through_bytes = plan.through_bytes;
+    world.add_clients(plan.clients, plan.big_values);
+    for planned in &plan.faults {
+        world.plan(planned.at, planned.fault.clone());
+    }
+    trouble(world);
+    healing(world, &everyone);
+    world.run_for(AT_LEAST.saturating_sub(world.now.elapsed()));
+    Outcome {
+        digest: world.digest(),
+        simulated: world.now.elapsed(),
+        tally: world.tally.clone(),
+        acknowledged: world.invariants.clients.acknowledged.len(),
+        published: world.invariants.rounds.published.len(),
+        registers: world.history.judged(),
+        terms: world.invariants.logs.terms_led(),
+    }
+}
+
+/// A world for a plan.
+pub fn world(plan: &Plan) -> World {
+    World::new(plan.seed, plan.settings.clone())
+}
+
+fn trouble(world: &mut World) {
+    let end = Time::since_start(TROUBLE);
+    while world.now < end {
+        world.run_for(LOOKED_AT);
+        keep_runs_going(world, ROUNDS);
+        histories_are_linearizable(world, false);
+    }
+}
+
+/// There is always a run, as far as the leader knows.
+fn keep_runs_going(world: &mut World, rounds: u32) {
+    if let Some(leader) = world.aggregator()
+        && world.node(leader).state().control().active_run().is_none()
+    {
+        world.submit(leader, rounds);
+    }
+}
+
+/// Linearizability of each key's history.
+fn histories_are_linearizable(world: &mut World, all: bool) {
+    if let Some((register, history)) = world.history.judge(all) {
+        let line = |operation: &_| format!("  {operation:?}\n");
+        let history: String = history.iter().map(line).collect();
+        panic!("linearizability: nothing explains register {register}:\n{history}");
+    }
+}
+
+/// Everything works again: within a bounded time there is an aggregator, everybody writes and reads, the rounds go on,
+/// a new run comes to its end, hand-overs are fair, and all states are equal.
+fn healing(world: &mut World, everyone: &[MemberId]) {
+    world.heal();
+    let patience = world.patience();
+    everyone.iter().for_each(|id| world.say(*id, Input::Retire(false)));
+    world.run_until("nobody is without its log", patience, |world| {
+        world.members.values().all(|member| !member.disk.damaged)
+    });
+    for id in world.running() {
+        world.say(id, Input::Retire(false));
+    }
+    world.run_until("an aggregator", patience, |world| world.aggregator().is_some());
+    let before = newest_round(world);
+    world.run_until("a round goes on", patience * 3, |world| no_run(world) || newest_round(world) > before);
+    world.clients_leave();
+    histories_are_linearizable(world, true);
+    everybody_writes_and_reads(world, patience);
+    a_run_comes_to_its_end(world, patience);
+    world.run_until("agreement", patience, |world| world.agree());
+    let World { invariants, members, .. } = world;
+    invariants.at_rest(members);
+}
+
+fn no_run(world: &World) -> bool {
+    world.aggregator().is_some_and(|id| world.node(id).state().control().active_run().is_none())
+}
+
+fn newest_round(world: &World) -> Option<(RunId, Round)> {
+    world.invariants.rounds.published.last_key_value().map(|(key, _)| *key)
+}
+
+fn everybody_writes_and_reads(world: &mut World, patience: Duration) {
+    for id in world.running() {
+        let tried = world.now;
+        loop {
+            // Whoever was sent away may still be about to end.
+            if !world.runs(id) || !is_member(world, id) {
+                break;
+            }
+            let (write, read) = (world.write(id, ms(5_000)), world.read(id));
+            world.run_until("answers", ms(12_000), |world| {
+                !world.runs(id) || world.answers.contains_key(&write) && world.answers.contains_key(&read)
+            });
+            let done =
+                |answer: Option<&Answer>| matches!(answer, Some(Answer::User(..) | Answer::Readable(_)));
+            if done(world.answers.get(&write)) && done(world.answers.get(&read)) {
+                break;
+            }
+            let late = world.now.saturating_since(tried) > patience;
+            assert!(
+                !late,
+                "liveness: {id} cannot write and read: {:?}\n{}",
+                world.answers.get(&write),
+                world.report()
+            );
+        }
+    }
+}
+
+fn is_member(world: &World, id: MemberId) -> bool {
+    let leader = world.leader().unwrap_or(id);
+    world.runs(leader) && world.node(leader).state().control().member(id).is_some()
+}
+
+fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {
+    let begun = world.now;
+    while !no_run(world) {
+        assert!(
+            world.now.saturating_since(begun) < patience * (3 * ROUNDS),
+            "liveness: the run does not come to its end\n{}",
+            world.report()
+        );
+        world.run_for(LOOKED_AT);
+    }
+    let leader = world.aggregator().expect("just seen");
+    let submitted = world.submit(leader, LAST_ROUNDS);
+    world.run_until("a run is submitted", patience, |world| world.answers.contains_key(&submitted));
+    let run = |world: &World| {
+        let leader = world.leader().filter(|id| world.runs(*id))?;
+        world.node(leader).state().control().runs().keys().next_back().copied()
+    };
+    world.run_until("the last run's end", patience * (3 * LAST_ROUNDS), |world| {
+        no_run(world) && run(world).is_some_and(|_| world.all_have(u64::from(LAST_ROUNDS)))
+    });
+}
+
+/// Whether weather and clocks are as they should be: what healing promises.
+pub fn is_calm(world: &World) -> bool {
+    world.weather.drop == FAIR.drop && world.members.values().all(|member| member.device.clock_rate == RIGHT)
+}

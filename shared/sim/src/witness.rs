@@ -1,0 +1,48 @@
+//! The dictionary, watched: a command without a session must not be applied twice, whoever tried again.
+
+use rafty_dictionary::{Entries, EntryCommand};
+use rafty_types::{Digest, Index, RestoreError, StateMachine, Term};
+
+/// What the name of a key begins with that is set for the only time and never deleted.
+const ONCE: &[u8] = b"once ";
+
+/// The entries, with an eye on keys that are set once.
+#[derive(Clone, Debug, Default)]
+pub struct Witness(pub Entries);
+
+impl StateMachine for Witness {
+    fn apply(&mut self, index: Index, term: Term, command: &[u8]) -> Vec<u8> {
+        if let Some(key) = once(command) {
+            let words = String::from_utf8_lossy(&key);
+            assert!(self.0.get(&key).is_none(), "`{words}` was applied twice, again at index {index}");
+        }
+        self.0.apply(index, term, command)
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.0.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError> {
+        self.0.restore(snapshot)
+    }
+
+    fn digest(&self) -> Digest {
+        self.0.digest()
+    }
+}
+
+/// A command that sets the key of this number, for the only time.
+pub fn set_once(number: u64) -> Vec<u8> {
+    let key = [ONCE, number.to_string().as_bytes()].concat();
+    EntryCommand::Set { key, value: vec![1] }.encode()
+}
+
+/// The key that a command sets for the only time. Read without a decoder: the encoding is the variant, a length below
+/// 128 and the bytes.
+pub fn once(command: &[u8]) -> Option<Vec<u8>> {
+    let variant = EntryCommand::Set { key: Vec::new(), value: Vec::new() }.encode()[0];
+    let (len, rest) = command.strip_prefix(&[variant])?.split_first()?;
+    let key = rest.get(..usize::from(*len))?;
+    key.starts_with(ONCE).then(|| key.to_vec())
+}

@@ -1,0 +1,289 @@
+//! Simulated clients of the dictionary: they read, write and delete a few keys, each one thing at a time, and try
+//! again elsewhere when that cannot count twice.
+
+use super::{Asker, Turn, World, ms};
+use crate::history::{History, OperationId};
+use crate::linearizability::Action;
+use crate::tally::{Evil, Sometimes};
+use crate::witness::set_once;
+use rafty_dictionary::{EntryCommand, EntryResult};
+use rafty_node::{Answer, Request, RequestId};
+use rafty_types::{Command, ControlCommand, ControlResult, MemberId, Serial, SessionId};
+use std::time::Duration;
+
+/// Registers in use at the same time.
+const REGISTERS: usize = 4;
+/// How long a client thinks, in milliseconds: busy ones and lazy ones.
+const BUSY_THINKS: (u64, u64) = (10, 300);
+const LAZY_THINKS: (u64, u64) = (300, 3_000);
+/// How long it gives a member, in milliseconds.
+const PATIENCE: (u64, u64) = (300, 4_000);
+/// A member that stands still does not even say no: then the client gives up after so much more.
+const LATE: Duration = ms(500);
+/// How often a command of a session is tried.
+const MAX_TRIES: u32 = 12;
+/// Bytes of a big value, in MessagePack's longest string.
+const BIG: usize = 1_024 * 1_024 - 64;
+
+/// Somebody who uses the dictionary.
+#[derive(Debug)]
+pub struct Client {
+    /// How long it thinks, in milliseconds.
+    thinks: (u64, u64),
+    /// Whether it has what it does counted once.
+    wants_session: bool,
+    /// Whether it writes big values now and then.
+    big: bool,
+    session: Option<(SessionId, Serial)>,
+    doing: Option<Doing>,
+}
+
+/// What a client is doing.
+#[derive(Clone, Debug)]
+struct Doing {
+    request: Option<RequestId>,
+    what: What,
+    command: Option<Command>,
+    /// May have counted already.
+    tries: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    OpensSession,
+    WritesOnce,
+    Register(OperationId, usize, Action),
+}
+
+impl World {
+    /// More clients.
+    pub fn add_clients(&mut self, count: usize, big: bool) {
+        for number in 0..count {
+            let thinks = if self.dice.percent(50) { BUSY_THINKS } else { LAZY_THINKS };
+            let wants_session = self.dice.percent(50);
+            let big = big && number == 0;
+            self.clients.push(Client { thinks, wants_session, big, session: None, doing: None });
+            self.client_rests(self.clients.len() - 1);
+        }
+    }
+
+    fn client_rests(&mut self, client: usize) {
+        let thinks = self.clients[client].thinks;
+        let after = self.dice.ms(thinks);
+        self.later(after, Turn::ClientWakes(client));
+    }
+
+    pub(super) fn client_wakes(&mut self, client: usize) {
+        if self.running().is_empty() {
+            return self.client_rests(client);
+        }
+        if self.clients[client].doing.is_none() {
+            self.client_begins(client);
+        }
+        self.client_tries(client);
+    }
+
+    /// Chooses what to do.
+    fn client_begins(&mut self, client: usize) {
+        let Client { wants_session, session, big, .. } = self.clients[client];
+        let (what, command) = if wants_session && session.is_none() {
+            (What::OpensSession, Some(Command::Control(ControlCommand::SessionOpened)))
+        } else {
+            match self.dice.below(100) {
+                0..15 => (What::WritesOnce, Some(Command::User(set_once(self.dice.roll())))),
+                15..25 => return self.client_reads_stale(client),
+                25..28 if big => return self.client_writes_big(client),
+                _ => self.register_operation(),
+            }
+        };
+        if let (Some(_), Some((_, serial))) = (&command, &mut self.clients[client].session)
+            && !matches!(what, What::OpensSession)
+        {
+            *serial = serial.next();
+        }
+        self.clients[client].doing = Some(Doing { request: None, what, command, tries: 0 });
+    }
+
+    fn register_operation(&mut self) -> (What, Option<Command>) {
+        let place = self.dice.below(REGISTERS as u64) as usize;
+        let register = self.history.register(place, REGISTERS);
+        let key = History::key(register);
+        self.counter += 1;
+        let number = self.counter;
+        let (action, command) = match self.dice.below(10) {
+            0..4 => (Action::Get(None), None),
+            4..9 => (Action::Set(number), Some(EntryCommand::Set { key, value: value(number) })),
+            _ => (Action::Delete(None), Some(EntryCommand::Delete { key })),
+        };
+        let operation = self.history.called(register, action, self.now);
+        let command = command.map(|command| Command::User(command.encode()));
+        (What::Register(operation, register, action), command)
+    }
+
+    fn client_reads_stale(&mut self, client: usize) {
+        let running = self.running();
+        let at = running[self.dice.below(running.len() as u64) as usize];
+        let register = self.history.register(self.clients.len() % REGISTERS, REGISTERS);
+        let reader = (at, self.members[&at].epoch);
+        let node = &self.members[&at].process.as_ref().expect("it runs").node;
+        let key = History::key(register);
+        self.invariants.clients.stale_reads_see_a_growing_prefix(reader, &key, node);
+        self.client_rests(client);
+    }
+
+    fn client_writes_big(&mut self, client: usize) {
+        let Some(at) = self.dice.pick(&self.running()) else { return };
+        self.tally.evil(Evil::BigValue);
+        let value = [&[0xdb][..], &(BIG as u32).to_be_bytes(), &vec![b'x'; BIG]].concat();
+        let command = EntryCommand::Set { key: b"big".to_vec(), value };
+        let request = Request::Commit { session: None, command: Command::User(command.encode()) };
+        self.ask(at, request, ms(5_000));
+        self.client_rests(client);
+    }
+
+    /// Asks some member for what it is doing.
+    fn client_tries(&mut self, client: usize) {
+        let Some(doing) = self.clients[client].doing.clone() else { return };
+        let Some(at) = self.dice.pick(&self.running()) else { return self.client_rests(client) };
+        let session = self.clients[client].session.filter(|_| !matches!(doing.what, What::OpensSession));
+        let request = match doing.command {
+            None => Request::Read,
+            // A client that talks to the leader itself is redirected by the others.
+            Some(command) if session.is_none() && self.dice.percent(30) => {
+                Request::CommitHere { session, command }
+            }
+            Some(command) => Request::Commit { session, command },
+        };
+        let patience = self.dice.ms(PATIENCE);
+        let name = self.ask_name();
+        if let Some(doing) = &mut self.clients[client].doing {
+            doing.request = Some(name);
+            doing.tries += 1;
+        }
+        self.later(patience + LATE, Turn::ClientGivesUp(client, name));
+        self.ask_named(name, Asker::Client(client), at, request, patience);
+    }
+
+    pub(super) fn client_gives_up(&mut self, client: usize, request: RequestId) {
+        if self.waiting.contains_key(&request) && self.is_doing(client, request) {
+            self.client_hears(client, None, &Answer::Unknown);
+        }
+    }
+
+    fn is_doing(&self, client: usize, request: RequestId) -> bool {
+        self.clients[client].doing.as_ref().is_some_and(|doing| doing.request == Some(request))
+    }
+
+    pub(super) fn client_answered(
+        &mut self,
+        client: usize,
+        at: MemberId,
+        request: RequestId,
+        answer: Answer,
+    ) {
+        // What comes after it gave up is not heard.
+        if self.is_doing(client, request) {
+            self.client_hears(client, Some(at), &answer);
+        }
+    }
+
+    /// A client hears, from this member if it is still there, what became of what it is doing.
+    fn client_hears(&mut self, client: usize, at: Option<MemberId>, answer: &Answer) {
+        let Some(doing) = self.clients[client].doing.take() else { return };
+        let in_session = self.clients[client].session.is_some() && doing.command.is_some();
+        let first = doing.tries == 1;
+        match answer {
+            Answer::User(result, _) => {
+                if !first {
+                    self.tally.saw(Sometimes::RepeatAnswered);
+                }
+                self.client_done(&doing, EntryResult::decode(result));
+            }
+            Answer::Readable(_) => self.client_read(&doing, at),
+            Answer::Control(ControlResult::Done, index) => {
+                self.clients[client].session = Some((SessionId(index.0), Serial(0)));
+            }
+            Answer::Control(ControlResult::Rejected(_), _) => {
+                self.clients[client].session = None;
+                self.client_ends(&doing, first);
+            }
+            Answer::Unknown if in_session && doing.tries < MAX_TRIES => {
+                self.clients[client].doing = Some(Doing { request: None, ..doing });
+            }
+            Answer::Unknown => {
+                self.tally.saw(Sometimes::AnswerUnknown);
+                self.clients[client].session = None;
+                self.client_ends(&doing, doing.command.is_none());
+            }
+            Answer::Busy | Answer::ChangePending | Answer::NoLeader | Answer::Redirect(_) => {
+                if *answer == Answer::Busy {
+                    self.tally.saw(Sometimes::BusyAnswer);
+                }
+                self.tally.saw(Sometimes::DeniedWrite);
+                // A serial that was not used must be, or the session is at an end.
+                if in_session && doing.tries < MAX_TRIES {
+                    self.clients[client].doing = Some(Doing { request: None, ..doing });
+                } else {
+                    self.clients[client].session = None;
+                    self.client_ends(&doing, first);
+                }
+            }
+        }
+        self.client_rests(client);
+    }
+
+    fn client_done(&mut self, doing: &Doing, result: Option<EntryResult>) {
+        let What::Register(operation, _, action) = doing.what else { return };
+        let action = match (action, result) {
+            (Action::Delete(_), Some(EntryResult::Done)) => Action::Delete(Some(true)),
+            (Action::Delete(_), Some(EntryResult::Missing)) => Action::Delete(Some(false)),
+            (action, Some(EntryResult::Done)) => action,
+            (action, other) => panic!("no refusal of a sound command: {action:?} gave {other:?}"),
+        };
+        self.history.returned(operation, action, self.now);
+    }
+
+    /// A read may be served: it sees what the member's state has now.
+    fn client_read(&mut self, doing: &Doing, at: Option<MemberId>) {
+        let What::Register(operation, register, _) = doing.what else { return };
+        let Some(at) = at.filter(|at| self.runs(*at)) else { return self.history.denied(operation) };
+        let found = self.node(at).state().user().0.get(&History::key(register)).map(number);
+        self.history.returned(operation, Action::Get(found), self.now);
+    }
+
+    /// What a client was doing leads to nothing that it knows of; surely to nothing when it was `denied`.
+    fn client_ends(&mut self, doing: &Doing, denied: bool) {
+        match doing.what {
+            What::Register(operation, ..) if denied => self.history.denied(operation),
+            What::Register(operation, ..) => self.history.unknown(operation),
+            What::OpensSession | What::WritesOnce => {}
+        }
+    }
+
+    /// Clients come to an end with what they are doing; nothing new is begun.
+    pub fn clients_leave(&mut self) {
+        for client in 0..self.clients.len() {
+            if let Some(doing) = self.clients[client].doing.take() {
+                self.client_ends(&doing, doing.command.is_none() || doing.tries == 0);
+            }
+        }
+        self.clients.clear();
+        self.agenda.retain(|_, event| {
+            !matches!(event, super::Event::World(Turn::ClientWakes(_) | Turn::ClientGivesUp(..)))
+        });
+        self.waiting.values_mut().for_each(|(_, asker)| {
+            if matches!(asker, Asker::Client(_)) {
+                *asker = Asker::Script;
+            }
+        });
+    }
+}
+
+/// A number as a MessagePack value.
+fn value(number: u64) -> Vec<u8> {
+    [&[0xcf][..], &number.to_be_bytes()].concat()
+}
+
+fn number(value: &[u8]) -> u64 {
+    u64::from_be_bytes(value[1..].try_into().expect("only numbers are written here"))
+}

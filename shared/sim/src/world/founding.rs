@@ -1,0 +1,252 @@
+//! How peer sets begin and grow: members that are there from the start, newcomers with tokens, and members that come
+//! back without their log.
+
+use super::{Asker, Turn, World, ms};
+use crate::disk::Disk;
+use crate::faults::Who;
+use crate::member::{Member, WALL_MS};
+use crate::tally::{Evil, Sometimes};
+use crate::witness::Witness;
+use rafty_dictionary::Replicated;
+use rafty_node::{Answer, Request};
+use rafty_seal::{Identity, RsaKey, RsaPublic, Token, enrol, re_enrol};
+use rafty_types::{
+    Command, ControlCommand, ControlResult, Enrolment, Entry, Genesis, HardState, Index, MemberId,
+    Membership, Payload, PeerRole, Proposal, Rejection, Snapshot, SnapshotMeta, Term,
+};
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// A hundred hours after the start: a token's end that no run reaches.
+pub const LATE_MS: u64 = WALL_MS + 360_000_000;
+/// How long an enrolment may take.
+const ENROL_WITHIN: Duration = ms(20_000);
+/// When a member without its log asks again.
+const ASK_AGAIN: Duration = ms(1_000);
+/// Members that are enrolled at the same time at most.
+const MAX_MEMBERS: usize = 14;
+const FOUNDER: MemberId = MemberId(1);
+
+/// One participant key for all: nothing is sealed with it here, and making one takes long.
+fn rsa_public() -> RsaPublic {
+    static KEY: OnceLock<RsaPublic> = OnceLock::new();
+    let made = || RsaKey::from_der(include_bytes!("../../../seal/tests/keys/participant.der"));
+    KEY.get_or_init(|| made().expect("a fixed test key").public().clone()).clone()
+}
+
+fn address(id: u64) -> std::net::SocketAddr {
+    ([10, 0, 0, (id % 250) as u8], 7_000).into()
+}
+
+/// Somebody who wants to become a member.
+pub(super) struct Newcomer {
+    identity: Identity,
+    token: Token,
+    at: MemberId,
+    /// Whether the peer set knows the token.
+    enrols: bool,
+}
+
+impl World {
+    /// A peer set with one member.
+    pub fn founder(&mut self) -> MemberId {
+        let identity = Identity::generate(self.dice.rng());
+        let state = self.state_of(&identity);
+        self.settle(vec![(FOUNDER, identity)], &state);
+        FOUNDER
+    }
+
+    /// A peer set whose members, all of which may lead, stand in its first snapshot; as many as wanted vote.
+    pub fn found(&mut self, members: u64) -> Vec<MemberId> {
+        let identity = Identity::generate(self.dice.rng());
+        let mut state = self.state_of(&identity);
+        let mut people = vec![(FOUNDER, identity)];
+        let key = people[0].1.key();
+        let token = Token::generate(self.cluster, &key, self.dice.rng());
+        let record = token.record(PeerRole::Peer, true, LATE_MS, 100);
+        apply(&mut state, ControlCommand::TokenCreated(record));
+        for number in 1..members {
+            let identity = Identity::generate(self.dice.rng());
+            let enrolment =
+                enrol(&identity, &rsa_public(), &token, [number as u8; 32], vec![address(number)]);
+            let id = MemberId(apply(&mut state, ControlCommand::Enrol(enrolment)).0);
+            if number < u64::from(self.settings.target_voters) {
+                apply(&mut state, ControlCommand::SeatChanged { give: Some(id), take: None });
+            }
+            people.push((id, identity));
+        }
+        let ids = people.iter().map(|(id, _)| *id).collect();
+        self.settle(people, &state);
+        ids
+    }
+
+    fn state_of(&self, founder: &Identity) -> Replicated<Witness> {
+        let founder = rafty_types::Member {
+            id: FOUNDER,
+            key: founder.key(),
+            rsa_public: rsa_public().der().to_vec(),
+            role: PeerRole::Peer,
+            may_lead: true,
+            addresses: vec![address(0)],
+            seat: true,
+            tenures: 0,
+        };
+        let genesis =
+            Genesis { cluster: self.cluster, name: "sim".into(), settings: self.settings.clone(), founder };
+        Replicated::found(genesis, Witness::default()).expect("a sound genesis")
+    }
+
+    fn settle(&mut self, people: Vec<(MemberId, Identity)>, state: &Replicated<Witness>) {
+        let voters = state.control().desired_voters().into_iter().collect();
+        let learners = state.control().desired_learners().into_iter().collect();
+        let membership = Membership { voters, learners, ..Membership::default() };
+        let meta = SnapshotMeta { index: state.applied(), term: Term(1), membership };
+        let disk = Disk {
+            hard_state: HardState { term: Term(1), voted_for: None, commit: state.applied() },
+            snapshot: Snapshot { meta, data: state.snapshot().into() },
+            ..Disk::default()
+        };
+        for (id, identity) in people {
+            self.members.insert(id, Member::new(id, identity, [id].into(), disk.clone()));
+        }
+        let ids: Vec<_> = self.members.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.start(id));
+    }
+
+    /// Lets a newcomer join at a member. It gets the id at which its enrolment is committed.
+    ///
+    /// # Errors
+    /// Why it was refused.
+    pub fn join(&mut self, at: MemberId, token: &Token) -> Result<MemberId, Rejection> {
+        let (identity, enrolment) = self.newcomer(token);
+        let id = MemberId(self.commit(at, ControlCommand::Enrol(enrolment))?.0);
+        self.move_in(id, identity, at, Disk::default());
+        Ok(id)
+    }
+
+    /// Somebody who holds a token, and its statement.
+    pub fn newcomer(&mut self, token: &Token) -> (Identity, Enrolment) {
+        let identity = Identity::generate(self.dice.rng());
+        let enrolment = self.statement(&identity, token);
+        (identity, enrolment)
+    }
+
+    fn statement(&mut self, identity: &Identity, token: &Token) -> Enrolment {
+        let address = address(self.dice.roll());
+        enrol(identity, &rsa_public(), token, self.exporter(), vec![address])
+    }
+
+    /// Of a connection that no other statement was made on.
+    fn exporter(&mut self) -> [u8; 32] {
+        let mut exporter = [0; 32];
+        exporter[..8].copy_from_slice(&self.dice.roll().to_le_bytes());
+        exporter
+    }
+
+    fn move_in(&mut self, id: MemberId, identity: Identity, at: MemberId, disk: Disk) {
+        let told: BTreeSet<_> = self.node(at).state().control().members().keys().copied().collect();
+        self.members.insert(id, Member::new(id, identity, told, disk));
+        self.start(id);
+    }
+
+    /// A token that the peer set knows.
+    pub fn token(&mut self, at: MemberId, expires_ms: u64, uses: u32) -> Token {
+        let (token, record) = self.new_token(at, expires_ms, uses);
+        self.commit(at, record).expect("a token");
+        token
+    }
+
+    fn new_token(&mut self, at: MemberId, expires_ms: u64, uses: u32) -> (Token, ControlCommand) {
+        let responder = self.members[&at].identity.key();
+        let token = Token::generate(self.cluster, &responder, self.dice.rng());
+        let record = token.record(PeerRole::Peer, true, expires_ms, uses);
+        (token, ControlCommand::TokenCreated(record))
+    }
+
+    // As faults.
+
+    pub(super) fn newcomer_joins(&mut self, at: Who) {
+        let Some(at) = self.who(at) else { return };
+        if self.node(at).state().control().members().len() >= MAX_MEMBERS {
+            return;
+        }
+        self.tally.evil(Evil::Join);
+        let identity = Identity::generate(self.dice.rng());
+        let (token, command) = self.new_token(at, LATE_MS, 1);
+        self.newcomers.push(Some(Newcomer { identity, token, at, enrols: false }));
+        self.ask_as(Asker::Newcomer(self.newcomers.len() - 1), at, control(command), ENROL_WITHIN);
+    }
+
+    /// A newcomer is answered: first about its token, then about itself. One that hears nothing good stays away.
+    pub(super) fn newcomer_answered(&mut self, number: usize, answer: &Answer) {
+        let Some(newcomer) = self.newcomers[number].take() else { return };
+        let Answer::Control(ControlResult::Done, index) = answer else { return };
+        let Newcomer { identity, token, at, enrols } = newcomer;
+        if !self.runs(at) {
+            return;
+        }
+        if enrols {
+            return self.move_in(MemberId(index.0), identity, at, Disk::default());
+        }
+        let enrolment = self.statement(&identity, &token);
+        self.newcomers[number] = Some(Newcomer { identity, token, at, enrols: true });
+        let command = control(ControlCommand::Enrol(enrolment));
+        self.ask_as(Asker::Newcomer(number), at, command, ENROL_WITHIN);
+    }
+
+    /// A member without its log asks somebody it knows to enrol it anew.
+    pub(super) fn re_enrol(&mut self, id: MemberId) {
+        let Some(member) = self.members.get(&id).filter(|member| member.disk.damaged) else { return };
+        let enrolment = {
+            let identity = member.identity.to_secret_bytes();
+            let identity = Identity::from_secret_bytes(&identity);
+            re_enrol(&identity, &rsa_public(), self.cluster, self.exporter(), vec![address(id.0)])
+        };
+        let open: Vec<_> = self.running().into_iter().filter(|at| self.network.is_open(id, *at)).collect();
+        match self.dice.pick(&open) {
+            None => self.later(ASK_AGAIN, Turn::ReEnrols(id)),
+            Some(at) => {
+                let command = control(ControlCommand::Enrol(enrolment));
+                self.ask_as(Asker::ReEnrols(id), at, command, ENROL_WITHIN);
+            }
+        }
+    }
+
+    pub(super) fn re_enrolled(&mut self, id: MemberId, at: MemberId, answer: &Answer) {
+        match answer {
+            Answer::Control(ControlResult::Done, index) if self.runs(at) => {
+                let Some(member) = self.members.remove(&id) else { return };
+                self.tally.saw(Sometimes::ReEnrolled);
+                let disk = Disk { shelf: member.disk.shelf, ..Disk::default() };
+                self.move_in(MemberId(index.0), member.identity, at, disk);
+            }
+            Answer::Control(ControlResult::Rejected(why), _) => {
+                let why = why.to_string();
+                self.trace.note(self.now, || format!("{id} cannot come back: {why}"));
+                self.members.remove(&id);
+            }
+            _ => self.later(ASK_AGAIN, Turn::ReEnrols(id)),
+        }
+    }
+}
+
+pub(super) fn control(command: ControlCommand) -> Request {
+    Request::Commit { session: None, command: Command::Control(command) }
+}
+
+/// Applies a command of the founder's to a state that no node runs yet.
+fn apply(state: &mut Replicated<Witness>, command: ControlCommand) -> Index {
+    let (index, term) = (state.applied().next(), Term(1));
+    let proposal = Proposal {
+        origin: FOUNDER,
+        term,
+        stamp_ms: WALL_MS,
+        session: None,
+        command: Command::Control(command),
+    };
+    let applied = state.apply(&Entry { index, term, payload: Payload::Command(proposal.encode().into()) });
+    let done = rafty_dictionary::Outcome::Control(ControlResult::Done, index);
+    assert_eq!(applied.outcome, Some(done));
+    index
+}

@@ -1,0 +1,448 @@
+//! Members, the network between them and the people who use them, event by event in virtual time.
+//!
+//! All choices come from one seed. The world decides nothing for a member: it brings what happens to it and does what
+//! it says, as the shipping shell does.
+
+mod asking;
+mod clients;
+mod founding;
+mod perform;
+mod strike;
+
+pub use clients::Client;
+pub use founding::LATE_MS;
+
+use crate::dice::Dice;
+use crate::faults::Fault;
+use crate::history::History;
+use crate::invariants::Invariants;
+use crate::member::{Device, Member, RIGHT, SOUND};
+use crate::network::Network;
+use crate::tally::{Evil, Sometimes, Tally};
+use crate::trace::Trace;
+use crate::weather::{FAIR, Weather};
+use rafty_node::{Answer, Input, RequestId};
+use rafty_rounds::{Work, WorkId};
+use rafty_types::{ClusterId, EnvelopeHeader, Frame, MemberId, Message, PersistId, Settings, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a loop is busy, in milliseconds.
+const BUSY: (u64, u64) = (0, 8);
+/// Ticks that a member may take at one instant.
+const MAX_IDLE_TICKS: u32 = 50;
+/// What waits for a member that stands still, at most; a socket's buffer holds no more.
+const MAX_HELD: usize = 2_000;
+
+/// Something happens to a member's process.
+#[allow(missing_docs)] // each is an input of the node, or what leads to one
+pub enum Happening {
+    Frame {
+        from: MemberId,
+        frame: Frame,
+        stamp: Option<u64>,
+    },
+    Envelope {
+        from: MemberId,
+        envelope: EnvelopeHeader,
+    },
+    Snapshot {
+        from: MemberId,
+        message: Message,
+        data: Arc<[u8]>,
+    },
+    SnapshotSent {
+        to: MemberId,
+        arrived: bool,
+    },
+    Synced(PersistId),
+    Work {
+        id: WorkId,
+        work: Work,
+    },
+    Key,
+    Unreachable(MemberId),
+    /// The disk works again.
+    Healed,
+    /// Its transport looks at its ways to others.
+    LooksAround,
+    /// The loop has time again.
+    Free,
+}
+
+/// Something happens to the world.
+enum Turn {
+    Strikes(Fault),
+    Starts(MemberId),
+    Resumes(MemberId),
+    Opens(Vec<(MemberId, MemberId)>),
+    Clears,
+    Mends(MemberId, fn(&mut Device)),
+    ClockIsRight(MemberId),
+    LeadsAgain(MemberId),
+    ReEnrols(MemberId),
+    ClientWakes(usize),
+    ClientGivesUp(usize, RequestId),
+}
+
+enum Event {
+    Member(MemberId, u64, Box<Happening>),
+    World(Turn),
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// The script.
+    Script,
+    /// A simulated client.
+    Client(usize),
+    /// A member that lost its log.
+    ReEnrols(MemberId),
+    /// A newcomer.
+    Newcomer(usize),
+}
+
+/// Everything there is.
+pub struct World {
+    /// The world's time.
+    pub now: Time,
+    /// Everybody that ever was a member, halted ones too.
+    pub members: BTreeMap<MemberId, Member>,
+    /// All choices.
+    pub dice: Dice,
+    /// What the weather is.
+    pub weather: Weather,
+    /// Which ways are closed.
+    pub network: Network,
+    /// What must hold.
+    pub invariants: Invariants,
+    /// What happened.
+    pub tally: Tally,
+    /// The answers that scripts wait for.
+    pub answers: BTreeMap<RequestId, Answer>,
+    /// How often a command was forwarded.
+    pub forwards: usize,
+    /// Snapshots that arrived.
+    pub snapshots: usize,
+    /// What members dropped as senseless.
+    pub dropped: Vec<(MemberId, String)>,
+    /// Settings of the peer set.
+    pub settings: Settings,
+    /// Its id.
+    pub cluster: ClusterId,
+    /// Who uses the dictionary.
+    pub clients: Vec<Client>,
+    /// What they did to registers.
+    pub history: History,
+    /// What is told of it.
+    pub trace: Trace,
+    /// Frames pass through their bytes.
+    pub through_bytes: bool,
+    waiting: BTreeMap<RequestId, (MemberId, Asker)>,
+    newcomers: Vec<Option<founding::Newcomer>>,
+    restarts: BTreeSet<MemberId>,
+    agenda: BTreeMap<(Time, u64), Event>,
+    counter: u64,
+    digest: u64,
+    leaderless_since: Option<Time>,
+    /// Whether a member's outputs are being done.
+    performing: bool,
+}
+
+/// So many milliseconds.
+pub const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+impl World {
+    /// A world without members.
+    pub fn new(seed: u64, settings: Settings) -> Self {
+        settings.validate().expect("settings that members accept");
+        Self {
+            now: Time::ZERO,
+            members: BTreeMap::new(),
+            dice: Dice::new(seed, 0),
+            weather: FAIR,
+            network: Network::default(),
+            invariants: Invariants::default(),
+            tally: Tally::default(),
+            answers: BTreeMap::new(),
+            forwards: 0,
+            snapshots: 0,
+            dropped: Vec::new(),
+            settings,
+            cluster: ClusterId([7; 16]),
+            clients: Vec::new(),
+            history: History::default(),
+            trace: Trace::default(),
+            through_bytes: false,
+            waiting: BTreeMap::new(),
+            newcomers: Vec::new(),
+            restarts: BTreeSet::new(),
+            agenda: BTreeMap::new(),
+            counter: 0,
+            digest: 0,
+            leaderless_since: None,
+            performing: false,
+        }
+    }
+
+    /// Everything that happened, in one number: the same for the same seed.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Starts a member, unless it runs.
+    pub fn start(&mut self, id: MemberId) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        if member.start(self.now, &self.settings, &mut self.dice) {
+            self.invariants.started(id, member.process());
+            self.trace.note(self.now, || format!("{id} starts"));
+            let first = self.dice.ms((0, 1_000));
+            self.schedule(first, id, Happening::LooksAround);
+        }
+    }
+
+    /// Power loss. The others notice after a while, as connections do.
+    pub fn kill(&mut self, id: MemberId) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let (arrived, lost) = member.kill(&mut self.dice);
+        arrived.iter().for_each(|batch| self.invariants.logs.synced(id, batch));
+        (0..lost).for_each(|_| self.tally.evil(Evil::Unsynced));
+        self.trace.note(self.now, || format!("{id} loses power, and {lost} batches with it"));
+        for other in self.running() {
+            let after = self.dice.ms((10, 1_000));
+            self.schedule(after, other, Happening::Unreachable(id));
+        }
+        self.requests_are_lost(id);
+    }
+
+    /// Closes the ways between two members.
+    pub fn cut(&mut self, one: MemberId, other: MemberId) {
+        self.network.part(&[one], &[other]);
+    }
+
+    /// Everything works again.
+    pub fn heal(&mut self) {
+        self.network.heal();
+        self.weather = FAIR;
+        for id in self.members.keys().copied().collect::<Vec<_>>() {
+            self.resume(id);
+            self.members.get_mut(&id).expect("a member").device = SOUND;
+            self.set_clock(id, RIGHT);
+            self.start(id);
+        }
+    }
+
+    // How it goes on.
+
+    /// Runs for a while.
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Runs until `done`.
+    ///
+    /// # Panics
+    /// When that takes longer than `limit`.
+    pub fn run_until(&mut self, what: &str, limit: Duration, done: impl Fn(&Self) -> bool) {
+        let end = self.now + limit;
+        while !done(self) {
+            assert!(self.step(end), "liveness: not within {limit:?}: {what}\n{}", self.report());
+        }
+    }
+
+    /// One event or deadline, unless it lies beyond `end`.
+    fn step(&mut self, end: Time) -> bool {
+        let due = |member: &Member| Some((member.process.as_ref()?.due?, member.id));
+        let tick = self.members.values().filter_map(due).min();
+        let event = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        match (event, tick) {
+            (Some(at), tick) if at <= end && tick.is_none_or(|(tick, _)| at <= tick) => {
+                self.now = self.now.max(at);
+                let (_, event) = self.agenda.pop_first().expect("just seen");
+                match event {
+                    Event::Member(to, epoch, what) => self.happen(to, epoch, *what),
+                    Event::World(turn) => self.turn(turn),
+                }
+                true
+            }
+            (_, Some((at, id))) if at <= end => {
+                self.tick(at, id);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn tick(&mut self, at: Time, id: MemberId) {
+        self.now = self.now.max(at);
+        let process = self.members.get_mut(&id).expect("a member").process();
+        process.idle_ticks = if process.ticked_at == Some(at) { process.idle_ticks + 1 } else { 0 };
+        process.ticked_at = Some(at);
+        assert!(process.idle_ticks < MAX_IDLE_TICKS, "no spin: member {id} wants the time again and again");
+        self.say(id, Input::Tick);
+    }
+
+    fn schedule(&mut self, after: Duration, to: MemberId, what: Happening) {
+        let Some(member) = self.members.get(&to) else { return };
+        self.counter += 1;
+        let event = Event::Member(to, member.epoch, Box::new(what));
+        self.agenda.insert((self.now + after, self.counter), event);
+    }
+
+    fn later(&mut self, after: Duration, turn: Turn) {
+        self.counter += 1;
+        self.agenda.insert((self.now + after, self.counter), Event::World(turn));
+    }
+
+    /// Lets a fault strike at its time.
+    pub fn plan(&mut self, at: Time, fault: Fault) {
+        self.later(at.saturating_since(self.now), Turn::Strikes(fault));
+    }
+
+    fn turn(&mut self, turn: Turn) {
+        match turn {
+            Turn::Strikes(fault) => self.strike(fault),
+            Turn::Starts(id) => {
+                self.restarts.remove(&id);
+                self.start(id);
+            }
+            Turn::Resumes(id) => self.resume(id),
+            Turn::Opens(ways) => ways.into_iter().for_each(|(from, to)| self.network.open(from, to)),
+            Turn::Clears => self.weather = FAIR,
+            Turn::Mends(id, mend) => {
+                self.members.get_mut(&id).into_iter().for_each(|member| mend(&mut member.device));
+            }
+            Turn::ClockIsRight(id) => self.set_clock(id, RIGHT),
+            Turn::LeadsAgain(id) => self.say(id, Input::Retire(false)),
+            Turn::ReEnrols(id) => self.re_enrol(id),
+            Turn::ClientWakes(client) => self.client_wakes(client),
+            Turn::ClientGivesUp(client, request) => self.client_gives_up(client, request),
+        }
+    }
+
+    /// Brings something to a process, unless that is another one by now.
+    fn happen(&mut self, to: MemberId, epoch: u64, what: Happening) {
+        let Some(member) = self.members.get_mut(&to).filter(|member| member.epoch == epoch) else { return };
+        let Some(process) = &mut member.process else { return };
+        if process.paused.is_some() {
+            if process.held.len() < MAX_HELD || !matches!(what, Happening::Frame { .. }) {
+                process.held.push(what);
+            }
+            return;
+        }
+        match what {
+            Happening::Frame { from, frame, stamp } => {
+                let last = process.heard.entry(from).or_default();
+                if stamp.is_some_and(|stamp| stamp <= *last) {
+                    return self.tally.evil(Evil::Late);
+                }
+                *last = stamp.unwrap_or(*last);
+                if process.roster.contains(&from) {
+                    self.say(to, Input::Frame { from, frame });
+                }
+            }
+            Happening::Envelope { from, envelope: header } => {
+                if process.roster.contains(&from) {
+                    let handle = process.worker.name(header.clone());
+                    self.say(to, Input::Envelope { from, header, handle });
+                }
+            }
+            Happening::Snapshot { from, message, data } => {
+                self.snapshots += 1;
+                self.tally.saw(Sometimes::SnapshotInstalled);
+                self.say(to, Input::Snapshot { from, message, data });
+            }
+            Happening::SnapshotSent { to: other, arrived } => {
+                self.say(to, Input::SnapshotSent { to: other, arrived });
+            }
+            Happening::Synced(id) => self.synced(to, id),
+            Happening::Work { id, work } => self.work(to, id, work),
+            Happening::Key => {
+                let key = process.worker.make_key(self.cluster, to, &member.identity, epoch);
+                self.say(to, Input::TenureKey(key));
+            }
+            Happening::Unreachable(other) => self.say(to, Input::Unreachable(other)),
+            Happening::Healed => {
+                process.in_trouble = false;
+                self.tally.saw(Sometimes::DiskHealed);
+                self.say(to, Input::Retire(false));
+            }
+            Happening::LooksAround => self.look_around(to),
+            Happening::Free => {
+                let inputs = std::mem::take(&mut process.inbox);
+                self.take_in(to, inputs);
+            }
+        }
+    }
+
+    /// Tells a member what happened, and does what it says.
+    pub fn say(&mut self, id: MemberId, input: Input) {
+        let Some(process) = self.members.get_mut(&id).and_then(|member| member.process.as_mut()) else {
+            return;
+        };
+        if !process.inbox.is_empty() || process.paused.is_some() {
+            process.inbox.push(input);
+        } else if self.performing {
+            // What a member says may lead to something for it or another; that waits until all is done.
+            process.inbox.push(input);
+            process.note_due();
+            self.schedule(Duration::ZERO, id, Happening::Free);
+        } else if self.dice.percent(self.weather.busy) {
+            process.inbox.push(input);
+            process.note_due();
+            let after = self.dice.ms(BUSY);
+            self.schedule(after, id, Happening::Free);
+        } else {
+            self.take_in(id, vec![input]);
+        }
+    }
+
+    fn take_in(&mut self, id: MemberId, mut inputs: Vec<Input>) {
+        while !inputs.is_empty() {
+            let Some(process) = self.members.get_mut(&id).and_then(|member| member.process.as_mut()) else {
+                return;
+            };
+            self.trace.inputs(self.now, id, &inputs);
+            let outputs = process.node.handle_all(process.local(self.now), std::mem::take(&mut inputs));
+            process.note_due();
+            self.mix(id.0, outputs.len() as u64);
+            self.performing = true;
+            for output in outputs {
+                inputs.extend(self.perform(id, output));
+            }
+            self.performing = false;
+            self.look_at(id);
+        }
+    }
+
+    /// Checks what can be seen of a member now.
+    fn look_at(&mut self, id: MemberId) {
+        let Some(process) = self.members.get_mut(&id).and_then(|member| member.process.as_mut()) else {
+            return;
+        };
+        let (led, was_joint) = (process.seen.led, process.seen.membership.is_joint());
+        self.invariants.stepped(id, process);
+        if led && !process.seen.led && was_joint {
+            self.tally.saw(Sometimes::JointLeaderLost);
+        }
+        if led != process.seen.led {
+            let since = self.leaderless_since.take();
+            let nobody = self.leader().is_none();
+            self.leaderless_since = since.or(nobody.then_some(self.now)).filter(|_| nobody);
+            if since.is_some_and(|since| self.now.saturating_since(since) > ms(10_000)) {
+                self.tally.saw(Sometimes::QuorumLost);
+            }
+        }
+    }
+
+    fn mix(&mut self, what: u64, more: u64) {
+        let seen = self.now.elapsed().as_nanos() as u64 ^ what.rotate_left(48) ^ more.rotate_left(32);
+        self.digest = (self.digest.rotate_left(5) ^ seen).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}

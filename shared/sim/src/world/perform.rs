@@ -1,0 +1,326 @@
+//! What members want done: sending, syncing, working.
+
+use super::{Happening, Turn, World, ms};
+use crate::member::Process;
+use crate::tally::{Evil, Sometimes};
+use rafty_consensus::Link;
+use rafty_node::{Event, Input, Output};
+use rafty_rounds::{DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
+use rafty_types::{Batch, EnvelopeHeader, Frame, Index, MemberId, Message, PersistId, Refusal};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Frames with more bytes of payload than this go by stream: they may be late, datagrams never are.
+const DATAGRAM: usize = 1_000;
+/// Bytes of a frame beside its payload.
+const FRAME_LEN: usize = 100;
+/// The transport looks around so often, and takes so many refusals in a row.
+const LOOK_EVERY: Duration = ms(1_000);
+const REFUSED_TIMES: u32 = 5;
+/// Packets that such a measurement rests on.
+const MEASURED_PACKETS: u64 = 50;
+/// When an envelope that is sent twice is sent again, in milliseconds.
+const REPLAY_AFTER: (u64, u64) = (10, 20_000);
+
+impl World {
+    pub(super) fn perform(&mut self, id: MemberId, output: Output) -> Option<Input> {
+        self.trace.output(self.now, id, &output);
+        match output {
+            Output::Send { to, frame } => self.send(id, to, frame),
+            Output::SendAfter(batch, to, frame) => {
+                self.process(id)?.delayed.entry(batch).or_default().push((to, frame));
+            }
+            Output::Persist(batch_id, batch) => self.persist(id, batch_id, batch)?,
+            Output::SendSnapshot { to, message, data } => self.send_snapshot(id, to, message, data),
+            Output::Reply { id: request, answer } => self.answered(id, request, answer),
+            Output::Work { id: order, work } => self.order(id, order, work)?,
+            Output::MakeTenureKey => {
+                let after = self.dice.ms(self.weather.key);
+                self.schedule(after, id, Happening::Key);
+            }
+            Output::ForgetTenureKeys { except } => self.process(id)?.worker.forget_keys(except),
+            Output::SendEnvelope { to, handle } => return self.send_envelope(id, &to, handle),
+            Output::DropEnvelope(handle) => self.process(id)?.worker.drop_envelope(handle),
+            Output::Roster(members) => {
+                self.process(id)?.roster = members.iter().map(|member| member.id).collect();
+            }
+            // Nobody watches here.
+            Output::UserApplied { .. } | Output::UserRestored => {}
+            Output::Event(event) => self.event(id, &event),
+            Output::Halt(why) => self.halted(id, why),
+            Output::Dropped { from, reason } => self.dropped.push((from, reason)),
+        }
+        None
+    }
+
+    fn process(&mut self, id: MemberId) -> Option<&mut Process> {
+        self.members.get_mut(&id)?.process.as_mut()
+    }
+
+    fn halted(&mut self, id: MemberId, why: String) {
+        self.members.get_mut(&id).expect("it runs").halted = Some(why);
+        self.kill(id);
+        self.tally.saw(Sometimes::Revoked);
+    }
+
+    fn event(&mut self, id: MemberId, event: &Event) {
+        self.invariants.rounds.event(id, event, &self.members, &mut self.tally);
+        match event {
+            Event::HandingOver { .. } => self.tally.saw(Sometimes::HandedOver),
+            Event::Role { role, .. } if role != "leader" => {
+                let led = self.process(id).is_some_and(|process| process.seen.led);
+                if led {
+                    self.tally.saw(Sometimes::LeaderOverthrown);
+                }
+            }
+            Event::Round(RoundEvent::ModelAsked { .. }) => self.tally.saw(Sometimes::ModelFetched),
+            Event::Round(RoundEvent::UpdateStale { .. }) => self.tally.saw(Sometimes::StaleUpdate),
+            Event::Round(RoundEvent::Dropped { why: DropReason::WrongLabel, .. }) => {
+                self.tally.saw(Sometimes::OldEnvelope);
+            }
+            _ => {}
+        }
+    }
+
+    // The disk.
+
+    fn persist(&mut self, id: MemberId, batch_id: PersistId, batch: Batch) -> Option<()> {
+        let member = self.members.get_mut(&id)?;
+        let fails_until = member.device.disk_fails_until;
+        let at = member.sync_until(self.now, &self.weather, &mut self.dice);
+        let process = member.process.as_mut()?;
+        self.invariants.logs.leader_append_only(id, &batch, process);
+        let last = process.terms.last();
+        if batch.install.is_none() && batch.entries.first().is_some_and(|first| first.index <= last) {
+            self.tally.saw(Sometimes::LogTruncated);
+        }
+        process.terms.write(&batch);
+        process.unsynced.insert(batch_id, batch);
+        let begins = fails_until > self.now && !process.in_trouble;
+        process.in_trouble |= begins;
+        if begins {
+            self.schedule(fails_until.saturating_since(self.now), id, Happening::Healed);
+            self.say(id, Input::Retire(true));
+        }
+        self.schedule(at.saturating_since(self.now), id, Happening::Synced(batch_id));
+        Some(())
+    }
+
+    pub(super) fn synced(&mut self, id: MemberId, persisted: PersistId) {
+        let member = self.members.get_mut(&id).expect("a member");
+        let process = member.process.as_mut().expect("it runs");
+        let later = process.unsynced.split_off(&PersistId(persisted.0 + 1));
+        let batches = std::mem::replace(&mut process.unsynced, later);
+        let later = process.delayed.split_off(&PersistId(persisted.0 + 1));
+        let frames = std::mem::replace(&mut process.delayed, later);
+        for batch in batches.values() {
+            member.disk.write(batch);
+            self.invariants.logs.synced(id, batch);
+        }
+        for (to, frame) in frames.into_values().flatten() {
+            self.send(id, to, frame);
+        }
+        self.say(id, Input::Persisted(persisted));
+    }
+
+    // Workers.
+
+    fn order(&mut self, id: MemberId, order: WorkId, work: Work) -> Option<()> {
+        let takes = match &work {
+            Work::Train { .. } => {
+                self.dice.ms(self.weather.train) + self.members.get(&id)?.device.slow_training
+            }
+            Work::StopTraining { .. } | Work::ForgetAttempt { .. } => Duration::ZERO,
+            _ => self.dice.ms(self.weather.work),
+        };
+        let (now, trains) = (self.now, matches!(work, Work::Train { .. }));
+        let process = self.process(id)?;
+        // Training has a thread of its own; other heavy work is done one after the other.
+        let at = if trains { now + takes } else { process.worked_at.max(now) + takes };
+        if !trains {
+            process.worked_at = at;
+        }
+        self.schedule(at.saturating_since(now), id, Happening::Work { id: order, work });
+        Some(())
+    }
+
+    pub(super) fn work(&mut self, id: MemberId, order: WorkId, work: Work) {
+        let deletes =
+            matches!(work, Work::ForgetAttempt { .. } | Work::DropUpdate { .. } | Work::DropModels { .. });
+        let member = self.members.get_mut(&id).expect("a member");
+        let full = member.device.disk_fails_until > self.now;
+        let result = if !deletes && (full || self.dice.percent(self.weather.fail_work)) {
+            self.tally.evil(Evil::WorkFailed);
+            WorkResult::Failed("the disk is full".into())
+        } else {
+            let flaw = member.device.lies;
+            if flaw.is_some() && matches!(work, Work::Train { .. }) {
+                self.tally.evil(Evil::LieTold);
+            }
+            let worker = &mut member.process.as_mut().expect("it runs").worker;
+            worker.perform(id, &mut member.disk.shelf, flaw, work)
+        };
+        if matches!(&result, WorkResult::Refused(Refusal::NotFinite | Refusal::WrongShape)) {
+            self.tally.saw(Sometimes::UpdateRefused);
+        }
+        self.say(id, Input::WorkDone { id: order, result });
+    }
+
+    // The network.
+
+    fn knows(&self, one: MemberId, other: MemberId) -> bool {
+        let process = self.members.get(&one).and_then(|member| member.process.as_ref());
+        process.is_some_and(|process| process.roster.contains(&other))
+    }
+
+    /// Whether two members have a connection over which something sent now can get there.
+    fn reaches(&self, from: MemberId, to: MemberId) -> bool {
+        self.knows(from, to) && self.knows(to, from) && self.network.is_open(from, to)
+    }
+
+    fn send(&mut self, from: MemberId, to: MemberId, frame: Frame) {
+        self.forwards += usize::from(matches!(frame, Frame::Forward { .. }));
+        if let Frame::Raft(message) = &frame {
+            let before = (message.index > Index(0)).then_some(message.log_term);
+            self.invariants.logs.log_matching(from, &message.entries, before);
+        }
+        if !self.reaches(from, to) {
+            return;
+        }
+        let frame = if self.through_bytes { through_bytes(&frame) } else { frame };
+        let len = FRAME_LEN + payload_len(&frame);
+        let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
+        let small = matches!(&frame, Frame::Raft(_)) && len <= DATAGRAM;
+        if !small {
+            if let Some(after) = self.network.stream(len, weather, dice, tally) {
+                self.schedule(after, to, Happening::Frame { from, frame, stamp: None });
+            }
+            return;
+        }
+        self.counter += 1;
+        let stamp = Some(self.counter);
+        for after in self.network.datagram(len, weather, dice, tally) {
+            let frame = frame.clone();
+            self.schedule(after, to, Happening::Frame { from, frame, stamp });
+        }
+    }
+
+    fn send_snapshot(&mut self, from: MemberId, to: MemberId, message: Message, data: Arc<[u8]>) {
+        let way = self.reaches(from, to);
+        let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
+        let after = self.network.stream(data.len(), weather, dice, tally).filter(|_| way);
+        if let Some(after) = after {
+            self.schedule(after, to, Happening::Snapshot { from, message, data });
+        }
+        let told = after.unwrap_or(ms(500)) + ms(1);
+        self.schedule(told, from, Happening::SnapshotSent { to, arrived: after.is_some() });
+    }
+
+    /// Sends an envelope; a copy for its sender comes back at once.
+    fn send_envelope(&mut self, from: MemberId, to: &[MemberId], handle: EnvelopeHandle) -> Option<Input> {
+        let header = self.process(from)?.worker.envelope(handle);
+        let replays = self.members[&from].device.replays;
+        for &to in to.iter().filter(|to| **to != from) {
+            self.envelope(from, to, &header, Duration::ZERO);
+            if replays {
+                self.tally.evil(Evil::Replay);
+                let later = self.dice.ms(REPLAY_AFTER);
+                self.envelope(from, to, &header, later);
+            }
+        }
+        (to.contains(&from) && header.is_for(from)).then(|| {
+            let handle = self.process(from).expect("it runs").worker.name(header.clone());
+            Input::Envelope { from, header, handle }
+        })
+    }
+
+    fn envelope(&mut self, from: MemberId, to: MemberId, header: &EnvelopeHeader, later: Duration) {
+        if !self.reaches(from, to) {
+            return;
+        }
+        let len = self.weather.model_len as usize;
+        let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
+        if let Some(after) = self.network.stream(len, weather, dice, tally) {
+            self.schedule(later + after, to, Happening::Envelope { from, envelope: header.clone() });
+        }
+    }
+
+    /// What a member's transport notices every second: how good its ways are, and whether it is let in.
+    pub(super) fn look_around(&mut self, id: MemberId) {
+        self.measure(id);
+        self.cast_out_if_refused(id);
+        self.schedule(LOOK_EVERY, id, Happening::LooksAround);
+    }
+
+    /// A member that was removed is cut off at once, so it seldom sees that in the log. It ends when nobody lets it in
+    /// and at least half of the others have refused it for a while.
+    fn cast_out_if_refused(&mut self, id: MemberId) {
+        let Some(process) = self.members[&id].process.as_ref() else { return };
+        let others: Vec<_> = process.roster.iter().copied().filter(|other| *other != id).collect();
+        let hears = |other: &&MemberId| {
+            self.runs(**other) && self.network.is_open(id, **other) && self.network.is_open(**other, id)
+        };
+        let reached: Vec<_> = others.iter().filter(hears).collect();
+        let refused = reached.iter().filter(|other| !self.knows(***other, id)).count();
+        let refused = refused > 0 && refused == reached.len() && 2 * refused >= others.len();
+        let process = self.process(id).expect("it runs");
+        process.refused = if refused { process.refused + 1 } else { 0 };
+        if process.refused > REFUSED_TIMES {
+            self.halted(id, "the other members do not let this one in".into());
+        }
+    }
+
+    fn measure(&mut self, id: MemberId) {
+        let rtt = (ms(self.weather.latency.0) + ms(self.weather.latency.1)) / 2 * 2;
+        let lost = MEASURED_PACKETS * self.weather.drop / 1_000;
+        let others: Vec<_> = self.members.keys().copied().filter(|other| *other != id).collect();
+        let heard = others.into_iter().filter(|other| self.reaches(id, *other));
+        let link = |member| Link { member, rtt, sent: MEASURED_PACKETS, lost };
+        let links: Vec<_> = heard.map(link).collect();
+        self.say(id, Input::Measured(links));
+    }
+
+    /// A member that stood still goes on with what waits for it.
+    pub(super) fn resume(&mut self, id: MemberId) {
+        let Some(process) = self.process(id) else { return };
+        let Some((since, asleep)) = process.paused.take() else { return };
+        let held = std::mem::take(&mut process.held);
+        if asleep {
+            let now = self.now;
+            self.process(id).expect("it runs").clock.slept(since, now);
+        }
+        self.trace.note(self.now, || format!("{id} goes on"));
+        for what in held {
+            self.schedule(Duration::ZERO, id, what);
+        }
+        if self.process(id).is_some_and(|process| !process.inbox.is_empty()) {
+            self.schedule(Duration::ZERO, id, Happening::Free);
+        }
+        self.process(id).expect("it runs").note_due();
+    }
+
+    /// A member starts again after a while.
+    pub(super) fn start_later(&mut self, after: Duration, id: MemberId) {
+        if self.restarts.insert(id) {
+            self.later(after, Turn::Starts(id));
+        }
+    }
+}
+
+fn payload_len(frame: &Frame) -> usize {
+    use rafty_types::Command::User;
+    match frame {
+        Frame::Raft(message) => message.entries.iter().map(|entry| entry.payload.len()).sum(),
+        Frame::Forward { command: User(bytes), .. } => bytes.len(),
+        _ => 0,
+    }
+}
+
+/// Frames are what their bytes say.
+fn through_bytes(frame: &Frame) -> Frame {
+    let bytes = rafty_wire::encode_frame(frame).expect("a member's frame can be sent");
+    match rafty_wire::decode_frame(&bytes) {
+        Ok(rafty_wire::Decoded::Frame(decoded)) => decoded,
+        other => panic!("wire: a member's frame reads as {other:?}"),
+    }
+}

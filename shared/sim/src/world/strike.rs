@@ -1,0 +1,260 @@
+//! Faults, when their time has come.
+
+use super::{Turn, World, ms};
+use crate::faults::{Fault, Who};
+use crate::member::Device;
+use crate::tally::{Evil, Sometimes};
+use crate::weather::Weather;
+use crate::{dice::Dice, network::Network};
+use rafty_node::Input;
+use rafty_types::{ControlCommand, MemberId, Refusal, Time};
+use std::time::Duration;
+
+/// After how long a device is made sound again, and how.
+type Mend = (Duration, fn(&mut Device));
+
+/// Training takes so many times as long as a tenure and its grace, when it is slow.
+const SLOW_TIMES: u32 = 10;
+
+impl World {
+    pub(super) fn strike(&mut self, fault: Fault) {
+        self.trace.note(self.now, || format!("{fault:?}"));
+        match fault {
+            Fault::Crash { who, lasts } => self.crash(who, lasts),
+            Fault::CrashAll { lasts } => self.crash_all(lasts),
+            Fault::Pause { who, lasts, asleep } => self.pause(who, lasts, asleep),
+            Fault::Partition { sides, lasts } => self.partition(sides, lasts),
+            Fault::OneWay { from, to, lasts } => self.one_way(from, to, lasts),
+            Fault::Deaf { who, hears, lasts } => self.deafen(who, hears, lasts),
+            Fault::Weather { seed, lasts } => self.weather_turns(seed, lasts),
+            Fault::Transfer { from, to } => {
+                if let (Some(from), Some(to)) = (self.who(from), self.who(to)) {
+                    self.tally.evil(Evil::Transfer);
+                    self.say(from, Input::Transfer(to));
+                }
+            }
+            Fault::Retire { who, lasts } => self.retire(who, lasts),
+            Fault::Flip { who, down } => self.damage(who, down, Evil::Flip),
+            Fault::Wipe { who, down } => self.damage(who, down, Evil::Wipe),
+            Fault::Join { at } => self.newcomer_joins(at),
+            Fault::Revoke { at, who } => self.revoke(at, who),
+            Fault::StopRun { at } => self.stop_run(at),
+            device => self.device(device),
+        }
+    }
+
+    /// What befalls a device without stopping it.
+    fn device(&mut self, fault: Fault) {
+        match fault {
+            Fault::ClockRate { who, rate, lasts } => self.clock_goes(who, rate, lasts),
+            Fault::WallJump { who, ms } => {
+                let strike = |device: &mut Device| device.wall_wrong_ms = ms;
+                self.for_device(Evil::WallJump, who, None, strike);
+            }
+            Fault::SlowDisk { who, times, lasts } => {
+                let mend: Mend = (lasts, |device| device.slow_disk = 1);
+                self.for_device(Evil::SlowDisk, who, Some(mend), |device| device.slow_disk = times);
+            }
+            Fault::DiskError { who, lasts } => {
+                let until = self.now + lasts;
+                let strike =
+                    |device: &mut Device| device.disk_fails_until = device.disk_fails_until.max(until);
+                self.for_device(Evil::DiskError, who, None, strike);
+            }
+            Fault::SlowTraining { who, lasts } => {
+                let longer = (self.settings.tenure + self.settings.grace) * SLOW_TIMES;
+                let mend: Mend = (lasts, |device| device.slow_training = Duration::ZERO);
+                let strike = |device: &mut Device| device.slow_training = longer;
+                self.for_device(Evil::SlowTraining, who, Some(mend), strike);
+            }
+            Fault::Lie { who, finite, lasts } => {
+                let flaw = if finite { Refusal::WrongShape } else { Refusal::NotFinite };
+                let mend: Mend = (lasts, |device| device.lies = None);
+                self.for_device(Evil::Lie, who, Some(mend), |device| device.lies = Some(flaw));
+            }
+            Fault::Replay { who, lasts } => {
+                let mend: Mend = (lasts, |device| device.replays = false);
+                self.for_device(Evil::Replay, who, Some(mend), |device| device.replays = true);
+            }
+            other => unreachable!("{other:?} has its own way"),
+        }
+    }
+
+    /// Does something to a device, and undoes it after a while.
+    fn for_device(&mut self, evil: Evil, who: Who, mend: Option<Mend>, strike: impl FnOnce(&mut Device)) {
+        let Some(id) = self.who(who) else { return };
+        self.tally.evil(evil);
+        strike(&mut self.members.get_mut(&id).expect("it runs").device);
+        if let Some((lasts, mend)) = mend {
+            self.later(lasts, Turn::Mends(id, mend));
+        }
+    }
+
+    fn clock_goes(&mut self, who: Who, rate: u64, lasts: Duration) {
+        let Some(id) = self.who(who) else { return };
+        self.tally.evil(Evil::ClockRate);
+        self.set_clock(id, rate);
+        self.later(lasts, Turn::ClockIsRight(id));
+    }
+
+    pub(super) fn set_clock(&mut self, id: MemberId, rate: u64) {
+        let now = self.now;
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.device.clock_rate = rate;
+        if let Some(process) = &mut member.process {
+            process.clock.set_rate(now, rate);
+            process.note_due();
+        }
+    }
+
+    /// Whom a fault hits: a running member.
+    pub(super) fn who(&mut self, who: Who) -> Option<MemberId> {
+        let running = self.running();
+        match who {
+            Who::Leader => self.leader().or(running.first().copied()),
+            Who::Some(number) => running.get((number % running.len().max(1) as u64) as usize).copied(),
+        }
+    }
+
+    fn crash(&mut self, who: Who, lasts: Duration) {
+        let Some(id) = self.who(who) else { return };
+        self.tally.evil(Evil::Crash);
+        self.kill(id);
+        self.start_later(lasts, id);
+        if self.running().len() == 1 {
+            self.tally.saw(Sometimes::LoneSurvivor);
+        }
+    }
+
+    fn crash_all(&mut self, lasts: Duration) {
+        self.tally.evil(Evil::CrashAll);
+        for id in self.running() {
+            self.kill(id);
+            let after = lasts + self.dice.ms((0, 2_000));
+            self.start_later(after, id);
+        }
+    }
+
+    fn pause(&mut self, who: Who, lasts: Duration, asleep: bool) {
+        let Some(id) = self.who(who) else { return };
+        let now = self.now;
+        let Some(process) = self.members.get_mut(&id).and_then(|member| member.process.as_mut()) else {
+            return;
+        };
+        if process.paused.is_none() {
+            process.paused = Some((now, asleep));
+            process.note_due();
+            self.tally.evil(if asleep { Evil::Sleep } else { Evil::Pause });
+            self.later(lasts, Turn::Resumes(id));
+        }
+    }
+
+    fn partition(&mut self, sides: u64, lasts: Duration) {
+        let everyone: Vec<_> = self.members.keys().copied().collect();
+        let is_left = |position: &usize| sides >> (position % 64) & 1 == 1;
+        let (left, right): (Vec<_>, Vec<_>) = (0..everyone.len()).partition(is_left);
+        let name = |side: Vec<usize>| side.into_iter().map(|at| everyone[at]).collect::<Vec<_>>();
+        let (left, right) = (name(left), name(right));
+        if left.is_empty() || right.is_empty() {
+            return;
+        }
+        self.tally.evil(Evil::Partition);
+        self.network.part(&left, &right);
+        let ways = Network::ways(&left, &right).chain(Network::ways(&right, &left)).collect();
+        self.later(lasts, Turn::Opens(ways));
+    }
+
+    fn one_way(&mut self, from: Who, to: Who, lasts: Duration) {
+        if let (Some(from), Some(to)) = (self.who(from), self.who(to))
+            && from != to
+        {
+            self.tally.evil(Evil::OneWay);
+            self.network.close(from, to);
+            self.later(lasts, Turn::Opens(vec![(from, to)]));
+        }
+    }
+
+    fn deafen(&mut self, who: Who, hears: bool, lasts: Duration) {
+        let Some(id) = self.who(who) else { return };
+        self.tally.evil(Evil::OneWay);
+        let others: Vec<_> = self.members.keys().copied().filter(|other| *other != id).collect();
+        let ways: Vec<_> =
+            others.iter().map(|other| if hears { (id, *other) } else { (*other, id) }).collect();
+        ways.iter().for_each(|(from, to)| self.network.close(*from, *to));
+        self.later(lasts, Turn::Opens(ways));
+    }
+
+    fn weather_turns(&mut self, seed: u64, lasts: Duration) {
+        self.tally.evil(Evil::Foul);
+        self.weather = Weather::foul(&mut Dice::new(seed, 1));
+        self.later(lasts, Turn::Clears);
+    }
+
+    fn retire(&mut self, who: Who, lasts: Duration) {
+        let Some(id) = self.who(who) else { return };
+        self.tally.evil(Evil::Retire);
+        self.say(id, Input::Retire(true));
+        self.later(lasts, Turn::LeadsAgain(id));
+    }
+
+    /// A member's log is damaged or gone. It is never done to so many that a majority is without its memory: no
+    /// system could keep a promise then.
+    fn damage(&mut self, who: Who, down: Duration, evil: Evil) {
+        let Some(id) = self.who(who) else { return };
+        if !self.can_spare(id) {
+            return;
+        }
+        self.tally.evil(evil);
+        self.kill(id);
+        self.members.get_mut(&id).expect("a member").disk.damaged = true;
+        if evil == Evil::Wipe {
+            self.members.get_mut(&id).expect("a member").disk.shelf = Default::default();
+        }
+        self.later(down, Turn::ReEnrols(id));
+    }
+
+    /// Whether a majority of every voter set in force, or on its way, has its disks when this one is lost.
+    fn can_spare(&self, id: MemberId) -> bool {
+        let lost = |other: &MemberId| {
+            *other == id || self.members.get(other).is_none_or(|member| member.disk.damaged)
+        };
+        let spares = |voters: &[MemberId]| {
+            voters.is_empty() || 2 * voters.iter().filter(|voter| lost(voter)).count() < voters.len()
+        };
+        let desired =
+            |id: &MemberId| self.node(*id).state().control().desired_voters().into_iter().collect::<Vec<_>>();
+        self.running().iter().all(|other| {
+            let membership = self.node(*other).consensus().membership();
+            spares(&membership.voters) && spares(&membership.voters_outgoing) && spares(&desired(other))
+        })
+    }
+
+    fn revoke(&mut self, at: Who, who: Who) {
+        let (Some(at), Some(whom)) = (self.who(at), self.who(who)) else { return };
+        let members = self.node(at).state().control().members().len();
+        if members > 3 && self.can_spare(whom) {
+            self.tally.evil(Evil::Revoke);
+            if self.leader() == Some(whom) {
+                self.tally.saw(Sometimes::LeaderRevoked);
+            }
+            self.control(at, ControlCommand::Revoke { member: whom });
+        }
+    }
+
+    fn stop_run(&mut self, at: Who) {
+        let Some(at) = self.who(at) else { return };
+        let Some(run) = self.node(at).state().control().active_run().map(|run| run.id) else { return };
+        self.tally.evil(Evil::StopRun);
+        self.control(at, ControlCommand::RunStopped { run });
+    }
+
+    /// Whether a member's disk takes nothing at the moment.
+    pub fn disk_fails(&self, id: MemberId) -> bool {
+        self.members.get(&id).map_or(Time::ZERO, |member| member.device.disk_fails_until) > self.now
+    }
+
+    /// The longest that members are given to settle once everything works again.
+    pub fn patience(&self) -> Duration {
+        (self.settings.tenure + self.settings.grace) * 8 + self.settings.election_max * 20 + ms(30_000)
+    }
+}
