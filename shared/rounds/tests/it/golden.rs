@@ -186,7 +186,7 @@ enum ManyCommand {
     Start(u64),
     Revoke(u64),
     RollBack(u64),
-    /// What a member says that it waits for.
+    /// What a member says that it waits for, and whether its tenure can be handed over at this moment.
     Waiting(u64),
 }
 
@@ -228,7 +228,11 @@ impl Runner for Group {
             ManyCommand::Start(who) => world.start(id(*who)),
             ManyCommand::Revoke(who) => world.revoke(id(*who)),
             ManyCommand::RollBack(version) => world.roll_back(Version(*version)),
-            ManyCommand::Waiting(who) => world.story.push(format!("{who}: {}", world.waiting_for(id(*who)))),
+            ManyCommand::Waiting(who) => {
+                let (who, leads) = (id(*who), world.leader == Some(id(*who)));
+                let boundary = if leads && world.at_boundary(who) { ", at a boundary" } else { "" };
+                world.story.push(format!("{who}: {}{boundary}", world.waiting_for(who)));
+            }
         }
         Ok(world.story.drain(..).collect::<Vec<_>>().join("\n"))
     }

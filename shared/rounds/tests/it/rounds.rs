@@ -16,57 +16,6 @@ fn of_member<'a>(world: &'a World, head: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_round_is_opened_collected_combined_and_published() {
-    let mut world = World::new(1, &THREE);
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_until(1_000, |world| world.published() == 1);
-    world.run_for(1_000);
-    assert_eq!(
-        of_log(&world),
-        [
-            "tenure of 1",
-            "run submitted",
-            "round 1 opened from version 0",
-            "round 1.1 accepts 1",
-            "round 1.1 accepts 2",
-            "round 1.1 accepts 3",
-            "round 1.1 published as version 1 of 1,2,3",
-        ]
-    );
-    assert_eq!(
-        of_member(&world, "2: "),
-        [
-            "trains round 1 from version 0",
-            "adopts version 0",
-            "seals for 1, round 1.1",
-            "is accepted",
-            "opens version 1 from 1",
-            "drops its update of round 1",
-            "adopts version 1",
-        ]
-    );
-    assert_eq!(
-        of_member(&world, "1: ")[3..],
-        [
-            "opens the update of 1",
-            "is accepted",
-            "opens the update of 2",
-            "opens the update of 3",
-            "closes: 3 of 3",
-            "seals the model for 2",
-            "knows the model safe with 2 voters",
-            "drops its update of round 1",
-            "adopts version 1",
-        ]
-    );
-    let publication = &world.truth.run.as_ref().unwrap().published[0];
-    assert_eq!((publication.metrics.examples, publication.metrics.correct), (30, 27));
-    assert!(world.members.values().all(|member| member.shell.disk.current == Some(publication.model)));
-    assert_eq!(world.waiting_for(id(2)), "the run has ended with version 1");
-}
-
-#[test]
 fn rounds_follow_one_another_until_the_run_ends_and_nothing_is_left_behind() {
     let mut world = World::new(1, &THREE);
     world.begin_tenure(id(2));
@@ -92,29 +41,6 @@ fn one_without_data_is_not_waited_for_and_laptops_take_part_when_they_have_some(
 }
 
 #[test]
-fn a_lost_verdict_needs_no_second_sending_since_the_log_says_it_too() {
-    let mut world = World::new(1, &THREE);
-    world.training_ms = [(id(3), 20_000)].into();
-    world.censor = |_, _, frame| matches!(frame, Frame::Verdict { .. });
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_until(25_000, |world| world.published() == 1);
-    assert!(!world.story.iter().any(|line| line.contains("sends again")));
-}
-
-#[test]
-fn a_lost_envelope_is_sent_again() {
-    let mut world = World::new(1, &[Data::Examples(1); 2]);
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.weather.lose = 100;
-    world.run_for(5_000);
-    world.weather.lose = 0;
-    world.run_until(10_000, |world| world.published() == 1);
-    assert!(!of_member(&world, "2: sends again").is_empty());
-}
-
-#[test]
 fn lost_proposals_are_made_again() {
     let mut world = World::new(1, &THREE);
     world.weather.lose_proposal = 70;
@@ -126,32 +52,6 @@ fn lost_proposals_are_made_again() {
         "none was made twice: {}",
         world.report()
     );
-}
-
-#[test]
-fn a_tenure_that_ends_opens_no_new_round() {
-    let mut world = World::new(1, &THREE);
-    world.begin_tenure(id(1));
-    world.submit(5);
-    world.run_until(1_000, |world| of_log(world).contains(&"round 1 opened from version 0"));
-    assert!(!world.at_boundary(id(1)));
-    world.say(id(1), Input::TenureEnding);
-    world.run_for(10_000);
-    assert_eq!(world.published(), 1);
-    assert!(world.at_boundary(id(1)));
-    assert_eq!(world.waiting_for(id(1)), "hands over; opens no new round");
-    world.begin_tenure(id(2));
-    world.run_until(3_000, |world| world.published() == 5);
-}
-
-#[test]
-fn an_aggregator_alone_publishes_alone() {
-    let mut world = World::new(1, &[Data::Examples(100)]);
-    world.begin_tenure(id(1));
-    world.submit(3);
-    world.run_until(1_000, |world| world.published() == 3);
-    world.run_for(100);
-    assert!(world.members[&id(1)].shell.spool.is_empty());
 }
 
 #[test]
@@ -196,22 +96,6 @@ fn an_envelope_counts_once_and_only_for_what_it_was_sealed_for() {
     assert_eq!(of_log(&world).last(), Some(&"round 1.1 published as version 1 of 1,2,3"));
     world.run_for(10);
     assert!(world.members[&id(1)].shell.spool.is_empty());
-}
-
-#[test]
-fn an_update_is_never_sealed_to_a_key_that_was_not_applied() {
-    let mut world = World::new(1, &THREE);
-    world.submit(1);
-    world.run_for(1_000);
-    assert_eq!(world.waiting_for(id(2)), "waits for a leader to open a tenure");
-    world.begin_tenure(id(1));
-    world.training_ms = [(id(3), 60_000)].into();
-    world.run_for(500);
-    world.begin_tenure(id(2));
-    world.run_for(500);
-    // Member 1 has restarted: it holds the tenure no more, in whatever name.
-    let sealed: Vec<_> = of_member(&world, "1: seals for ").clone();
-    assert_eq!(sealed, ["1, round 1.1", "2, round 1.2"]);
 }
 
 #[test]
