@@ -2,8 +2,8 @@
 //!
 //! It writes nothing itself.
 
-use rafty_types::PersistId;
-use std::collections::VecDeque;
+use rafty_types::{MemberId, Message, PersistId};
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a batch carries that someone waits for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,11 +25,13 @@ pub(crate) struct Unsynced {
     batches: VecDeque<(PersistId, Load)>,
     /// The highest term on the disk.
     pub(crate) term: u64,
+    /// What was said last to each member, to be sent once a batch is synced.
+    held: BTreeMap<MemberId, (PersistId, Message)>,
 }
 
 impl Unsynced {
     pub(crate) fn new(term: u64) -> Self {
-        Self { issued: 0, batches: VecDeque::new(), term }
+        Self { issued: 0, batches: VecDeque::new(), term, held: BTreeMap::new() }
     }
 
     pub(crate) fn push(&mut self, load: Load) -> PersistId {
@@ -53,6 +55,17 @@ impl Unsynced {
         self.batches.iter().all(|(_, load)| !load.vital)
     }
 
+    /// Notes that `message` waits for a batch. False when the same one does already: a leader asks with every heartbeat,
+    /// and a disk that hangs must not pile up answers.
+    pub(crate) fn hold(&mut self, batch: PersistId, message: &Message) -> bool {
+        let waits = |(held, same): &(PersistId, Message)| *held == batch && same == message;
+        if self.held.get(&message.to).is_some_and(waits) {
+            return false;
+        }
+        self.held.insert(message.to, (batch, message.clone()));
+        true
+    }
+
     /// Takes off the batches up to `id`, all of which are synced now. What is unknown or old changes nothing.
     pub(crate) fn synced(&mut self, id: PersistId) -> Option<Load> {
         if id.0 > self.issued {
@@ -68,6 +81,7 @@ impl Unsynced {
                 term: load.term.max(before.term),
             });
         }
+        self.held.retain(|_, (batch, _)| *batch > id);
         self.term = self.term.max(sum.map_or(0, |load| load.term));
         sum
     }

@@ -134,7 +134,11 @@ impl Consensus {
             let at_once = if leads { term_synced } else { promises_nothing(&message) };
             match (message.kind, unsynced) {
                 (MessageKind::Snapshot, _) => self.send_snapshot(message),
-                (_, Some(id)) if !at_once => self.outputs.push(Output::SendAfter(id, message)),
+                (_, Some(id)) if !at_once => {
+                    if self.unsynced.hold(id, &message) {
+                        self.outputs.push(Output::SendAfter(id, message));
+                    }
+                }
                 _ => self.outputs.push(Output::Send(message)),
             }
         }

@@ -426,8 +426,8 @@ pub enum ControlResult {
 /// Why a control command does not count. Grows at the end only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Rejection {
-    /// The issuer's role may not do this.
-    #[error("a member of this role may not do this")]
+    /// The issuer is no member, or its role may not do this.
+    #[error("this member may not do this")]
     NotAllowed,
     /// No such member.
     #[error("there is no such member")]

@@ -3,26 +3,7 @@
 use crate::script::*;
 use rafty_dictionary::MAX_CLIENTS;
 use rafty_types::ControlCommand as C;
-use rafty_types::PeerRole::{Agent, Peer};
 use rafty_types::*;
-
-fn revoked(name: &str) -> C {
-    C::ClientRevoked { name: name.into() }
-}
-
-#[test]
-fn a_client_is_let_in_by_an_operator_until_it_is_revoked() {
-    let mut story = Script::founded_by("ann");
-    story.joins("bob", Peer);
-    story.joins("cid", Agent);
-    assert_eq!(story.cannot("cid", C::ClientCreated(client("phone"))), Rejection::NotAllowed);
-    story.does("ann", C::ClientCreated(client("phone")));
-    assert_eq!(story.state.control().clients()["phone"], client("phone"));
-    assert_eq!(story.cannot("cid", revoked("phone")), Rejection::NotAllowed);
-    story.does("bob", revoked("phone"));
-    assert!(story.state.control().clients().is_empty());
-    assert_eq!(story.cannot("bob", revoked("phone")), Rejection::UnknownClient);
-}
 
 #[test]
 fn names_and_tokens_are_each_of_one_client() {

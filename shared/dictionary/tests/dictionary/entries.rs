@@ -19,19 +19,6 @@ fn delete(entries: &mut Entries, key: &[u8]) -> EntryResult {
 }
 
 #[test]
-fn what_is_set_is_there_until_it_is_deleted() {
-    let mut entries = Entries::default();
-    assert_eq!(set(&mut entries, b"b", vec![2]), EntryResult::Done);
-    assert_eq!(set(&mut entries, b"a", vec![1]), EntryResult::Done);
-    assert_eq!(set(&mut entries, b"b", vec![3, 3]), EntryResult::Done);
-    assert_eq!(entries.iter().collect::<Vec<_>>(), [(&b"a"[..], &[1][..]), (b"b", &[3, 3])]);
-    assert_eq!(entries.byte_len(), 5);
-    assert_eq!(delete(&mut entries, b"b"), EntryResult::Done);
-    assert_eq!(delete(&mut entries, b"b"), EntryResult::Missing);
-    assert_eq!((entries.get(b"b"), entries.byte_len()), (None, 2));
-}
-
-#[test]
 fn what_is_out_of_bounds_is_refused_and_changes_nothing() {
     let mut entries = Entries::default();
     set(&mut entries, b"a", vec![1]);

@@ -3,6 +3,7 @@
 mod clients;
 mod entries;
 mod figures;
+mod golden;
 mod properties;
 mod roster;
 mod rounds;

@@ -55,26 +55,6 @@ fn a_newcomer_before_its_first_snapshot_knows_nobody_and_refuses_everything() {
 }
 
 #[test]
-fn whoever_holds_a_token_joins_as_a_learner_named_by_the_entry() {
-    let mut story = Script::founded_by("ann");
-    let ticket = token("ticket", Agent, 2);
-    story.does("ann", C::TokenCreated(ticket.clone()));
-
-    assert_eq!(story.does("ann", C::Enrol(enrolment("bob", &ticket, "ticket", 1))), [Event::RosterChanged]);
-    let bob = story.knows("bob");
-    assert_eq!(bob.0, story.state.applied().0);
-    let member = story.member("bob");
-    assert_eq!((member.role, member.may_lead, member.seat), (Agent, true, false));
-    assert_eq!(story.state.control().desired_learners(), BTreeSet::from([bob]));
-    assert_eq!(story.state.control().tokens()[&ticket.id].uses, 1);
-
-    story.does("ann", C::Enrol(enrolment("eve", &ticket, "ticket", 2)));
-    assert!(story.state.control().tokens().is_empty(), "a used-up token is gone");
-    let third = enrolment("cid", &ticket, "ticket", 3);
-    assert_eq!(story.cannot("ann", C::Enrol(third)), Rejection::UnknownToken);
-}
-
-#[test]
 fn a_newcomer_starts_at_the_fewest_tenures_of_those_that_may_lead() {
     let mut story = Script::founded_by("ann");
     let watcher = TokenRecord { may_lead: false, ..token("watcher", Agent, 1) };
@@ -118,26 +98,6 @@ fn joining_needs_every_proof() {
 }
 
 #[test]
-fn a_token_expires_by_the_latest_leaders_clock_which_never_runs_back() {
-    let mut story = Script::founded_by("ann");
-    let ticket = token("ticket", Agent, 9);
-    story.does("ann", C::TokenCreated(ticket.clone()));
-    story.now_ms = START_MS + HOUR_MS - 1;
-    story.does("ann", C::Enrol(enrolment("bob", &ticket, "ticket", 1)));
-    story.now_ms = START_MS + HOUR_MS;
-    assert_eq!(
-        story.cannot("ann", C::Enrol(enrolment("eve", &ticket, "ticket", 2))),
-        Rejection::ExpiredToken
-    );
-    story.now_ms = 0;
-    assert_eq!(
-        story.cannot("ann", C::Enrol(enrolment("eve", &ticket, "ticket", 3))),
-        Rejection::ExpiredToken
-    );
-    assert_eq!(story.state.now_ms(), START_MS + HOUR_MS);
-}
-
-#[test]
 fn tokens_are_bounded_and_expired_ones_make_room() {
     let mut story = Script::founded_by("ann");
     let numbered = |n: usize| TokenRecord {
@@ -178,28 +138,6 @@ fn a_full_peer_set_admits_nobody() {
 }
 
 #[test]
-fn a_member_that_lost_its_log_joins_again_under_a_new_id_without_a_seat() {
-    let mut story = Script::founded_by("ann");
-    let old = story.joins("bob", Agent);
-    story.does("ann", story.seat(Some("bob"), None));
-    story.leads("bob");
-
-    let events = story.does("ann", C::Enrol(again("bob", 2)));
-    let new = story.knows("bob");
-    assert_eq!(events, [Event::RosterChanged, Event::Replaced { old, new }, Event::SeatsChanged]);
-    assert_eq!(story.state.control().member(old), None);
-    let bob = story.member("bob");
-    assert_eq!((bob.role, bob.may_lead, bob.seat, bob.tenures), (Agent, true, false, 1));
-}
-
-#[test]
-fn the_only_voter_cannot_come_back_without_its_log() {
-    let mut story = Script::founded_by("ann");
-    story.joins("bob", Agent);
-    assert_eq!(story.cannot("bob", C::Enrol(again("ann", 2))), Rejection::LastVoter);
-}
-
-#[test]
 fn nobody_can_repeat_a_statement_that_stands_in_the_log() {
     let mut story = Script::founded_by("ann");
     let ticket = token("ticket", Agent, 9);
@@ -221,19 +159,6 @@ fn nobody_can_repeat_a_statement_that_stands_in_the_log() {
 }
 
 #[test]
-fn a_revoked_member_is_gone_and_nothing_it_issues_counts() {
-    let mut story = Script::founded_by("ann");
-    let bob = story.joins("bob", Peer);
-    story.does("ann", story.seat(Some("bob"), None));
-    let events = story.does("ann", story.revoke("bob"));
-    assert_eq!(events, [Event::RosterChanged, Event::Revoked(bob, key_of("bob")), Event::SeatsChanged]);
-    assert_eq!(story.cannot("bob", C::RunSubmitted(run_spec(1))), Rejection::NotAllowed);
-    let proposal = story.proposal(bob, set("a", b"\x01"));
-    assert_eq!(story.refuses(&proposal), Rejection::NotAllowed);
-    assert_eq!(story.cannot("ann", C::Revoke { member: bob }), Rejection::UnknownMember);
-}
-
-#[test]
 fn a_device_may_leave_but_not_revoke_invite_or_govern() {
     let mut story = Script::founded_by("ann");
     story.joins("bob", Agent);
@@ -249,44 +174,6 @@ fn a_device_may_leave_but_not_revoke_invite_or_govern() {
         assert_eq!(story.cannot("bob", command), Rejection::NotAllowed);
     }
     story.does("bob", story.revoke("bob"));
-}
-
-#[test]
-fn the_last_voter_cannot_go() {
-    let mut story = Script::founded_by("ann");
-    story.joins("bob", Peer);
-    assert_eq!(story.cannot("bob", story.revoke("ann")), Rejection::LastVoter);
-    assert_eq!(story.cannot("ann", story.seat(None, Some("ann"))), Rejection::LastVoter);
-    story.does("ann", story.seat(Some("bob"), Some("ann")));
-    assert_eq!(story.state.control().desired_voters(), BTreeSet::from([story.id("bob")]));
-    story.does("bob", story.revoke("ann"));
-}
-
-#[test]
-fn seats_are_given_to_those_without_and_taken_from_those_with() {
-    let mut story = Script::founded_by("ann");
-    story.joins("bob", Agent);
-    let nobody = Some(MemberId(999));
-    for command in [story.seat(None, None), story.seat(Some("ann"), None), story.seat(None, Some("bob"))] {
-        assert!(matches!(story.cannot("ann", command), Rejection::Invalid(_)));
-    }
-    assert_eq!(story.cannot("ann", C::SeatChanged { give: nobody, take: None }), Rejection::UnknownMember);
-    assert_eq!(story.cannot("ann", C::SeatChanged { give: None, take: nobody }), Rejection::UnknownMember);
-    assert_eq!(story.does("ann", story.seat(Some("bob"), None)), [Event::SeatsChanged]);
-}
-
-#[test]
-fn seats_are_the_leaders_to_change_in_its_own_term() {
-    let mut story = Script::founded_by("ann");
-    story.joins("bob", Peer);
-    let late = Proposal {
-        term: Term(0),
-        ..story.proposal(story.id("ann"), Command::Control(story.seat(Some("bob"), None)))
-    };
-    assert_eq!(story.refuses(&late), Rejection::Deposed);
-    story.leads("ann");
-    assert_eq!(story.cannot("bob", story.seat(Some("bob"), None)), Rejection::Deposed);
-    story.does("ann", story.seat(Some("bob"), None));
 }
 
 #[test]
@@ -315,24 +202,4 @@ fn keys_and_addresses_change_by_their_owner_with_its_signature() {
         (&story.member("bob").rsa_public, &story.member("bob").addresses),
         (&vec![5], &vec![address(5)])
     );
-}
-
-#[test]
-fn the_time_since_when_a_member_is_silent_outlasts_leaders_and_ends_with_it() {
-    let mut story = Script::founded_by("ann");
-    let bob = story.joins("bob", Peer);
-    let silence = |silent| C::SilenceChanged { member: bob, silent };
-    assert!(matches!(story.cannot("ann", silence(false)), Rejection::Invalid(_)));
-    story.leads("ann");
-    story.does("ann", silence(true));
-    let since = story.state.control().silent_since_ms(bob).unwrap();
-    assert!(matches!(story.cannot("ann", silence(true)), Rejection::Invalid(_)));
-    assert_eq!(story.cannot("bob", silence(false)), Rejection::Deposed);
-    story.leads("bob");
-    assert_eq!(story.state.control().silent_since_ms(bob), Some(since));
-    story.does("bob", silence(false));
-    assert_eq!(story.state.control().silent_since_ms(bob), None);
-    story.does("bob", silence(true));
-    story.does("ann", C::Revoke { member: bob });
-    assert_eq!(story.state.control().silent_since_ms(bob), None);
 }

@@ -3,7 +3,7 @@
 use crate::script::*;
 use rafty_dictionary::{
     Accepted, Event, KEPT_DURATIONS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_EXAMPLES, MAX_FAILURES,
-    MAX_REASON_LEN, MAX_REFUSED, RunStatus,
+    MAX_REASON_LEN, MAX_REFUSED,
 };
 use rafty_types::ControlCommand as C;
 use rafty_types::PeerRole::Agent;
@@ -17,35 +17,6 @@ fn training(rounds: u32) -> Script {
     story.submits("ann", rounds);
     story.leads("ann");
     story
-}
-
-#[test]
-fn a_round_goes_from_opened_to_published_and_the_last_one_finishes_the_run() {
-    let mut story = training(2);
-    let run = story.run().id;
-    assert_eq!(story.does("ann", story.open()), [Event::RoundOpened { run, round: Round(1) }]);
-    let events = story.does("ann", story.accept("bob", "b1"));
-    assert!(
-        matches!(events[..], [Event::UpdateAccepted { participant, .. }] if participant == story.id("bob"))
-    );
-    story.does("ann", story.accept("eve", "e1"));
-
-    let publication = story.publication(&[("bob", "b1"), ("eve", "e1")], "m1");
-    let events = story.does("ann", C::RoundPublished(publication));
-    let (tenure, version, model) = (story.tenure(), Version(1), digest("m1"));
-    assert_eq!(events, [Event::RoundPublished { tenure, run, round: Round(1), version, model }]);
-    let state = story.run();
-    assert_eq!(
-        (state.round, state.version, state.model, &state.open),
-        (Round(1), version, Some(model), &None)
-    );
-    let record = &state.history[0];
-    assert_eq!(record.counted, [(story.id("bob"), digest("b1"), 100), (story.id("eve"), digest("e1"), 100)]);
-    assert_eq!((record.aggregator, record.duration_ms), (story.id("ann"), 2_000));
-
-    assert_eq!(story.round_by("ann", "m2").last(), Some(&Event::RunEnded(run)));
-    assert_eq!(story.state.control().active_run(), None);
-    assert_eq!(story.state.control().runs()[&run].status, RunStatus::Finished);
 }
 
 #[test]
@@ -66,16 +37,6 @@ fn a_run_is_submitted_within_bounds_and_one_at_a_time() {
     assert_eq!(story.does("ann", C::RunStopped { run }), [Event::RunEnded(run)]);
     assert_eq!(story.cannot("ann", C::RunStopped { run }), Rejection::UnknownRun);
     story.submits("ann", 1);
-}
-
-#[test]
-fn stopping_a_run_ends_its_open_round() {
-    let mut story = training(3);
-    story.does("ann", story.open());
-    let (run, late) = (story.run().id, story.accept("bob", "b"));
-    story.does("ann", C::RunStopped { run });
-    assert_eq!(story.state.control().runs()[&run].open, None);
-    assert_eq!(story.cannot("ann", late), Rejection::UnknownRun);
 }
 
 #[test]
@@ -187,21 +148,6 @@ fn a_failed_attempt_clears_what_was_accepted_and_says_why() {
 }
 
 #[test]
-fn the_update_of_a_member_that_goes_does_not_count_any_more() {
-    let mut story = training(3);
-    story.does("ann", story.open());
-    story.does("ann", story.accept("bob", "b"));
-    story.does("ann", story.accept("eve", "e"));
-    let publication = story.publication(&[("bob", "b"), ("eve", "e")], "m");
-    story.does("ann", story.revoke("bob"));
-    assert!(matches!(story.cannot("ann", C::RoundPublished(publication)), Rejection::Invalid(_)));
-    story.does("ann", C::Enrol(again("eve", 2)));
-    story.knows("eve");
-    assert!(story.run().open.as_ref().unwrap().accepted.is_empty());
-    story.does("ann", story.accept("eve", "e"));
-}
-
-#[test]
 fn a_run_rolls_back_to_a_kept_version_and_goes_on_from_there() {
     let mut story = training(100);
     let run = story.run().id;
@@ -222,27 +168,6 @@ fn a_run_rolls_back_to_a_kept_version_and_goes_on_from_there() {
 
     story.does("ann", back(0));
     assert_eq!((story.run().version, story.run().model), (Version(0), None));
-}
-
-#[test]
-fn rolling_back_in_a_round_starts_it_anew_from_the_older_version() {
-    let mut story = training(100);
-    let run = story.run().id;
-    story.round_by("ann", "m1");
-    story.round_by("ann", "m2");
-    story.does("ann", story.open());
-    story.does("ann", story.accept("bob", "b"));
-    story.does("ann", C::RolledBack { run, version: Version(1) });
-    let open = story.run().open.as_ref().unwrap();
-    assert_eq!(
-        (open.round, open.base, open.attempt, open.collected_ms),
-        (Round(3), Version(1), Attempt(2), 0)
-    );
-    assert!(open.accepted.is_empty());
-    story.does("ann", story.accept("bob", "b"));
-    let publication = story.publication(&[("bob", "b")], "m");
-    assert_eq!(publication.version, Version(2));
-    story.does("ann", C::RoundPublished(publication));
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(crate) struct Script {
     pub(crate) log: Vec<Entry>,
     pub(crate) term: Term,
     pub(crate) now_ms: u64,
-    names: BTreeMap<&'static str, MemberId>,
+    names: BTreeMap<String, MemberId>,
 }
 
 pub(crate) fn signing_key(name: &str) -> SigningKey {
@@ -111,14 +111,19 @@ pub(crate) fn why(applied: &Applied) -> Option<Rejection> {
 }
 
 impl Script {
-    pub(crate) fn founded_by(name: &'static str) -> Self {
+    pub(crate) fn founded_by(name: &str) -> Self {
         let state = Replicated::found(genesis(name), Entries::default()).expect("a sound genesis");
-        let names = BTreeMap::from([(name, MemberId(1))]);
+        let names = BTreeMap::from([(name.to_owned(), MemberId(1))]);
         Self { state, log: Vec::new(), term: Term(1), now_ms: START_MS, names }
     }
 
     pub(crate) fn id(&self, name: &str) -> MemberId {
         self.names[name]
+    }
+
+    /// The id of `name`, or one that nobody has.
+    pub(crate) fn known(&self, name: &str) -> MemberId {
+        self.names.get(name).copied().unwrap_or(MemberId(99))
     }
 
     pub(crate) fn member(&self, name: &str) -> &Member {
@@ -177,7 +182,7 @@ impl Script {
     }
 
     /// `who` becomes a member by a token of its own that `host` makes.
-    pub(crate) fn joins(&mut self, who: &'static str, role: PeerRole) -> MemberId {
+    pub(crate) fn joins(&mut self, who: &str, role: PeerRole) -> MemberId {
         let ticket = token(who, role, 1);
         self.does("ann", ControlCommand::TokenCreated(ticket.clone()));
         self.does("ann", ControlCommand::Enrol(enrolment(who, &ticket, who, 1)));
@@ -185,14 +190,10 @@ impl Script {
     }
 
     /// The entry just applied made `who` a member.
-    pub(crate) fn knows(&mut self, who: &'static str) -> MemberId {
+    pub(crate) fn knows(&mut self, who: &str) -> MemberId {
         let id = MemberId(self.state.applied().0);
-        self.names.insert(who, id);
+        self.names.insert(who.to_owned(), id);
         id
-    }
-
-    pub(crate) fn seat(&self, give: Option<&str>, take: Option<&str>) -> ControlCommand {
-        ControlCommand::SeatChanged { give: give.map(|who| self.id(who)), take: take.map(|who| self.id(who)) }
     }
 
     pub(crate) fn revoke(&self, who: &str) -> ControlCommand {

@@ -1,9 +1,7 @@
 //! A command proposed twice counts once.
 
 use crate::script::*;
-use rafty_dictionary::{
-    Entries, EntryResult, Event, KEPT_RESULTS, MAX_KEPT_RESULT_LEN, MAX_SESSIONS, Outcome, Replicated,
-};
+use rafty_dictionary::{Entries, KEPT_RESULTS, MAX_KEPT_RESULT_LEN, MAX_SESSIONS, Outcome, Replicated};
 use rafty_types::ControlCommand as C;
 use rafty_types::*;
 
@@ -30,45 +28,6 @@ fn refused(outcome: Outcome) -> Rejection {
 }
 
 #[test]
-fn a_repeated_command_gets_its_first_answer_and_changes_nothing() {
-    let mut story = Script::founded_by("ann");
-    let session = story.opens_session();
-    let first = story.within(session, 1, set("a", b"\x01"));
-    assert!(
-        matches!(&first, Outcome::User(answer, _) if EntryResult::decode(answer) == Some(EntryResult::Done))
-    );
-    story.within(session, 2, set("a", b"\x02"));
-    assert_eq!(story.within(session, 1, set("a", b"\x01")), first);
-    assert_eq!(story.state.user().get(b"a"), Some(&b"\x02"[..]));
-}
-
-#[test]
-fn control_commands_are_wrapped_alike_and_their_index_comes_back() {
-    let mut story = Script::founded_by("ann");
-    let session = story.opens_session();
-    let submit = || Command::Control(C::RunSubmitted(run_spec(3)));
-    let first = story.within(session, 1, submit());
-    assert_eq!(first, Outcome::Control(ControlResult::Done, story.state.applied()));
-    assert_eq!(story.within(session, 1, submit()), first, "not `another run is active`");
-    // A refusal is an answer as well.
-    assert_eq!(refused(story.within(session, 2, submit())), Rejection::RunActive);
-    let run = story.run().id;
-    story.does("ann", C::RunStopped { run });
-    assert_eq!(refused(story.within(session, 2, submit())), Rejection::RunActive);
-}
-
-#[test]
-fn serials_come_in_order_without_gaps() {
-    let mut story = Script::founded_by("ann");
-    let session = story.opens_session();
-    for serial in [0, 2, u64::MAX] {
-        assert!(matches!(refused(story.within(session, serial, set("a", b""))), Rejection::Invalid(_)));
-    }
-    story.within(session, 1, set("a", b""));
-    assert!(matches!(refused(story.within(session, 3, set("a", b""))), Rejection::Invalid(_)));
-}
-
-#[test]
 fn old_answers_are_forgotten_and_said_to_be() {
     let mut story = Script::founded_by("ann");
     let session = story.opens_session();
@@ -80,25 +39,6 @@ fn old_answers_are_forgotten_and_said_to_be() {
 }
 
 #[test]
-fn a_closed_or_unknown_session_is_an_error() {
-    let mut story = Script::founded_by("ann");
-    assert_eq!(refused(story.within(SessionId(77), 1, set("a", b""))), Rejection::UnknownSession);
-    let session = story.opens_session();
-    story.does("ann", C::SessionClosed { session });
-    assert_eq!(refused(story.within(session, 1, set("a", b""))), Rejection::UnknownSession);
-    assert_eq!(story.cannot("ann", C::SessionClosed { session }), Rejection::UnknownSession);
-}
-
-#[test]
-fn a_session_may_end_itself() {
-    let mut story = Script::founded_by("ann");
-    let session = story.opens_session();
-    let outcome = story.within(session, 1, Command::Control(C::SessionClosed { session }));
-    assert_eq!(outcome, Outcome::Control(ControlResult::Done, story.state.applied()));
-    assert_eq!(story.state.sessions(), 0);
-}
-
-#[test]
 fn the_least_recently_used_session_makes_room() {
     let mut story = Script::founded_by("ann");
     let sessions: Vec<_> = (0..MAX_SESSIONS).map(|_| story.opens_session()).collect();
@@ -107,16 +47,6 @@ fn the_least_recently_used_session_makes_room() {
     assert_eq!(story.state.sessions(), MAX_SESSIONS);
     assert!(matches!(story.within(sessions[0], 2, set("a", b"")), Outcome::User(..)));
     assert_eq!(refused(story.within(sessions[1], 1, set("a", b""))), Rejection::UnknownSession);
-}
-
-#[test]
-fn who_is_no_member_uses_up_no_serial() {
-    let mut story = Script::founded_by("ann");
-    let session = story.opens_session();
-    let stranger =
-        Proposal { session: Some((session, Serial(1))), ..story.proposal(MemberId(99), set("a", b"\x01")) };
-    assert_eq!(story.refuses(&stranger), Rejection::NotAllowed);
-    assert!(matches!(story.within(session, 1, set("a", b"\x01")), Outcome::User(..)));
 }
 
 #[test]
@@ -163,18 +93,6 @@ fn unreadable_commands_are_answered_and_counted() {
         assert_eq!((story.state.control(), story.state.user()), (before.control(), before.user()));
     }
     assert_eq!(story.state.unreadable(), 5);
-}
-
-#[test]
-fn a_feature_level_beyond_this_program_halts_it() {
-    let mut story = Script::founded_by("ann");
-    assert!(matches!(story.cannot("ann", C::FeatureLevel(1)), Rejection::Invalid(_)));
-    assert_eq!(story.does("ann", C::FeatureLevel(2)), [Event::Halted { level: 2 }]);
-    let (index, digest) = (story.state.applied(), story.state.digest());
-    let applied = story.propose(&story.proposal(MemberId(1), set("a", b"\x01")));
-    assert_eq!(why(&applied), Some(Rejection::FeatureLevel));
-    assert_eq!(applied.events, [Event::Halted { level: 2 }]);
-    assert_eq!((story.state.applied(), story.state.digest()), (index, digest));
 }
 
 #[test]

@@ -21,17 +21,6 @@ fn a_story() -> Script {
     story
 }
 
-#[test]
-fn a_newcomer_takes_over_everything_by_a_snapshot() {
-    let story = a_story();
-    let mut newcomer = Replicated::new(Entries::default());
-    newcomer.restore(&story.state.snapshot()).unwrap();
-    assert_eq!(newcomer.control(), story.state.control());
-    assert_eq!(newcomer.user().get(b"colour"), Some(&b"\xa4blue"[..]));
-    assert_eq!((newcomer.applied(), newcomer.sessions()), (story.state.applied(), 1));
-    assert_eq!(newcomer.digest(), story.state.digest());
-}
-
 /// A change of this digest means that members of two versions cannot share a peer set: raise the format and the
 /// feature level, or take the change back.
 #[test]

@@ -14,8 +14,9 @@ use rafty_types::{Digest, Frame, MemberId, Progress, Round, RunId, Time, Verdict
 use sending::{Sending, Target};
 use std::time::Duration;
 
-/// How often a participant says again where it stands, should the first word have been lost.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+/// How often a participant says again where it stands: twice before an aggregator that lost the first word takes its
+/// silence for absence.
+const SAY_EVERY: Duration = Duration::from_secs(4);
 /// Pause before training is tried again after it failed or found no data; doubles up to [`REST_LONGEST`].
 const REST_FIRST: Duration = Duration::from_secs(60);
 const REST_LONGEST: Duration = Duration::from_secs(900);

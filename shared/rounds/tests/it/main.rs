@@ -1,9 +1,10 @@
 //! The round machines driven through their public shape: a toy replicated log, a toy shell, virtual time.
 
 mod chaos;
+mod golden;
 mod models;
+mod one;
 mod rounds;
-mod scripts;
 mod shell;
 mod state;
 mod story;

@@ -19,18 +19,6 @@ fn of_member<'a>(world: &'a World, head: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_late_joiner_asks_the_aggregator_and_gets_the_current_version() {
-    let mut world = trained(3);
-    let late = world.join(PeerRole::Agent, false, Data::Examples(10));
-    world.run_for(3_000);
-    assert_eq!(
-        of_member(&world, "4: "),
-        ["asks 1 for version 3", "opens version 3 from 1", "adopts version 3"]
-    );
-    assert_eq!(world.members[&late].shell.disk.current, world.truth.run.as_ref().unwrap().model);
-}
-
-#[test]
 fn when_the_aggregator_does_not_answer_the_others_are_asked_in_turn() {
     let mut world = trained(2);
     world.censor = |_, to, frame| matches!(frame, Frame::FetchModel { .. }) && to != id(3);

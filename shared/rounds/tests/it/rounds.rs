@@ -2,8 +2,8 @@
 
 use crate::shell::Data;
 use crate::world::{World, id};
-use rafty_rounds::{AggregatorPhase, EnvelopeHandle, Input, ParticipantPhase};
-use rafty_types::{Frame, PeerRole, Progress, Refusal};
+use rafty_rounds::{EnvelopeHandle, Input};
+use rafty_types::{Frame, PeerRole, Progress};
 
 const THREE: [Data; 3] = [Data::Examples(100); 3];
 
@@ -13,57 +13,6 @@ fn of_log(world: &World) -> Vec<&str> {
 
 fn of_member<'a>(world: &'a World, head: &str) -> Vec<&'a str> {
     world.story.iter().filter_map(|line| line.strip_prefix(head)).collect()
-}
-
-#[test]
-fn a_round_is_opened_collected_combined_and_published() {
-    let mut world = World::new(1, &THREE);
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_until(1_000, |world| world.published() == 1);
-    world.run_for(1_000);
-    assert_eq!(
-        of_log(&world),
-        [
-            "tenure of 1",
-            "run submitted",
-            "round 1 opened from version 0",
-            "round 1.1 accepts 1",
-            "round 1.1 accepts 2",
-            "round 1.1 accepts 3",
-            "round 1.1 published as version 1 of 1,2,3",
-        ]
-    );
-    assert_eq!(
-        of_member(&world, "2: "),
-        [
-            "trains round 1 from version 0",
-            "adopts version 0",
-            "seals for 1, round 1.1",
-            "is accepted",
-            "opens version 1 from 1",
-            "drops its update of round 1",
-            "adopts version 1",
-        ]
-    );
-    assert_eq!(
-        of_member(&world, "1: ")[3..],
-        [
-            "opens the update of 1",
-            "is accepted",
-            "opens the update of 2",
-            "opens the update of 3",
-            "closes: 3 of 3",
-            "seals the model for 2",
-            "knows the model safe with 2 voters",
-            "drops its update of round 1",
-            "adopts version 1",
-        ]
-    );
-    let publication = &world.truth.run.as_ref().unwrap().published[0];
-    assert_eq!((publication.metrics.examples, publication.metrics.correct), (30, 27));
-    assert!(world.members.values().all(|member| member.shell.disk.current == Some(publication.model)));
-    assert_eq!(world.waiting_for(id(2)), "the run has ended with version 1");
 }
 
 #[test]
@@ -81,137 +30,6 @@ fn rounds_follow_one_another_until_the_run_ends_and_nothing_is_left_behind() {
 }
 
 #[test]
-fn a_killed_aggregator_costs_an_attempt_and_no_update() {
-    let mut world = World::new(1, &THREE);
-    world.training_ms = [(id(2), 5_000), (id(3), 8_000)].into();
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_until(7_000, |world| of_log(world).contains(&"round 1.1 accepts 2"));
-    world.kill(id(1));
-    world.run_for(300);
-    world.begin_tenure(id(3));
-    world.run_for(500);
-    world.start(id(1)); // with its update on disk
-    world.run_until(20_000, |world| world.published() == 1);
-    assert_eq!(
-        of_log(&world)[2..],
-        [
-            "round 1 opened from version 0",
-            "round 1.1 accepts 1",
-            "round 1.1 accepts 2",
-            "tenure of 3",
-            "round 1.2 accepts 2",
-            "round 1.2 accepts 1",
-            "round 1.2 accepts 3",
-            "round 1.2 published as version 1 of 1,2,3",
-        ]
-    );
-    for member in 1..=3 {
-        let trained = of_member(&world, &format!("{member}: trains "));
-        assert_eq!(trained.len(), 1, "member {member} trained once: {trained:?}");
-    }
-    let publication = &world.truth.run.as_ref().unwrap().published[0];
-    assert!(publication.duration_ms >= 7_000, "time of both attempts: {}", publication.duration_ms);
-}
-
-#[test]
-fn an_aggregator_that_dies_while_publishing_costs_an_attempt_too() {
-    let mut world = World::new(1, &THREE);
-    world.censor = |_, _, frame| matches!(frame, Frame::Holds { .. });
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_for(1_500);
-    assert_eq!(world.members[&id(1)].rounds.aggregator_phase(), AggregatorPhase::Publishing);
-    assert_eq!(
-        world.waiting_for(id(1)),
-        "round 1 is combined; waits for 1 more of 3 voters to store the model: members 2, 3"
-    );
-    world.kill(id(1));
-    world.censor = |_, _, _| false;
-    world.begin_tenure(id(2));
-    world.run_until(1_000_000, |world| world.published() == 1);
-    assert_eq!(of_log(&world).last(), Some(&"round 1.2 published as version 1 of 2,3"));
-}
-
-#[test]
-fn a_straggler_is_waited_for_until_the_deadline_and_then_trains_no_longer() {
-    let mut world = World::new(1, &THREE);
-    world.training_ms = [(id(3), 150_000)].into();
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_for(100_000);
-    assert_eq!(
-        world.waiting_for(id(1)),
-        "round 1, attempt 1: 2 of 3 updates are in; waits for member 3; the deadline of 120 s is in 20 s"
-    );
-    world.run_until(25_000, |world| world.published() == 1);
-    world.run_for(60_000);
-    assert_eq!(of_log(&world).last(), Some(&"round 1.1 published as version 1 of 1,2"));
-    assert!(of_member(&world, "3: ").contains(&"stops training round 1"));
-    assert_eq!(world.members[&id(3)].shell.disk.pending, None);
-}
-
-#[test]
-fn without_a_quorum_the_deadline_is_extended_and_the_dead_are_left_out_in_the_end() {
-    let mut world = World::new(1, &[Data::Examples(10); 5]);
-    world.training_ms = (3..=5).map(|member| (id(member), 1_000_000)).collect();
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_for(60_000);
-    world.kill(id(4));
-    world.kill(id(5));
-    world.run_for(65_000);
-    assert_eq!(of_member(&world, "1: extends: "), ["2 of 5"]);
-    assert!(world.waiting_for(id(1)).ends_with("the deadline has passed without 60 %"));
-    world.run_until(120_000, |world| world.published() == 1); // two of the three that live
-}
-
-#[test]
-fn an_attempt_without_a_quorum_fails_with_its_reason_and_the_next_has_more_time() {
-    let mut world = World::new(1, &[Data::Examples(10); 4]);
-    world.training_ms = (2..=4).map(|member| (id(member), 700_000)).collect();
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_until(1_000_000, |world| world.published() == 1);
-    assert_eq!(
-        of_log(&world)[4..],
-        [
-            "round 1.1 failed: 1 of 4 updates came in within four deadlines, too few for a quorum",
-            "round 1.2 accepts 1",
-            "round 1.2 accepts 2",
-            "round 1.2 accepts 3",
-            "round 1.2 accepts 4",
-            "round 1.2 published as version 1 of 1,2,3,4",
-        ]
-    );
-}
-
-#[test]
-fn an_update_that_is_not_a_number_is_refused_by_name_and_stops_nothing() {
-    let mut world = World::new(1, &[Data::Examples(100), Data::Poisoned, Data::Examples(50)]);
-    world.begin_tenure(id(1));
-    world.submit(2);
-    world.run_until(2_000, |world| world.published() == 2);
-    let publications = &world.truth.run.as_ref().unwrap().published;
-    assert_eq!(publications[0].refused, [(id(2), Refusal::NotFinite)]);
-    assert_eq!(of_log(&world).last(), Some(&"round 2.1 published as version 2 of 1,3, refused 2 not finite"));
-    assert_eq!(of_member(&world, "2: is refused: "), ["not finite", "not finite"]);
-}
-
-#[test]
-fn a_round_without_any_data_waits_and_says_so() {
-    let mut world = World::new(1, &[Data::None; 3]);
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_for(30_000);
-    assert_eq!(world.waiting_for(id(1)), "round 1: no member has data for the task; waits for one that has");
-    assert_eq!(world.waiting_for(id(2)), "has no data for round 1; looks again later");
-    world.members.get_mut(&id(2)).unwrap().shell.data = Data::Examples(5);
-    world.run_until(120_000, |world| world.published() == 1);
-    assert_eq!(of_log(&world).last(), Some(&"round 1.1 published as version 1 of 2"));
-}
-
-#[test]
 fn one_without_data_is_not_waited_for_and_laptops_take_part_when_they_have_some() {
     let mut world = World::new(1, &[Data::Examples(10), Data::None]);
     let laptop = world.join(PeerRole::Peer, true, Data::Examples(20));
@@ -220,88 +38,6 @@ fn one_without_data_is_not_waited_for_and_laptops_take_part_when_they_have_some(
     world.submit(1);
     world.run_until(5_000, |world| world.published() == 1);
     assert_eq!(of_log(&world).last(), Some(&"round 1.1 published as version 1 of 1,3"));
-}
-
-#[test]
-fn a_participant_that_restarts_sends_the_update_that_is_on_its_disk() {
-    let mut world = World::new(1, &THREE);
-    world.training_ms = [(id(2), 3_000), (id(3), 60_000)].into();
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_until(4_000, |world| world.members[&id(2)].shell.disk.pending.is_some());
-    world.kill(id(2));
-    world.run_for(5_000);
-    world.start(id(2));
-    world.run_until(60_000, |world| world.published() == 1);
-    assert_eq!(of_log(&world).last(), Some(&"round 1.1 published as version 1 of 1,2,3"));
-    assert_eq!(of_member(&world, "2: trains ").len(), 1);
-}
-
-#[test]
-fn a_lost_verdict_needs_no_second_sending_since_the_log_says_it_too() {
-    let mut world = World::new(1, &THREE);
-    world.training_ms = [(id(3), 20_000)].into();
-    world.censor = |_, _, frame| matches!(frame, Frame::Verdict { .. });
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_until(25_000, |world| world.published() == 1);
-    assert!(!world.story.iter().any(|line| line.contains("sends again")));
-}
-
-#[test]
-fn a_lost_refusal_is_repeated_when_the_update_comes_again() {
-    let mut world = World::new(1, &[Data::Examples(9), Data::Poisoned, Data::Examples(9)]);
-    world.training_ms = [(id(3), 20_000)].into();
-    world.censor = |_, _, frame| matches!(frame, Frame::Verdict { .. });
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_for(1_000);
-    assert_eq!(world.members[&id(2)].rounds.participant_phase(), ParticipantPhase::Sending);
-    world.censor = |_, _, _| false;
-    world.run_until(3_000, |world| {
-        world.members[&id(2)].rounds.participant_phase() == ParticipantPhase::AwaitingModel
-    });
-    assert_eq!(
-        of_member(&world, "2: ")[2..],
-        ["seals for 1, round 1.1", "sends again (1)", "is refused: not finite"]
-    );
-    assert_eq!(of_member(&world, "1: drops an envelope of 2: "), ["Duplicate"]);
-}
-
-#[test]
-fn a_slow_participant_stops_training_for_a_round_that_is_over_and_joins_the_next() {
-    let mut world = World::new(1, &THREE);
-    world.training_ms = [(id(3), 1_000_000)].into();
-    world.begin_tenure(id(1));
-    world.submit(3);
-    world.run_until(400_000, |world| world.published() == 1);
-    world.training_ms.clear();
-    world.run_until(400_000, |world| world.published() == 3);
-    world.run_for(1_000);
-    let own = of_member(&world, "3: ");
-    let training: Vec<_> = own.iter().filter(|line| line.contains("train")).collect();
-    assert_eq!(
-        training,
-        [
-            &"trains round 1 from version 0",
-            &"stops training round 1",
-            &"trains round 2 from version 1",
-            &"trains round 3 from version 2",
-        ]
-    );
-    assert!(world.members[&id(3)].shell.disk.pending.is_none());
-}
-
-#[test]
-fn a_lost_envelope_is_sent_again() {
-    let mut world = World::new(1, &[Data::Examples(1); 2]);
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.weather.lose = 100;
-    world.run_for(5_000);
-    world.weather.lose = 0;
-    world.run_until(10_000, |world| world.published() == 1);
-    assert!(!of_member(&world, "2: sends again").is_empty());
 }
 
 #[test]
@@ -316,48 +52,6 @@ fn lost_proposals_are_made_again() {
         "none was made twice: {}",
         world.report()
     );
-}
-
-#[test]
-fn a_tenure_that_ends_opens_no_new_round() {
-    let mut world = World::new(1, &THREE);
-    world.begin_tenure(id(1));
-    world.submit(5);
-    world.run_until(1_000, |world| of_log(world).contains(&"round 1 opened from version 0"));
-    assert!(!world.at_boundary(id(1)));
-    world.say(id(1), Input::TenureEnding);
-    world.run_for(10_000);
-    assert_eq!(world.published(), 1);
-    assert!(world.at_boundary(id(1)));
-    assert_eq!(world.waiting_for(id(1)), "hands over; opens no new round");
-    world.begin_tenure(id(2));
-    world.run_until(3_000, |world| world.published() == 5);
-}
-
-#[test]
-fn an_aggregator_alone_publishes_alone() {
-    let mut world = World::new(1, &[Data::Examples(100)]);
-    world.begin_tenure(id(1));
-    world.submit(3);
-    world.run_until(1_000, |world| world.published() == 3);
-    world.run_for(100);
-    assert!(world.members[&id(1)].shell.spool.is_empty());
-}
-
-#[test]
-fn a_member_that_is_revoked_after_it_was_counted_costs_the_attempt() {
-    let mut world = World::new(1, &THREE);
-    world.training_ms = [(id(3), 20_000)].into();
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_until(1_000, |world| of_log(world).contains(&"round 1.1 accepts 2"));
-    world.revoke(id(2));
-    world.run_until(30_000, |world| world.published() == 1);
-    let log = of_log(&world);
-    assert!(
-        log.contains(&"round 1.1 failed: the update of member 2 was taken in and may not count any more")
-    );
-    assert_eq!(log.last(), Some(&"round 1.2 published as version 1 of 1,3"));
 }
 
 #[test]
@@ -405,48 +99,6 @@ fn an_envelope_counts_once_and_only_for_what_it_was_sealed_for() {
 }
 
 #[test]
-fn an_update_is_never_sealed_to_a_key_that_was_not_applied() {
-    let mut world = World::new(1, &THREE);
-    world.submit(1);
-    world.run_for(1_000);
-    assert_eq!(world.waiting_for(id(2)), "waits for a leader to open a tenure");
-    world.begin_tenure(id(1));
-    world.training_ms = [(id(3), 60_000)].into();
-    world.run_for(500);
-    world.begin_tenure(id(2));
-    world.run_for(500);
-    // Member 1 has restarted: it holds the tenure no more, in whatever name.
-    let sealed: Vec<_> = of_member(&world, "1: seals for ").clone();
-    assert_eq!(sealed, ["1, round 1.1", "2, round 1.2"]);
-}
-
-#[test]
-fn a_holder_that_was_restarted_is_no_aggregator() {
-    let mut world = World::new(1, &THREE);
-    world.training_ms = [(id(3), 5_000)].into();
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_for(500);
-    world.kill(id(1));
-    world.start(id(1));
-    world.run_for(500);
-    assert_eq!(world.members[&id(1)].rounds.aggregator_phase(), AggregatorPhase::Idle);
-    assert_eq!(world.published(), 0);
-}
-
-#[test]
-fn silence_of_an_agent_that_lives_is_waited_for_only_a_while() {
-    let mut world = World::new(1, &[Data::Examples(4); 3]);
-    world.censor = |from, _, frame| from == id(3) && matches!(frame, Frame::Progress { .. });
-    world.training_ms = [(id(3), 60_000)].into();
-    world.begin_tenure(id(1));
-    world.submit(1);
-    world.run_for(9_000);
-    assert_eq!(world.published(), 0);
-    world.run_until(2_000, |world| world.published() == 1);
-}
-
-#[test]
 fn progress_of_strangers_or_of_other_rounds_changes_nothing() {
     let mut world = World::new(1, &[Data::Examples(4); 2]);
     world.begin_tenure(id(1));
@@ -459,20 +111,4 @@ fn progress_of_strangers_or_of_other_rounds_changes_nothing() {
         world.say(id(1), Input::Frame { from, frame });
     }
     world.run_until(1_000, |world| world.published() == 1);
-}
-
-#[test]
-fn a_roll_back_makes_everyone_train_the_open_round_anew() {
-    let mut world = World::new(1, &THREE);
-    world.begin_tenure(id(1));
-    world.submit(4);
-    world.run_until(1_000, |world| world.published() == 2);
-    world.training_ms = (1..=3).map(|member| (id(member), 800)).collect();
-    world.run_for(1_300); // in round 4, which starts from version 3
-    world.roll_back(rafty_types::Version(1));
-    world.run_until(20_000, |world| world.published() == 4);
-    world.run_for(1_000);
-    assert_eq!(of_log(&world).last(), Some(&"round 4.2 published as version 2 of 1,2,3"));
-    assert_eq!(of_member(&world, "2: trains round 4 "), ["from version 3", "from version 1"]);
-    assert!(world.members.values().all(|member| member.shell.disk.pending.is_none()));
 }

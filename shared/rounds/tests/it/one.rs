@@ -1,0 +1,241 @@
+//! One machine and the state that it sees, told of in lines: what goes in, and everything that comes out.
+
+use crate::state::{MemberRecord, State, spec, with_view};
+use crate::story;
+use rafty_rounds::{
+    AttemptKey, Boot, EnvelopeHandle, Input, Output, PendingUpdate, Rounds, Work, WorkId, WorkResult,
+};
+use rafty_types::{
+    Attempt, ClusterId, ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, PeerRole, Progress,
+    Protection, Round, RunId, Settings, Signature, Tenure, Time, Version,
+};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// One machine and the state it sees; everyone is alive.
+pub(crate) struct One {
+    rounds: Rounds,
+    state: State,
+    me: MemberId,
+    now: Time,
+    boot: Boot,
+}
+
+fn initial() -> Digest {
+    Digest::of(b"initial")
+}
+
+fn update(member: u64) -> Digest {
+    Digest::of(&[member as u8])
+}
+
+impl One {
+    /// Member `me` of three agents, in run 1, with version 0 derived and adopted; `pending` is the round of the update on
+    /// its disk.
+    pub(crate) fn new(me: u64, trains: bool, pending: Option<u64>) -> Self {
+        let members = (1..=3).map(record).collect();
+        let state = State { index: 0, tenure: None, run: None, members, settings: Settings::default() };
+        let base = |round| if round == 1 { initial() } else { Digest::of(b"later") };
+        let pending = pending.map(|round| PendingUpdate {
+            run: RunId(1),
+            round: Round(round),
+            update: update(me),
+            base: base(round),
+            num_examples: 100,
+        });
+        let held = pending.map(|_| initial()).into_iter().collect();
+        let boot = Boot { pending, held, trains };
+        let now = Time::ZERO + Duration::from_secs(1);
+        let mut one = Self { rounds: Rounds::new(boot.clone()), state, me: MemberId(me), now, boot };
+        one.apply(1, ControlCommand::RunSubmitted(spec(9)));
+        one.adopt();
+        one
+    }
+
+    /// Version 0 is derived and adopted, which are its first two orders.
+    fn adopt(&mut self) {
+        self.done(1, WorkResult::Model { digest: initial() });
+        self.done(2, WorkResult::Done);
+    }
+
+    /// Another process with the same disk.
+    pub(crate) fn restart(&mut self) -> Vec<String> {
+        self.rounds = Rounds::new(Boot { held: vec![initial()], ..self.boot.clone() });
+        self.say(Input::Applied)
+    }
+
+    pub(crate) fn say(&mut self, input: Input) -> Vec<String> {
+        let (rounds, now) = (&mut self.rounds, self.now);
+        let outputs = with_view(&self.state, self.me, true, &alive(), |view| rounds.handle(now, view, input));
+        outputs.iter().filter_map(line).collect()
+    }
+
+    fn apply(&mut self, origin: u64, command: ControlCommand) -> Vec<String> {
+        self.state.apply(MemberId(origin), &command).expect("it counts");
+        self.say(Input::Applied)
+    }
+
+    pub(crate) fn tenure(&mut self, holder: u64) -> Vec<String> {
+        let (member, rsa_public) = (MemberId(holder), b"key".to_vec());
+        self.apply(
+            holder,
+            ControlCommand::TenureBegan { member, rsa_public, signature: Signature::default() },
+        )
+    }
+
+    pub(crate) fn open_round_1(&mut self, holder: u64) -> Vec<String> {
+        let AttemptKey { tenure, run, round, .. } = self.attempt(None);
+        let (base, protection) = (Version(0), Protection::None);
+        self.apply(holder, ControlCommand::RoundOpened { tenure, run, round, base, protection })
+    }
+
+    pub(crate) fn accept(&mut self, member: u64) -> Vec<String> {
+        let AttemptKey { tenure, run, round, attempt } = self.attempt(None);
+        let (participant, digest) = (MemberId(member), update(member));
+        let (num_examples, collected_ms) = (100, 0);
+        let command = ControlCommand::UpdateAccepted {
+            tenure,
+            run,
+            round,
+            attempt,
+            participant,
+            digest,
+            num_examples,
+            collected_ms,
+        };
+        self.apply(self.holder(), command)
+    }
+
+    pub(crate) fn fail(&mut self, reason: &str) -> Vec<String> {
+        let AttemptKey { tenure, run, round, attempt } = self.attempt(None);
+        self.apply(
+            self.holder(),
+            ControlCommand::RoundFailed { tenure, run, round, attempt, reason: reason.into() },
+        )
+    }
+
+    pub(crate) fn roll_back(&mut self, version: Version) -> Vec<String> {
+        self.apply(1, ControlCommand::RolledBack { run: RunId(1), version })
+    }
+
+    pub(crate) fn joins(&mut self, member: u64) -> Vec<String> {
+        self.state.members.push(record(member));
+        self.say(Input::Applied)
+    }
+
+    fn done(&mut self, order: u64, result: WorkResult) -> Vec<String> {
+        self.say(Input::WorkDone { order: WorkId(order), result })
+    }
+
+    /// An envelope of `from` for an attempt, with its update or a model.
+    pub(crate) fn envelope(
+        &mut self,
+        kind: EnvelopeKind,
+        from: u64,
+        handle: u64,
+        attempt: u64,
+        model: Option<&str>,
+    ) -> Vec<String> {
+        let content = model.map_or(update(from), |model| Digest::of(model.as_bytes()));
+        let label = label(self.attempt(Some(attempt)), kind, from, content);
+        self.say(Input::Envelope { from: label.sender, label, for_me: true, handle: EnvelopeHandle(handle) })
+    }
+
+    pub(crate) fn frame(&mut self, from: u64, frame: Frame) -> Vec<String> {
+        self.say(Input::Frame { from: MemberId(from), frame })
+    }
+
+    pub(crate) fn progress(&mut self, from: u64, progress: Progress) -> Vec<String> {
+        self.frame(from, Frame::Progress { run: RunId(1), round: Round(1), progress })
+    }
+
+    pub(crate) fn wait(&mut self, ms: u64) -> Vec<String> {
+        self.now = self.now + Duration::from_millis(ms);
+        self.say(Input::Tick)
+    }
+
+    pub(crate) fn own_update(&self) -> Digest {
+        update(self.me.0)
+    }
+
+    pub(crate) fn waiting_for(&self) -> String {
+        with_view(&self.state, self.me, true, &alive(), |view| self.rounds.waiting_for(view, self.now))
+    }
+
+    fn holder(&self) -> u64 {
+        self.state.tenure.as_ref().map_or(1, |(_, holder, _)| holder.0)
+    }
+
+    /// An attempt of round 1, the open one or another, in the current tenure or the one that comes next.
+    fn attempt(&self, number: Option<u64>) -> AttemptKey {
+        let tenure = self.state.tenure.as_ref().map_or(Tenure(self.state.index + 1), |(tenure, ..)| *tenure);
+        let open = self.state.run.as_ref().and_then(|run| run.open.as_ref());
+        let attempt = number.map(Attempt).or(open.map(|open| open.attempt)).unwrap_or(Attempt(1));
+        AttemptKey { tenure, run: RunId(1), round: Round(1), attempt }
+    }
+}
+
+fn alive() -> BTreeSet<MemberId> {
+    (1..=4).map(MemberId).collect()
+}
+
+fn record(number: u64) -> MemberRecord {
+    MemberRecord {
+        id: MemberId(number),
+        role: PeerRole::Agent,
+        may_lead: true,
+        seat: true,
+        key: vec![number as u8],
+    }
+}
+
+fn label(key: AttemptKey, kind: EnvelopeKind, sender: u64, content: Digest) -> Label {
+    let AttemptKey { tenure, run, round, attempt } = key;
+    let version = Version(u64::from(kind != EnvelopeKind::Update));
+    let (cluster, sender) = (ClusterId([9; 16]), MemberId(sender));
+    Label { cluster, tenure, run, round, attempt, version, kind, content, segment: 0, segments: 1, sender }
+}
+
+fn line(output: &Output) -> Option<String> {
+    Some(match output {
+        Output::Propose { id, command } => format!("propose p{}: {}", id.0, story::command(command)),
+        Output::Work { id, work } => format!("order w{}: {}", id.0, order(work)),
+        Output::Broadcast { envelope } => format!("broadcast e{}", envelope.0),
+        Output::SendTo { member, envelope } => format!("send e{} to {member}", envelope.0),
+        Output::Frame { to: None, frame } => format!("say to all: {}", said(frame)),
+        Output::Frame { to: Some(to), frame } => format!("say to {to}: {}", said(frame)),
+        Output::DropEnvelope(handle) => format!("drop e{}", handle.0),
+        Output::Event(_) => return None,
+    })
+}
+
+fn order(work: &Work) -> String {
+    match work {
+        Work::DeriveInitial { .. } => "derive".into(),
+        Work::Train { round, .. } => format!("train round {round}"),
+        Work::StopTraining { order } => format!("stop w{}", order.0),
+        Work::SealUpdate { label, to, .. } => {
+            format!("seal the update for {to}, {}.{}", label.round, label.attempt)
+        }
+        Work::OpenUpdate { envelope, .. } => format!("open update e{}", envelope.0),
+        Work::Combine { key, .. } => format!("combine {}.{}", key.round, key.attempt),
+        Work::SealModel { recipients, .. } => {
+            let to: Vec<_> = recipients.iter().map(|(member, _)| member.to_string()).collect();
+            format!("seal the model for {}", to.join(","))
+        }
+        Work::OpenModel { envelope, .. } => format!("open model e{}", envelope.0),
+        Work::Adopt { version, .. } => format!("adopt {version}"),
+        Work::DropModels { models } => format!("drop {} models", models.len()),
+        Work::DropUpdate { .. } => "drop the update".into(),
+        Work::ForgetAttempt { key } => format!("forget {}.{}", key.round, key.attempt),
+    }
+}
+
+fn said(frame: &Frame) -> String {
+    match frame {
+        Frame::Verdict { verdict, .. } => format!("{verdict:?}"),
+        Frame::Progress { progress, .. } => format!("{progress:?}"),
+        Frame::Holds { .. } => "Holds".into(),
+        other => format!("{other:?}"),
+    }
+}
