@@ -108,6 +108,8 @@ pub struct Process {
     pub refused: u32,
     /// Whether it was told that its disk fails.
     pub in_trouble: bool,
+    /// The last term in which it handed over.
+    pub handed_over: Option<Term>,
     /// What stands in its log.
     pub terms: Terms,
     /// What was seen of it last.
@@ -173,6 +175,7 @@ impl Member {
             held: Vec::new(),
             refused: 0,
             in_trouble: false,
+            handed_over: None,
             terms,
             seen: Seen::default(),
         });

@@ -4,9 +4,7 @@
 
 use crate::dice::Dice;
 use crate::faults::{self, Planned};
-use crate::member::RIGHT;
-use crate::tally::Tally;
-use crate::weather::FAIR;
+use crate::tally::{Sometimes, Tally};
 use crate::world::{World, ms};
 use rafty_node::{Answer, Input};
 use rafty_types::{MemberId, Round, RunId, Settings, Time};
@@ -184,6 +182,17 @@ fn healing(world: &mut World, everyone: &[MemberId]) {
     world.run_until("agreement", patience, |world| world.agree());
     let World { invariants, members, .. } = world;
     invariants.at_rest(members);
+    what_became_of_the_unknown(world);
+}
+
+fn what_became_of_the_unknown(world: &mut World) {
+    let Some(id) = world.leader() else { return };
+    let World { invariants, members, tally, .. } = world;
+    let Some(process) = &members[&id].process else { return };
+    for key in &invariants.clients.unknown {
+        let done = process.node.state().user().0.get(key).is_some();
+        tally.saw(if done { Sometimes::UnknownDone } else { Sometimes::UnknownNotDone });
+    }
 }
 
 fn no_run(world: &World) -> bool {
@@ -247,9 +256,4 @@ fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {
     world.run_until("the last run's end", patience * (3 * LAST_ROUNDS), |world| {
         no_run(world) && run(world).is_some_and(|_| world.all_have(u64::from(LAST_ROUNDS)))
     });
-}
-
-/// Whether weather and clocks are as they should be: what healing promises.
-pub fn is_calm(world: &World) -> bool {
-    world.weather.drop == FAIR.drop && world.members.values().all(|member| member.device.clock_rate == RIGHT)
 }

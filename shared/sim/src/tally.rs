@@ -79,17 +79,16 @@ named! {
         UpdateRefused => "an update was refused",
         OldEnvelope => "an envelope of another attempt arrived",
         ModelFetched => "a model was fetched from another holder",
-        StaleUpdate => "a participant's round was over before its update was in",
+        TrainingStopped => "training was stopped because its round was over",
         RepeatAnswered => "a repeated command of a session was answered from memory",
         AnswerUnknown => "a write's outcome stayed unknown",
         DeniedWrite => "a write was denied",
-        ReadRetried => "a read was asked for again",
-        CommittedLater => "an unknown write turned out to be done",
+        UnknownDone => "a write with an unknown outcome turned out to be done",
+        UnknownNotDone => "a write with an unknown outcome turned out not to be done",
         LoneSurvivor => "only one member was running",
         QuorumLost => "there was no quorum for ten seconds",
         DiskHealed => "a failing disk healed under way",
         NewcomerVotes => "a newcomer became voter",
-        BusyAnswer => "a request was turned away because too many waited",
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Clients {
     pub acknowledged: Vec<Vec<u8>>,
     /// Keys whose write was said to have changed nothing.
     pub denied: Vec<Vec<u8>>,
+    /// Keys of writes whose outcome stayed unknown.
+    pub unknown: Vec<Vec<u8>>,
     /// How many writes had been acknowledged when a read was asked for.
     reads: BTreeMap<RequestId, usize>,
     /// How far each member's state was at its last stale read.
@@ -56,7 +58,8 @@ impl Clients {
             Answer::NoLeader | Answer::Busy | Answer::Redirect(_) => {
                 self.denied.extend(write.filter(|(_, sole)| *sole).map(|(key, _)| key));
             }
-            Answer::Control(..) | Answer::ChangePending | Answer::Unknown => {}
+            Answer::Unknown => self.unknown.extend(write.map(|(key, _)| key)),
+            Answer::Control(..) | Answer::ChangePending => {}
         }
         self.reads.remove(&request);
     }

@@ -216,9 +216,6 @@ impl World {
                 self.client_ends(&doing, doing.command.is_none());
             }
             Answer::Busy | Answer::ChangePending | Answer::NoLeader | Answer::Redirect(_) => {
-                if *answer == Answer::Busy {
-                    self.tally.saw(Sometimes::BusyAnswer);
-                }
                 self.tally.saw(Sometimes::DeniedWrite);
                 // A serial that was not used must be, or the session is at an end.
                 if in_session && doing.tries < MAX_TRIES {

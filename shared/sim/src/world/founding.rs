@@ -107,6 +107,7 @@ impl World {
             snapshot: Snapshot { meta, data: state.snapshot().into() },
             ..Disk::default()
         };
+        self.founded_at = state.applied();
         for (id, identity) in people {
             self.members.insert(id, Member::new(id, identity, [id].into(), disk.clone()));
         }

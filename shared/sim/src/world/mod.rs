@@ -16,14 +16,16 @@ use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::history::History;
 use crate::invariants::Invariants;
-use crate::member::{Device, Member, RIGHT, SOUND};
+use crate::member::{Device, Member, Process, RIGHT, SOUND};
 use crate::network::Network;
 use crate::tally::{Evil, Sometimes, Tally};
 use crate::trace::Trace;
 use crate::weather::{FAIR, Weather};
 use rafty_node::{Answer, Input, RequestId};
 use rafty_rounds::{Work, WorkId};
-use rafty_types::{ClusterId, EnvelopeHeader, Frame, MemberId, Message, PersistId, Settings, Time};
+use rafty_types::{
+    ClusterId, EnvelopeHeader, Frame, Index, MemberId, Message, PersistId, Settings, Term, Time,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,8 @@ use std::time::Duration;
 const BUSY: (u64, u64) = (0, 8);
 /// Ticks that a member may take at one instant.
 const MAX_IDLE_TICKS: u32 = 50;
+/// As long as that without a leader is worth a note.
+const LONG_WITHOUT_LEADER: Duration = ms(10_000);
 /// What waits for a member that stands still, at most; a socket's buffer holds no more.
 const MAX_HELD: usize = 2_000;
 
@@ -147,6 +151,8 @@ pub struct World {
     counter: u64,
     digest: u64,
     leaderless_since: Option<Time>,
+    /// Members with higher ids came later.
+    founded_at: Index,
     /// Whether a member's outputs are being done.
     performing: bool,
 }
@@ -185,6 +191,7 @@ impl World {
             counter: 0,
             digest: 0,
             leaderless_since: None,
+            founded_at: Index(0),
             performing: false,
         }
     }
@@ -426,23 +433,60 @@ impl World {
         let Some(process) = self.members.get_mut(&id).and_then(|member| member.process.as_mut()) else {
             return;
         };
-        let (led, was_joint) = (process.seen.led, process.seen.membership.is_joint());
+        note_seats(process, self.founded_at, &mut self.tally);
+        let (led, was_joint, term) =
+            (process.seen.led, process.seen.membership.is_joint(), process.seen.term);
         self.invariants.stepped(id, process);
-        if led && !process.seen.led && was_joint {
-            self.tally.saw(Sometimes::JointLeaderLost);
+        if led == process.seen.led {
+            return;
         }
-        if led != process.seen.led {
-            let since = self.leaderless_since.take();
-            let nobody = self.leader().is_none();
-            self.leaderless_since = since.or(nobody.then_some(self.now)).filter(|_| nobody);
-            if since.is_some_and(|since| self.now.saturating_since(since) > ms(10_000)) {
-                self.tally.saw(Sometimes::QuorumLost);
-            }
+        if led {
+            self.note_lost_leader(id, term, was_joint);
+        }
+        let (since, nobody) = (self.leaderless_since.take(), self.leader().is_none());
+        self.leaderless_since = since.or(nobody.then_some(self.now)).filter(|_| nobody);
+        if since.is_some_and(|since| self.now.saturating_since(since) > LONG_WITHOUT_LEADER) {
+            self.tally.saw(Sometimes::QuorumLost);
+        }
+    }
+
+    /// A member does not lead any more.
+    fn note_lost_leader(&mut self, id: MemberId, term: Term, was_joint: bool) {
+        let process = self.members.get_mut(&id).expect("a member").process();
+        let tenure = process.node.state().control().tenure().map(|tenure| tenure.term);
+        if process.handed_over != Some(term) {
+            self.tally.saw(Sometimes::LeaderOverthrown);
+        }
+        if tenure < Some(term) {
+            self.tally.saw(Sometimes::TermWithoutTenure);
+        }
+        if was_joint {
+            self.tally.saw(Sometimes::JointLeaderLost);
         }
     }
 
     fn mix(&mut self, what: u64, more: u64) {
         let seen = self.now.elapsed().as_nanos() as u64 ^ what.rotate_left(48) ^ more.rotate_left(32);
         self.digest = (self.digest.rotate_left(5) ^ seen).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+/// Notes a leader's view of who came to vote and who does not any more.
+fn note_seats(process: &Process, founded_at: Index, tally: &mut Tally) {
+    let (before, now) = (&process.seen.membership, process.node.consensus().membership());
+    if !process.seen.led || before.voters == now.voters {
+        return;
+    }
+    let control = process.node.state().control();
+    let came = now.voters.iter().filter(|id| !before.voters.contains(id));
+    let (came, gone): (Vec<_>, Vec<_>) =
+        (came.collect(), before.voters.iter().filter(|id| !now.voters.contains(id)).collect());
+    if came.iter().any(|id| id.0 > founded_at.0) {
+        tally.saw(Sometimes::NewcomerVotes);
+    }
+    let learns = |id: &&&MemberId| control.member(***id).is_some();
+    if let (false, Some(gone)) = (came.is_empty(), gone.iter().find(learns)) {
+        let silent = control.silent_since_ms(**gone).is_some();
+        tally.saw(if silent { Sometimes::VoterReplaced } else { Sometimes::SeatRotated });
     }
 }

@@ -66,15 +66,16 @@ impl World {
     fn event(&mut self, id: MemberId, event: &Event) {
         self.invariants.rounds.event(id, event, &self.members, &mut self.tally);
         match event {
-            Event::HandingOver { .. } => self.tally.saw(Sometimes::HandedOver),
-            Event::Role { role, .. } if role != "leader" => {
-                let led = self.process(id).is_some_and(|process| process.seen.led);
-                if led {
-                    self.tally.saw(Sometimes::LeaderOverthrown);
+            Event::HandingOver { .. } => {
+                self.tally.saw(Sometimes::HandedOver);
+                let Some(process) = self.process(id) else { return };
+                let term = process.node.consensus().term();
+                if process.handed_over.replace(term) == Some(term) {
+                    self.tally.saw(Sometimes::TransferFailed);
                 }
             }
             Event::Round(RoundEvent::ModelAsked { .. }) => self.tally.saw(Sometimes::ModelFetched),
-            Event::Round(RoundEvent::UpdateStale { .. }) => self.tally.saw(Sometimes::StaleUpdate),
+            Event::Round(RoundEvent::TrainingStopped { .. }) => self.tally.saw(Sometimes::TrainingStopped),
             Event::Round(RoundEvent::Dropped { why: DropReason::WrongLabel, .. }) => {
                 self.tally.saw(Sometimes::OldEnvelope);
             }
