@@ -75,6 +75,31 @@ proptest! {
     }
 }
 
+/// Weights of this many parts in one are summed without any rounding.
+const PARTS: i128 = 1 << 20;
+/// Means are compared in so many parts in one.
+const FINE: i128 = 1 << 60;
+/// What `f64` may lose in a step beside the rounding to `f32`: 2^-40.
+const NOISE: i128 = FINE >> 40;
+
+proptest! {
+    #[test]
+    fn it_is_the_mean_that_whole_numbers_give_within_a_rounding_a_step(
+        updates in prop::collection::vec((-(1i128 << 23)..1 << 23, 1u64..=MAX_EXAMPLES), 1..32),
+    ) {
+        let weight = |parts: i128| parts as f32 / PARTS as f32;
+        let drawn: Vec<Update> = updates.iter().map(|(parts, count)| (vec![weight(*parts)], *count)).collect();
+        let found = (f64::from(mean(&drawn)[0]) * FINE as f64) as i128;
+        let total: i128 = updates.iter().map(|(_, count)| i128::from(*count)).sum();
+        let sum: i128 = updates.iter().map(|(parts, count)| parts * i128::from(*count)).sum();
+        let largest = updates.iter().map(|(parts, _)| parts.abs()).max().unwrap_or(0);
+        let steps = updates.len() as i128 - 1;
+        let allowed = steps * (largest * (FINE / PARTS) / (1 << 24) + NOISE) + 2;
+        let exact = sum * (FINE / PARTS) / total;
+        prop_assert!((found - exact).abs() <= allowed, "{found} instead of {exact}, more than {allowed} off");
+    }
+}
+
 #[test]
 fn one_participant_keeps_every_bit() {
     let weights = vec![-0.0, 0.1, f32::MIN_POSITIVE / 4.0, f32::MAX, -3.5];
