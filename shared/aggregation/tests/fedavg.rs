@@ -32,10 +32,13 @@ fn finite() -> impl Strategy<Value = f32> {
     prop_oneof![-1.0f32..1.0, any::<f32>().prop_filter("finite", |weight| weight.is_finite())]
 }
 
+fn num_examples() -> impl Strategy<Value = u64> {
+    prop_oneof![1u64..2_000, Just(MAX_EXAMPLES)]
+}
+
 fn updates() -> impl Strategy<Value = Vec<Update>> {
     (1usize..9).prop_flat_map(|params| {
-        let num_examples = prop_oneof![1u64..2_000, Just(MAX_EXAMPLES)];
-        prop::collection::vec((prop::collection::vec(finite(), params), num_examples), 1..32)
+        prop::collection::vec((prop::collection::vec(finite(), params), num_examples()), 1..32)
     })
 }
 
@@ -85,7 +88,7 @@ const NOISE: i128 = FINE >> 40;
 proptest! {
     #[test]
     fn it_is_the_mean_that_whole_numbers_give_within_a_rounding_a_step(
-        updates in prop::collection::vec((-(1i128 << 23)..1 << 23, 1u64..=MAX_EXAMPLES), 1..32),
+        updates in prop::collection::vec((-(1i128 << 23)..1 << 23, num_examples()), 1..32),
     ) {
         let weight = |parts: i128| parts as f32 / PARTS as f32;
         let drawn: Vec<Update> = updates.iter().map(|(parts, count)| (vec![weight(*parts)], *count)).collect();
