@@ -198,6 +198,7 @@ fn comes_back<H: Head + PartialEq + std::fmt::Debug>(
     prop_assert_eq!(decode_head::<H>(&bytes[..cut.index(bytes.len())]).err(), Some(WireError::Truncated));
     bytes.push(0);
     prop_assert_eq!(decode_head::<H>(&bytes).err(), Some(WireError::Trailing));
+    bytes.pop();
     bytes[3] = bytes[3].wrapping_add(1);
     prop_assert!(decode_head::<H>(&bytes).is_err(), "of another type");
     Ok(())
