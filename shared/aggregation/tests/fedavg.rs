@@ -32,10 +32,13 @@ fn finite() -> impl Strategy<Value = f32> {
     prop_oneof![-1.0f32..1.0, any::<f32>().prop_filter("finite", |weight| weight.is_finite())]
 }
 
+fn num_examples() -> impl Strategy<Value = u64> {
+    prop_oneof![1u64..2_000, Just(MAX_EXAMPLES)]
+}
+
 fn updates() -> impl Strategy<Value = Vec<Update>> {
     (1usize..9).prop_flat_map(|params| {
-        let num_examples = prop_oneof![1u64..2_000, Just(MAX_EXAMPLES)];
-        prop::collection::vec((prop::collection::vec(finite(), params), num_examples), 1..32)
+        prop::collection::vec((prop::collection::vec(finite(), params), num_examples()), 1..32)
     })
 }
 
@@ -72,6 +75,31 @@ proptest! {
             prop_assert!(values.clone().fold(f32::MAX, f32::min) <= found);
             prop_assert!(found <= values.fold(f32::MIN, f32::max));
         }
+    }
+}
+
+/// Weights of this many parts in one are summed without any rounding.
+const PARTS: i128 = 1 << 20;
+/// Means are compared in so many parts in one.
+const FINE: i128 = 1 << 60;
+/// What `f64` may lose in a step beside the rounding to `f32`: 2^-40.
+const NOISE: i128 = FINE >> 40;
+
+proptest! {
+    #[test]
+    fn it_is_the_mean_that_whole_numbers_give_within_a_rounding_a_step(
+        updates in prop::collection::vec((-(1i128 << 23)..1 << 23, num_examples()), 1..32),
+    ) {
+        let weight = |parts: i128| parts as f32 / PARTS as f32;
+        let drawn: Vec<Update> = updates.iter().map(|(parts, count)| (vec![weight(*parts)], *count)).collect();
+        let found = (f64::from(mean(&drawn)[0]) * FINE as f64) as i128;
+        let total: i128 = updates.iter().map(|(_, count)| i128::from(*count)).sum();
+        let sum: i128 = updates.iter().map(|(parts, count)| parts * i128::from(*count)).sum();
+        let largest = updates.iter().map(|(parts, _)| parts.abs()).max().unwrap_or(0);
+        let steps = updates.len() as i128 - 1;
+        let allowed = steps * (largest * (FINE / PARTS) / (1 << 24) + NOISE) + 2;
+        let exact = sum * (FINE / PARTS) / total;
+        prop_assert!((found - exact).abs() <= allowed, "{found} instead of {exact}, more than {allowed} off");
     }
 }
 

@@ -38,7 +38,8 @@ impl FromStr for Digest {
 
     /// Reads the 64 hexadecimal digits that [`Display`](fmt::Display) writes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() != 64 || !text.is_ascii() {
+        // Parsing numbers would take a sign for a digit.
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err("a digest is 64 hexadecimal digits");
         }
         let mut bytes = [0; 32];
@@ -60,5 +61,6 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert!("abc".parse::<Digest>().is_err());
         assert!("zz".repeat(32).parse::<Digest>().is_err());
+        assert!("+f".repeat(32).parse::<Digest>().is_err());
     }
 }

@@ -82,7 +82,6 @@ fn message() -> impl Strategy<Value = Message> {
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
-    let digest = any::<[u8; 32]>().prop_map(Digest);
     prop_oneof![
         message().prop_map(|message| Frame::Raft(Box::new(message))),
         (any::<u64>(), vec(any::<u8>(), 0..300)).prop_map(|(request, bytes)| Frame::Forward {
@@ -90,13 +89,119 @@ fn frame() -> impl Strategy<Value = Frame> {
             session: Some((SessionId(request), Serial(1))),
             command: Command::User(bytes),
         }),
-        (any::<u64>(), any::<u64>(), digest).prop_map(|(run, version, model)| Frame::Announce {
+        (any::<u64>(), any::<u64>(), digest()).prop_map(|(run, version, model)| Frame::Announce {
             run: RunId(run),
             version: Version(version),
             model,
         }),
+        (any::<u64>(), any::<u64>(), digest()).prop_map(|(run, version, model)| Frame::FetchModel {
+            run: RunId(run),
+            version: Version(version),
+            model,
+        }),
+        digest().prop_map(|model| Frame::Holds { model }),
+        (any::<u64>(), outcome()).prop_map(|(request, outcome)| Frame::Forwarded { request, outcome }),
+        (any::<u64>(), any::<u64>(), progress()).prop_map(|(run, round, progress)| Frame::Progress {
+            run: RunId(run),
+            round: Round(round),
+            progress,
+        }),
+        (any::<[u64; 4]>(), digest(), verdict()).prop_map(|(n, digest, verdict)| Frame::Verdict {
+            tenure: Tenure(n[0]),
+            run: RunId(n[1]),
+            round: Round(n[2]),
+            attempt: Attempt(n[3]),
+            digest,
+            verdict,
+        }),
         id().prop_map(|to| Frame::Transfer { to }),
     ]
+}
+
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[u8; 32]>().prop_map(Digest)
+}
+
+fn outcome() -> impl Strategy<Value = ForwardOutcome> {
+    let rejected = "\\PC{0,40}".prop_map(|why| ControlResult::Rejected(Rejection::Invalid(why)));
+    let result = prop_oneof![Just(ControlResult::Done), rejected];
+    prop_oneof![
+        (result, any::<u64>()).prop_map(|(result, at)| ForwardOutcome::Control(result, Index(at))),
+        (vec(any::<u8>(), 0..40), any::<u64>())
+            .prop_map(|(bytes, at)| ForwardOutcome::User(bytes, Index(at))),
+        prop::option::of(id()).prop_map(ForwardOutcome::NotLeader),
+        Just(ForwardOutcome::Dropped),
+        Just(ForwardOutcome::Unknown),
+    ]
+}
+
+fn progress() -> impl Strategy<Value = Progress> {
+    prop_oneof![
+        Just(Progress::NoData),
+        any::<u64>().prop_map(Progress::Training),
+        Just(Progress::Sending),
+        Just(Progress::Failed),
+    ]
+}
+
+fn verdict() -> impl Strategy<Value = Verdict> {
+    use Refusal::*;
+    let why = vec![NotAuthentic, Malformed, WrongShape, NotFinite, OverNorm, BadWeight, WrongBase];
+    prop_oneof![Just(Verdict::Accepted), prop::sample::select(why).prop_map(Verdict::Refused)]
+}
+
+fn bulk() -> impl Strategy<Value = BulkHead> {
+    let chunk = (message(), 0..=MAX_CHUNK_LEN, 0..=MAX_SNAPSHOT_LEN - MAX_CHUNK_LEN, digest()).prop_map(
+        |(message, len, offset, digest)| BulkHead::SnapshotChunk {
+            message: Box::new(message),
+            offset,
+            len,
+            total: offset + len,
+            digest,
+        },
+    );
+    let envelope = (vec(any::<u8>(), 0..300), 0..=MAX_BULK_LEN)
+        .prop_map(|(header, body_len)| BulkHead::Envelope { header, body_len });
+    prop_oneof![chunk, envelope]
+}
+
+fn address() -> impl Strategy<Value = std::net::SocketAddr> {
+    (any::<std::net::IpAddr>(), any::<u16>()).prop_map(Into::into)
+}
+
+fn join_request() -> impl Strategy<Value = JoinRequest> {
+    let statement = (any::<[u8; 16]>(), any::<[u8; 32]>(), vec(any::<u8>(), 0..600), vec(address(), 0..8));
+    (statement, any::<[u8; 32]>(), vec(any::<u8>(), 64..65)).prop_map(
+        |((cluster, key, rsa_public, addresses), exporter, signature)| {
+            let statement = EnrolmentStatement {
+                cluster: ClusterId(cluster),
+                key: PeerKey(key),
+                rsa_public,
+                addresses,
+                exporter,
+            };
+            let own_signature = Signature::from_bytes(signature.first_chunk().unwrap());
+            let token_signature = Signature::default();
+            JoinRequest { enrolment: Enrolment { token: cluster, statement, own_signature, token_signature } }
+        },
+    )
+}
+
+/// A head is read as it was written, and refused when it is cut, has a tail or is of another type.
+fn comes_back<H: Head + PartialEq + std::fmt::Debug>(
+    head: &H,
+    cut: &prop::sample::Index,
+) -> Result<(), TestCaseError> {
+    let mut bytes = encode_head(head).unwrap();
+    let found = decode_head::<H>(&bytes);
+    prop_assert_eq!(found.as_ref(), Ok(head));
+    prop_assert_eq!(decode_head::<H>(&bytes[..cut.index(bytes.len())]).err(), Some(WireError::Truncated));
+    bytes.push(0);
+    prop_assert_eq!(decode_head::<H>(&bytes).err(), Some(WireError::Trailing));
+    bytes.pop();
+    bytes[3] = bytes[3].wrapping_add(1);
+    prop_assert!(decode_head::<H>(&bytes).is_err(), "of another type");
+    Ok(())
 }
 
 proptest! {
@@ -104,6 +209,13 @@ proptest! {
     fn a_frame_comes_back_as_it_went(frame in frame()) {
         let bytes = encode_frame(&frame).unwrap();
         prop_assert_eq!(decode_frame(&bytes), Ok(Decoded::Frame(frame)));
+    }
+
+    #[test]
+    fn a_head_comes_back_as_it_went(bulk in bulk(), join in join_request(), cut in any::<prop::sample::Index>()) {
+        comes_back(&bulk, &cut)?;
+        comes_back(&join, &cut)?;
+        comes_back(&BulkReply::TakenUpTo(bulk.body_len()), &cut)?;
     }
 
     #[test]

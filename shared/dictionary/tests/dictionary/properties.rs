@@ -4,7 +4,7 @@ use crate::script::{Script, why};
 use crate::walk::{Step, Walk};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rafty_dictionary::{Entries, Replicated};
+use rafty_dictionary::{Entries, Event, Replicated};
 use rafty_types::{Entry, Payload};
 
 fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
@@ -88,6 +88,24 @@ proptest! {
             Ok(()) => {
                 walk.story.state = state;
                 rest.into_iter().for_each(|step| drop(walk.step(step)));
+            }
+        }
+    }
+
+    #[test]
+    fn tenures_count_for_their_holder_and_a_newcomer_begins_where_whoever_served_least_is(steps in steps(160)) {
+        let mut walk = Walk::begin();
+        for step in steps {
+            let before = walk.story.state.control().members().clone();
+            let applied = walk.step(step);
+            let began = applied.events.contains(&Event::TenureBegan);
+            let may_lead = before.values().filter(|member| member.may_lead);
+            let least = may_lead.map(|member| member.tenures).min().unwrap_or(0);
+            for member in walk.story.state.control().members().values() {
+                // Whoever lost its log is known by its key.
+                let known = before.values().find(|known| known.key == member.key);
+                let serves = u64::from(began && applied.origin == Some(member.id));
+                prop_assert_eq!(member.tenures, known.map_or(least, |known| known.tenures + serves));
             }
         }
     }

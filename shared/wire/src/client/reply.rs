@@ -3,6 +3,7 @@
 use super::fields::{bin, map_head, take, text};
 use super::map::{INTO_MEMORY, Map};
 use super::request::RequestError;
+use super::scanner::Scanner;
 use rafty_types::SessionId;
 use rmp::encode::{write_bin, write_map_len, write_str};
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,10 @@ impl Reply {
 
     /// Reads what [`encode`](Self::encode) wrote. `None` for anything else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        rmp_serde::from_slice(bytes).ok()
+        // The decoder keeps unknown fields and reserves memory on the word of each length in them, however deep: so
+        // lengths and depth are checked first.
+        let whole = Scanner::new(bytes.len()).feed(bytes) == Ok(Some(bytes.len()));
+        if whole { rmp_serde::from_slice(bytes).ok() } else { None }
     }
 }
 

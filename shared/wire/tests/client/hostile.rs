@@ -135,3 +135,17 @@ fn wrong_requests_are_told_what_is_wrong() {
     let long = [&b"\x81\xa4type\xda\x10\x00"[..], &[b'y'; 4096]].concat();
     assert_eq!(refused(&long), (ErrorCode::UnknownType, false));
 }
+
+#[test]
+fn a_reply_is_read_only_when_it_is_one_value_and_not_too_deep() {
+    let redirect = |more: &[u8]| {
+        let fields = [("type", &b"\xa8redirect"[..]), ("leader", b"\x92\xa1h\x07"), ("more", more)];
+        Reply::decode(&map(&fields))
+    };
+    let deep = |depth: usize| [&[0x91].repeat(depth)[..], &[0xc0]].concat();
+    assert!(redirect(&deep(MAX_DEPTH - 1)).is_some(), "unknown fields are ignored");
+    assert_eq!(redirect(&deep(MAX_DEPTH)), None);
+    // Each of these lengths alone had a mebibyte reserved.
+    assert_eq!(redirect(&b"\xdd\xff\xff\xff\xff".repeat(100)), None);
+    assert_eq!(Reply::decode(&[&Reply::done().encode()[..], &[0]].concat()), None);
+}

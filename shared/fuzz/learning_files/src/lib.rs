@@ -1,0 +1,19 @@
+//! The files of `rafty-learning` that read foreign bytes, compiled as they are, but without burn: instrumented for
+//! fuzzing, that takes ten minutes to build, and it reads nothing.
+//!
+//! It trains nothing, and holds no code of its own.
+
+#![allow(dead_code, unused_imports)] // training uses what only it needs
+
+#[path = "../../../learning/src/data/mod.rs"]
+mod data;
+#[path = "../../../learning/src/model.rs"]
+mod model;
+#[path = "../../../learning/src/task/mod.rs"]
+mod task;
+
+pub use data::{DataError, DataSet, MAX_DATA_LEN, MAX_EXAMPLES, read_samples};
+pub use model::{ModelError, read_model, read_weights, write_model};
+pub use task::{
+    DataLayout, Format, Layer, Loss, MAX_CLASSES, MAX_LAYERS, MAX_PARAMS, Optimiser, Task, TaskError,
+};

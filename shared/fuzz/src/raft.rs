@@ -1,0 +1,242 @@
+//! Raft messages at one member: what passes the checks must not make the engine panic, in any role, whatever came before.
+//!
+//! Who sends and to whom is not restricted here: the connection does that, and the machine checks it again.
+
+use crate::wits::Wits;
+use rafty_consensus::{Boot, Config, Consensus, Input, Link, Output, Proposal, Role};
+use rafty_types::{
+    Batch, Entry, HardState, Index, MemberId, Membership, Message, MessageKind, Payload, PersistId, Settings,
+    Snapshot, SnapshotMeta, Term, Time,
+};
+use std::time::Duration;
+
+const ME: MemberId = MemberId(1);
+
+const KINDS: [MessageKind; 13] = [
+    MessageKind::Append,
+    MessageKind::AppendResponse,
+    MessageKind::RequestVote,
+    MessageKind::RequestVoteResponse,
+    MessageKind::RequestPreVote,
+    MessageKind::RequestPreVoteResponse,
+    MessageKind::Snapshot,
+    MessageKind::Heartbeat,
+    MessageKind::HeartbeatResponse,
+    MessageKind::TransferLeader,
+    MessageKind::TimeoutNow,
+    MessageKind::ReadIndex,
+    MessageKind::ReadIndexResponse,
+];
+
+/// The first byte chooses the membership; then steps.
+pub(crate) fn messages(bytes: &[u8]) {
+    let mut wits = Wits(bytes);
+    let Some(choice) = wits.next() else { return };
+    let mut target = Target::new(choice);
+    while let Some(step) = wits.next() {
+        let input = target.input(step, &mut wits);
+        target.handle(input);
+    }
+}
+
+/// A member, and what it has said that must be true of all it says later.
+struct Target {
+    machine: Consensus,
+    now: Time,
+    newest_batch: u64,
+    hard_state: HardState,
+    committed: Index,
+    /// Whether votes are granted to it as it asks for them.
+    elected: bool,
+}
+
+impl Target {
+    fn new(choice: u8) -> Self {
+        let of = |ids: &[u64]| ids.iter().copied().map(MemberId).collect::<Vec<_>>();
+        let membership = match choice % 4 {
+            0 => Membership::default(),
+            1 => Membership { voters: of(&[1]), learners: of(&[2]), ..Membership::default() },
+            2 => Membership { voters: of(&[1, 2, 3]), learners: of(&[4]), ..Membership::default() },
+            _ => Membership {
+                voters: of(&[1, 2, 3]),
+                voters_outgoing: of(&[2, 3, 4]),
+                learners_next: of(&[4]),
+                ..Membership::default()
+            },
+        };
+        let founded = !membership.voters.is_empty();
+        let (index, term) = if founded { (Index(5), Term(2)) } else { (Index(0), Term(0)) };
+        let entry = |index| Entry { index: Index(index), term: Term(2), payload: Payload::Empty };
+        let hard_state = HardState { term, voted_for: None, commit: index };
+        let boot = Boot {
+            id: ME,
+            hard_state,
+            snapshot: Snapshot { meta: SnapshotMeta { index, term, membership }, data: [].into() },
+            entries: if founded { (4..9).map(entry).collect() } else { Vec::new() },
+        };
+        let config = Config::from_settings(&Settings { tail: 4, append_batch: 3, ..Settings::default() });
+        let machine = Consensus::new(config, boot, u64::from(choice), Time::ZERO).expect("a sound disk");
+        let elected = choice & 4 > 0;
+        Self { machine, now: Time::ZERO, newest_batch: 0, hard_state, committed: index, elected }
+    }
+
+    fn input(&mut self, step: u8, wits: &mut Wits<'_>) -> Input {
+        let request = u64::from(step);
+        match step % 32 {
+            0..14 => {
+                let message = message(&self.machine, KINDS[usize::from(step % 32).min(12)], wits);
+                match message.kind == MessageKind::Snapshot && wits.byte() > 8 {
+                    true => Input::SnapshotArrived { message, data: [1; 8].into() },
+                    false => Input::Message(message),
+                }
+            }
+            14..16 => {
+                let data = |len: u8| Proposal { request, data: vec![1; usize::from(len)].into() };
+                Input::Propose((0..wits.below(4)).map(|_| data(wits.byte())).collect())
+            }
+            16 => Input::Read { request },
+            17 => Input::Unreachable(wits.member()),
+            18 => Input::SnapshotSent { to: wits.member(), ok: wits.is() },
+            19 => Input::Compact { index: Index(wits.number(self.machine.applied().0)), data: [1].into() },
+            20 => Input::Change(wits.change()),
+            21 => Input::Transfer { to: wits.member() },
+            22 => Input::AbortTransfer,
+            23 => Input::StepDown,
+            24 => Input::Persisted(PersistId(wits.number(self.newest_batch))),
+            25 => Input::Measured(vec![Link {
+                member: wits.member(),
+                rtt: Duration::from_millis(u64::from(wits.byte()) * 8),
+                sent: wits.number(100),
+                lost: wits.number(10),
+            }]),
+            26..29 => Input::Persisted(PersistId(self.newest_batch)),
+            29 => {
+                self.now = self.now + Duration::from_millis(u64::from(wits.byte()) * 4);
+                Input::Tick
+            }
+            _ => {
+                self.now = self.now + Duration::from_millis(10);
+                Input::Tick
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        let outputs = self.machine.handle(self.now, input);
+        let mut grants = Vec::new();
+        for output in &outputs {
+            match output {
+                Output::Persist(id, batch) => {
+                    assert_eq!(id.0, self.newest_batch + 1, "batches are numbered one after another");
+                    self.newest_batch = id.0;
+                    self.remember(batch);
+                }
+                Output::Committed(entries) => self.commit(entries),
+                Output::Restore(snapshot) => {
+                    assert!(snapshot.meta.index > self.committed, "the applied state never goes back");
+                    self.committed = snapshot.meta.index;
+                }
+                Output::Send(message) | Output::SendAfter(_, message) => {
+                    assert_eq!(message.from, ME);
+                    assert_ne!(message.to, ME, "nothing is sent to oneself");
+                    grants.extend(self.elected.then(|| grant(message)).flatten());
+                }
+                _ => {}
+            }
+        }
+        assert!(self.machine.commit() <= self.machine.last_index(), "what is committed is there");
+        assert!(self.machine.role() != Role::Leader || self.machine.leader() == Some(ME));
+        grants.into_iter().for_each(|message| self.handle(Input::Message(message)));
+    }
+
+    /// A term never goes down, and a vote is never taken back.
+    fn remember(&mut self, batch: &Batch) {
+        let Some(new) = batch.hard_state else { return };
+        let old = std::mem::replace(&mut self.hard_state, new);
+        assert!(new.term >= old.term && new.commit >= old.commit, "{old:?} became {new:?}");
+        let kept = new.term > old.term || old.voted_for.is_none() || old.voted_for == new.voted_for;
+        assert!(kept, "{old:?} became {new:?}");
+    }
+
+    /// Entries are handed out one after another, each once.
+    fn commit(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            assert_eq!(entry.index, self.committed.next(), "entries are handed out in order");
+            self.committed = entry.index;
+        }
+    }
+}
+
+/// The vote that a message asks for.
+pub(crate) fn grant(message: &Message) -> Option<Message> {
+    let kind = match message.kind {
+        MessageKind::RequestVote => MessageKind::RequestVoteResponse,
+        MessageKind::RequestPreVote => MessageKind::RequestPreVoteResponse,
+        _ => return None,
+    };
+    let (to, from) = (message.from, message.to);
+    Some(Message {
+        kind,
+        to,
+        from,
+        index: Index(0),
+        log_term: Term(0),
+        context: Vec::new(),
+        ..message.clone()
+    })
+}
+
+/// A message to `machine` whose numbers are near its own.
+pub(crate) fn message(machine: &Consensus, kind: MessageKind, wits: &mut Wits<'_>) -> Message {
+    let (term, last) = (machine.term().0, machine.last_index().0);
+    let from = wits.member();
+    // A byte of strays: fields that the kind does not have.
+    let stray = wits.byte();
+    let term = if kind == MessageKind::ReadIndex && stray & 1 == 0 { 0 } else { wits.number(term) };
+    let index = wits.number(last);
+    let log_term = if index == 0 { u64::from(stray & 2) } else { wits.number(term) };
+    let entries =
+        if kind == MessageKind::Append || stray & 4 > 0 { entries(index, term, wits) } else { Vec::new() };
+    let with_snapshot = kind == MessageKind::Snapshot || stray & 8 > 0;
+    let snapshot = with_snapshot.then(|| SnapshotMeta {
+        index: Index(wits.number(last)),
+        term: Term(wits.number(term)),
+        membership: wits.membership(),
+    });
+    let context = match wits.below(4) {
+        0 => b"CampaignTransfer".to_vec(),
+        1 => vec![7; usize::from(wits.below(40))],
+        _ if kind == MessageKind::ReadIndex => vec![7; 24],
+        _ => Vec::new(),
+    };
+    Message {
+        kind,
+        to: if stray & 16 > 0 { wits.member() } else { ME },
+        from,
+        term: Term(term),
+        log_term: Term(log_term),
+        index: Index(index),
+        entries,
+        commit: Index(wits.number(last)),
+        commit_term: Term(wits.number(term)),
+        snapshot,
+        request_snapshot: Index(if stray & 32 > 0 { wits.number(last) } else { 0 }),
+        reject: wits.is(),
+        reject_hint: Index(wits.number(last)),
+        context,
+        priority: if stray & 64 > 0 { -1 } else { 0 },
+    }
+}
+
+fn entries(after: u64, term: u64, wits: &mut Wits<'_>) -> Vec<Entry> {
+    let entry = |n: u8, wits: &mut Wits<'_>| {
+        let skewed = wits.byte();
+        let index = after.wrapping_add(u64::from(n));
+        Entry {
+            index: Index(if skewed == 255 { wits.number(after) } else { index }),
+            term: Term(if skewed > 240 { wits.number(term) } else { term }),
+            payload: wits.payload(),
+        }
+    };
+    (1..=wits.below(6)).map(|n| entry(n, wits)).collect()
+}

@@ -1,0 +1,89 @@
+//! Members with fixed keys, and one envelope between two of them.
+//!
+//! The keys are those of `rafty-seal`'s tests; nothing else must use them.
+
+use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
+use rafty_dictionary::{Entries, Replicated};
+use rafty_seal::{Identity, RsaKey, SignedHeader, seal};
+use rafty_types::{
+    Attempt, ClusterId, Digest, EnvelopeKind, Genesis, Label, Member, MemberId, PeerRole, Round, RunId,
+    Settings, Tenure, Version,
+};
+use std::sync::OnceLock;
+
+pub(crate) const AGGREGATOR: MemberId = MemberId(1);
+pub(crate) const PARTICIPANT: MemberId = MemberId(2);
+pub(crate) const CLUSTER: ClusterId = ClusterId([9; 16]);
+const CONTENT: &[u8] = b"the quick brown fox";
+
+pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed([seed; 32])
+}
+
+pub(crate) fn identity(member: MemberId) -> Identity {
+    Identity::from_secret_bytes(&[member.0.to_le_bytes()[0]; 32])
+}
+
+pub(crate) fn aggregator_key() -> &'static RsaKey {
+    static KEY: OnceLock<RsaKey> = OnceLock::new();
+    KEY.get_or_init(|| {
+        RsaKey::from_der(include_bytes!("../../seal/tests/keys/aggregator.der")).expect("a fixed test key")
+    })
+}
+
+/// An update of the participant to the aggregator.
+pub(crate) fn label() -> Label {
+    Label {
+        cluster: CLUSTER,
+        tenure: Tenure(40),
+        run: RunId(12),
+        round: Round(3),
+        attempt: Attempt(1),
+        version: Version(2),
+        kind: EnvelopeKind::Update,
+        content: Digest::of(CONTENT),
+        segment: 0,
+        segments: 1,
+        sender: PARTICIPANT,
+    }
+}
+
+/// An envelope with what is in it.
+pub(crate) struct Sealed {
+    pub(crate) signed: SignedHeader,
+    pub(crate) ciphertext: Vec<u8>,
+    pub(crate) content: &'static [u8],
+}
+
+pub(crate) fn participant_update() -> &'static Sealed {
+    static SEALED: OnceLock<Sealed> = OnceLock::new();
+    SEALED.get_or_init(|| {
+        let recipients = [(AGGREGATOR, aggregator_key().public().clone())];
+        let (mut plaintext, mut ciphertext) = (CONTENT, Vec::new());
+        let sender = identity(PARTICIPANT);
+        let signed = seal(label(), &recipients, &sender, &mut plaintext, &mut ciphertext, &mut rng(7))
+            .expect("a sound envelope");
+        Sealed { signed, ciphertext, content: CONTENT }
+    })
+}
+
+/// A peer set of its founder alone, as of index 1.
+pub(crate) fn founded() -> Replicated<Entries> {
+    static STATE: OnceLock<Replicated<Entries>> = OnceLock::new();
+    let found = || {
+        let founder = Member {
+            id: AGGREGATOR,
+            key: identity(AGGREGATOR).key(),
+            rsa_public: vec![1; 398],
+            role: PeerRole::Peer,
+            may_lead: true,
+            addresses: vec![([192, 168, 1, 7], 7_000).into()],
+            seat: true,
+            tenures: 0,
+        };
+        let settings = Settings { max_members: 6, ..Settings::default() };
+        let genesis = Genesis { cluster: CLUSTER, name: "garden".into(), settings, founder };
+        Replicated::found(genesis, Entries::default()).expect("a sound genesis")
+    };
+    STATE.get_or_init(found).clone()
+}
