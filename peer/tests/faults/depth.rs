@@ -1,7 +1,5 @@
 //! How much is done, with which random numbers, and what is left out here.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 /// Says how many faults of a kind there are, instead of a few.
 const FAULTS: &str = "RAFTY_FAULTS";
 /// Repeats the choices of an earlier run. Their timing is the machine's.
@@ -30,8 +28,6 @@ pub(crate) fn choices() -> fastrand::Rng {
 
 /// Says why a test is left out; fails when nothing may be.
 pub(crate) fn skip(why: &str) {
-    static SAID: AtomicBool = AtomicBool::new(false);
     assert!(std::env::var_os(REQUIRE_ALL).is_none(), "{REQUIRE_ALL} is set, but {why}");
     eprintln!("skipped: {why}");
-    SAID.store(true, Ordering::Relaxed);
 }

@@ -11,10 +11,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cables;
 mod depth;
 mod kills;
 mod load;
+mod partitions;
 mod pauses;
 mod place;
 mod rounds;
 mod scene;
+mod world;
