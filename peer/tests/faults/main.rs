@@ -11,9 +11,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_links;
 mod cables;
 mod depth;
 mod kills;
+mod links;
 mod load;
 mod partitions;
 mod pauses;
