@@ -37,9 +37,15 @@ pub(crate) struct Scene {
 impl Scene {
     /// On loopback.
     pub(crate) fn start() -> Self {
+        Self::start_on(|_| ())
+    }
+
+    /// The same, once members were `prepared`.
+    pub(crate) fn start_on(prepared: impl FnOnce(&mut PeerSet)) -> Self {
         let folder = Folder::new();
         let places = places(&folder, |name| Place::new(folder.path(name)));
-        let set = peer_set(&places, SETTINGS);
+        let mut set = peer_set(&places, SETTINGS);
+        prepared(&mut set);
         let members = set.members.iter().map(|member| member.status().expect("it runs").clients.to_string());
         let way = Way { members: members.collect(), token: None };
         Self::with(folder, set, way)

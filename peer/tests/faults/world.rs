@@ -61,7 +61,8 @@ impl World {
     }
 }
 
-fn is_there(tool: &str) -> bool {
+/// Whether there is a program of this name.
+pub(crate) fn is_there(tool: &str) -> bool {
     runs(Command::new("sh").args(["-c", "command -v \"$0\"", tool]))
 }
 
