@@ -14,6 +14,8 @@ pub(crate) fn move_onto(set: &mut PeerSet, mount: impl Fn(usize, &str)) {
         std::fs::create_dir(&member.dir).expect("a directory");
         mount(at, &member.dir);
         tool(&["cp", "--archive", &format!("{before}/."), &member.dir]);
+        // What members wrote they synced; this copy of it must be as safe.
+        tool(&["sync", "--file-system", &member.dir]);
         std::fs::remove_dir_all(before).expect("a directory");
     }
     set.members.iter_mut().for_each(Member::restart);

@@ -171,7 +171,11 @@ impl Member {
     /// The same, with more words behind `up`.
     pub(crate) fn restart_with(&mut self, words: &[&str]) {
         self.begin(words);
-        until("an answer of a member", || self.status());
+        until("an answer of a member", || {
+            let ended = self.up.as_mut().and_then(Up::ended);
+            assert_eq!(ended, None, "{} ended: {}", self.dir, self.said());
+            self.status()
+        });
     }
 
     /// The same, not waiting until it answers.
