@@ -14,6 +14,7 @@ mod support;
 mod bad_links;
 mod cables;
 mod depth;
+mod descriptors;
 mod disks;
 mod failing_disk;
 mod full_disk;

@@ -1,7 +1,8 @@
 //! A run that goes on meanwhile: a small task, as many rounds as there is time for, each to be published once.
 
 use crate::support::peer_set::{Folder, Member, PeerSet};
-use crate::support::{json, ok, rafty, until};
+use crate::support::{STARTED, json, ok, rafty, until};
+use rafty_node::RoundLine;
 use rafty_runtime::operator::{Reply, Request, RunLog, call};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -57,29 +58,39 @@ pub(crate) fn stop(set: &PeerSet) {
 }
 
 /// Every round was published once, whoever is asked; gives how many there were. The members have the same state.
-pub(crate) fn were_published_once(set: &PeerSet) -> usize {
+pub(crate) fn were_published_once(set: &PeerSet) -> u64 {
     let log = log_of(set.founder());
     for member in set.running() {
         let other = log_of(member);
-        assert_eq!(
-            other.rounds,
-            log.rounds,
+        assert!(
+            other.rounds == log.rounds,
             "{} and {} tell of different rounds",
             member.dir,
             set.founder().dir
         );
     }
-    let numbers: Vec<u64> = log.rounds.iter().map(|round| round.round.0.into()).collect();
-    let all: Vec<u64> = (1..=numbers.len() as u64).collect();
-    assert_eq!(numbers, all, "a round is missing, or twice");
+    let number = |round: &RoundLine| u64::from(round.round.0);
+    for two in log.rounds.windows(2) {
+        assert_eq!(number(&two[0]) + 1, number(&two[1]), "a round is missing, or twice");
+        // Whoever is deposed publishes nothing any more.
+        assert!(two[0].tenure <= two[1].tenure, "a tenure that was over published: {two:?}");
+    }
     for round in &log.rounds {
         let counted: BTreeSet<_> = round.counted.iter().map(|(member, ..)| member).collect();
         assert_eq!(counted.len(), round.counted.len(), "somebody counted twice: {round:?}");
     }
-    // Whoever is deposed publishes nothing any more.
-    assert!(log.rounds.is_sorted_by_key(|round| round.tenure), "a tenure that was over published");
-    told_once(set, &log);
-    numbers.len()
+    let told = told_by_all(set);
+    let last = log.rounds.last().map_or(0, number);
+    let missing = (1..=last).find(|round| !told.contains_key(round));
+    assert_eq!(
+        (missing, told.len() as u64),
+        (None, last),
+        "a round was told of by nobody, or one that is not there"
+    );
+    for round in &log.rounds {
+        assert_eq!(told[&number(round)], round.model.to_string(), "not what members told: {round:?}");
+    }
+    last
 }
 
 fn log_of(member: &Member) -> RunLog {
@@ -89,27 +100,25 @@ fn log_of(member: &Member) -> RunLog {
     }
 }
 
-/// No member ever told of a publication that is not in the log, nor of one twice without a restart in between.
-fn told_once(set: &PeerSet, log: &RunLog) {
-    let models: BTreeMap<u64, String> =
-        log.rounds.iter().map(|round| (round.round.0.into(), round.model.to_string())).collect();
+/// The model of every round of whose publication any member told: all told the same, and none twice without a restart in
+/// between. The replicated state keeps the last rounds only.
+fn told_by_all(set: &PeerSet) -> BTreeMap<u64, String> {
+    let mut models = BTreeMap::new();
     for member in &set.members {
         let mut told = BTreeSet::new();
         for line in member.said().lines() {
-            if line == crate::support::STARTED {
+            if line == STARTED {
                 told.clear();
             }
             let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
             if event["event"] == "round_published" {
                 let round = event["round"].as_u64().expect("a number");
-                assert_eq!(
-                    event["model"].as_str(),
-                    models.get(&round).map(String::as_str),
-                    "{}: {line}",
-                    member.dir
-                );
+                let model = event["model"].as_str().expect("a digest").to_string();
                 assert!(told.insert(round), "{} published round {round} twice", member.dir);
+                let before = models.insert(round, model.clone());
+                assert!(before.is_none_or(|before| before == model), "round {round} has two models: {line}");
             }
         }
     }
+    models
 }
