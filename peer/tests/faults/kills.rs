@@ -9,7 +9,7 @@ const FEW: usize = 10;
 /// Of so many kills one is of two members, and one is of all.
 const OF: usize = 10;
 /// After so many kills a round must be published.
-const ROUND_EVERY: usize = 5;
+const ROUND_EVERY: usize = 3;
 
 #[test]
 fn whatever_is_killed_nothing_is_lost() {

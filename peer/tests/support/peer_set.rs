@@ -11,12 +11,13 @@ use std::time::Duration;
 /// How long a request is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Where members live. Short, for a socket's path is.
+/// Where members live. Short, for a socket's path is. With `RAFTY_KEEP=1` it stays, to be looked at.
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        Self(tempfile::Builder::new().prefix("rafty-").tempdir().expect("a folder"))
+        let keep = std::env::var_os("RAFTY_KEEP").is_some();
+        Self(tempfile::Builder::new().prefix("rafty-").disable_cleanup(keep).tempdir().expect("a folder"))
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
