@@ -20,6 +20,9 @@ const SAID: &str = "Input/output error";
 const SLOW_MS: u32 = 600;
 /// Writes over slow disks, from each writer some.
 const SLOW_WRITES: u64 = 12;
+/// So long that the others must do without its disk, whatever the machine is busy with.
+const HANG_MS: u32 = 30_000;
+const SOME_WRITES: u64 = 20;
 /// A term may end by itself on a busy machine, but not whenever disks are slow.
 const TRIES: usize = 3;
 
@@ -74,6 +77,33 @@ fn a_slow_disk_delays_acknowledgements_and_ends_no_term() {
     set.settle(3);
     record.holds();
     println!("slow disks; {}", record.tally());
+}
+
+#[test]
+fn a_leader_whose_disk_hangs_hands_over() {
+    if !is_there("cc") {
+        return skip("there is no C compiler `cc`");
+    }
+    let folder = Folder::new();
+    let mut set = folder.three(&[]);
+    with_faulty_disks(&mut set);
+    let hung = set.await_leader();
+    let members = set.members.iter().map(|member| member.status().expect("it runs").clients.to_string());
+    let mut load = Load::start(Way { members: members.collect(), token: None });
+    load.goes_on(SOME_WRITES);
+    say(&set.members[hung], &format!("fdatasync 0 {HANG_MS}"));
+    let why = until("trouble", || trouble(&set.members[hung]));
+    assert!(why.contains("takes longer"), "{why}");
+    until("another leader", || set.leader().filter(|leader| *leader != hung));
+    load.goes_on(SOME_WRITES);
+    assert!(trouble(&set.members[hung]).is_some(), "it hangs still");
+
+    say(&set.members[hung], "");
+    until("no trouble", || trouble(&set.members[hung]).is_none().then_some(()));
+    let record = load.finish();
+    set.settle(3);
+    record.holds();
+    println!("a hung disk; {}", record.tally());
 }
 
 fn fault_file(member: &Member) -> String {

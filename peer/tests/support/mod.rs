@@ -15,9 +15,15 @@ use std::time::{Duration, Instant};
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// A folder with both programs, to be used instead of those that are built for the tests.
+const PROGRAMS: &str = "RAFTY_PROGRAMS";
+
 /// The laptop program.
 pub(crate) fn rafty() -> PathBuf {
-    env!("CARGO_BIN_EXE_rafty").into()
+    match std::env::var_os(PROGRAMS) {
+        Some(folder) => Path::new(&folder).join("rafty"),
+        None => env!("CARGO_BIN_EXE_rafty").into(),
+    }
 }
 
 /// The device program beside it. Cargo does not tell where a program of another package is, nor builds it when only
@@ -27,6 +33,9 @@ pub(crate) fn rafty_agent() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
         let folder = rafty().parent().expect("a program is in a folder").to_path_buf();
+        if std::env::var_os(PROGRAMS).is_some() {
+            return folder.join("rafty-agent");
+        }
         let release = folder.ends_with("release").then_some("--release");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--workspace", "--bin", "rafty-agent"]).args(release);
