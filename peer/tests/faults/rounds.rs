@@ -40,7 +40,7 @@ pub(crate) fn start(set: &PeerSet, folder: &Folder, data: &str) {
 
 /// How many rounds were published, as far as any member knows.
 fn published(set: &PeerSet) -> u64 {
-    let of = |member: &Member| member.status()?.node.run.map(|run| run.version.0.into());
+    let of = |member: &Member| member.status()?.node.run.map(|run| run.version.0);
     set.running().filter_map(of).max().unwrap_or_default()
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn were_published_once(set: &PeerSet) -> u64 {
             set.founder().dir
         );
     }
-    let number = |round: &RoundLine| u64::from(round.round.0);
+    let number = |round: &RoundLine| round.round.0;
     for two in log.rounds.windows(2) {
         assert_eq!(number(&two[0]) + 1, number(&two[1]), "a round is missing, or twice");
         // Whoever is deposed publishes nothing any more.
