@@ -20,6 +20,8 @@ const CYCLE: u64 = 8;
 /// Long enough for any election under faults; what takes longer is a change of unknown outcome.
 const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// So short that a client who has no more is denied, or left in doubt, in many an election.
+const IMPATIENCE: Duration = Duration::from_millis(400);
 /// Between two steps of a writer, so that processors are left for the members.
 const BREATH: Duration = Duration::from_millis(5);
 
@@ -186,14 +188,14 @@ struct Writer<'a> {
     at: usize,
     /// Each change counts once.
     entries: DistributedDict,
-    /// No change is sent twice.
+    /// No change is sent twice, and none is waited for long.
     without_session: DistributedDict,
 }
 
 impl<'a> Writer<'a> {
     fn new(way: &Way, shared: &'a Shared, at: usize) -> Self {
         let entries = DistributedDict::over(way.client());
-        let mut without_session = DistributedDict::over(way.client());
+        let mut without_session = DistributedDict::over(way.client_of(&way.members, IMPATIENCE));
         without_session.set_sessions(false);
         Self { shared, at, entries, without_session }
     }

@@ -8,7 +8,7 @@ use rafty_types::MemberId;
 use std::process::Command;
 use std::time::Duration;
 
-const FEW: usize = 5;
+const FEW: usize = 3;
 /// Reads that wait at the sleeping leader, in the queues of the system.
 const READERS: usize = 4;
 /// How long each of them waits: longer than the sleep.
