@@ -162,7 +162,7 @@ fn all_killed_at_once_lose_nothing(set: &mut PeerSet, acknowledged: &Acknowledge
     std::thread::scope(|scope| {
         for (at, dir) in dirs.into_iter().enumerate() {
             let stop = &stop;
-            let asked = Member { dir, up: None };
+            let asked = Member::at(dir);
             scope.spawn(move || acknowledged.write_at(&asked, &format!("last-{at}"), stop));
         }
         until("writes under way", || (acknowledged.count() > before + 30).then_some(()));

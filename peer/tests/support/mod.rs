@@ -5,7 +5,7 @@ pub(crate) mod peer_set;
 
 use serde_json::Value;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -15,9 +15,15 @@ use std::time::{Duration, Instant};
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// A folder with both programs, to be used instead of those that are built for the tests.
+const PROGRAMS: &str = "RAFTY_PROGRAMS";
+
 /// The laptop program.
 pub(crate) fn rafty() -> PathBuf {
-    env!("CARGO_BIN_EXE_rafty").into()
+    match std::env::var_os(PROGRAMS) {
+        Some(folder) => Path::new(&folder).join("rafty"),
+        None => env!("CARGO_BIN_EXE_rafty").into(),
+    }
 }
 
 /// The device program beside it. Cargo does not tell where a program of another package is, nor builds it when only
@@ -27,6 +33,9 @@ pub(crate) fn rafty_agent() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
         let folder = rafty().parent().expect("a program is in a folder").to_path_buf();
+        if std::env::var_os(PROGRAMS).is_some() {
+            return folder.join("rafty-agent");
+        }
         let release = folder.ends_with("release").then_some("--release");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--workspace", "--bin", "rafty-agent"]).args(release);
@@ -95,8 +104,17 @@ pub(crate) fn ok(program: &Path, words: &[&str]) -> String {
 
 /// Like [`ok`], with `--json`.
 pub(crate) fn json(program: &Path, words: &[&str]) -> Value {
-    let text = ok(program, &[words, &["--json"]].concat());
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error} in {text}"))
+    json_of(command(program, words))
+}
+
+/// The same of a command, which ends in a program and its words.
+pub(crate) fn json_of(mut asked: Command) -> Value {
+    asked.arg("--json");
+    let words = format!("{asked:?}");
+    let output = run_command(asked);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}: {:?}: {stderr}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{words}: {error}"))
 }
 
 /// Waits until `look` sees something.
@@ -110,6 +128,9 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(LOOK_EVERY);
     }
 }
+
+/// The line in `DIR.log` before a start.
+pub(crate) const STARTED: &str = "== started";
 
 /// A member that runs; killed when dropped. What it says is added to the file `DIR.log`.
 pub(crate) struct Up {
@@ -128,7 +149,8 @@ impl Up {
 
     /// The same, with more words behind `up`.
     pub(crate) fn start_with(mut command: Command, dir: &str, more: &[&str]) -> Self {
-        let log = File::options().create(true).append(true).open(format!("{dir}.log")).expect("a log");
+        let mut log = File::options().create(true).append(true).open(format!("{dir}.log")).expect("a log");
+        writeln!(log, "{STARTED}").expect("a log");
         let errors = log.try_clone().expect("a log");
         let words = ["up", "--exit-with-parent", "--dir", dir];
         let member = command.args(words).args(more).stdin(Stdio::piped()).stdout(log).stderr(errors);

@@ -11,12 +11,13 @@ use std::time::Duration;
 /// How long a request is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Where members live. Short, for a socket's path is.
+/// Where members live. Short, for a socket's path is. With `RAFTY_KEEP=1` it stays, to be looked at.
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        Self(tempfile::Builder::new().prefix("rafty-").tempdir().expect("a folder"))
+        let keep = std::env::var_os("RAFTY_KEEP").is_some();
+        Self(tempfile::Builder::new().prefix("rafty-").disable_cleanup(keep).tempdir().expect("a folder"))
     }
 
     pub(crate) fn path(&self, name: &str) -> String {
@@ -76,7 +77,12 @@ impl PeerSet {
 
     /// A new token, and where it is answered.
     pub(crate) fn token(&self, ttl: &str) -> (String, String) {
-        let words = ["token", "create", "--role", "peer", "--ttl", ttl, "--dir", &self.founder().dir];
+        self.token_for("peer", ttl)
+    }
+
+    /// The same for a newcomer of this role.
+    pub(crate) fn token_for(&self, role: &str, ttl: &str) -> (String, String) {
+        let words = ["token", "create", "--role", role, "--ttl", ttl, "--dir", &self.founder().dir];
         let token = json(&rafty(), &words);
         let text = |value: &Value| value.as_str().expect("text").to_string();
         (text(&token["token"]), text(&token["addresses"][0]))
@@ -139,12 +145,20 @@ impl PeerSet {
 /// A member's directory, and its process while it runs.
 pub(crate) struct Member {
     pub(crate) dir: String,
+    /// Its program, behind what starts that, if anything does.
+    pub(crate) program: Vec<String>,
     pub(crate) up: Option<Up>,
 }
 
 impl Member {
+    /// The laptop program, not started.
+    pub(crate) fn at(dir: String) -> Self {
+        let program = vec![rafty().to_str().expect("text").to_string()];
+        Self { dir, program, up: None }
+    }
+
     pub(crate) fn start(dir: String) -> Self {
-        let mut member = Self { dir, up: None };
+        let mut member = Self::at(dir);
         member.restart();
         member
     }
@@ -157,8 +171,19 @@ impl Member {
 
     /// The same, with more words behind `up`.
     pub(crate) fn restart_with(&mut self, words: &[&str]) {
-        self.up = Some(Up::start_with(with_failing_writes(&rafty()), &self.dir, words));
-        until("an answer of a member", || self.status());
+        self.begin(words);
+        until("an answer of a member", || {
+            let ended = self.up.as_mut().and_then(Up::ended);
+            assert_eq!(ended, None, "{} ended: {}", self.dir, self.said());
+            self.status()
+        });
+    }
+
+    /// The same, not waiting until it answers.
+    pub(crate) fn begin(&mut self, words: &[&str]) {
+        let mut program = with_failing_writes(Path::new(&self.program[0]));
+        program.args(&self.program[1..]);
+        self.up = Some(Up::start_with(program, &self.dir, words));
     }
 
     /// SIGKILL, and waits until it is gone.

@@ -4,7 +4,8 @@
 //! opened anew and took everything that waits.
 
 use rafty_storage::Log;
-use rafty_types::{Batch, PersistId};
+use rafty_types::{Batch, PersistId, Time};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -14,6 +15,31 @@ use std::time::Duration;
 const MAX_GROUP: usize = 1_024;
 /// How long to wait before a failed disk is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// A disk that takes longer for a batch has failed as far as others must wait for it: a leader applies nothing that it
+/// has not synced. Far longer than a slow card takes for what it has and what waits behind that.
+pub(crate) const SYNC_WITHIN: Duration = Duration::from_secs(10);
+
+/// What was given to the thread and is not on the disk yet, and since when. As bounded as the thread's queue.
+#[derive(Default)]
+pub(crate) struct Unsynced(VecDeque<(PersistId, Time)>);
+
+impl Unsynced {
+    pub(crate) fn given(&mut self, id: PersistId, now: Time) {
+        self.0.push_back((id, now));
+    }
+
+    pub(crate) fn synced(&mut self, up_to: PersistId) {
+        while self.0.front().is_some_and(|(id, _)| *id <= up_to) {
+            self.0.pop_front();
+        }
+    }
+
+    /// Whether the disk hangs: the oldest batch waits for longer than a disk may take.
+    pub(crate) fn is_overdue(&self, now: Time) -> bool {
+        self.0.front().is_some_and(|(_, given)| now.saturating_since(*given) >= SYNC_WITHIN)
+    }
+}
 
 /// What the thread says.
 pub(crate) enum Synced {
@@ -56,12 +82,15 @@ fn sync(mut log: Log, dir: &Path, batches: &Receiver<(PersistId, Batch)>, say: &
             last = id;
             group.push(batch);
         }
-        if let Err(error) = log.write(&group) {
+        let written = log.write(&group);
+        if let Err(error) = &written {
             drop(log);
             log = heal(dir, &group, error.to_string(), say);
-            say(Synced::Healed);
         }
         say(Synced::UpTo(last));
+        if written.is_err() {
+            say(Synced::Healed);
+        }
     }
 }
 
@@ -86,4 +115,24 @@ fn write_anew(dir: &Path, group: &[Batch]) -> Result<Log, String> {
     let (mut log, _) = Log::open(dir).map_err(|error| error.to_string())?;
     log.write(group).map_err(|error| error.to_string())?;
     Ok(log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_oldest_batch_tells_whether_the_disk_hangs() {
+        let at = |ms: u64| Time::since_start(Duration::from_millis(ms));
+        let mut unsynced = Unsynced::default();
+        assert!(!unsynced.is_overdue(at(60_000)), "nothing waits");
+        unsynced.given(PersistId(1), at(0));
+        unsynced.given(PersistId(2), at(4_000));
+        unsynced.given(PersistId(3), at(9_000));
+        assert!(!unsynced.is_overdue(at(9_999)) && unsynced.is_overdue(at(10_000)));
+        unsynced.synced(PersistId(2));
+        assert!(!unsynced.is_overdue(at(18_999)) && unsynced.is_overdue(at(19_000)));
+        unsynced.synced(PersistId(3));
+        assert!(!unsynced.is_overdue(at(60_000)));
+    }
 }

@@ -11,7 +11,7 @@ use crate::narrate::Narrator;
 use crate::net::{BulkBody, Net, NetEvent, NetEvents, RosterPeer};
 use crate::operator::EnvelopeCounts;
 use crate::operator::desk::{Call, Desk};
-use crate::persist::{Persister, Synced};
+use crate::persist::{Persister, SYNC_WITHIN, Synced, Unsynced};
 use crate::standing::Standing;
 use crate::watchers::Watchers;
 use crate::work::{Bench, Order, Report, Workers};
@@ -72,6 +72,8 @@ pub(crate) struct Shell<U: UserMachine> {
     pub(crate) happenings: Receiver<Happening>,
     pub(crate) loop_back: Sender<Happening>,
     pub(crate) persister: Persister,
+    pub(crate) unsynced: Unsynced,
+    pub(crate) disk_hangs: bool,
     pub(crate) workers: Workers,
     pub(crate) bench: Arc<Bench>,
     pub(crate) narrator: Narrator,
@@ -123,6 +125,7 @@ impl<U: UserMachine> Shell<U> {
         loop {
             let mut inputs = self.next().await;
             self.gather(&mut inputs);
+            inputs.extend(self.look_at_disk());
             while !inputs.is_empty() {
                 let outputs = self.node.handle_all(self.now(), std::mem::take(&mut inputs));
                 for output in outputs {
@@ -246,21 +249,12 @@ impl<U: UserMachine> Shell<U> {
     fn happened(&mut self, happening: Happening) -> Vec<Input> {
         match happening {
             Happening::Synced(Synced::UpTo(id)) => {
+                self.unsynced.synced(id);
                 self.send_delayed(id);
                 vec![Input::Persisted(id)]
             }
-            Happening::Synced(Synced::Failing(why)) => {
-                self.narrator.say(&format!(
-                    "the disk does not take anything: {why}; nothing is acknowledged until it does"
-                ));
-                self.trouble = Some(why);
-                vec![Input::Retire(true)]
-            }
-            Happening::Synced(Synced::Healed) => {
-                self.narrator.say("the disk works again");
-                self.trouble = None;
-                vec![Input::Retire(self.stopping.is_some())]
-            }
+            Happening::Synced(Synced::Failing(why)) => vec![self.disk_fails(why)],
+            Happening::Synced(Synced::Healed) => vec![self.disk_works()],
             Happening::Reported(report) => vec![self.reported(report)],
             Happening::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
             Happening::Measured(links) => vec![Input::Measured(links)],
@@ -271,6 +265,33 @@ impl<U: UserMachine> Shell<U> {
                 vec![Input::Retire(true)]
             }
         }
+    }
+
+    /// A disk that hangs says nothing: it is noticed by what it does not say, and by what it says after all.
+    fn look_at_disk(&mut self) -> Option<Input> {
+        match (self.unsynced.is_overdue(self.now()), self.disk_hangs) {
+            (true, false) if self.trouble.is_none() => {
+                self.disk_hangs = true;
+                Some(self.disk_fails(format!("a sync takes longer than {SYNC_WITHIN:?}")))
+            }
+            (false, true) => Some(self.disk_works()),
+            _ => None,
+        }
+    }
+
+    fn disk_fails(&mut self, why: String) -> Input {
+        self.narrator
+            .say(&format!("the disk does not take anything: {why}; nothing is acknowledged until it does"));
+        self.trouble = Some(why);
+        Input::Retire(true)
+    }
+
+    fn disk_works(&mut self) -> Input {
+        if self.trouble.take().is_some() {
+            self.narrator.say("the disk works again");
+        }
+        self.disk_hangs = false;
+        Input::Retire(self.stopping.is_some())
     }
 
     /// What was to wait for this batch, or for one before it, can go.
@@ -305,6 +326,7 @@ impl<U: UserMachine> Shell<U> {
             Output::SendAfter(id, to, frame) => self.delayed.entry(id).or_default().push((to, frame)),
             Output::Persist(id, batch) => {
                 self.clients.appended(batch.entries.len());
+                self.unsynced.given(id, self.now());
                 self.persister.write(id, batch);
             }
             Output::SendSnapshot { to, message, data } => self.send_snapshot(to, message, data),

@@ -10,7 +10,7 @@ use crate::narrate::Narrator;
 use crate::net::{Net, NetConfig, NetEvents};
 use crate::operator::desk::Desk;
 use crate::operator::{EnvelopeCounts, wall_ms};
-use crate::persist::Persister;
+use crate::persist::{Persister, Unsynced};
 use crate::setup::{SetupError, rejoin, write_member};
 use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
 use crate::standing::Standing;
@@ -233,6 +233,8 @@ fn assemble<U: UserMachine>(
         happenings,
         loop_back,
         persister,
+        unsynced: Unsynced::default(),
+        disk_hangs: false,
         workers,
         bench,
         narrator,

@@ -5,13 +5,16 @@
 
 use crate::operator::{MAX_LINE, Reply, Request, socket_path};
 use crate::shell::Happening;
-use smol::Executor;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use smol::net::unix::{UnixListener, UnixStream};
+use smol::{Executor, Timer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+/// How long nobody is let in after the system refused a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How many lines may wait for a slow reader before it is cut off.
 const LINES: usize = 1_024;
 
@@ -62,7 +65,12 @@ impl Desk {
         let listener = UnixListener::bind(&path).map_err(socket)?;
         let tasks = executor.clone();
         let serve = async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else {
+                    // No more files, most likely: some will be closed. Nobody else can open the desk again.
+                    Timer::after(ACCEPT_PAUSE).await;
+                    continue;
+                };
                 let happenings = happenings.clone();
                 // A person who hangs up is no trouble.
                 tasks.spawn(async move { drop(serve(stream, happenings).await) }).detach();
