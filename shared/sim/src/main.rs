@@ -8,6 +8,7 @@ use rafty_sim::report::{Report, SEEDS_FOR_ALL};
 use rafty_sim::run::{self, Failure};
 use rafty_sim::shrink;
 use rafty_sim::story::Plan;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -64,14 +65,14 @@ fn replay(seed: u64, arguments: &Arguments) -> ExitCode {
     let plan = arguments.faults.as_ref().map_or(plan.clone(), |kept| shrink::with(&plan, kept));
     let (told, story) = run::listen(&plan);
     let shown = if arguments.trace { story.len() } else { 0 };
-    story.iter().take(shown).for_each(|line| println!("{line}"));
+    story.iter().take(shown).for_each(|line| say(line));
     match told {
         Ok(outcome) => {
-            println!("seed {seed} is well; digest {:016x}", outcome.digest);
+            say(&format!("seed {seed} is well; digest {:016x}", outcome.digest));
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            println!("seed {seed} failed: {}", failure.what);
+            say(&format!("seed {seed} failed: {}", failure.what));
             ExitCode::FAILURE
         }
     }
@@ -97,9 +98,9 @@ fn run_all(arguments: &Arguments) -> ExitCode {
     });
     let report = report.into_inner().expect("no thread panics");
     if arguments.json {
-        println!("{:#}", report.to_json());
+        say(&format!("{:#}", report.to_json()));
     } else {
-        print!("{}", report.to_text());
+        say(report.to_text().trim_end());
     }
     let never = report.never_met();
     if failed.into_inner() {
@@ -118,7 +119,7 @@ fn run_one(seed: u64, arguments: &Arguments, report: &Mutex<Report>, failed: &At
     match run::run(&plan, false) {
         Ok(outcome) => {
             if arguments.digests {
-                println!("{seed} {:016x}", outcome.digest);
+                say(&format!("{seed} {:016x}", outcome.digest));
             }
             let mut report = report.lock().expect("no thread panics");
             report.add(&outcome, processor_time() - started);
@@ -131,6 +132,11 @@ fn run_one(seed: u64, arguments: &Arguments, report: &Mutex<Report>, failed: &At
             tell_failure(&plan, arguments, &failure);
         }
     }
+}
+
+/// A line on stdout. Whoever does not read it any more does not mind.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// What this thread has had of a processor: others on the machine do not count.
