@@ -86,8 +86,14 @@ impl Workers {
 
         let (keys, orders) = sync_channel::<MemberId>(1);
         spawn("rafty-keys", move || {
-            be_nice();
-            work(&orders, |me| report(Report::TenureKey(make_tenure_key(&bench, me))));
+            // A leader may be waiting for the first key; later ones are made ahead.
+            let mut ahead = false;
+            work(&orders, |me| {
+                report(Report::TenureKey(make_tenure_key(&bench, me)));
+                if !std::mem::replace(&mut ahead, true) {
+                    be_nice();
+                }
+            });
         })?;
         Ok(Self { heavy, train, keys, stopped })
     }
