@@ -22,6 +22,14 @@ pub(crate) fn move_onto(set: &mut PeerSet, mount: impl Fn(usize, &str)) {
     set.settle(set.members.len());
 }
 
+/// Takes the disk of a member away that is not running, if it has one of its own: its folder can go then.
+pub(crate) fn unmount(member: &Member) {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("a list");
+    if mounts.split(' ').any(|word| word == member.dir) {
+        tool(&["umount", &member.dir]);
+    }
+}
+
 /// Compiles what is in C beside this file; gives the path of what came out.
 pub(crate) fn compile(source: &str, into: &Path, words: &[&str]) -> PathBuf {
     let name = Path::new(source).file_stem().expect("a name");

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 const FEW: usize = 5;
 const SIZE: &str = "64M";
+/// After so many cuts a round must be published.
+const ROUND_EVERY: usize = 5;
 /// One of so many times the power of all is cut.
 const ALL_ONE_IN: usize = 3;
 
@@ -43,7 +45,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
             if choices.bool() {
                 victims.iter().for_each(|at| scene.catches_up(*at));
             }
-            if cycle % 2 == 0 {
+            if cycle % ROUND_EVERY == ROUND_EVERY - 1 {
                 rounds::go_on(&scene.set, 1);
             }
         }

@@ -1,5 +1,6 @@
 //! What most faults happen to: three peers and two devices, all voters, under the load of clients, with a run under way.
 
+use crate::disks::unmount;
 use crate::load::{Load, Record, Way};
 use crate::place::{Place, peer_set};
 use crate::rounds;
@@ -29,9 +30,9 @@ const WRITES: u64 = 20;
 
 /// The peer set, what clients do to it, and its run.
 pub(crate) struct Scene {
-    pub(crate) folder: Folder,
-    pub(crate) set: PeerSet,
     pub(crate) load: Load,
+    pub(crate) set: PeerSet,
+    pub(crate) folder: Folder,
 }
 
 impl Scene {
@@ -81,7 +82,7 @@ impl Scene {
 
     /// Ends load and run, and compares everything with everything. `what` says which faults there were.
     pub(crate) fn end(self, what: &str) {
-        let Self { folder, set, load } = self;
+        let Self { load, mut set, folder } = self;
         let record: Record = load.finish();
         rounds::go_on(&set, 1);
         rounds::stop(&set);
@@ -89,7 +90,8 @@ impl Scene {
         let rounds = rounds::were_published_once(&set);
         record.holds();
         println!("{what}; {}; {rounds} rounds published once", record.tally());
-        drop(set);
+        set.kill_all();
+        set.members.iter().for_each(unmount);
         drop(folder);
     }
 }
