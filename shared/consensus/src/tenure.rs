@@ -11,6 +11,8 @@ use std::time::Duration;
 const MAX_HANDOVERS: usize = 3;
 /// A tenure that was proposed and not applied is proposed again after this many election timeouts.
 const BEGIN_TIMEOUTS: u32 = 10;
+/// Whoever took leadership over and began no tenure is not asked again for this many election timeouts.
+const DECLINED_TIMEOUTS: u32 = 20;
 /// Failed attempts of a round that still double the grace.
 const MAX_DOUBLINGS: u32 = 3;
 
@@ -89,18 +91,19 @@ impl TenureView {
 
     /// Whether it leads only until somebody else does: it was never to lead, it stops, or its disk fails. A round that
     /// is open goes on under the next.
-    fn must_go(&self) -> bool {
-        !self.may_lead && self.successor(&[]).is_some()
+    fn must_go(&self, passed: &Passed) -> bool {
+        !self.may_lead && self.successor(&[], passed).is_some()
     }
 
     /// The next to hand over to: the fewest tenures, ties by id.
-    fn successor(&self, tried: &[MemberId]) -> Option<MemberId> {
+    fn successor(&self, tried: &[MemberId], passed: &Passed) -> Option<MemberId> {
         let fit = |candidate: &&Candidate| {
             candidate.may_lead
                 && candidate.caught_up
                 && candidate.alive
                 && candidate.member != self.me
                 && !tried.contains(&candidate.member)
+                && !passed.to.contains(&candidate.member)
         };
         let fewest =
             self.candidates.iter().filter(fit).min_by_key(|candidate| (candidate.tenures, candidate.member));
@@ -140,6 +143,31 @@ enum Phase {
     Undecided { tried: Vec<MemberId> },
 }
 
+/// Whom this member has handed over to without a tenure having begun since. Who wants to lead no more is not known to
+/// others, and hands over at once: without a memory, two such would hand leadership back and forth.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Passed {
+    to: Vec<MemberId>,
+    /// The tenure that was the last one then.
+    during: Option<Tenure>,
+    /// They may have changed their minds by then.
+    until: Time,
+}
+
+impl Passed {
+    fn forget(&mut self, now: Time, view: &TenureView) {
+        let during = view.current.map(|current| current.tenure);
+        if during != self.during || self.until <= now {
+            *self = Self { during, ..Self::default() };
+        }
+    }
+
+    fn remember(&mut self, to: MemberId, until: Time) {
+        self.to.push(to);
+        self.until = until;
+    }
+}
+
 /// Keeps the tenures of one member. Call [`step`](Self::step) after whatever may have changed the view, and at the
 /// deadline.
 #[derive(Clone, Debug, Default)]
@@ -148,6 +176,7 @@ pub struct TenureKeeper {
     phase: Phase,
     /// The open tenure, when it began on our clock, and how long it lasts.
     open: Option<(Tenure, Time, Duration)>,
+    passed: Passed,
     deadline: Option<Time>,
 }
 
@@ -171,7 +200,7 @@ impl TenureKeeper {
 
     /// This member does not lead in this term: it has no tenure to keep.
     pub fn follow(&mut self, term: Term) {
-        *self = Self { term, ..Self::default() };
+        *self = Self { term, passed: std::mem::take(&mut self.passed), ..Self::default() };
     }
 
     /// What to do now, one action at a time.
@@ -184,6 +213,7 @@ impl TenureKeeper {
         }
         // Whatever is waited for below, look again after an election timeout.
         self.deadline = Some(now + view.election_timeout);
+        self.passed.forget(now, view);
         self.notice(now, view);
         match self.phase.clone() {
             Phase::Idle => self.idle(now, view),
@@ -217,7 +247,7 @@ impl TenureKeeper {
             return self.begin(now, view, None);
         }
         // It opens no tenure; without anybody else who may lead it stays leader all the same.
-        if view.must_go() { self.hand_over(now, view, Vec::new()) } else { None }
+        if view.must_go(&self.passed) { self.hand_over(now, view, Vec::new()) } else { None }
     }
 
     fn begin(&mut self, now: Time, view: &TenureView, before: Option<Tenure>) -> Option<TenureAction> {
@@ -237,7 +267,7 @@ impl TenureKeeper {
         before: Option<Tenure>,
         until: Time,
     ) -> Option<TenureAction> {
-        if view.must_go() {
+        if view.must_go(&self.passed) {
             return self.hand_over(now, view, Vec::new());
         }
         if now < until {
@@ -250,7 +280,7 @@ impl TenureKeeper {
     fn serving(&mut self, now: Time, view: &TenureView, began: Time) -> Option<TenureAction> {
         let due = began + view.tenure;
         let last = due + view.grace_now();
-        if !view.must_go() && (now < due || (view.in_round && now < last)) {
+        if !view.must_go(&self.passed) && (now < due || (view.in_round && now < last)) {
             self.deadline = Some(if now < due { due } else { last });
             return None;
         }
@@ -269,6 +299,7 @@ impl TenureKeeper {
             self.deadline = Some(until);
             return None;
         }
+        self.passed.to.retain(|passed| Some(passed) != tried.last());
         self.phase = Phase::Undecided { tried };
         self.deadline = Some(now);
         Some(TenureAction::AbortTransfer)
@@ -280,9 +311,10 @@ impl TenureKeeper {
             return None;
         }
         let until = now + view.election_timeout;
-        match view.successor(&tried) {
+        match view.successor(&tried, &self.passed) {
             Some(to) if tried.len() < MAX_HANDOVERS => {
                 tried.push(to);
+                self.passed.remember(to, now + view.election_timeout * DECLINED_TIMEOUTS);
                 self.phase = Phase::Leaving { tried, until };
                 Some(TenureAction::HandOver { to })
             }
