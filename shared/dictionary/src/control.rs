@@ -108,6 +108,11 @@ impl Control {
         self.roster.silent_since_ms(id)
     }
 
+    /// Whether a member may be aggregator. When nobody was let in for that, everybody may: rounds must go on.
+    pub fn may_lead(&self, member: &Member) -> bool {
+        member.may_lead || !self.members().values().any(|member| member.may_lead)
+    }
+
     /// Who shall vote.
     pub fn desired_voters(&self) -> BTreeSet<MemberId> {
         self.members().values().filter(|member| member.seat).map(|member| member.id).collect()
@@ -231,7 +236,7 @@ impl Control {
 
     fn begin_tenure(&mut self, at: &Context, rsa_public: Vec<u8>, signature: &Signature) -> Effect {
         let holder = self.roster.member(at.origin)?;
-        if !holder.may_lead && self.members().values().any(|member| member.may_lead) {
+        if !self.may_lead(holder) {
             return Err(Rejection::NotAllowed);
         }
         check_rsa_key(&rsa_public)?;

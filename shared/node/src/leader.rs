@@ -96,8 +96,11 @@ impl<U: StateMachine> Node<U> {
 
     /// A key is made ahead, so that a tenure can begin at once.
     fn ask_for_key(&mut self) {
-        let may_lead = self.state.control().member(self.me).is_some_and(|me| me.may_lead);
-        if may_lead && self.duties.key.is_none() && !self.duties.key_asked {
+        if self.duties.key.is_some() || self.duties.key_asked {
+            return;
+        }
+        let control = self.state.control();
+        if control.member(self.me).is_some_and(|me| control.may_lead(me)) {
             self.duties.key_asked = true;
             self.out.push(Output::MakeTenureKey);
         }
@@ -158,7 +161,8 @@ impl<U: StateMachine> Node<U> {
 
     fn tenure_view(&self) -> TenureView {
         let control = self.state.control();
-        let may_lead = control.member(self.me).is_some_and(|me| me.may_lead) && !self.duties.retiring;
+        let may_lead =
+            control.member(self.me).is_some_and(|me| control.may_lead(me)) && !self.duties.retiring;
         // Whether a round is under way matters only to a tenure that has lasted its time.
         let overdue = self.tenure_left().is_some_and(|left| left.is_zero());
         let open = control.active_run().and_then(|run| run.open.as_ref());
@@ -186,17 +190,17 @@ impl<U: StateMachine> Node<U> {
     }
 
     pub(crate) fn candidates(&self) -> Vec<Candidate> {
-        let (members, voters) = (self.state.control().members(), &self.consensus.membership().voters);
+        let (control, voters) = (self.state.control(), &self.consensus.membership().voters);
         let progress = self.consensus.progress();
         let others = progress
             .iter()
             .filter(|progress| voters.contains(&progress.member) && progress.member != self.me);
         others
             .filter_map(|progress| {
-                let member = members.get(&progress.member)?;
+                let member = control.member(progress.member)?;
                 Some(Candidate {
                     member: progress.member,
-                    may_lead: member.may_lead,
+                    may_lead: control.may_lead(member),
                     tenures: member.tenures,
                     caught_up: self.is_caught_up(progress),
                     alive: self.is_alive(progress),
@@ -265,7 +269,7 @@ impl<U: StateMachine> Node<U> {
             Some(Seat {
                 member: member.id,
                 seated: member.seat,
-                may_lead: member.may_lead,
+                may_lead: self.state.control().may_lead(member),
                 tenures: member.tenures,
                 caught_up: self.is_caught_up(progress),
                 alive: self.is_alive(progress),

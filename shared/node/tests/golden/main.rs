@@ -47,13 +47,16 @@ impl FromStr for Span {
 /// serial 1, and `[300ms]` when they have only so long; two seconds otherwise.
 #[derive(goldenscript::Command)]
 enum Command {
-    /// Founds a peer set of so many voters, with the given tenure and number of voters.
+    /// Founds a peer set of so many voters, with the given tenure and number of voters. Its newcomers may lead unless
+    /// told otherwise.
     Found {
         members: u64,
         #[arg(key)]
         tenure: Option<Span>,
         #[arg(key)]
         voters: Option<u32>,
+        #[arg(key)]
+        may_lead: Option<bool>,
     },
     /// A newcomer enrols at a member by a token of its own, and starts.
     Join(N),
@@ -102,8 +105,8 @@ impl Runner for Peers {
 
     fn run(&mut self, command: &Command, context: &Context) -> Result<String, Box<dyn Error>> {
         match command {
-            Command::Found { members, tenure, voters } => {
-                self.found(*members, tenure.map(|span| span.0), *voters);
+            Command::Found { members, tenure, voters, may_lead } => {
+                self.found(*members, tenure.map(|span| span.0), *voters, may_lead.unwrap_or(true));
             }
             Command::Join(N(at)) => self.join(*at)?,
             Command::Wait(Span(span)) => self.wait(*span)?,

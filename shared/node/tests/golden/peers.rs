@@ -76,13 +76,16 @@ fn genesis(settings: &Settings) -> Genesis {
     Genesis { cluster: CLUSTER, name: "script".into(), settings: settings.clone(), founder }
 }
 
+/// The id of the token.
+const TOKEN: [u8; 16] = [1; 16];
+
 /// A token that admits many, whose secret everybody here knows.
-fn token() -> TokenRecord {
+fn token(may_lead: bool) -> TokenRecord {
     TokenRecord {
-        id: [1; 16],
+        id: TOKEN,
         public_key: identity(200).key(),
         role: PeerRole::Peer,
-        may_lead: true,
+        may_lead,
         expires_ms: WALL_MS + 36_000_000,
         uses: 100,
     }
@@ -99,11 +102,18 @@ fn enrolment(number: usize) -> Enrolment {
     };
     let bytes = statement.to_bytes();
     let (own_signature, token_signature) = (newcomer.sign(&bytes), identity(200).sign(&bytes));
-    Enrolment { token: token().id, statement, own_signature, token_signature }
+    Enrolment { token: TOKEN, statement, own_signature, token_signature }
 }
 
 impl Peers {
-    pub(crate) fn found(&mut self, members: u64, tenure: Option<Duration>, voters: Option<u32>) {
+    /// Founds a peer set; its newcomers may lead, or may not.
+    pub(crate) fn found(
+        &mut self,
+        members: u64,
+        tenure: Option<Duration>,
+        voters: Option<u32>,
+        newcomers_lead: bool,
+    ) {
         let defaults = Settings {
             heartbeat: Duration::from_millis(50),
             election_min: Duration::from_millis(200),
@@ -123,7 +133,7 @@ impl Peers {
             state.apply(&Entry { index, term, payload });
             MemberId(index.0)
         };
-        apply(ControlCommand::TokenCreated(token()));
+        apply(ControlCommand::TokenCreated(token(newcomers_lead)));
         let mut ids = vec![FOUNDER];
         for number in 1..members {
             let id = apply(ControlCommand::Enrol(enrolment(number as usize)));
