@@ -122,6 +122,9 @@ impl Links {
 
     /// How long a timeout really lasts.
     pub(crate) fn stretched(&self, timeout: Duration) -> Duration {
+        if self.stretch == AS_CONFIGURED {
+            return timeout;
+        }
         let micros = timeout.as_micros() * u128::from(self.stretch) / u128::from(AS_CONFIGURED);
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }

@@ -67,7 +67,7 @@ pub struct TenureView {
     pub pending_membership: bool,
     /// Whether the engine is handing leadership over.
     pub transferring: bool,
-    /// The other voters.
+    /// The other voters. May be left out while the keeper [seeks nobody](TenureKeeper::seeks_successor).
     pub candidates: Vec<Candidate>,
     /// How long a tenure lasts.
     pub tenure: Duration,
@@ -196,6 +196,16 @@ impl TenureKeeper {
     pub fn tenure_left(&self, now: Time, tenure: Tenure) -> Option<Duration> {
         let (_, began, lasts) = self.open.filter(|(open, ..)| *open == tenure)?;
         Some((began + lasts).saturating_since(now))
+    }
+
+    /// Whether the next step may look for somebody to hand over to.
+    pub fn seeks_successor(&self, now: Time, may_lead: bool, tenure: Duration) -> bool {
+        let seeks = match self.phase {
+            Phase::Idle | Phase::Beginning { .. } | Phase::Leaving { .. } => false,
+            Phase::Serving { began, .. } => began + tenure <= now,
+            Phase::Undecided { .. } => true,
+        };
+        seeks || !may_lead
     }
 
     /// This member does not lead in this term: it has no tenure to keep.

@@ -54,6 +54,7 @@ impl Consensus {
         if self.role() != Role::Leader {
             return Vec::new();
         }
+        let timeout = self.election_timeout();
         let of = |(id, progress): (&u64, &raft::Progress)| {
             let member = MemberId(*id);
             let silent =
@@ -62,7 +63,7 @@ impl Consensus {
                 member,
                 matched: Index(progress.matched),
                 next: Index(progress.next_idx),
-                active: silent < self.election_timeout(),
+                active: silent < timeout,
                 silent,
                 heard: member == self.me || self.heard.was_heard(member),
                 snapshot_pending: progress.state == ProgressState::Snapshot,

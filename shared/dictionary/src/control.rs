@@ -6,13 +6,13 @@
 use crate::clients::Clients;
 use crate::permission::{leader_only, may};
 use crate::roster::{Roster, check_rsa_key, check_signature, ensure};
-use crate::round::Accepted;
 use crate::runs::{RunStatus, Runs};
 use crate::tenures::Tenures;
 use crate::{Event, RunState, TenureRecord, TenureState};
 use rafty_types::{
-    ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Genesis, Index, Member, MemberId, PeerKey,
-    Publication, Rejection, RunId, Settings, Signature, Term, TokenRecord, Version, tenure_statement,
+    Accepted, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Genesis, Index, Member, MemberId,
+    PeerKey, Publication, Rejection, RunId, Settings, Signature, Term, TokenRecord, Version,
+    tenure_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -66,7 +66,7 @@ pub use entries::{
 pub use permission::{leader_only, may};
 pub use replicated::{FEATURE_LEVEL, FoundError, Replicated};
 pub use roster::{MAX_ENROLMENTS, MAX_TOKEN_USES, MAX_TOKENS, NO_TOKEN};
-pub use round::{Accepted, MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED, MAX_ROUND_MS, OpenRound};
+pub use round::{MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED, MAX_ROUND_MS, OpenRound};
 pub use runs::{
     KEPT_DURATIONS, KEPT_RECORDS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_ROUNDS, RoundRecord, RunState,
     RunStatus,

@@ -5,7 +5,9 @@
 
 use crate::roster::{ensure, within};
 use crate::runs::{RoundRecord, RunState};
-use rafty_types::{Attempt, Digest, MemberId, Protection, Publication, Rejection, Round, Tenure, Version};
+use rafty_types::{
+    Accepted, Attempt, Digest, MemberId, Protection, Publication, Rejection, Round, Tenure, Version,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -41,15 +43,6 @@ pub struct OpenRound {
     pub protection: Protection,
     /// Why the latest of the failed attempts failed, oldest first.
     pub failures: VecDeque<String>,
-}
-
-/// An update that counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Accepted {
-    /// Of its plaintext.
-    pub digest: Digest,
-    /// Its weight, 1 to [`MAX_EXAMPLES`].
-    pub num_examples: u64,
 }
 
 impl OpenRound {

@@ -166,6 +166,8 @@ impl<U: StateMachine> Node<U> {
         // Whether a round is under way matters only to a tenure that has lasted its time.
         let overdue = self.tenure_left().is_some_and(|left| left.is_zero());
         let open = control.active_run().and_then(|run| run.open.as_ref());
+        let tenure = self.settings().tenure;
+        let seeks = self.duties.keeper.seeks_successor(self.now, may_lead, tenure);
         TenureView {
             me: self.me,
             leader: true,
@@ -182,8 +184,8 @@ impl<U: StateMachine> Node<U> {
             failed_attempts: open.map_or(0, |open| open.failed),
             pending_membership: self.consensus.has_pending_membership(),
             transferring: self.consensus.is_transferring(),
-            candidates: self.candidates(),
-            tenure: self.settings().tenure,
+            candidates: if seeks { self.candidates() } else { Vec::new() },
+            tenure,
             grace: self.settings().grace,
             election_timeout: self.consensus.election_timeout(),
         }

@@ -8,9 +8,9 @@ use rafty_dictionary::{RoundRecord, RunState, RunStatus};
 use rafty_rounds as rounds;
 use rafty_rounds::{EnvelopeHandle, ProposalId, Rounds, WorkId, WorkResult};
 use rafty_types::{
-    Command, ControlCommand, Digest, EnvelopeHeader, Frame, MemberId, Rejection, RunId, StateMachine, Time,
+    Command, ControlCommand, EnvelopeHeader, Frame, MemberId, Rejection, RunId, StateMachine, Time,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// How many inputs the round machines may hand to themselves in one step: frames to oneself, lost proposals.
 const MAX_TURNS: usize = 1_000;
@@ -176,14 +176,8 @@ impl<U: StateMachine> Node<U> {
             rsa_public: &member.rsa_public,
             alive: alive(member.id).unwrap_or(!self.is_leader()),
         });
-        let run = self.shown_run();
-        let open = run.and_then(|run| run.open.as_ref());
-        let accepted = open.into_iter().flat_map(|open| &open.accepted);
-        Seen {
-            members: members.collect(),
-            accepted: accepted.map(|(id, update)| (*id, (update.digest, update.num_examples))).collect(),
-            durations_ms: run.map(|run| run.durations()).unwrap_or_default(),
-        }
+        let run = self.shown_run().filter(|_| self.is_leader());
+        Seen { members: members.collect(), durations_ms: run.map(|run| run.durations()).unwrap_or_default() }
     }
 
     fn view<'a>(&'a self, seen: &'a Seen<'a>) -> rounds::View<'a> {
@@ -208,7 +202,7 @@ impl<U: StateMachine> Node<U> {
                 round: open.round,
                 base: open.base,
                 attempt: open.attempt,
-                accepted: &seen.accepted,
+                accepted: &open.accepted,
                 collected_ms: open.collected_ms,
                 failed: open.failed,
             }),
@@ -265,7 +259,6 @@ impl<U: StateMachine> Node<U> {
 
 struct Seen<'a> {
     members: Vec<rounds::MemberView<'a>>,
-    accepted: BTreeMap<MemberId, (Digest, u64)>,
     durations_ms: Vec<u64>,
 }
 

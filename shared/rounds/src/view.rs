@@ -4,7 +4,8 @@
 
 use crate::AttemptKey;
 use rafty_types::{
-    Attempt, ClusterId, Digest, MemberId, PeerRole, Round, RunId, RunSpec, Settings, Tenure, Version,
+    Accepted, Attempt, ClusterId, Digest, MemberId, PeerRole, Round, RunId, RunSpec, Settings, Tenure,
+    Version,
 };
 use std::collections::BTreeMap;
 
@@ -56,7 +57,7 @@ pub struct RunView<'a> {
     pub last_round: Round,
     /// The open round.
     pub open: Option<OpenView<'a>>,
-    /// How long the latest rounds took, in milliseconds.
+    /// How long the latest rounds took, in milliseconds. Only a leader needs to know; others may leave it empty.
     pub durations_ms: &'a [u64],
 }
 
@@ -70,7 +71,7 @@ pub struct OpenView<'a> {
     /// The current attempt.
     pub attempt: Attempt,
     /// Whose updates this attempt has accepted: digest and weight.
-    pub accepted: &'a BTreeMap<MemberId, (Digest, u64)>,
+    pub accepted: &'a BTreeMap<MemberId, Accepted>,
     /// Collecting time spent on it as far as it is committed, in milliseconds.
     pub collected_ms: u64,
     /// How many of its attempts were given up.

@@ -19,6 +19,7 @@ mod machine;
 mod message;
 mod settings;
 mod time;
+mod update;
 mod weights;
 
 pub use client::ClientRecord;
@@ -32,4 +33,5 @@ pub use machine::{RestoreError, StateMachine};
 pub use message::*;
 pub use settings::{Settings, SettingsError};
 pub use time::Time;
+pub use update::Accepted;
 pub use weights::{Layout, TensorSpec};

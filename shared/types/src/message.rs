@@ -84,7 +84,7 @@ impl Membership {
 
     /// Whether `member` is in it in any way.
     pub fn contains(&self, member: MemberId) -> bool {
-        self.all().contains(&member)
+        self.votes(member) || self.learners.contains(&member) || self.learners_next.contains(&member)
     }
 
     /// Whether `member` votes, in either half of a joint change.

@@ -2,8 +2,8 @@
 
 use crate::script::*;
 use rafty_dictionary::{
-    Accepted, Event, KEPT_DURATIONS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_EXAMPLES, MAX_FAILURES,
-    MAX_REASON_LEN, MAX_REFUSED,
+    Event, KEPT_DURATIONS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN,
+    MAX_REFUSED,
 };
 use rafty_types::ControlCommand as C;
 use rafty_types::PeerRole::Agent;

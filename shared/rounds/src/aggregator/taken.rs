@@ -55,7 +55,7 @@ impl Taken {
         let AttemptKey { tenure, run, round, attempt } = self.key;
         for (&participant, update) in self.updates.iter_mut().filter(|(_, update)| !update.accepted) {
             let TakenUpdate { digest, num_examples, .. } = *update;
-            if open.accepted.get(&participant).is_some_and(|(accepted, _)| *accepted == digest) {
+            if open.accepted.get(&participant).is_some_and(|accepted| accepted.digest == digest) {
                 update.accepted = true;
                 tell(step, self.key, participant, digest, Verdict::Accepted);
                 continue;
@@ -78,7 +78,7 @@ impl Taken {
     pub(super) fn lost(&self, view: &View<'_>) -> Option<MemberId> {
         let (_, open) = view.open()?;
         let stands = |member: &MemberId, update: &TakenUpdate| {
-            let digest = open.accepted.get(member).map(|(digest, _)| *digest);
+            let digest = open.accepted.get(member).map(|accepted| accepted.digest);
             let may_come = !update.accepted && digest.is_none() && view.member(*member).is_some();
             digest == Some(update.digest) || may_come
         };

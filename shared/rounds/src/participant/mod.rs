@@ -330,5 +330,5 @@ fn is_over(view: &View<'_>, job: Option<Job>, (of_run, of_round, base): (RunId, 
 /// This member's update, as the current attempt has accepted it.
 fn accepted(view: &View<'_>) -> Option<Digest> {
     let (_, open) = view.open()?;
-    open.accepted.get(&view.me).map(|(digest, _)| *digest)
+    open.accepted.get(&view.me).map(|accepted| accepted.digest)
 }

@@ -2,8 +2,8 @@
 
 use rafty_rounds::{MemberView, OpenView, RunView, TenureView, View};
 use rafty_types::{
-    Attempt, ClusterId, ControlCommand, Digest, MemberId, PeerRole, Publication, Rejection, Round, RunId,
-    RunSpec, Settings, Strategy, Tenure, Version,
+    Accepted, Attempt, ClusterId, ControlCommand, Digest, MemberId, PeerRole, Publication, Rejection, Round,
+    RunId, RunSpec, Settings, Strategy, Tenure, Version,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub(crate) struct OpenRound {
     pub(crate) round: Round,
     pub(crate) base: Version,
     pub(crate) attempt: Attempt,
-    pub(crate) accepted: BTreeMap<MemberId, (Digest, u64)>,
+    pub(crate) accepted: BTreeMap<MemberId, Accepted>,
     pub(crate) collected_ms: u64,
     pub(crate) failed: u32,
 }
@@ -122,7 +122,7 @@ impl State {
                 if open.accepted.contains_key(&participant) {
                     return Err(Rejection::Duplicate);
                 }
-                open.accepted.insert(participant, (digest, num_examples));
+                open.accepted.insert(participant, Accepted { digest, num_examples });
                 open.collected_ms = open.collected_ms.max(collected_ms);
                 Ok(())
             }
@@ -184,7 +184,7 @@ impl Run {
     fn publish(&mut self, publication: Publication) -> Result<(), Rejection> {
         let open = self.open_attempt(publication.round, publication.attempt)?;
         let accepted = |(member, digest): &(MemberId, Digest)| {
-            open.accepted.get(member).is_some_and(|(known, _)| known == digest)
+            open.accepted.get(member).is_some_and(|known| known.digest == *digest)
         };
         let once: BTreeSet<_> = publication.counted.iter().map(|(member, _)| member).collect();
         let sound = !publication.counted.is_empty() && once.len() == publication.counted.len();

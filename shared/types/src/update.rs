@@ -1,0 +1,13 @@
+//! An update as the replicated state remembers it: what it was, never the numbers themselves.
+
+use crate::Digest;
+use serde::{Deserialize, Serialize};
+
+/// An update that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Of its plaintext.
+    pub digest: Digest,
+    /// Its weight, at least 1.
+    pub num_examples: u64,
+}
