@@ -9,7 +9,7 @@ use rafty_consensus::{
     Candidate, CurrentTenure, Progress, Seat, SeatView, TenureAction, TenureKeeper, TenureView, next_change,
     next_seat,
 };
-use rafty_types::{Command, ControlCommand, Digest, Frame, MemberId, StateMachine, Time};
+use rafty_types::{Command, ControlCommand, Digest, Frame, MemberId, Mutation, StateMachine, Time, planted};
 use std::time::Duration;
 
 /// A voter counts as silent after this many longest election timeouts in which it was not heard.
@@ -60,7 +60,7 @@ impl Duties {
     /// A publication counts on a majority of the seats that holds the model, so seats stay as they are until it is
     /// committed; and it waits for seats that are changing. `false` when it must.
     pub(crate) fn may_publish(&mut self, id: u64) -> bool {
-        let may = !self.seat_proposed;
+        let may = !self.seat_proposed || planted(Mutation::SeatsChangeWhilePublishing);
         self.publishing = self.publishing.or(may.then_some(id));
         may
     }
@@ -111,7 +111,9 @@ impl<U: StateMachine> Node<U> {
             self.duties.key = None;
             self.duties.used_key = Some(used);
         }
-        self.out.push(Output::ForgetTenureKeys { except: mine.then_some(used) });
+        if !planted(Mutation::TenureKeysKept) {
+            self.out.push(Output::ForgetTenureKeys { except: mine.then_some(used) });
+        }
     }
 
     fn keep_tenure(&mut self) {
@@ -227,7 +229,8 @@ impl<U: StateMachine> Node<U> {
             }
             return;
         }
-        if self.duties.seat_proposed || self.duties.publishing.is_some() {
+        let publishing = self.duties.publishing.is_some() && !planted(Mutation::SeatsChangeWhilePublishing);
+        if self.duties.seat_proposed || publishing {
             return;
         }
         let command = self.changed_silence().or_else(|| {
