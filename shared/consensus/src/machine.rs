@@ -3,7 +3,7 @@
 use crate::boot::{Boot, BootError, open};
 use crate::check::{Facts, MAX_ENTRIES, Refused, check, check_change};
 use crate::config::{Config, Ticker};
-use crate::convert::{change_bytes, command_entry, engine_change, engine_entry, engine_message};
+use crate::convert::{change_bytes, command_entry, engine_change, engine_message};
 use crate::disk::Unsynced;
 use crate::heard::Heard;
 use crate::io::{Input, Output, Proposal, Role};
@@ -14,7 +14,7 @@ use crate::reads::Reads;
 use crate::snapshots::Sending;
 use raft::{RawNode, StateRole};
 use rafty_types::{
-    Entry, Index, MAX_PROPOSAL_LEN, MemberId, Membership, MembershipChange, Message, MessageKind, Mutation,
+    Index, MAX_PROPOSAL_LEN, MemberId, Membership, MembershipChange, Message, MessageKind, Mutation,
     PersistId, Term, Time, planted,
 };
 use std::collections::BTreeMap;
@@ -191,12 +191,6 @@ impl Consensus {
             (engine.log_term, engine.index) = (message.term.0, u64::MAX);
         }
         self.raw.step(engine).map_err(|_| Refused::Engine)?;
-        let log = &mut self.raw.raft.raft_log;
-        let stale = |last: &Entry| message.index.0 >= log.committed && last.index.0 < log.last_index();
-        if planted(Mutation::TruncatedOnStaleAppend) && message.entries.last().is_some_and(stale) {
-            log.append(&message.entries.iter().map(engine_entry).collect::<Vec<_>>());
-            log.persisted = log.persisted.min(message.index.0);
-        }
         if self.membership.contains(message.from) {
             self.heard.note(message.from, self.now);
         }

@@ -268,7 +268,10 @@ impl TenureKeeper {
         until: Time,
     ) -> Option<TenureAction> {
         // The engine gives a transfer up by itself, too; then there is nothing left to wait for.
-        if now < until && view.transferring || planted(Mutation::HandOverNeverEnds) {
+        if planted(Mutation::HandOverNeverEnds) {
+            return None;
+        }
+        if now < until && view.transferring || planted(Mutation::WokenInThePast) {
             self.deadline = Some(until);
             return None;
         }

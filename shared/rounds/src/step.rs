@@ -44,7 +44,7 @@ impl<'a> Step<'a> {
     /// Asks to be called again at `at`, unless something else comes first. A time that has come asks for nothing:
     /// whoever sets it must have acted on it.
     pub(crate) fn wake(&mut self, at: Time) {
-        if at > self.now || planted(Mutation::WokenInThePast) {
+        if at > self.now {
             self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
         }
     }

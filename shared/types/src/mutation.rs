@@ -22,8 +22,6 @@ pub enum Mutation {
     OwnAckBeforeSync,
     /// A leader commits an entry of an older term by counting its copies (figure 8 of the Raft paper).
     OldTermCommitted,
-    /// A follower takes an append that says less than it has for the end of the log.
-    TruncatedOnStaleAppend,
     /// Voters change in one step instead of through a joint membership.
     SingleStepMembership,
     /// A read is answered from the applied state, without asking the others whether it is the newest.
@@ -32,6 +30,8 @@ pub enum Mutation {
     CompactedTooFar,
     /// A hand-over that led to nothing is waited for without end.
     HandOverNeverEnds,
+    /// A leader waits for a hand-over until a time that has passed.
+    WokenInThePast,
     /// The successor is the one with the lowest id, whoever has served least.
     SuccessionIgnoresTenures,
     /// A tenure that has just begun is taken for over when the one before it in the same term was.
@@ -77,8 +77,6 @@ pub enum Mutation {
     UpdateDroppedAtAcceptance,
     /// Envelopes that nobody needs any more are kept.
     EnvelopesKept,
-    /// A machine asks to be woken at a time that has come.
-    WokenInThePast,
 }
 
 /// Whether this bug is planted in this thread.

@@ -106,6 +106,16 @@ impl Clients {
         assert_eq!(*known, value, "stale reads: member {} sees something else at {applied}", reader.0);
     }
 
+    /// Newcomers are told by who knows them: whoever answers an enrolment has applied it, so that what it says of the
+    /// others is not older.
+    pub fn newcomers_are_told_by_who_knows_them(newcomer: MemberId, node: &Node<Witness>) {
+        let applied = node.state().applied();
+        assert!(
+            applied.0 >= newcomer.0,
+            "newcomers are told by who knows them: {newcomer} was not, at {applied}"
+        );
+    }
+
     /// Acknowledged writes are durable: everything that was acknowledged is there, and nothing that was denied.
     pub fn acknowledged_writes_are_durable(&self, node: &Node<Witness>) {
         let there = |key: &&Vec<u8>| node.state().user().0.get(key).is_some();

@@ -10,10 +10,10 @@ use rafty_types::{Batch, EnvelopeHeader, Frame, Index, MemberId, Message, Persis
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Frames with more bytes of payload than this go by stream: they may be late, datagrams never are.
-const DATAGRAM: usize = 1_000;
 /// Bytes of a frame beside its payload.
 const FRAME_LEN: usize = 100;
+/// Frames with more bytes than this go by stream: they may be late, datagrams never are.
+const DATAGRAM: usize = 1_000;
 /// The transport looks around so often, and takes so many refusals in a row.
 const LOOK_EVERY: Duration = ms(1_000);
 const REFUSED_TIMES: u32 = 5;
