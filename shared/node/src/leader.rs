@@ -60,7 +60,7 @@ impl Duties {
     /// A publication counts on a majority of the seats that holds the model, so seats stay as they are until it is
     /// committed; and it waits for seats that are changing. `false` when it must.
     pub(crate) fn may_publish(&mut self, id: u64) -> bool {
-        let may = !self.seat_proposed || planted(Mutation::SeatsChangeWhilePublishing);
+        let may = !self.seat_proposed;
         self.publishing = self.publishing.or(may.then_some(id));
         may
     }
@@ -229,8 +229,7 @@ impl<U: StateMachine> Node<U> {
             }
             return;
         }
-        let publishing = self.duties.publishing.is_some() && !planted(Mutation::SeatsChangeWhilePublishing);
-        if self.duties.seat_proposed || publishing {
+        if self.duties.seat_proposed || self.duties.publishing.is_some() {
             return;
         }
         let command = self.changed_silence().or_else(|| {

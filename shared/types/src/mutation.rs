@@ -60,8 +60,6 @@ pub enum Mutation {
     AnsweredTwice,
     /// A newcomer is answered by a member that does not know it yet.
     NewcomerAnsweredTooSoon,
-    /// Seats change hands while a publication is on its way into the log.
-    SeatsChangeWhilePublishing,
     /// The private halves of old tenure keys are kept.
     TenureKeysKept,
 
