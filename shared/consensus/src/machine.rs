@@ -14,8 +14,8 @@ use crate::reads::Reads;
 use crate::snapshots::Sending;
 use raft::{RawNode, StateRole};
 use rafty_types::{
-    Index, MAX_PROPOSAL_LEN, MemberId, Membership, MembershipChange, Message, MessageKind, PersistId, Term,
-    Time,
+    Index, MAX_PROPOSAL_LEN, MemberId, Membership, MembershipChange, Message, MessageKind, Mutation,
+    PersistId, Term, Time, planted,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -182,7 +182,15 @@ impl Consensus {
 
     fn step(&mut self, message: &Message) -> Result<(), Refused> {
         check(message, &self.facts())?;
-        self.raw.step(engine_message(message)).map_err(|_| Refused::Engine)?;
+        let mut engine = engine_message(message);
+        if planted(Mutation::VoteForgotten) && message.kind == MessageKind::RequestVote {
+            self.raw.raft.vote = raft::INVALID_ID;
+        }
+        let asks = matches!(message.kind, MessageKind::RequestVote | MessageKind::RequestPreVote);
+        if planted(Mutation::VoteForAnyLog) && asks {
+            (engine.log_term, engine.index) = (message.term.0, u64::MAX);
+        }
+        self.raw.step(engine).map_err(|_| Refused::Engine)?;
         if self.membership.contains(message.from) {
             self.heard.note(message.from, self.now);
         }
@@ -258,6 +266,10 @@ impl Consensus {
     }
 
     fn read(&mut self, request: u64) -> Outcome {
+        if planted(Mutation::StaleRead) {
+            self.outputs.push(Output::ReadReady { request, index: Index(self.applied) });
+            return Ok(());
+        }
         if !self.reads.push(request) {
             self.outputs.push(Output::ReadFailed { request });
         }

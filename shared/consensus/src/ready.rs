@@ -9,7 +9,8 @@ use crate::io::{Output, Role};
 use crate::machine::Consensus;
 use raft::eraftpb;
 use rafty_types::{
-    Batch, Entry, Index, MembershipChange, Message, MessageKind, Payload, PersistId, Snapshot,
+    Batch, Entry, Index, MembershipChange, Message, MessageKind, Mutation, Payload, PersistId, Snapshot,
+    planted,
 };
 
 /// Times the engine is asked for more in one go. Each answer hands out what the one before made possible; two or
@@ -19,6 +20,10 @@ const MAX_ROUNDS: usize = 64;
 impl Consensus {
     /// Takes everything the engine has, and asks it the reads that wait.
     pub(crate) fn settle(&mut self) {
+        if planted(Mutation::OldTermCommitted) && self.role() == Role::Leader {
+            let counted = self.raw.raft.mut_prs().maximal_committed_index().0;
+            self.raw.raft.raft_log.commit_to(counted);
+        }
         self.drain();
         for _ in 0..MAX_ROUNDS {
             if !self.ask_reads() {
@@ -61,10 +66,11 @@ impl Consensus {
         let install = snapshot.clone();
         let before = self.unsynced.newest();
         let newest = if vital { Some(self.write(install, entries)) } else { before };
-        if newest.is_none() {
+        if newest.is_none() || leads && planted(Mutation::OwnAckBeforeSync) {
             self.raw.on_persist_ready(self.last_ready);
         }
-        self.send(messages, leads, newest);
+        let early = snapshot.is_some() && planted(Mutation::SnapshotAckBeforeSync);
+        self.send(messages, leads || early, newest);
         for read in reads {
             let index = Index(read.index);
             let requests = self.reads.answered(&read.request_ctx);
@@ -131,7 +137,9 @@ impl Consensus {
         let term_synced = self.unsynced.term >= self.raw.raft.term;
         for engine in messages {
             let Some(message) = own_message(&engine, self.raw.store()) else { continue };
-            let at_once = if leads { term_synced } else { promises_nothing(&message) };
+            let at_once = if leads { term_synced } else { promises_nothing(&message) }
+                || planted(Mutation::VoteBeforeSync) && message.kind == MessageKind::RequestVoteResponse
+                || planted(Mutation::AckBeforeSync) && message.kind == MessageKind::AppendResponse;
             match (message.kind, unsynced) {
                 (MessageKind::Snapshot, _) => self.send_snapshot(message),
                 (_, Some(id)) if !at_once => {
@@ -176,7 +184,10 @@ impl Consensus {
 
     /// A change that the engine rejects is rejected by every member, for all have the same membership here.
     fn change_membership(&mut self, change: &MembershipChange) {
-        let Ok(state) = self.raw.apply_conf_change(&engine_change(change)) else { return };
+        let Ok(mut state) = self.raw.apply_conf_change(&engine_change(change)) else { return };
+        if planted(Mutation::SingleStepMembership) {
+            state = self.raw.apply_conf_change(&engine_change(&MembershipChange::default())).unwrap_or(state);
+        }
         self.set_membership(membership(&state));
         if self.role() == Role::Leader && !self.membership.votes(self.me) {
             // The engine would lead on and stumble over its own missing progress.

@@ -8,7 +8,9 @@ use crate::disk::Load;
 use crate::io::Output;
 use crate::machine::{Consensus, Outcome};
 use raft::SnapshotStatus;
-use rafty_types::{Batch, Compaction, Index, MemberId, Message, Snapshot, SnapshotMeta, Term, Time};
+use rafty_types::{
+    Batch, Compaction, Index, MemberId, Message, Mutation, Snapshot, SnapshotMeta, Term, Time, planted,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +73,8 @@ impl Consensus {
             return Err((None, Refused::BadCompaction));
         };
         let meta = SnapshotMeta { index, term: Term(term), membership: self.membership.clone() };
-        let first_kept = self.first_kept(index.0);
+        let too_far = if planted(Mutation::CompactedTooFar) { index.0 + 2 } else { 0 };
+        let first_kept = self.first_kept(index.0).max(too_far);
         let snapshot = Snapshot { meta, data };
         self.raw.mut_store().compact(snapshot.clone(), first_kept);
         let compaction = Some(Compaction { snapshot, first_kept: Index(first_kept) });

@@ -4,7 +4,7 @@
 //! when the grace is over, it hands over to whoever has served least. This is only the decision; the engine does the
 //! transfer, and what an aggregator does meanwhile is in `rounds`.
 
-use rafty_types::{MemberId, Tenure, Term, Time};
+use rafty_types::{MemberId, Mutation, Tenure, Term, Time, planted};
 use std::time::Duration;
 
 /// Members a leader tries to hand over to before it steps down.
@@ -105,8 +105,10 @@ impl TenureView {
                 && !tried.contains(&candidate.member)
                 && !passed.to.contains(&candidate.member)
         };
+        let served =
+            |one: &Candidate| if planted(Mutation::SuccessionIgnoresTenures) { 0 } else { one.tenures };
         let fewest =
-            self.candidates.iter().filter(fit).min_by_key(|candidate| (candidate.tenures, candidate.member));
+            self.candidates.iter().filter(fit).min_by_key(|candidate| (served(candidate), candidate.member));
         fewest.map(|candidate| candidate.member)
     }
 }
@@ -194,7 +196,8 @@ impl TenureKeeper {
     /// What is left of this member's own tenure, grace not counted; zero when it is overdue. `None` when it is not the one
     /// that this keeper saw last: one that has just begun has not lasted its time because the one before has.
     pub fn tenure_left(&self, now: Time, tenure: Tenure) -> Option<Duration> {
-        let (_, began, lasts) = self.open.filter(|(open, ..)| *open == tenure)?;
+        let any = planted(Mutation::RenewedTenureTakenForOver);
+        let (_, began, lasts) = self.open.filter(|(open, ..)| *open == tenure || any)?;
         Some((began + lasts).saturating_since(now))
     }
 
@@ -305,7 +308,10 @@ impl TenureKeeper {
         until: Time,
     ) -> Option<TenureAction> {
         // The engine gives a transfer up by itself, too; then there is nothing left to wait for.
-        if now < until && view.transferring {
+        if planted(Mutation::HandOverNeverEnds) {
+            return None;
+        }
+        if now < until && view.transferring || planted(Mutation::WokenInThePast) {
             self.deadline = Some(until);
             return None;
         }

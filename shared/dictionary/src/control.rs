@@ -11,8 +11,8 @@ use crate::tenures::Tenures;
 use crate::{Event, RunState, TenureRecord, TenureState};
 use rafty_types::{
     Accepted, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Genesis, Index, Member, MemberId,
-    PeerKey, Publication, Rejection, RunId, Settings, Signature, Term, TokenRecord, Version,
-    tenure_statement,
+    Mutation, PeerKey, Publication, Rejection, RunId, Settings, Signature, Term, TokenRecord, Version,
+    planted, tenure_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -248,7 +248,9 @@ impl Control {
 
         let tenure = self.tenures.begin(at, holder, rsa_public);
         self.roster.count_tenure(at.origin);
-        self.runs.restart_open_round(tenure);
+        if !planted(Mutation::TenureNotFenced) {
+            self.runs.restart_open_round(tenure);
+        }
         Ok(vec![Event::TenureBegan])
     }
 
@@ -293,7 +295,11 @@ impl Control {
             }
             ControlCommand::RoundFailed { tenure, run, round, attempt, reason } => {
                 self.tenures.check_aggregator(at, tenure)?;
-                let reason = self.runs.active_mut(run)?.open_attempt(round, attempt)?.fail(tenure, &reason);
+                let state = self.runs.active_mut(run)?;
+                let reason = state.open_attempt(round, attempt)?.fail(tenure, &reason);
+                if planted(Mutation::FailedRoundPassedOver) {
+                    (state.round, state.open) = (round, None);
+                }
                 Ok(vec![Event::RoundFailed { run, round, attempt, reason }])
             }
             _ => Err(Rejection::NotOpen),

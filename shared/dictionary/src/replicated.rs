@@ -9,7 +9,8 @@ use crate::sessions::{Sessions, Turn};
 use crate::{Applied, Control, Event, Outcome, invariants, snapshot};
 use rafty_types::{
     ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, MAX_NAME_LEN, MemberId,
-    Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SettingsError, StateMachine,
+    Mutation, Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SettingsError, StateMachine,
+    planted,
 };
 use serde::{Deserialize, Serialize};
 
@@ -124,7 +125,11 @@ impl<U: StateMachine> Replicated<U> {
                 }
             },
         };
-        debug_assert_eq!(invariants::broken(self.control(), self.applied()), None);
+        debug_assert_eq!(
+            invariants::broken(self.control(), self.applied()),
+            None,
+            "state-machine safety: a rule of the state is broken"
+        );
         applied
     }
 
@@ -188,7 +193,14 @@ impl<U: StateMachine> Replicated<U> {
 
     /// The whole state in bytes. Equal states give equal bytes.
     pub fn snapshot(&self) -> Vec<u8> {
-        let fixed = postcard::to_allocvec(&self.fixed).expect("the state always encodes");
+        let fixed = if planted(Mutation::SessionsLeftOutOfSnapshot) {
+            postcard::to_allocvec(&Fixed { sessions: Sessions::default(), ..self.fixed.clone() })
+        } else if planted(Mutation::ClockLeftOutOfSnapshot) {
+            postcard::to_allocvec(&Fixed { now_ms: 0, ..self.fixed.clone() })
+        } else {
+            postcard::to_allocvec(&self.fixed)
+        };
+        let fixed = fixed.expect("the state always encodes");
         snapshot::join(&fixed, &self.user.snapshot())
     }
 

@@ -5,7 +5,7 @@
 //! is inside a command is no business of this file.
 
 use crate::Outcome;
-use rafty_types::{Index, Rejection, Serial, SessionId};
+use rafty_types::{Index, Mutation, Rejection, Serial, SessionId, planted};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ impl Sessions {
             return Err(Rejection::Invalid(format!("the session's next serial is {}", session.last.next())));
         }
         session.last_used = at;
-        if serial == session.last.next() {
+        if serial == session.last.next() || planted(Mutation::SessionCommandAppliedAgain) {
             return Ok(Turn::Now);
         }
         session.results.get(&serial).cloned().map(Turn::Before).ok_or(Rejection::ForgottenSerial)

@@ -3,7 +3,7 @@
 //! A tenure is opened here and never closed: the next one ends it. When that should happen is `consensus`.
 
 use crate::control::Context;
-use rafty_types::{Digest, Member, MemberId, Rejection, Tenure, Term};
+use rafty_types::{Digest, Member, MemberId, Mutation, Rejection, Tenure, Term, planted};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -66,7 +66,8 @@ impl Tenures {
     }
 
     pub(crate) fn begin(&mut self, at: &Context, holder: &Member, rsa_public: Vec<u8>) -> Tenure {
-        let (tenure, term, member) = (Tenure(at.index.0), at.term, holder.id);
+        let name = if planted(Mutation::TenureNamedByTerm) { at.term.0 } else { at.index.0 };
+        let (tenure, term, member) = (Tenure(name), at.term, holder.id);
         let key_id = Digest::of(&rsa_public);
         if self.history.len() >= KEPT_TENURES {
             self.history.pop_front();

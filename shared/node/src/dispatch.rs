@@ -9,7 +9,7 @@ use rafty_consensus as consensus;
 use rafty_dictionary::leader_only;
 use rafty_types::{
     Command, ControlCommand, ControlResult, ForwardOutcome, Frame, Index, MAX_PROPOSAL_LEN, MemberId,
-    Proposal, Rejection, Serial, SessionId, StateMachine, Time,
+    Mutation, Proposal, Rejection, Serial, SessionId, StateMachine, Time, planted,
 };
 use std::sync::Arc;
 
@@ -81,8 +81,11 @@ impl<U: StateMachine> Node<U> {
             return;
         }
         self.requests.sent(id, None);
+        let early = planted(Mutation::AnsweredBeforeCommit) && matches!(command, Command::User(_));
         if !self.propose(Proposer::Request(id), self.me, session, command) {
             self.requests.not_proposed(id, self.pause_until());
+        } else if early {
+            self.end_request(id, Answer::User(vec![0], self.consensus.last_index().next()));
         }
     }
 
@@ -174,7 +177,8 @@ impl<U: StateMachine> Node<U> {
     /// was sent away may still be needed. A newcomer is answered when this member knows it: it is told who the others
     /// are, and a leader may be ahead.
     pub(crate) fn answered(&mut self, id: RequestId, answer: Answer) {
-        let waits = |command: &Command| changes_membership(command) || admits(command);
+        let knows_later = |command: &Command| admits(command) && !planted(Mutation::NewcomerAnsweredTooSoon);
+        let waits = |command: &Command| changes_membership(command) || knows_later(command);
         let held = self.requests.wanted(id).is_some_and(|wanted| waits(&wanted.command));
         match answer {
             Answer::Control(ControlResult::Done, _) if held => self.requests.hold(id, answer),
@@ -224,7 +228,7 @@ impl<U: StateMachine> Node<U> {
 
     /// Ends a command's request, unless that was over already.
     pub(crate) fn end_request(&mut self, id: RequestId, answer: Answer) {
-        if self.requests.finish(id) {
+        if self.requests.finish(id) || planted(Mutation::AnsweredTwice) {
             self.reply(id, answer);
         }
     }

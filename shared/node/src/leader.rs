@@ -9,7 +9,7 @@ use rafty_consensus::{
     Candidate, CurrentTenure, Progress, Seat, SeatView, TenureAction, TenureKeeper, TenureView, next_change,
     next_seat,
 };
-use rafty_types::{Command, ControlCommand, Digest, Frame, MemberId, StateMachine, Time};
+use rafty_types::{Command, ControlCommand, Digest, Frame, MemberId, Mutation, StateMachine, Time, planted};
 use std::time::Duration;
 
 /// A voter counts as silent after this many longest election timeouts in which it was not heard.
@@ -114,7 +114,9 @@ impl<U: StateMachine> Node<U> {
             self.duties.key = None;
             self.duties.used_key = Some(used);
         }
-        self.out.push(Output::ForgetTenureKeys { except: mine.then_some(used) });
+        if !planted(Mutation::TenureKeysKept) {
+            self.out.push(Output::ForgetTenureKeys { except: mine.then_some(used) });
+        }
     }
 
     fn keep_tenure(&mut self) {

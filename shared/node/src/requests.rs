@@ -5,7 +5,9 @@
 //! and got no answer ends as [`Answer::Unknown`], never as success or failure. Commands of a session go out in the
 //! order of their serials. It does not decide who leads and applies nothing.
 
-use rafty_types::{Command, ControlResult, ForwardOutcome, Index, MemberId, Serial, SessionId, Term, Time};
+use rafty_types::{
+    Command, ControlResult, ForwardOutcome, Index, MemberId, Mutation, Serial, SessionId, Term, Time, planted,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -398,7 +400,8 @@ impl Requests {
         while let Some((_, id)) = self.ends.first().copied().filter(|(until, _)| *until <= now) {
             self.ends.pop_first();
             let held = self.held.remove(&id);
-            let maybe = self.wanted.get(&id).is_some_and(|wanted| wanted.tried || wanted.sent != Sent::Not);
+            let maybe = self.wanted.get(&id).is_some_and(|wanted| wanted.tried || wanted.sent != Sent::Not)
+                && !planted(Mutation::UnknownToldAsNoLeader);
             self.finish(id);
             self.reads.remove(&id);
             late.push((id, held.unwrap_or(if maybe { Answer::Unknown } else { Answer::NoLeader })));

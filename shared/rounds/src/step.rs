@@ -3,7 +3,7 @@
 //! It decides nothing.
 
 use crate::{EnvelopeHandle, Output, ProposalId, RoundEvent, View, Work, WorkId};
-use rafty_types::{ControlCommand, Frame, MemberId, Time};
+use rafty_types::{ControlCommand, Frame, MemberId, Mutation, Time, planted};
 use std::time::Duration;
 
 /// After how long a proposal is made again when nothing was heard of it.
@@ -58,7 +58,9 @@ impl<'a> Step<'a> {
     }
 
     pub(crate) fn drop_envelope(&mut self, handle: EnvelopeHandle) {
-        self.emit(Output::DropEnvelope(handle));
+        if !planted(Mutation::EnvelopesKept) {
+            self.emit(Output::DropEnvelope(handle));
+        }
     }
 
     pub(crate) fn frame(&mut self, to: Option<MemberId>, frame: Frame) {

@@ -4,7 +4,7 @@
 //! That the real files keep this promise is for the tests of the storage crate and for those with real processes.
 
 use crate::worker::Shelf;
-use rafty_types::{Batch, Entry, HardState, Snapshot};
+use rafty_types::{Batch, Entry, HardState, Index, Snapshot};
 
 /// What survives the process.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,12 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// The last entry, or the end of the snapshot.
+    pub fn last(&self) -> Index {
+        let last = self.entries.last().map_or(Index(0), |entry| entry.index);
+        last.max(self.snapshot.meta.index)
+    }
+
     /// Takes a batch in.
     pub fn write(&mut self, batch: &Batch) {
         if let Some(snapshot) = &batch.install {

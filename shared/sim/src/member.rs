@@ -127,6 +127,8 @@ pub struct Seen {
     pub membership: Membership,
     /// How far it had applied.
     pub applied: Index,
+    /// How far it knew of what is committed.
+    pub commit: Index,
 }
 
 impl Member {
@@ -221,6 +223,7 @@ impl Process {
         self.seen.term = consensus.term();
         self.seen.led = consensus.role() == Role::Leader;
         self.seen.applied = consensus.applied();
+        self.seen.commit = consensus.commit();
         if self.seen.membership != *consensus.membership() {
             self.seen.membership.clone_from(consensus.membership());
         }

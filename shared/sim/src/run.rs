@@ -19,7 +19,8 @@ impl Failure {
     /// What names the property: enough to tell whether another run fails alike.
     pub fn kind(&self) -> &str {
         let line = self.what.lines().next().unwrap_or_default();
-        line.split(':').next().unwrap_or(line)
+        let end = [line.find(':'), line.find(" (")].into_iter().flatten().min();
+        &line[..end.unwrap_or(line.len())]
     }
 }
 

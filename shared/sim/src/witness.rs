@@ -14,7 +14,10 @@ impl StateMachine for Witness {
     fn apply(&mut self, index: Index, term: Term, command: &[u8]) -> Vec<u8> {
         if let Some(key) = once(command) {
             let words = String::from_utf8_lossy(&key);
-            assert!(self.0.get(&key).is_none(), "`{words}` was applied twice, again at index {index}");
+            assert!(
+                self.0.get(&key).is_none(),
+                "exactly once: `{words}` was applied twice, again at index {index}"
+            );
         }
         self.0.apply(index, term, command)
     }

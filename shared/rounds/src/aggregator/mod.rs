@@ -22,8 +22,8 @@ use failed::Failed;
 use opening::Opening;
 use publishing::Publishing;
 use rafty_types::{
-    ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Progress, Protection, Refusal, Rejection,
-    Round, RunId, Tenure, Time,
+    ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Metrics, Mutation, Progress, Protection,
+    Refusal, Rejection, Round, RunId, Tenure, Time, planted,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -220,17 +220,19 @@ impl Aggregator {
             return Err(DropReason::Stranger);
         }
         let taken = self.phase.taken_mut().ok_or(DropReason::WrongLabel)?;
-        let exact = label.kind == EnvelopeKind::Update && key == taken.key && label.version == taken.base;
+        let of_attempt = key == taken.key || planted(Mutation::StaleEnvelopeFolded);
+        let exact = label.kind == EnvelopeKind::Update && of_attempt && label.version == taken.base;
         if !exact || !step.view.is_sound(label, from) {
             return Err(DropReason::WrongLabel);
         }
-        if taken.knows(from) {
+        let again = planted(Mutation::UpdateCountedTwice);
+        if taken.knows(from) && !again {
             taken.repeat_verdict(step, from);
             return Err(DropReason::Duplicate);
         }
         let opened = self.opening.as_ref().is_some_and(|o| o.key() == key && o.label.sender == from);
         let Phase::Collecting(collecting) = &mut self.phase else { return Err(DropReason::Late) };
-        if opened || collecting.is_queued(from) {
+        if (opened || collecting.is_queued(from)) && !again {
             return Err(DropReason::Duplicate);
         }
         if self.barred.get(&from) == Some(&label.content) {
@@ -285,7 +287,8 @@ impl Aggregator {
     fn opened(&mut self, step: &mut Step<'_>, opening: &Opening, result: WorkResult) {
         step.drop_envelope(opening.envelope);
         let (key, participant, digest) = (opening.key(), opening.label.sender, opening.label.content);
-        let Some(taken) = self.phase.taken_mut().filter(|taken| taken.key == key) else {
+        let any = planted(Mutation::StaleEnvelopeFolded);
+        let Some(taken) = self.phase.taken_mut().filter(|taken| taken.key == key || any) else {
             // The worker may have made the accumulator anew after it was forgotten.
             step.work(Work::ForgetAttempt { key });
             return;
@@ -294,6 +297,9 @@ impl Aggregator {
             WorkResult::Opened { num_examples, metrics } => {
                 step.event(RoundEvent::UpdateOpened { key, participant, num_examples });
                 taken.updates.insert(participant, TakenUpdate::new(digest, num_examples, metrics));
+            }
+            WorkResult::Refused(_) if planted(Mutation::RefusedUpdateCounted) => {
+                taken.updates.insert(participant, TakenUpdate::new(digest, 1, Metrics::default()));
             }
             WorkResult::Refused(refusal) => {
                 step.event(RoundEvent::UpdateRefused { key, participant, refusal });

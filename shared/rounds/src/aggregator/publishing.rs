@@ -8,7 +8,7 @@ use super::{Next, list};
 use crate::models::in_words;
 use crate::step::{Proposing, Step, back_off};
 use crate::{EnvelopeHandle, Output, RoundEvent, View, Work, WorkId, WorkResult};
-use rafty_types::{ControlCommand, Digest, EnvelopeKind, MemberId, Progress, Time};
+use rafty_types::{ControlCommand, Digest, EnvelopeKind, MemberId, Mutation, Progress, Time, planted};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ impl Publishing {
         self.seal_for_new_voters(step);
         self.seal_or_resend(step, heard);
         let (held, voters) = self.held(step.view);
-        if held * 2 > voters {
+        if held * 2 > voters || planted(Mutation::PublishedWithoutHolders) {
             if !self.safe {
                 self.safe = true;
                 let (key, model) = (self.taken.key, self.model);

@@ -10,7 +10,9 @@ mod sending;
 use crate::models::{Models, in_words};
 use crate::step::{Step, back_off};
 use crate::{RoundEvent, View, Work, WorkId, WorkResult};
-use rafty_types::{Digest, Frame, MemberId, Progress, Round, RunId, Time, Verdict, Version};
+use rafty_types::{
+    Digest, Frame, MemberId, Mutation, Progress, Round, RunId, Time, Verdict, Version, planted,
+};
 use sending::{Sending, Target};
 use std::time::Duration;
 
@@ -182,6 +184,9 @@ impl Participant {
                 let target = sending.target();
                 sending.abandon(step);
                 self.judged(step, target, Verdict::Accepted);
+                if planted(Mutation::UpdateDroppedAtAcceptance) {
+                    self.drop_update(step);
+                }
             } else {
                 sending.advance(step);
             }

@@ -3,7 +3,7 @@
 use crate::witness::{Witness, once};
 use rafty_dictionary::EntryResult;
 use rafty_node::{Answer, Node, Request, RequestId};
-use rafty_types::{Command, Index, MemberId};
+use rafty_types::{Command, Index, MemberId, Serial, SessionId};
 use std::collections::BTreeMap;
 
 /// A linearizable read is compared with so many of the writes acknowledged last before it.
@@ -20,6 +20,10 @@ pub struct Clients {
     pub denied: Vec<Vec<u8>>,
     /// Keys of writes whose outcome stayed unknown.
     pub unknown: Vec<Vec<u8>>,
+    /// Commands of sessions by request.
+    in_session: BTreeMap<RequestId, (SessionId, Serial)>,
+    /// The answer that each command of a session got first.
+    answers: BTreeMap<(SessionId, Serial), (Vec<u8>, Index)>,
     /// How many writes had been acknowledged when a read was asked for.
     reads: BTreeMap<RequestId, usize>,
     /// How far each member's state was at its last stale read.
@@ -37,6 +41,9 @@ impl Clients {
             }
             Request::Commit { command: Command::User(bytes), session }
             | Request::CommitHere { command: Command::User(bytes), session } => {
+                if let Some(place) = session {
+                    self.in_session.insert(request, *place);
+                }
                 // Only writes of keys that are used once are followed.
                 if let Some(key) = once(bytes) {
                     self.writes.insert(request, (key, session.is_none()));
@@ -49,6 +56,7 @@ impl Clients {
     /// Somebody is answered.
     pub fn answered(&mut self, request: RequestId, answer: &Answer, node: &Node<Witness>) {
         let write = self.writes.remove(&request);
+        self.sessions_are_exactly_once(request, answer);
         match answer {
             Answer::User(result, _) => {
                 let done = EntryResult::decode(result) == Some(EntryResult::Done);
@@ -62,6 +70,16 @@ impl Clients {
             Answer::Control(..) | Answer::ChangePending => {}
         }
         self.reads.remove(&request);
+    }
+
+    /// Exactly once: however often a command of a session is asked for, it has one place in the log and one answer.
+    fn sessions_are_exactly_once(&mut self, request: RequestId, answer: &Answer) {
+        let (Some(place), Answer::User(result, index)) = (self.in_session.remove(&request), answer) else {
+            return;
+        };
+        let answer = (result.clone(), *index);
+        let known = self.answers.entry(place).or_insert_with(|| answer.clone());
+        assert_eq!(*known, answer, "exactly once: command {place:?} was answered in two ways");
     }
 
     fn a_read_sees_what_was_acknowledged_before(&self, request: RequestId, node: &Node<Witness>) {
@@ -86,6 +104,16 @@ impl Clients {
         let value = node.state().user().0.get(key).map(<[u8]>::to_vec);
         let known = self.seen.entry((key.to_vec(), applied)).or_insert_with(|| value.clone());
         assert_eq!(*known, value, "stale reads: member {} sees something else at {applied}", reader.0);
+    }
+
+    /// Newcomers are told by who knows them: whoever answers an enrolment has applied it, so that what it says of the
+    /// others is not older.
+    pub fn newcomers_are_told_by_who_knows_them(newcomer: MemberId, node: &Node<Witness>) {
+        let applied = node.state().applied();
+        assert!(
+            applied.0 >= newcomer.0,
+            "newcomers are told by who knows them: {newcomer} was not, at {applied}"
+        );
     }
 
     /// Acknowledged writes are durable: everything that was acknowledged is there, and nothing that was denied.

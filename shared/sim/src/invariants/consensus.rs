@@ -1,9 +1,10 @@
 //! The five properties of Raft (Ongaro and Ousterhout 2014, figure 3), of joint consensus (§6), and of the disk.
 
+use crate::disk::Disk;
 use crate::member::Process;
 use crate::terms::Terms;
 use rafty_consensus::Role;
-use rafty_types::{Batch, Digest, Entry, Index, MemberId, Membership, Payload, Term};
+use rafty_types::{Batch, Digest, Entry, Index, MemberId, Membership, Message, MessageKind, Payload, Term};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What was seen of logs and leaders.
@@ -18,6 +19,8 @@ pub struct Logs {
     synced: BTreeMap<MemberId, Terms>,
     /// Where somebody's log has or had a change of membership.
     changes: BTreeSet<Index>,
+    /// Whom each member voted for.
+    votes: BTreeMap<(MemberId, Term), MemberId>,
 }
 
 impl Logs {
@@ -43,6 +46,31 @@ impl Logs {
         let before = installed.or_else(|| before(batch.entries.first()?));
         self.log_matching(id, &batch.entries, before);
         self.synced.entry(id).or_default().write(batch);
+    }
+
+    /// Promises are durable: whoever asks for votes, gives one or acknowledges entries has on its disk what that rests on
+    /// when it says so, or a crash would make it break its word.
+    pub fn promises_are_durable(&mut self, id: MemberId, message: &Message, disk: &Disk) {
+        let Message { kind, term, to, reject, .. } = *message;
+        let (kept, what) = match kind {
+            MessageKind::RequestVote => (Some(id), "its term and its vote for itself"),
+            MessageKind::RequestVoteResponse if !reject => (Some(to), "its vote"),
+            MessageKind::AppendResponse if !reject => (None, "the entries that it acknowledges"),
+            MessageKind::Append => (None, "the term that it leads"),
+            _ => return,
+        };
+        let state = disk.hard_state;
+        let voted = kept.is_none_or(|whom| state.term > term || state.voted_for == Some(whom));
+        let has = kind != MessageKind::AppendResponse || message.index <= disk.last();
+        let durable = state.term >= term && voted && has;
+        assert!(
+            durable,
+            "promises are durable: member {id} has not synced {what} in term {term}: {message:?}"
+        );
+        if let Some(whom) = kept {
+            let known = *self.votes.entry((id, term)).or_insert(whom);
+            assert_eq!(known, whom, "one vote each: member {id} votes twice in term {term}");
+        }
     }
 
     /// Election safety: at most one leader can be elected in a given term.
@@ -99,7 +127,8 @@ impl Logs {
     }
 
     /// Commitment: what counts as committed is on the disks of a majority of each voter set, by an id's own record of
-    /// what it has ever synced; and it is the same entry for everyone.
+    /// what it has ever synced; a leader counts the copies of entries of its own term only (§5.4.2); and it is the same
+    /// entry for everyone.
     pub fn commitment(&mut self, id: MemberId, process: &Process) {
         let consensus = process.node.consensus();
         let mut index = self.last_committed();
@@ -111,6 +140,12 @@ impl Logs {
             let sets = [&process.seen.membership, consensus.membership()];
             let durable = sets.iter().any(|set| self.is_durable(index, term, set));
             assert!(durable, "commitment: entry {index} of term {term} is on too few disks, says {id}");
+        }
+        let seen = &process.seen;
+        let led = seen.led && seen.term == consensus.term() && consensus.role() == Role::Leader;
+        if let Some(term) = process.terms.at(commit).filter(|_| led && commit > seen.commit) {
+            let own = consensus.term();
+            assert_eq!(term, own, "commitment: leader {id} counts copies of entry {commit} of an older term");
         }
         if let (Some(term), Some((known, _))) = (process.terms.at(commit), self.committed.get(&commit)) {
             assert_eq!(term, *known, "state-machine safety: member {id} has another entry {commit}");

@@ -9,6 +9,8 @@ const MAX_UNSYNCED: usize = 20_000;
 const MAX_SPOOLED: usize = 400;
 /// Accumulators of attempts: a new one begins while the last is dropped.
 const MAX_ACCUMULATORS: usize = 4;
+/// Private halves of tenure keys: the one in use and the one made ahead.
+const MAX_TENURE_KEYS: usize = 2;
 /// Entries of a log beside those that settings leave in it.
 const MAX_LOG_SLACK: u64 = 12_000;
 
@@ -29,6 +31,7 @@ pub(super) fn memory_is_bounded(id: MemberId, process: &Process) {
         ("snapshots on their way", queues.snapshots as u64, 31),
         ("entries in the log", consensus.log_len() as u64, log),
         ("envelopes", process.worker.spooled() as u64, MAX_SPOOLED as u64),
+        ("private halves of tenure keys", process.worker.keys() as u64, MAX_TENURE_KEYS as u64),
         ("accumulators", process.worker.accumulators() as u64, MAX_ACCUMULATORS as u64),
     ];
     for (what, is, may) in bounds {

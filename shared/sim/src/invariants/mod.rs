@@ -13,6 +13,8 @@ pub use consensus::Logs;
 pub use rounds::Rounds;
 
 use crate::member::{Member, Process};
+use crate::witness::Witness;
+use rafty_dictionary::Replicated;
 use rafty_types::{Digest, Index, MemberId};
 use std::collections::BTreeMap;
 
@@ -80,8 +82,23 @@ impl Invariants {
         for (id, member) in members {
             if let Some(process) = &member.process {
                 self.same_state(*id, process);
+                snapshots_are_whole(*id, process);
+                self.rounds.none_is_lost(&process.node);
                 self.clients.acknowledged_writes_are_durable(&process.node);
             }
         }
     }
+}
+
+/// Snapshots are whole: what is restored from a state's snapshot is that state. (Its digest cannot tell: it is made from
+/// the snapshot.)
+fn snapshots_are_whole(id: MemberId, process: &Process) {
+    let state = process.node.state();
+    let mut restored = Replicated::new(Witness::default());
+    restored.restore(&state.snapshot()).expect("snapshots are whole: one cannot be read");
+    let same = restored.control() == state.control()
+        && restored.sessions() == state.sessions()
+        && restored.now_ms() == state.now_ms()
+        && restored.applied() == state.applied();
+    assert!(same, "snapshots are whole: member {id} has more in its state than in its snapshot");
 }

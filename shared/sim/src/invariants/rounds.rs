@@ -4,7 +4,9 @@ use crate::member::Member;
 use crate::tally::{Sometimes, Tally};
 use crate::witness::Witness;
 use crate::worker::{model_of, update_of};
+use rafty_consensus::Progress;
 use rafty_node::{Event, Node, RoundLine};
+use rafty_rounds::{Work, WorkResult};
 use rafty_types::{Attempt, Digest, MemberId, Round, RunId, Tenure, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +27,10 @@ pub struct Rounds {
     current: BTreeMap<(MemberId, u64), Tenure>,
     /// The run that each process works on.
     run: BTreeMap<(MemberId, u64), RunId>,
+    /// To whom each tenure's holder has handed over.
+    handed: BTreeMap<(MemberId, Tenure), BTreeSet<MemberId>>,
+    /// What was trained and is sound: whose, of which round, from which model.
+    trained: BTreeSet<(MemberId, RunId, Round, Digest)>,
 }
 
 impl Rounds {
@@ -43,7 +49,10 @@ impl Rounds {
                 let before = self.current.insert(process, *tenure);
                 assert!(before < Some(*tenure), "tenure fencing: tenure {tenure} came after {before:?}");
             }
-            Event::HandingOver { .. } => self.handed_over += 1,
+            Event::HandingOver { to } => {
+                self.handed_over += 1;
+                members[&id].process.iter().for_each(|process| self.fairness(id, *to, &process.node));
+            }
             Event::RoundOpened { run, .. } => {
                 self.run.insert(process, *run);
             }
@@ -78,6 +87,59 @@ impl Rounds {
         assert!(current <= Some(&line.tenure), "tenure fencing: {}, not in {current:?}", what());
         if let Some((_, holder)) = self.tenures.get(&line.tenure) {
             assert_eq!(line.aggregator, *holder, "tenure fencing: {} by another", what());
+        }
+    }
+
+    /// Fairness of tenures: a leader hands over to the least served of those that may lead, are alive and have the whole
+    /// log, so that no planned hand-over widens the gap. Whom it has tried in vain in this tenure is left out.
+    fn fairness(&mut self, id: MemberId, to: MemberId, node: &Node<Witness>) {
+        let (control, consensus) = (node.state().control(), node.consensus());
+        let tenure = control.tenure().map_or(Tenure(0), |tenure| tenure.tenure);
+        let tried = self.handed.entry((id, tenure)).or_default();
+        let fit = |progress: &&Progress| {
+            let known = control.member(progress.member);
+            progress.member != id
+                && progress.active
+                && progress.heard
+                && !progress.snapshot_pending
+                && progress.matched >= consensus.commit()
+                && consensus.membership().voters.contains(&progress.member)
+                && known.is_some_and(|member| member.may_lead)
+                && !tried.contains(&progress.member)
+        };
+        let served = |member: MemberId| control.member(member).map_or(u64::MAX, |member| member.tenures);
+        let all = consensus.progress();
+        let least =
+            all.iter().filter(fit).map(|progress| progress.member).min_by_key(|member| served(*member));
+        if let Some(least) = least {
+            let fair = served(to) <= served(least);
+            assert!(fair, "fairness of tenures: {id} hands over to {to} before {least}, which served less");
+        }
+        tried.insert(to);
+    }
+
+    /// A worker has trained.
+    pub fn trained(&mut self, id: MemberId, work: &Work, result: &WorkResult) {
+        if let (Work::Train { run, round, base, .. }, WorkResult::Trained { .. }) = (work, result) {
+            self.trained.insert((id, *run, *round, *base));
+        }
+    }
+
+    /// No update is lost: nobody trains again for a round that is open, from the same model, when it has a sound update.
+    pub fn no_update_is_lost(&self, id: MemberId, work: &Work, members: &BTreeMap<MemberId, Member>) {
+        let Work::Train { run, round, base, .. } = work else { return };
+        let open = newest(members).and_then(|node| node.state().control().active_run());
+        let open = open.and_then(|active| (active.id == *run).then_some(active.open.as_ref()?.round));
+        let again = open == Some(*round) && self.trained.contains(&(id, *run, *round, *base));
+        assert!(!again, "no update is lost: member {id} trains round {round} again");
+    }
+
+    /// Rounds are never lost: those that a state counts were all published.
+    pub fn none_is_lost(&self, node: &Node<Witness>) {
+        for run in node.state().control().runs().values() {
+            let missing =
+                (1..=run.round.0).find(|round| !self.published.contains_key(&(run.id, Round(*round))));
+            assert_eq!(missing, None, "rounds are never lost: run {} has none of this number", run.id);
         }
     }
 
@@ -121,16 +183,13 @@ impl Rounds {
         let accepted = self.accepted.get(&(run, round, line.attempts)).cloned().unwrap_or_default();
         let foreign = counted.iter().find(|(id, digest)| !accepted.contains(&(**id, **digest)));
         assert_eq!(foreign, None, "no update counts unless accepted: round {round} of run {run}");
-        assert_eq!(
-            line.model,
-            model_of(counted.iter()),
-            "no update counts twice: what was combined is not counted"
-        );
         let base = self.published.get(&(run, Round(round.0 - 1))).map(|before| before.model);
         if let Some(base) = base {
             let lie = counted.iter().find(|(id, digest)| **digest != update_of(**id, base));
             assert_eq!(lie, None, "no lie counts: round {round} of run {run}");
         }
+        let model = model_of(counted.iter());
+        assert_eq!(line.model, model, "no update counts twice: what was combined is not what counted");
     }
 }
 
@@ -154,10 +213,12 @@ fn models_are_reachable(line: &RoundLine, members: &BTreeMap<MemberId, Member>) 
 }
 
 fn voters(members: &BTreeMap<MemberId, Member>) -> Vec<MemberId> {
-    let newest = members
-        .values()
-        .filter_map(|member| Some(&member.process.as_ref()?.node))
-        .max_by_key(|node| node.state().applied());
-    let seats = newest.map(|node| node.state().control().desired_voters()).unwrap_or_default();
+    let seats = newest(members).map(|node| node.state().control().desired_voters()).unwrap_or_default();
     seats.into_iter().filter(|id| members.contains_key(id)).collect()
+}
+
+/// Who has applied most.
+fn newest(members: &BTreeMap<MemberId, Member>) -> Option<&Node<Witness>> {
+    let nodes = members.values().filter_map(|member| Some(&member.process.as_ref()?.node));
+    nodes.max_by_key(|node| node.state().applied())
 }

@@ -4,6 +4,7 @@
 use super::{Asker, Turn, World, ms};
 use crate::disk::Disk;
 use crate::faults::Who;
+use crate::invariants::Clients;
 use crate::member::{Member, WALL_MS};
 use crate::tally::{Evil, Sometimes};
 use crate::witness::Witness;
@@ -146,6 +147,7 @@ impl World {
     }
 
     fn move_in(&mut self, id: MemberId, identity: Identity, at: MemberId, disk: Disk) {
+        Clients::newcomers_are_told_by_who_knows_them(id, self.node(at));
         let told: BTreeSet<_> = self.node(at).state().control().members().keys().copied().collect();
         self.members.insert(id, Member::new(id, identity, told, disk));
         self.start(id);

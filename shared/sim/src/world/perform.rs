@@ -10,10 +10,10 @@ use rafty_types::{Batch, EnvelopeHeader, Frame, Index, MemberId, Message, Persis
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Frames with more bytes of payload than this go by stream: they may be late, datagrams never are.
-const DATAGRAM: usize = 1_000;
 /// Bytes of a frame beside its payload.
 const FRAME_LEN: usize = 100;
+/// Frames with more bytes than this go by stream: they may be late, datagrams never are.
+const DATAGRAM: usize = 1_000;
 /// The transport looks around so often, and takes so many refusals in a row.
 const LOOK_EVERY: Duration = ms(1_000);
 const REFUSED_TIMES: u32 = 5;
@@ -127,6 +127,7 @@ impl World {
     // Workers.
 
     fn order(&mut self, id: MemberId, order: WorkId, work: Work) -> Option<()> {
+        self.invariants.rounds.no_update_is_lost(id, &work, &self.members);
         let takes = match &work {
             Work::Train { .. } => {
                 self.dice.ms(self.weather.train) + self.members.get(&id)?.device.slow_training
@@ -146,15 +147,15 @@ impl World {
     }
 
     pub(super) fn work(&mut self, id: MemberId, order: WorkId, work: Work) {
+        let training = work.clone();
         let deletes =
             matches!(work, Work::ForgetAttempt { .. } | Work::DropUpdate { .. } | Work::DropModels { .. });
         let member = self.members.get_mut(&id).expect("a member");
-        let full = member.device.disk_fails_until > self.now;
+        let (full, flaw) = (member.device.disk_fails_until > self.now, member.device.lies);
         let result = if !deletes && (full || self.dice.percent(self.weather.fail_work)) {
             self.tally.evil(Evil::WorkFailed);
             WorkResult::Failed("the disk is full".into())
         } else {
-            let flaw = member.device.lies;
             if flaw.is_some() && matches!(work, Work::Train { .. }) {
                 self.tally.evil(Evil::LieTold);
             }
@@ -163,6 +164,9 @@ impl World {
         };
         if matches!(&result, WorkResult::Refused(Refusal::NotFinite | Refusal::WrongShape)) {
             self.tally.saw(Sometimes::UpdateRefused);
+        }
+        if flaw.is_none() {
+            self.invariants.rounds.trained(id, &training, &result);
         }
         self.say(id, Input::WorkDone { id: order, result });
     }
@@ -184,6 +188,7 @@ impl World {
         if let Frame::Raft(message) = &frame {
             let before = (message.index > Index(0)).then_some(message.log_term);
             self.invariants.logs.log_matching(from, &message.entries, before);
+            self.invariants.logs.promises_are_durable(from, message, &self.members[&from].disk);
         }
         if !self.reaches(from, to) {
             return;

@@ -1,0 +1,151 @@
+//! The mutation check: deliberate bugs, one at a time, each of which the simulator must catch, by the property that
+//! ought to catch it, within a bounded number of seeds. A bug that none of them catches shows a check that is missing.
+//!
+//! `cargo test -p rafty-sim --features mutations --test mutations -- --nocapture` prints which seed caught what.
+//! `RAFTY_MUTATION=VoteForgotten` tries only those whose name holds this text.
+#![cfg(feature = "mutations")]
+
+use Mutation as M;
+use rafty_sim::run::run;
+use rafty_sim::story::Plan;
+use rafty_types::mutation::{Mutation, plant};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// A bug must be caught within so many seeds.
+const MAX_SEEDS: u64 = 40;
+/// Threads side by side.
+const JOBS: usize = 2;
+
+/// A bug and what must notice it.
+struct Case {
+    mutation: Mutation,
+    /// How many members there are, when the number drawn from the seed would seldom lead to the bug.
+    members: Option<u64>,
+    /// The properties that ought to be found broken, any one of them.
+    caught_by: &'static [&'static str],
+}
+
+const fn case(mutation: Mutation, caught_by: &'static [&'static str]) -> Case {
+    Case { mutation, members: None, caught_by }
+}
+
+const CASES: &[Case] = &[
+    case(M::VoteBeforeSync, &["promises are durable"]),
+    case(M::VoteForgotten, &["one vote each", "election safety"]),
+    case(M::VoteForAnyLog, &["leader completeness", "state-machine safety"]),
+    case(M::AckBeforeSync, &["promises are durable"]),
+    case(M::SnapshotAckBeforeSync, &["promises are durable"]),
+    case(M::OwnAckBeforeSync, &["commitment"]),
+    case(M::OldTermCommitted, &["commitment"]),
+    case(M::SingleStepMembership, &["one voter set overlap"]),
+    case(M::StaleRead, &["linearizability"]),
+    case(M::CompactedTooFar, &["what the engine hands out as committed stands in the log"]),
+    case(M::HandOverNeverEnds, &["liveness"]),
+    case(M::WokenInThePast, &["no spin"]),
+    case(M::SuccessionIgnoresTenures, &["fairness of tenures"]),
+    Case { members: Some(1), ..case(M::RenewedTenureTakenForOver, &["liveness"]) },
+    case(M::SessionCommandAppliedAgain, &["exactly once"]),
+    case(M::SessionsLeftOutOfSnapshot, &["snapshots are whole", "state-machine safety", "linearizability"]),
+    case(M::ClockLeftOutOfSnapshot, &["snapshots are whole"]),
+    Case { members: Some(1), ..case(M::TenureNamedByTerm, &["tenure fencing"]) },
+    case(M::TenureNotFenced, &["state-machine safety"]),
+    case(M::FailedRoundPassedOver, &["rounds are never lost"]),
+    case(M::ApplyDependsOnMember, &["state-machine safety", "stale reads", "linearizability"]),
+    case(M::AnsweredBeforeCommit, &["acknowledged writes are durable", "linearizability"]),
+    case(M::UnknownToldAsNoLeader, &["denied writes change nothing", "linearizability"]),
+    case(M::AnsweredTwice, &["one answer each"]),
+    case(M::NewcomerAnsweredTooSoon, &["newcomers are told by who knows them"]),
+    case(M::TenureKeysKept, &["bounded memory"]),
+    case(M::PublishedWithoutHolders, &["models are reachable"]),
+    case(M::UpdateCountedTwice, &["no update counts twice"]),
+    case(M::StaleEnvelopeFolded, &["no update counts twice"]),
+    case(M::RefusedUpdateCounted, &["no lie counts"]),
+    case(M::UpdateDroppedAtAcceptance, &["no update is lost"]),
+    case(M::EnvelopesKept, &["bounded memory"]),
+];
+
+/// How a case ended.
+struct Caught {
+    case: &'static Case,
+    seeds: u64,
+    seconds: f64,
+    /// The name of the property and all that was said.
+    by: Option<(String, String)>,
+}
+
+fn catch(case: &'static Case) -> Caught {
+    let begun = Instant::now();
+    plant(Some(case.mutation));
+    let failed =
+        (0..MAX_SEEDS).find_map(|seed| Some((seed, run(&Plan::draw(seed, case.members), false).err()?)));
+    plant(None);
+    let seconds = begun.elapsed().as_secs_f64();
+    let seeds = failed.as_ref().map_or(MAX_SEEDS, |(seed, _)| seed + 1);
+    let by = failed.map(|(_, failure)| (failure.kind().to_string(), failure.what));
+    Caught { case, seeds, seconds, by }
+}
+
+/// Does something with each item, in several threads.
+fn side_by_side<T: Sync>(items: &[T], act: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..JOBS {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    act(item);
+                }
+            });
+        }
+    });
+}
+
+fn wanted() -> Vec<&'static Case> {
+    let only = std::env::var("RAFTY_MUTATION").unwrap_or_default();
+    CASES.iter().filter(|case| format!("{:?}", case.mutation).contains(&only)).collect()
+}
+
+/// The seeds that the cases took, without a bug: whatever was found before is the bug's doing.
+fn all_is_well_without(caught: &[Caught]) {
+    let mut told = BTreeSet::new();
+    for one in caught {
+        told.extend((0..one.seeds).map(|seed| (one.case.members, seed)));
+    }
+    let failed = Mutex::new(Vec::new());
+    side_by_side(&told.into_iter().collect::<Vec<_>>(), |(members, seed)| {
+        if let Err(failure) = run(&Plan::draw(*seed, *members), false) {
+            failed.lock().expect("no thread panics").push(format!("seed {seed}: {}", failure.what));
+        }
+    });
+    let failed = failed.into_inner().expect("no thread panics");
+    assert!(failed.is_empty(), "without a bug:\n{}", failed.join("\n"));
+}
+
+#[test]
+fn every_planted_bug_is_caught_by_the_property_that_ought_to() {
+    let caught = Mutex::new(Vec::new());
+    side_by_side(&wanted(), |case| {
+        let one = catch(case);
+        let by = one.by.as_ref().map_or("nothing", |(kind, _)| kind);
+        println!(
+            "{:<28} {:>3} seeds {:>6.1} s  {by}",
+            format!("{:?}", case.mutation),
+            one.seeds,
+            one.seconds
+        );
+        caught.lock().expect("no thread panics").push(one);
+    });
+    let caught = caught.into_inner().expect("no thread panics");
+    let wrong = caught
+        .iter()
+        .filter(|one| one.by.as_ref().is_none_or(|(kind, _)| !one.case.caught_by.contains(&kind.as_str())));
+    let line = |one: &Caught| {
+        let (by, expected) = (one.by.as_ref().map(|(_, what)| what), one.case.caught_by);
+        format!("{:?} was to be caught by {expected:?} and was by {by:?}", one.case.mutation)
+    };
+    let wrong: Vec<_> = wrong.map(line).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    all_is_well_without(&caught);
+}

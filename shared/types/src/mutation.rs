@@ -1,0 +1,108 @@
+//! Deliberate bugs, to show that the simulator's checks catch what they are there for.
+//!
+//! With the feature `mutations` one of them can be [planted](plant) in a thread; the code under test asks at the place
+//! where the bug belongs. Without it [`planted`] is a constant and nothing of this is left in a program. It does not say
+//! who must notice: that stands in the simulator's tests.
+
+/// A bug, named after what goes wrong. The first group is in consensus, the second in the replicated state, the third
+/// in the node, the fourth in rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mutation {
+    /// A vote is answered before it is on the disk.
+    VoteBeforeSync,
+    /// A member forgets whom it voted for in this term.
+    VoteForgotten,
+    /// A vote is given without comparing logs.
+    VoteForAnyLog,
+    /// A follower acknowledges entries before they are on its disk.
+    AckBeforeSync,
+    /// A follower acknowledges a snapshot before it is on its disk.
+    SnapshotAckBeforeSync,
+    /// A leader counts its own copy of an entry before that is on its disk.
+    OwnAckBeforeSync,
+    /// A leader commits an entry of an older term by counting its copies (figure 8 of the Raft paper).
+    OldTermCommitted,
+    /// Voters change in one step instead of through a joint membership.
+    SingleStepMembership,
+    /// A read is answered from the applied state, without asking the others whether it is the newest.
+    StaleRead,
+    /// A compaction drops one entry more than the snapshot covers.
+    CompactedTooFar,
+    /// A hand-over that led to nothing is waited for without end.
+    HandOverNeverEnds,
+    /// A leader waits for a hand-over until a time that has passed.
+    WokenInThePast,
+    /// The successor is the one with the lowest id, whoever has served least.
+    SuccessionIgnoresTenures,
+    /// A tenure that has just begun is taken for over when the one before it in the same term was.
+    RenewedTenureTakenForOver,
+
+    /// A repeated command of a session is applied again.
+    SessionCommandAppliedAgain,
+    /// A snapshot leaves the sessions out.
+    SessionsLeftOutOfSnapshot,
+    /// A snapshot leaves out what time it is by the leaders' stamps.
+    ClockLeftOutOfSnapshot,
+    /// A tenure is named by its term, so that a renewal in the same term does not fence off the one before.
+    TenureNamedByTerm,
+    /// An open round goes on under a new tenure as if it were the old one.
+    TenureNotFenced,
+    /// A round whose attempt failed is passed over.
+    FailedRoundPassedOver,
+
+    /// One member takes some commands for nothing.
+    ApplyDependsOnMember,
+    /// A write is acknowledged when it is in the leader's log.
+    AnsweredBeforeCommit,
+    /// A write that may count is denied when its time is up.
+    UnknownToldAsNoLeader,
+    /// An answer that comes after a request's time is up is given all the same.
+    AnsweredTwice,
+    /// A newcomer is answered by a member that does not know it yet.
+    NewcomerAnsweredTooSoon,
+    /// The private halves of old tenure keys are kept.
+    TenureKeysKept,
+
+    /// A round is published before a majority of voters hold its model.
+    PublishedWithoutHolders,
+    /// An update that comes twice is folded in twice.
+    UpdateCountedTwice,
+    /// An update that was sealed for an earlier attempt is taken in.
+    StaleEnvelopeFolded,
+    /// An update that was refused for what is in it counts.
+    RefusedUpdateCounted,
+    /// A participant drops its update when it is accepted, not when its round is published.
+    UpdateDroppedAtAcceptance,
+    /// Envelopes that nobody needs any more are kept.
+    EnvelopesKept,
+}
+
+/// Whether this bug is planted in this thread.
+#[cfg(not(feature = "mutations"))]
+#[inline]
+pub const fn planted(_: Mutation) -> bool {
+    false
+}
+
+#[cfg(feature = "mutations")]
+pub use planting::{plant, planted};
+
+#[cfg(feature = "mutations")]
+mod planting {
+    use super::Mutation;
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Mutation>> = const { Cell::new(None) };
+    }
+
+    /// Whether this bug is planted in this thread.
+    pub fn planted(mutation: Mutation) -> bool {
+        PLANTED.get() == Some(mutation)
+    }
+
+    /// Plants a bug in this thread in place of the one before, or none.
+    pub fn plant(mutation: Option<Mutation>) {
+        PLANTED.set(mutation);
+    }
+}
