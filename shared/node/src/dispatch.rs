@@ -177,6 +177,8 @@ impl<U: StateMachine> Node<U> {
     /// was sent away may still be needed. A newcomer is answered when this member knows it: it is told who the others
     /// are, and a leader may be ahead.
     pub(crate) fn answered(&mut self, id: RequestId, answer: Answer) {
+        let hidden = self.requests.was_tried(id) && hides_an_earlier_try(&answer);
+        let answer = if hidden { Answer::Unknown } else { answer };
         let knows_later = |command: &Command| admits(command) && !planted(Mutation::NewcomerAnsweredTooSoon);
         let waits = |command: &Command| changes_membership(command) || knows_later(command);
         let held = self.requests.wanted(id).is_some_and(|wanted| waits(&wanted.command));
@@ -240,6 +242,14 @@ impl<U: StateMachine> Node<U> {
     fn rejected(&self, why: Rejection) -> Answer {
         Answer::Control(ControlResult::Rejected(why), self.state.applied())
     }
+}
+
+/// Whether an answer says nothing about what an earlier try of the same command did: its proposer was sent away in
+/// between, or its session ended or forgot.
+fn hides_an_earlier_try(answer: &Answer) -> bool {
+    use Rejection::{ForgottenSerial, NotAllowed, UnknownSession};
+    let Answer::Control(ControlResult::Rejected(why), _) = answer else { return false };
+    matches!(why, NotAllowed | UnknownSession | ForgottenSerial)
 }
 
 /// Whether a command lets somebody in.

@@ -202,6 +202,11 @@ impl Requests {
         sent.filter_map(|wanted| Some(wanted.session?.0)).collect()
     }
 
+    /// Whether an earlier try of a command may count.
+    pub(crate) fn was_tried(&self, id: RequestId) -> bool {
+        self.wanted.get(&id).is_some_and(|wanted| wanted.tried)
+    }
+
     /// Whether a command that is on its way into this member's log is `such`.
     pub(crate) fn proposes(&self, such: impl Fn(&Command) -> bool) -> bool {
         self.wanted.values().any(|wanted| wanted.sent == Sent::Proposed && such(&wanted.command))

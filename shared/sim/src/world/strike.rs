@@ -2,7 +2,7 @@
 
 use super::{Turn, World, ms};
 use crate::faults::{Fault, Who};
-use crate::member::Device;
+use crate::member::{Device, Member};
 use crate::tally::{Evil, Sometimes};
 use crate::weather::Weather;
 use crate::{dice::Dice, network::Network};
@@ -213,7 +213,17 @@ impl World {
         self.later(down, Turn::ReEnrols(id));
     }
 
-    /// Whether a majority of every voter set in force, or on its way, has its disks when this one is lost.
+    /// Whether somebody else holds the newest model, too.
+    fn has_another_holder(&self, id: MemberId) -> bool {
+        let newest = self.running().into_iter().max_by_key(|id| self.node(*id).state().applied());
+        let run = newest.and_then(|id| self.node(id).state().control().runs().values().next_back());
+        let Some(model) = run.and_then(|run| run.model) else { return true };
+        let holds = |member: &Member| member.id != id && member.disk.shelf.models.contains(&model);
+        self.members.values().any(|member| member.halted.is_none() && holds(member))
+    }
+
+    /// Whether a majority of every voter set in force, or on its way, has its disks when this one is lost, and somebody
+    /// the newest model.
     fn can_spare(&self, id: MemberId) -> bool {
         let lost = |other: &MemberId| {
             *other == id || self.members.get(other).is_none_or(|member| member.disk.damaged)
@@ -223,10 +233,11 @@ impl World {
         };
         let desired =
             |id: &MemberId| self.node(*id).state().control().desired_voters().into_iter().collect::<Vec<_>>();
-        self.running().iter().all(|other| {
-            let membership = self.node(*other).consensus().membership();
-            spares(&membership.voters) && spares(&membership.voters_outgoing) && spares(&desired(other))
-        })
+        self.has_another_holder(id)
+            && self.running().iter().all(|other| {
+                let membership = self.node(*other).consensus().membership();
+                spares(&membership.voters) && spares(&membership.voters_outgoing) && spares(&desired(other))
+            })
     }
 
     fn revoke(&mut self, at: Who, who: Who) {
