@@ -66,7 +66,7 @@ impl<U: StateMachine> Node<U> {
             let (applied, changing) = (self.state.applied(), self.membership_is_changing());
             self.answer_held(|command, at| at <= applied && (!changing || !changes_membership(command)));
         }
-        for (id, answer) in self.requests.expired(self.now) {
+        for (id, answer) in self.requests.expired(self.now, self.state.applied()) {
             self.reply(id, answer);
         }
     }

@@ -399,12 +399,14 @@ impl Requests {
         done.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Requests whose time is up, with what is known of them.
-    pub(crate) fn expired(&mut self, now: Time) -> Vec<(RequestId, Answer)> {
+    /// Requests whose time is up, with what is known of them. A held answer counts only if this member has `applied` it:
+    /// who asked may build on what this member knows.
+    pub(crate) fn expired(&mut self, now: Time, applied: Index) -> Vec<(RequestId, Answer)> {
+        let known = |answer: &Answer| matches!(answer, Answer::Control(_, at) if *at <= applied);
         let mut late = Vec::new();
         while let Some((_, id)) = self.ends.first().copied().filter(|(until, _)| *until <= now) {
             self.ends.pop_first();
-            let held = self.held.remove(&id);
+            let held = self.held.remove(&id).filter(known);
             let maybe = self.wanted.get(&id).is_some_and(|wanted| wanted.tried || wanted.sent != Sent::Not)
                 && !planted(Mutation::UnknownToldAsNoLeader);
             self.finish(id);

@@ -7,7 +7,7 @@ use crate::worker::{model_of, update_of};
 use rafty_consensus::Progress;
 use rafty_node::{Event, Node, RoundLine};
 use rafty_rounds::{Work, WorkResult};
-use rafty_types::{Attempt, Digest, MemberId, Round, RunId, Tenure, Term};
+use rafty_types::{Attempt, Digest, Index, MemberId, Round, RunId, Tenure, Term};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was seen of rounds and tenures.
@@ -126,11 +126,11 @@ impl Rounds {
     }
 
     /// No update is lost: nobody trains again for a round that is open, from the same model, when it has a sound update.
-    pub fn no_update_is_lost(&self, id: MemberId, work: &Work, members: &BTreeMap<MemberId, Member>) {
+    /// Whoever restarts is behind what was `committed` for a while, and may take a round for open that is over.
+    pub fn no_update_is_lost(&self, id: MemberId, work: &Work, node: &Node<Witness>, committed: Index) {
         let Work::Train { run, round, base, .. } = work else { return };
-        let open = newest(members).and_then(|node| node.state().control().active_run());
-        let open = open.and_then(|active| (active.id == *run).then_some(active.open.as_ref()?.round));
-        let again = open == Some(*round) && self.trained.contains(&(id, *run, *round, *base));
+        let behind = node.state().applied() < committed;
+        let again = !behind && self.trained.contains(&(id, *run, *round, *base));
         assert!(!again, "no update is lost: member {id} trains round {round} again");
     }
 

@@ -127,7 +127,9 @@ impl World {
     // Workers.
 
     fn order(&mut self, id: MemberId, order: WorkId, work: Work) -> Option<()> {
-        self.invariants.rounds.no_update_is_lost(id, &work, &self.members);
+        let node = &self.members.get(&id)?.process.as_ref()?.node;
+        let committed = self.invariants.logs.last_committed();
+        self.invariants.rounds.no_update_is_lost(id, &work, node, committed);
         let takes = match &work {
             Work::Train { .. } => {
                 self.dice.ms(self.weather.train) + self.members.get(&id)?.device.slow_training
