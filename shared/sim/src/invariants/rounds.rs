@@ -130,7 +130,9 @@ impl Rounds {
     pub fn no_update_is_lost(&self, id: MemberId, work: &Work, node: &Node<Witness>, committed: Index) {
         let Work::Train { run, round, base, .. } = work else { return };
         let behind = node.state().applied() < committed;
-        let again = !behind && self.trained.contains(&(id, *run, *round, *base));
+        let active = node.state().control().active_run().filter(|active| active.id == *run);
+        let open = active.and_then(|active| active.open.as_ref()).is_some_and(|open| open.round == *round);
+        let again = !behind && open && self.trained.contains(&(id, *run, *round, *base));
         assert!(!again, "no update is lost: member {id} trains round {round} again");
     }
 
