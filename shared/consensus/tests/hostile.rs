@@ -14,22 +14,6 @@ const SEEDS: u64 = 300;
 /// Messages for each.
 const MESSAGES: u32 = 300;
 
-const KINDS: [MessageKind; 13] = [
-    MessageKind::Append,
-    MessageKind::AppendResponse,
-    MessageKind::RequestVote,
-    MessageKind::RequestVoteResponse,
-    MessageKind::RequestPreVote,
-    MessageKind::RequestPreVoteResponse,
-    MessageKind::Snapshot,
-    MessageKind::Heartbeat,
-    MessageKind::HeartbeatResponse,
-    MessageKind::TransferLeader,
-    MessageKind::TimeoutNow,
-    MessageKind::ReadIndex,
-    MessageKind::ReadIndexResponse,
-];
-
 struct Replay(u64);
 
 impl Drop for Replay {
@@ -266,7 +250,7 @@ fn no_message_of_any_kind_panics_in_any_role() {
         let _replay = Replay(seed);
         let mut target = target(seed);
         for _ in 0..MESSAGES {
-            let kind = KINDS[target.below(KINDS.len() as u64) as usize];
+            let kind = MessageKind::ALL[target.below(MessageKind::ALL.len() as u64) as usize];
             let message = target.message(kind);
             let snapshot = kind == MessageKind::Snapshot && target.below(20) > 0;
             target.handle(match snapshot {

@@ -12,22 +12,6 @@ use std::time::Duration;
 
 const ME: MemberId = MemberId(1);
 
-const KINDS: [MessageKind; 13] = [
-    MessageKind::Append,
-    MessageKind::AppendResponse,
-    MessageKind::RequestVote,
-    MessageKind::RequestVoteResponse,
-    MessageKind::RequestPreVote,
-    MessageKind::RequestPreVoteResponse,
-    MessageKind::Snapshot,
-    MessageKind::Heartbeat,
-    MessageKind::HeartbeatResponse,
-    MessageKind::TransferLeader,
-    MessageKind::TimeoutNow,
-    MessageKind::ReadIndex,
-    MessageKind::ReadIndexResponse,
-];
-
 /// The first byte chooses the membership; then steps.
 pub(crate) fn messages(bytes: &[u8]) {
     let mut wits = Wits(bytes);
@@ -84,7 +68,7 @@ impl Target {
         let request = u64::from(step);
         match step % 32 {
             0..14 => {
-                let message = message(&self.machine, KINDS[usize::from(step % 32).min(12)], wits);
+                let message = message(&self.machine, MessageKind::ALL[usize::from(step % 32).min(12)], wits);
                 match message.kind == MessageKind::Snapshot && wits.byte() > 8 {
                     true => Input::SnapshotArrived { message, data: [1; 8].into() },
                     false => Input::Message(message),

@@ -30,23 +30,6 @@ impl Disk {
 
     /// Takes a batch in.
     pub fn write(&mut self, batch: &Batch) {
-        if let Some(snapshot) = &batch.install {
-            self.snapshot = snapshot.clone();
-            self.entries.clear();
-        }
-        if let Some(first) = batch.entries.first() {
-            while self.entries.last().is_some_and(|last| last.index >= first.index) {
-                self.entries.pop();
-            }
-            self.entries.extend(batch.entries.iter().cloned());
-        }
-        if let Some(hard_state) = batch.hard_state {
-            self.hard_state = hard_state;
-        }
-        if let Some(compaction) = &batch.compaction {
-            self.snapshot = compaction.snapshot.clone();
-            let kept = self.entries.partition_point(|entry| entry.index < compaction.first_kept);
-            self.entries.drain(..kept);
-        }
+        batch.write_to(&mut self.hard_state, &mut self.snapshot, &mut self.entries);
     }
 }

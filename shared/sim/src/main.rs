@@ -116,7 +116,7 @@ fn run_all(arguments: &Arguments) -> ExitCode {
 fn run_one(seed: u64, arguments: &Arguments, report: &Mutex<Report>, failed: &AtomicBool) {
     let plan = Plan::draw(seed, arguments.members);
     let started = processor_time();
-    match run::run(&plan, false) {
+    match run::run(&plan) {
         Ok(outcome) => {
             if arguments.digests {
                 say(&format!("{seed} {:016x}", outcome.digest));

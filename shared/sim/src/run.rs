@@ -1,7 +1,7 @@
 //! Runs of seeds: one by one or side by side, with what failed caught and told again.
 
 use crate::story::{self, Outcome, Plan};
-use crate::trace::Trace;
+use crate::world::World;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
@@ -11,8 +11,6 @@ use std::sync::Once;
 pub struct Failure {
     /// What did not hold, and where in the code it was noticed.
     pub what: String,
-    /// The story, when it was listened to.
-    pub story: Vec<String>,
 }
 
 impl Failure {
@@ -29,30 +27,24 @@ thread_local! {
     static SAID: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Tells a plan. With `listens` a failure has its story.
+/// Tells a plan.
 ///
 /// # Errors
 /// What did not hold.
-pub fn run(plan: &Plan, listens: bool) -> Result<Outcome, Box<Failure>> {
-    let mut world = story::world(plan);
-    if listens {
-        world.trace.listen();
-    }
-    let told = caught(|| story::tell(plan, &mut world));
-    told.map_err(|what| Box::new(Failure { what, story: story_of(&world.trace) }))
+pub fn run(plan: &Plan) -> Result<Outcome, Failure> {
+    tell(plan, &mut story::world(plan))
 }
 
 /// Tells a plan with its story, however it ends.
-pub fn listen(plan: &Plan) -> (Result<Outcome, Box<Failure>>, Vec<String>) {
+pub fn listen(plan: &Plan) -> (Result<Outcome, Failure>, Vec<String>) {
     let mut world = story::world(plan);
     world.trace.listen();
-    let told = caught(|| story::tell(plan, &mut world));
-    let failed = told.map_err(|what| Box::new(Failure { what, story: Vec::new() }));
-    (failed, story_of(&world.trace))
+    let told = tell(plan, &mut world);
+    (told, world.trace.lines().map(str::to_string).collect())
 }
 
-fn story_of(trace: &Trace) -> Vec<String> {
-    trace.lines().map(str::to_string).collect()
+fn tell(plan: &Plan, world: &mut World) -> Result<Outcome, Failure> {
+    caught(|| story::tell(plan, world)).map_err(|what| Failure { what })
 }
 
 /// Does something, and gives what it said when it panicked.

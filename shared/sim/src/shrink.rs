@@ -20,7 +20,7 @@ pub fn shrink(plan: &Plan, kind: &str) -> Vec<usize> {
             let mut fewer = kept.clone();
             fewer.drain(from..(from + part).min(kept.len()));
             tries += 1;
-            if run(&with(plan, &fewer), false).is_err_and(|failure| failure.kind() == kind) {
+            if run(&with(plan, &fewer)).is_err_and(|failure| failure.kind() == kind) {
                 kept = fewer;
             } else {
                 from += part;

@@ -79,8 +79,7 @@ struct Caught {
 fn catch(case: &'static Case) -> Caught {
     let begun = Instant::now();
     plant(Some(case.mutation));
-    let failed =
-        (0..MAX_SEEDS).find_map(|seed| Some((seed, run(&Plan::draw(seed, case.members), false).err()?)));
+    let failed = (0..MAX_SEEDS).find_map(|seed| Some((seed, run(&Plan::draw(seed, case.members)).err()?)));
     plant(None);
     let seconds = begun.elapsed().as_secs_f64();
     let seeds = failed.as_ref().map_or(MAX_SEEDS, |(seed, _)| seed + 1);
@@ -115,7 +114,7 @@ fn all_is_well_without(caught: &[Caught]) {
     }
     let failed = Mutex::new(Vec::new());
     side_by_side(&told.into_iter().collect::<Vec<_>>(), |(members, seed)| {
-        if let Err(failure) = run(&Plan::draw(*seed, *members), false) {
+        if let Err(failure) = run(&Plan::draw(*seed, *members)) {
             failed.lock().expect("no thread panics").push(format!("seed {seed}: {}", failure.what));
         }
     });

@@ -12,7 +12,7 @@ fn seeds_that_failed_once_and_some_others_are_well() {
         include_str!("regressions.txt").lines().map(|line| line.split('#').next().unwrap_or("").trim());
     let failed = failed.filter(|line| !line.is_empty()).map(|line| line.parse().expect("a seed"));
     for seed in failed.chain(0..SEEDS) {
-        if let Err(failure) = run(&Plan::draw(seed, None), false) {
+        if let Err(failure) = run(&Plan::draw(seed, None)) {
             panic!(
                 "seed {seed}: {}\nreplay: cargo run --release -p rafty-sim -- --replay {seed} --trace",
                 failure.what
@@ -24,11 +24,11 @@ fn seeds_that_failed_once_and_some_others_are_well() {
 #[test]
 fn the_same_seed_is_the_same_run_whether_somebody_listens_or_not() {
     let plan = Plan::draw(3, None);
-    let one = run(&plan, false).expect("it is well");
+    let one = run(&plan).expect("it is well");
     let (two, story) = listen(&plan);
     assert_eq!(one.digest, two.expect("it is well").digest);
     assert!(story.len() > 1_000, "there is a story to tell: {} lines", story.len());
-    let other = run(&Plan::draw(4, None), false).expect("it is well");
+    let other = run(&Plan::draw(4, None)).expect("it is well");
     assert_ne!(one.digest, other.digest);
 }
 

@@ -190,6 +190,25 @@ pub enum MessageKind {
     ReadIndexResponse,
 }
 
+impl MessageKind {
+    /// Every kind there is, in the order of their numbers.
+    pub const ALL: [Self; 13] = [
+        Self::Append,
+        Self::AppendResponse,
+        Self::RequestVote,
+        Self::RequestVoteResponse,
+        Self::RequestPreVote,
+        Self::RequestPreVoteResponse,
+        Self::Snapshot,
+        Self::Heartbeat,
+        Self::HeartbeatResponse,
+        Self::TransferLeader,
+        Self::TimeoutNow,
+        Self::ReadIndex,
+        Self::ReadIndexResponse,
+    ];
+}
+
 /// What must reach the disk together, in this order: an installed snapshot, then entries, then the hard state,
 /// then a compaction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -202,6 +221,25 @@ pub struct Batch {
     pub hard_state: Option<HardState>,
     /// A snapshot of our own, after which the front of the log can go.
     pub compaction: Option<Compaction>,
+}
+
+impl Batch {
+    /// Takes the batch in, as a disk does: for those that keep in memory what a disk would hold. `entries` are in order.
+    pub fn write_to(&self, hard_state: &mut HardState, snapshot: &mut Snapshot, entries: &mut Vec<Entry>) {
+        if let Some(install) = &self.install {
+            snapshot.clone_from(install);
+            entries.clear();
+        }
+        if let Some(first) = self.entries.first() {
+            entries.truncate(entries.partition_point(|entry| entry.index < first.index));
+            entries.extend(self.entries.iter().cloned());
+        }
+        *hard_state = self.hard_state.unwrap_or(*hard_state);
+        if let Some(compaction) = &self.compaction {
+            snapshot.clone_from(&compaction.snapshot);
+            entries.drain(..entries.partition_point(|entry| entry.index < compaction.first_kept));
+        }
+    }
 }
 
 /// A snapshot of our own state and what of the log it makes superfluous.

@@ -274,21 +274,7 @@ impl Net {
 
     fn write(&mut self, member: MemberId, batch: &Batch) {
         let disk = &mut self.members.get_mut(&member).unwrap().disk;
-        if let Some(snapshot) = &batch.install {
-            disk.snapshot = snapshot.clone();
-            disk.entries.clear();
-        }
-        if let Some(first) = batch.entries.first() {
-            disk.entries.retain(|entry| entry.index < first.index);
-            disk.entries.extend(batch.entries.iter().cloned());
-        }
-        if let Some(hard_state) = batch.hard_state {
-            disk.hard_state = hard_state;
-        }
-        if let Some(compaction) = &batch.compaction {
-            disk.snapshot = compaction.snapshot.clone();
-            disk.entries.retain(|entry| entry.index >= compaction.first_kept);
-        }
+        batch.write_to(&mut disk.hard_state, &mut disk.snapshot, &mut disk.entries);
     }
 
     fn check_logs(&self, member: MemberId) {

@@ -5,22 +5,6 @@ use rafty_types::{
     Batch, Entry, Index, MemberId, Membership, MembershipStep, Message, MessageKind, Payload, Term,
 };
 
-const KINDS: [MessageKind; 13] = [
-    MessageKind::Append,
-    MessageKind::AppendResponse,
-    MessageKind::RequestVote,
-    MessageKind::RequestVoteResponse,
-    MessageKind::RequestPreVote,
-    MessageKind::RequestPreVoteResponse,
-    MessageKind::Snapshot,
-    MessageKind::Heartbeat,
-    MessageKind::HeartbeatResponse,
-    MessageKind::TransferLeader,
-    MessageKind::TimeoutNow,
-    MessageKind::ReadIndex,
-    MessageKind::ReadIndexResponse,
-];
-
 /// An output that is worth a line even when messages and writes are not.
 pub(crate) fn event(id: MemberId, output: &Output) -> Option<String> {
     let what = match output {
@@ -127,7 +111,7 @@ pub(crate) fn forged(
     to: MemberId,
     fields: &[(String, u64)],
 ) -> Result<Message, String> {
-    let kind = KINDS.into_iter().find(|known| format!("{known:?}") == kind);
+    let kind = MessageKind::ALL.into_iter().find(|known| format!("{known:?}") == kind);
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map_or(0, |(_, value)| *value);
     Ok(Message {
         kind: kind.ok_or("no such kind of message")?,

@@ -347,18 +347,6 @@ impl Peers {
 
 impl Disk {
     fn write(&mut self, batch: &Batch) {
-        if let Some(snapshot) = &batch.install {
-            self.snapshot = snapshot.clone();
-            self.entries.clear();
-        }
-        if let Some(first) = batch.entries.first() {
-            self.entries.retain(|entry| entry.index < first.index);
-            self.entries.extend(batch.entries.iter().cloned());
-        }
-        self.hard_state = batch.hard_state.unwrap_or(self.hard_state);
-        if let Some(compaction) = &batch.compaction {
-            self.snapshot = compaction.snapshot.clone();
-            self.entries.retain(|entry| entry.index >= compaction.first_kept);
-        }
+        batch.write_to(&mut self.hard_state, &mut self.snapshot, &mut self.entries);
     }
 }

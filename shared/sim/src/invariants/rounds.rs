@@ -17,8 +17,6 @@ pub struct Rounds {
     pub published: BTreeMap<(RunId, Round), RoundLine>,
     /// Whose updates counted in which attempt.
     pub accepted: BTreeMap<(RunId, Round, Attempt), BTreeSet<(MemberId, Digest)>>,
-    /// Attempts that were given up.
-    pub failed_attempts: usize,
     /// Planned hand-overs.
     pub handed_over: usize,
     /// Each tenure's term and holder.
@@ -65,7 +63,6 @@ impl Rounds {
                     accepted.insert((*participant, *digest));
                 }
             }
-            Event::RoundFailed { .. } => self.failed_attempts += 1,
             Event::RoundPublished { run, round } => {
                 self.fenced_by_its_tenure(process, round);
                 self.published_once(*run, round, members, tally);

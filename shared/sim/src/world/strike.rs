@@ -7,7 +7,7 @@ use crate::tally::{Evil, Sometimes};
 use crate::weather::Weather;
 use crate::{dice::Dice, network::Network};
 use rafty_node::Input;
-use rafty_types::{ControlCommand, MemberId, Refusal, Time};
+use rafty_types::{ControlCommand, MemberId, Refusal};
 use std::time::Duration;
 
 /// After how long a device is made sound again, and how.
@@ -257,11 +257,6 @@ impl World {
         let Some(run) = self.node(at).state().control().active_run().map(|run| run.id) else { return };
         self.tally.evil(Evil::StopRun);
         self.control(at, ControlCommand::RunStopped { run });
-    }
-
-    /// Whether a member's disk takes nothing at the moment.
-    pub fn disk_fails(&self, id: MemberId) -> bool {
-        self.members.get(&id).map_or(Time::ZERO, |member| member.device.disk_fails_until) > self.now
     }
 
     /// The longest that members are given to settle once everything works again.
