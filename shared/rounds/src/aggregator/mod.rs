@@ -329,7 +329,7 @@ impl Aggregator {
         if let Some(proposing) = self.proposing(id) {
             return proposing.rejected(step.now);
         }
-        let rejected = self.phase.taken_mut().and_then(|taken| taken.on_proposal_rejected(step.now, id));
+        let rejected = self.phase.taken_mut().and_then(|taken| taken.on_proposal_rejected(step, id));
         if let Some((member, digest)) = rejected {
             self.barred.insert(member, digest);
             self.go(step, Next::Fail(format!("the update of member {member} does not count: {why}")));

@@ -104,11 +104,18 @@ impl Taken {
         self.proposing(id).into_iter().for_each(|(_, update)| update.proposing.lost(now));
     }
 
-    /// The state will not accept an update that is folded already. Returns whose.
-    pub(super) fn on_proposal_rejected(&mut self, now: Time, id: ProposalId) -> Option<(MemberId, Digest)> {
+    /// The state will not accept an update that is folded already. Returns whose. What was proposed again because a slow
+    /// log said nothing for long is refused the second time: that is no fault, it counts.
+    pub(super) fn on_proposal_rejected(
+        &mut self,
+        step: &Step<'_>,
+        id: ProposalId,
+    ) -> Option<(MemberId, Digest)> {
         let (member, update) = self.proposing(id)?;
-        update.proposing.rejected(now);
-        Some((member, update.digest))
+        update.proposing.rejected(step.now);
+        let (_, open) = step.view.open()?;
+        let counts = open.accepted.get(&member).is_some_and(|accepted| accepted.digest == update.digest);
+        (!counts).then_some((member, update.digest))
     }
 
     fn proposing(&mut self, id: ProposalId) -> Option<(MemberId, &mut TakenUpdate)> {
