@@ -25,8 +25,8 @@ pub struct Rounds {
     current: BTreeMap<(MemberId, u64), Tenure>,
     /// The run that each process works on.
     run: BTreeMap<(MemberId, u64), RunId>,
-    /// To whom each tenure's holder has handed over.
-    handed: BTreeMap<(MemberId, Tenure), BTreeSet<MemberId>>,
+    /// To whom each leader has handed over.
+    handed: BTreeMap<(MemberId, Term), BTreeSet<MemberId>>,
     /// What was trained and is sound: whose, of which round, from which model.
     trained: BTreeSet<(MemberId, RunId, Round, Digest)>,
 }
@@ -88,11 +88,11 @@ impl Rounds {
     }
 
     /// Fairness of tenures: a leader hands over to the least served of those that may lead, are alive and have the whole
-    /// log, so that no planned hand-over widens the gap. Whom it has tried in vain in this tenure is left out.
+    /// log, so that no planned hand-over widens the gap. Whom it has tried in vain in this term is left out: it may begin
+    /// to hand over before it has applied its own tenure.
     fn fairness(&mut self, id: MemberId, to: MemberId, node: &Node<Witness>) {
         let (control, consensus) = (node.state().control(), node.consensus());
-        let tenure = control.tenure().map_or(Tenure(0), |tenure| tenure.tenure);
-        let tried = self.handed.entry((id, tenure)).or_default();
+        let tried = self.handed.entry((id, consensus.term())).or_default();
         let fit = |progress: &&Progress| {
             let known = control.member(progress.member);
             progress.member != id
