@@ -11,8 +11,10 @@ use crate::world::Happening;
 use rafty_consensus::Role;
 use rafty_node::{Boot, Input, Node};
 use rafty_seal::Identity;
-use rafty_types::{Batch, Frame, Index, MemberId, Membership, PersistId, Refusal, Settings, Term, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use rafty_types::{
+    Batch, Frame, Index, MemberId, Membership, PeerKey, PersistId, Refusal, Settings, Term, Time,
+};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The wall clock when the simulation starts, in milliseconds since 1970.
@@ -37,7 +39,7 @@ pub struct Member {
     /// Why it ended for good.
     pub halted: Option<String>,
     /// Whom it knows before it knows the roster.
-    pub told: BTreeSet<MemberId>,
+    pub told: BTreeMap<PeerKey, MemberId>,
     /// How it is treated.
     pub device: Device,
 }
@@ -80,8 +82,8 @@ pub struct Process {
     pub clock: Clock,
     /// Its workers.
     pub worker: Worker,
-    /// Whom the transport lets in.
-    pub roster: BTreeSet<MemberId>,
+    /// Whom the transport lets in, by what a connection proves, and what this member calls them.
+    pub roster: BTreeMap<PeerKey, MemberId>,
     /// On their way to the disk.
     pub unsynced: BTreeMap<PersistId, Batch>,
     /// What waits for a sync.
@@ -91,7 +93,7 @@ pub struct Process {
     /// When the heavy worker has done all that it was given.
     pub worked_at: Time,
     /// The newest datagram of each sender.
-    pub heard: BTreeMap<MemberId, u64>,
+    pub heard: BTreeMap<PeerKey, u64>,
     /// When it must be told the time next.
     pub due: Option<Time>,
     /// The last time it was told the time.
@@ -133,7 +135,7 @@ pub struct Seen {
 
 impl Member {
     /// A device with nothing running.
-    pub fn new(id: MemberId, identity: Identity, told: BTreeSet<MemberId>, disk: Disk) -> Self {
+    pub fn new(id: MemberId, identity: Identity, told: BTreeMap<PeerKey, MemberId>, disk: Disk) -> Self {
         Self { id, identity, trains: true, disk, process: None, epoch: 0, halted: None, told, device: SOUND }
     }
 

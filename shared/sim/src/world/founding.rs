@@ -15,7 +15,6 @@ use rafty_types::{
     Command, ControlCommand, ControlResult, Enrolment, Entry, Genesis, HardState, Index, MemberId,
     Membership, Payload, PeerRole, Proposal, Rejection, Snapshot, SnapshotMeta, Term,
 };
-use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -110,7 +109,8 @@ impl World {
         };
         self.founded_at = state.applied();
         for (id, identity) in people {
-            self.members.insert(id, Member::new(id, identity, [id].into(), disk.clone()));
+            let told = [(identity.key(), id)].into();
+            self.members.insert(id, Member::new(id, identity, told, disk.clone()));
         }
         let ids: Vec<_> = self.members.keys().copied().collect();
         ids.into_iter().for_each(|id| self.start(id));
@@ -148,7 +148,8 @@ impl World {
 
     fn move_in(&mut self, id: MemberId, identity: Identity, at: MemberId, disk: Disk) {
         Clients::newcomers_are_told_by_who_knows_them(id, self.node(at));
-        let told: BTreeSet<_> = self.node(at).state().control().members().keys().copied().collect();
+        let members = self.node(at).state().control().members().values();
+        let told = members.map(|member| (member.key, member.id)).collect();
         self.members.insert(id, Member::new(id, identity, told, disk));
         self.start(id);
     }

@@ -11,6 +11,7 @@ mod strike;
 
 pub use clients::Client;
 pub use founding::LATE_MS;
+use perform::is_between;
 
 use crate::dice::Dice;
 use crate::faults::Fault;
@@ -24,7 +25,7 @@ use crate::weather::{FAIR, Weather};
 use rafty_node::{Answer, Input, RequestId};
 use rafty_rounds::{Work, WorkId};
 use rafty_types::{
-    ClusterId, EnvelopeHeader, Frame, Index, MemberId, Message, PersistId, Settings, Term, Time,
+    ClusterId, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PersistId, Settings, Term, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,16 +44,16 @@ const MAX_HELD: usize = 2_000;
 #[allow(missing_docs)] // each is an input of the node, or what leads to one
 pub enum Happening {
     Frame {
-        from: MemberId,
+        from: PeerKey,
         frame: Frame,
         stamp: Option<u64>,
     },
     Envelope {
-        from: MemberId,
+        from: PeerKey,
         envelope: EnvelopeHeader,
     },
     Snapshot {
-        from: MemberId,
+        from: PeerKey,
         message: Message,
         data: Arc<[u8]>,
     },
@@ -350,20 +351,26 @@ impl World {
                     return self.tally.evil(Evil::Late);
                 }
                 *last = stamp.unwrap_or(*last);
-                if process.roster.contains(&from) {
-                    self.say(to, Input::Frame { from, frame });
+                match process.roster.get(&from) {
+                    Some(&from) if is_between(&frame, from, to) => {
+                        self.say(to, Input::Frame { from, frame });
+                    }
+                    _ => {}
                 }
             }
             Happening::Envelope { from, envelope: header } => {
-                if process.roster.contains(&from) {
+                if let Some(&from) = process.roster.get(&from) {
                     let handle = process.worker.name(header.clone());
                     self.say(to, Input::Envelope { from, header, handle });
                 }
             }
             Happening::Snapshot { from, message, data } => {
-                self.snapshots += 1;
-                self.tally.saw(Sometimes::SnapshotInstalled);
-                self.say(to, Input::Snapshot { from, message, data });
+                let Some(&from) = process.roster.get(&from) else { return };
+                if (message.from, message.to) == (from, to) {
+                    self.snapshots += 1;
+                    self.tally.saw(Sometimes::SnapshotInstalled);
+                    self.say(to, Input::Snapshot { from, message, data });
+                }
             }
             Happening::SnapshotSent { to: other, arrived } => {
                 self.say(to, Input::SnapshotSent { to: other, arrived });

@@ -6,7 +6,8 @@ use crate::tally::{Evil, Sometimes};
 use rafty_consensus::Link;
 use rafty_node::{Event, Input, Output};
 use rafty_rounds::{DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
-use rafty_types::{Batch, EnvelopeHeader, Frame, Index, MemberId, Message, PersistId, Refusal};
+use rafty_types::{Batch, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PersistId, Refusal};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ impl World {
             Output::SendEnvelope { to, handle } => return self.send_envelope(id, &to, handle),
             Output::DropEnvelope(handle) => self.process(id)?.worker.drop_envelope(handle),
             Output::Roster(members) => {
-                self.process(id)?.roster = members.iter().map(|member| member.id).collect();
+                self.process(id)?.roster = members.iter().map(|member| (member.key, member.id)).collect();
             }
             // Nobody watches here.
             Output::UserApplied { .. } | Output::UserRestored => {}
@@ -175,14 +176,24 @@ impl World {
 
     // The network.
 
-    fn knows(&self, one: MemberId, other: MemberId) -> bool {
-        let process = self.members.get(&one).and_then(|member| member.process.as_ref());
-        process.is_some_and(|process| process.roster.contains(&other))
+    fn roster(&self, of: MemberId) -> Option<&BTreeMap<PeerKey, MemberId>> {
+        self.members.get(&of)?.process.as_ref().map(|process| &process.roster)
     }
 
-    /// Whether two members have a connection over which something sent now can get there.
-    fn reaches(&self, from: MemberId, to: MemberId) -> bool {
-        self.knows(from, to) && self.knows(to, from) && self.network.is_open(from, to)
+    fn lets_in(&self, one: MemberId, other: MemberId) -> bool {
+        self.roster(one).is_some_and(|roster| roster.contains_key(&self.members[&other].identity.key()))
+    }
+
+    /// The device that a member dials for an id: the one with that key, whatever its id is by now.
+    fn dialled(&self, dials: MemberId, id: MemberId) -> Option<MemberId> {
+        let (key, _) = self.roster(dials)?.iter().find(|(_, known)| **known == id)?;
+        self.members.values().find(|member| member.identity.key() == *key).map(|member| member.id)
+    }
+
+    /// The device at which arrives what a member sends to an id now.
+    fn way(&self, from: MemberId, to: MemberId) -> Option<MemberId> {
+        let open = |to: &MemberId| self.lets_in(*to, from) && self.network.is_open(from, *to);
+        self.dialled(from, to).filter(open)
     }
 
     fn send(&mut self, from: MemberId, to: MemberId, frame: Frame) {
@@ -192,9 +203,8 @@ impl World {
             self.invariants.logs.log_matching(from, &message.entries, before);
             self.invariants.logs.promises_are_durable(from, message, &self.members[&from].disk);
         }
-        if !self.reaches(from, to) {
-            return;
-        }
+        let Some(to) = self.way(from, to) else { return };
+        let from = self.members[&from].identity.key();
         let frame = if self.through_bytes { through_bytes(&frame) } else { frame };
         let len = FRAME_LEN + payload_len(&frame);
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
@@ -214,11 +224,12 @@ impl World {
     }
 
     fn send_snapshot(&mut self, from: MemberId, to: MemberId, message: Message, data: Arc<[u8]>) {
-        let way = self.reaches(from, to);
+        let way = self.way(from, to);
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
-        let after = self.network.stream(data.len(), weather, dice, tally).filter(|_| way);
-        if let Some(after) = after {
-            self.schedule(after, to, Happening::Snapshot { from, message, data });
+        let after = self.network.stream(data.len(), weather, dice, tally).filter(|_| way.is_some());
+        if let (Some(after), Some(way)) = (after, way) {
+            let from = self.members[&from].identity.key();
+            self.schedule(after, way, Happening::Snapshot { from, message, data });
         }
         let told = after.unwrap_or(ms(500)) + ms(1);
         self.schedule(told, from, Happening::SnapshotSent { to, arrived: after.is_some() });
@@ -243,9 +254,8 @@ impl World {
     }
 
     fn envelope(&mut self, from: MemberId, to: MemberId, header: &EnvelopeHeader, later: Duration) {
-        if !self.reaches(from, to) {
-            return;
-        }
+        let Some(to) = self.way(from, to) else { return };
+        let from = self.members[&from].identity.key();
         let len = self.weather.model_len as usize;
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
         if let Some(after) = self.network.stream(len, weather, dice, tally) {
@@ -264,12 +274,13 @@ impl World {
     /// and at least half of the others have refused it for a while.
     fn cast_out_if_refused(&mut self, id: MemberId) {
         let Some(process) = self.members[&id].process.as_ref() else { return };
-        let others: Vec<_> = process.roster.iter().copied().filter(|other| *other != id).collect();
-        let hears = |other: &&MemberId| {
-            self.runs(**other) && self.network.is_open(id, **other) && self.network.is_open(**other, id)
+        let others: Vec<_> = process.roster.values().copied().filter(|other| *other != id).collect();
+        let hears = |other: &MemberId| {
+            self.runs(*other) && self.network.is_open(id, *other) && self.network.is_open(*other, id)
         };
-        let reached: Vec<_> = others.iter().filter(hears).collect();
-        let refused = reached.iter().filter(|other| !self.knows(***other, id)).count();
+        let devices = others.iter().filter_map(|other| self.dialled(id, *other));
+        let reached: Vec<_> = devices.filter(hears).collect();
+        let refused = reached.iter().filter(|other| !self.lets_in(**other, id)).count();
         let refused = refused > 0 && refused == reached.len() && 2 * refused >= others.len();
         let process = self.process(id).expect("it runs");
         process.refused = if refused { process.refused + 1 } else { 0 };
@@ -281,8 +292,8 @@ impl World {
     fn measure(&mut self, id: MemberId) {
         let rtt = (ms(self.weather.latency.0) + ms(self.weather.latency.1)) / 2 * 2;
         let lost = MEASURED_PACKETS * self.weather.drop / 1_000;
-        let others: Vec<_> = self.members.keys().copied().filter(|other| *other != id).collect();
-        let heard = others.into_iter().filter(|other| self.reaches(id, *other));
+        let others = self.roster(id).into_iter().flat_map(BTreeMap::values).copied();
+        let heard = others.filter(|other| *other != id && self.way(id, *other).is_some());
         let link = |member| Link { member, rtt, sent: MEASURED_PACKETS, lost };
         let links: Vec<_> = heard.map(link).collect();
         self.say(id, Input::Measured(links));
@@ -312,6 +323,14 @@ impl World {
         if self.restarts.insert(id) {
             self.later(after, Turn::Starts(id));
         }
+    }
+}
+
+/// Whether a frame of Raft's is from whom the receiver calls so, and for the receiver.
+pub(super) fn is_between(frame: &Frame, from: MemberId, to: MemberId) -> bool {
+    match frame {
+        Frame::Raft(message) => (message.from, message.to) == (from, to),
+        _ => true,
     }
 }
 
