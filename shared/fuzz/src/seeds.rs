@@ -249,6 +249,8 @@ fn node(choice: u8, add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         Frame::Progress { run, round, progress: Progress::Training(100) },
         Frame::Verdict { tenure: Tenure(7), run, round, attempt, digest: model, verdict: Verdict::Accepted },
         Frame::Transfer { to: MemberId(3) },
+        Frame::AskRoster { known: Index(0) },
+        Frame::Roster { index: Index(900), members: Vec::new() },
         Frame::Forward { request: 1, session: None, command: set(b"colour", b"\x01") },
     ];
     let said = frames.iter().flat_map(|frame| {

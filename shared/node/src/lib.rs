@@ -14,6 +14,7 @@ mod io;
 mod leader;
 mod node;
 mod requests;
+mod roster;
 mod sides;
 mod status;
 

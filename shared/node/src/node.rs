@@ -3,12 +3,13 @@
 use crate::apply::Compactor;
 use crate::io::{Boot, Input, Output, TenureKey};
 use crate::requests::{Answer, Duty, Proposer, RequestId, Requests};
+use crate::roster::Roster;
 use crate::sides::Sides;
 use crate::{Event, leader::Duties};
 use rafty_consensus as consensus;
 use rafty_consensus::Consensus;
 use rafty_dictionary::Replicated;
-use rafty_types::{ForwardOutcome, Frame, Member, MemberId, Settings, StateMachine, Time};
+use rafty_types::{ForwardOutcome, Frame, MemberId, Settings, StateMachine, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -31,8 +32,7 @@ pub struct Node<U: StateMachine> {
     pub(crate) watched: bool,
     /// This member was sent away; it ends by then.
     pub(crate) leaves_at: Option<Time>,
-    /// Whom the transport knows.
-    published: Vec<Member>,
+    pub(crate) roster: Roster,
     /// What consensus shall be told next. Bounded by what one input can cause.
     inputs: VecDeque<consensus::Input>,
     /// What was proposed and not handed to consensus yet. Bounded by the tickets of requests.
@@ -90,7 +90,7 @@ impl<U: StateMachine> Node<U> {
             halted: false,
             watched: false,
             leaves_at: None,
-            published: Vec::new(),
+            roster: Roster::default(),
             inputs: VecDeque::new(),
             proposals: Vec::new(),
             stepping: false,
@@ -201,6 +201,7 @@ impl<U: StateMachine> Node<U> {
     /// What follows from anything that happened: duties of a leader, requests that can be sent, work of a round.
     fn settle(&mut self) {
         self.perform_duties();
+        self.ask_if_alone();
         self.compact_if_due();
         self.serve_requests();
         self.leave_if_time();
@@ -213,6 +214,7 @@ impl<U: StateMachine> Node<U> {
             Frame::Raft(message) => {
                 if message.from == from {
                     self.step(consensus::Input::Message(*message));
+                    self.note_led(from);
                 } else {
                     self.dropped(from, "a Raft message in another member's name");
                 }
@@ -227,6 +229,8 @@ impl<U: StateMachine> Node<U> {
                     self.transfer(to);
                 }
             }
+            Frame::AskRoster { known } => self.asked_for_roster(from, known),
+            Frame::Roster { index, members } => self.told_roster(from, index, members),
             frame => self.side_frame(from, frame),
         }
     }
@@ -316,23 +320,6 @@ impl<U: StateMachine> Node<U> {
             Proposer::Duty(Duty::Round(id)) => self.round_proposal_lost(id),
             Proposer::Duty(Duty::Tenure | Duty::Seat) => self.duties.proposal_over(proposer),
         }
-    }
-
-    /// Tells the transport who belongs. Who was sent away belongs as long as the engine counts its voice: of two
-    /// voters, one cannot be removed without the other's.
-    pub(crate) fn publish_roster(&mut self) {
-        let control = self.state.control();
-        if !control.initialised() {
-            return;
-        }
-        let (known, membership) = (control.members(), self.consensus.membership());
-        let leaving = self.published.extract_if(.., |member| {
-            let gone = !known.contains_key(&member.id) && control.member_by_key(&member.key).is_none();
-            gone && membership.contains(member.id)
-        });
-        let members: Vec<_> = known.values().cloned().chain(leaving).collect();
-        self.published.clone_from(&members);
-        self.out.push(Output::Roster(members));
     }
 
     /// A member that was sent away ends when the engine has removed it; it may never hear of that, so it does not wait

@@ -1,8 +1,8 @@
 //! What peers say to each other, one frame at a time.
 
 use crate::{
-    Attempt, Command, ControlResult, Digest, MemberId, Message, Round, RunId, Serial, SessionId, Tenure,
-    Version,
+    Attempt, Command, ControlResult, Digest, Index, Member, MemberId, Message, Round, RunId, Serial,
+    SessionId, Tenure, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,15 +80,27 @@ pub enum Frame {
         /// To whom.
         to: MemberId,
     },
+    /// Asks whom the receiver knows as members, if it knows that as of a later index.
+    AskRoster {
+        /// As of which the sender knows it.
+        known: Index,
+    },
+    /// The members as of an index.
+    Roster {
+        /// Which.
+        index: Index,
+        /// All of them.
+        members: Vec<Member>,
+    },
 }
 
 /// What became of a forwarded command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ForwardOutcome {
     /// The control part's answer.
-    Control(ControlResult, crate::Index),
+    Control(ControlResult, Index),
     /// The user machine's answer.
-    User(Vec<u8>, crate::Index),
+    User(Vec<u8>, Index),
     /// The receiver is not leader; nothing was proposed. The leader it knows, if any.
     NotLeader(Option<MemberId>),
     /// The proposal was dropped (a transfer is under way, or too many wait); nothing was changed.

@@ -8,7 +8,7 @@ use rafty_types::{Frame, MAX_PROPOSAL_LEN};
 pub const MAX_FRAME_LEN: usize = 2 * MAX_PROPOSAL_LEN;
 
 /// One more than the type of the last frame this version knows.
-const KNOWN_KINDS: u8 = 9;
+const KNOWN_KINDS: u8 = 11;
 
 /// What a unit on a frame stream turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ fn kind(frame: &Frame) -> u8 {
         Frame::Progress { .. } => 6,
         Frame::Verdict { .. } => 7,
         Frame::Transfer { .. } => 8,
+        Frame::AskRoster { .. } => 9,
+        Frame::Roster { .. } => 10,
     }
 }
 

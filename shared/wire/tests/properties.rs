@@ -115,6 +115,7 @@ fn frame() -> impl Strategy<Value = Frame> {
             verdict,
         }),
         id().prop_map(|to| Frame::Transfer { to }),
+        any::<u64>().prop_map(|known| Frame::AskRoster { known: Index(known) }),
     ]
 }
 

@@ -54,6 +54,8 @@ fn frame_line(frame: &Frame) -> Option<String> {
         Frame::Forward { request, .. } => format!("forwards #{request}"),
         Frame::Forwarded { request, outcome } => format!("#{request} {}", outcome_line(outcome)),
         Frame::Transfer { to } => format!("hand over to n{to}"),
+        Frame::AskRoster { known } => format!("who belongs after {known}?"),
+        Frame::Roster { index, .. } => format!("who belongs at {index}"),
         Frame::Announce { version, .. } => format!("version {version} is current"),
         _ => return None,
     })

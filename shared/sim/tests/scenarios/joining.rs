@@ -3,6 +3,7 @@
 use crate::{Scene, settings};
 use rafty_node::Answer;
 use rafty_seal::Token;
+use rafty_sim::faults::{Fault, Who};
 use rafty_sim::member::WALL_MS;
 use rafty_sim::world::LATE_MS;
 use rafty_sim::world::{World, ms};
@@ -132,4 +133,53 @@ fn a_voter_that_is_away_for_a_moment_keeps_its_seat() {
         sim.run_for(ms(3_000));
     }
     assert_eq!(sim.node(spare).consensus().membership().voters, all);
+}
+
+/// One voter and others that learn; a tenure outlasts the test, so that no seat changes hands by itself.
+fn one_voter() -> Settings {
+    Settings { target_voters: 1, tenure: ms(60_000), replace_after: ms(60_000), ..settings() }
+}
+
+/// Moves the only seat, and leadership with it.
+fn move_seat(sim: &mut Scene, from: MemberId, to: MemberId) {
+    sim.run_until("all are caught up", ms(5_000), |sim| sim.agree());
+    sim.commit(from, ControlCommand::SeatChanged { give: Some(to), take: Some(from) }).unwrap();
+    sim.run_until("the new voter leads", ms(5_000), |sim| sim.aggregator() == Some(to));
+}
+
+#[test]
+fn a_member_that_was_away_hears_a_leader_that_came_meanwhile() {
+    let mut sim = Scene::new("a_member_that_was_away_hears", 9, one_voter());
+    let all = sim.found(2);
+    let (founder, away) = (all[0], all[1]);
+    sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator() == Some(founder));
+    sim.kill(away);
+    let token = sim.token(founder, LATE_MS, 1);
+    let newcomer = sim.join(founder, &token).unwrap();
+    move_seat(&mut sim, founder, newcomer);
+
+    sim.start(away);
+    sim.run_until("it is told of the leader, and learns", ms(5_000), |sim| sim.agree());
+    assert_eq!(sim.dropped, []);
+}
+
+#[test]
+fn a_member_that_was_away_hears_others_that_all_enrolled_again_meanwhile() {
+    let mut sim = Scene::new("a_member_that_was_away_hears_others", 10, one_voter());
+    let all = sim.found(3);
+    let (mut leader, mut other, away) = (all[0], all[1], all[2]);
+    sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator() == Some(leader));
+    sim.kill(away);
+    for _ in 0..2 {
+        move_seat(&mut sim, leader, other);
+        let place = sim.running().iter().position(|id| *id == leader).unwrap() as u64;
+        let now = sim.now;
+        sim.plan(now, Fault::Wipe { who: Who::Some(place), down: ms(100) });
+        sim.run_until("it enrols again", ms(10_000), |sim| sim.running().len() == 2 && !sim.runs(leader));
+        (leader, other) = (other, sim.running().into_iter().find(|id| *id != other).unwrap());
+    }
+    assert!(sim.running().iter().all(|id| !all.contains(id)), "nobody has the id that it had");
+
+    sim.start(away);
+    sim.run_until("it is told of the others, and learns", ms(5_000), |sim| sim.agree());
 }

@@ -91,6 +91,8 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("verdict-accepted", verdict(run, round, attempt, Verdict::Accepted)),
         ("verdict-refused", verdict(run, round, attempt, Verdict::Refused(Refusal::WrongBase))),
         ("transfer", Frame::Transfer { to: MemberId(3) }),
+        ("ask-roster", Frame::AskRoster { known: Index(9) }),
+        ("roster", Frame::Roster { index: Index(12), members: vec![member()] }),
     ]
 }
 
@@ -156,8 +158,8 @@ fn settings() -> Settings {
     }
 }
 
-pub(crate) fn join_granted() -> JoinReply {
-    let member = Member {
+fn member() -> Member {
+    Member {
         id: MemberId(1),
         key: PeerKey([2; 32]),
         rsa_public: vec![3; 4],
@@ -166,12 +168,15 @@ pub(crate) fn join_granted() -> JoinReply {
         addresses: vec!["192.0.2.1:7400".parse().unwrap()],
         seat: false,
         tenures: 2,
-    };
+    }
+}
+
+pub(crate) fn join_granted() -> JoinReply {
     JoinReply::Granted {
         member: MemberId(12),
         cluster: ClusterId([1; 16]),
         name: "home".into(),
         settings: settings(),
-        members: vec![member],
+        members: vec![member()],
     }
 }
