@@ -182,7 +182,10 @@ impl Rounds {
         let accepted = self.accepted.get(&(run, round, line.attempts)).cloned().unwrap_or_default();
         let foreign = counted.iter().find(|(id, digest)| !accepted.contains(&(**id, **digest)));
         assert_eq!(foreign, None, "no update counts unless accepted: round {round} of run {run}");
-        let base = self.published.get(&(run, Round(round.0 - 1))).map(|before| before.model);
+        let before = self.published.get(&(run, Round(round.0 - 1))).map(|before| before.model);
+        // What the first round starts from is not published: whoever trained soundly tells.
+        let trained = |(_, of, at, _): &&(_, RunId, Round, _)| (*of, *at) == (run, round);
+        let base = before.or_else(|| self.trained.iter().find(trained).map(|(.., base)| *base));
         if let Some(base) = base {
             let lie = counted.iter().find(|(id, digest)| **digest != update_of(**id, base));
             assert_eq!(lie, None, "no lie counts: round {round} of run {run}");
