@@ -75,6 +75,9 @@ pub(crate) struct Participant {
     phase: Phase,
     trains: bool,
     update: Option<PendingUpdate>,
+    /// The update before is on its way off the disk. Training from the same model makes the very same again, which would
+    /// go with it: that waits.
+    dropping: Option<(WorkId, Digest)>,
     /// How many examples it trained on last; 0 when not known yet.
     examples: u64,
     /// Trainings of one job that came to nothing, one after another.
@@ -93,7 +96,8 @@ struct Said {
 impl Participant {
     pub(crate) fn new(update: Option<PendingUpdate>, trains: bool) -> Self {
         let examples = update.map_or(0, |update| update.num_examples);
-        Self { phase: Phase::Waiting, trains, update, examples, failures: (None, 0), said: None }
+        let (phase, dropping, failures, said) = (Phase::Waiting, None, (None, 0), None);
+        Self { phase, trains, update, dropping, examples, failures, said }
     }
 
     pub(crate) fn phase(&self) -> ParticipantPhase {
@@ -112,6 +116,10 @@ impl Participant {
         order: WorkId,
         result: WorkResult,
     ) -> Option<WorkResult> {
+        if self.dropping.take_if(|(dropping, _)| *dropping == order).is_some() {
+            // A file that stays costs space until the next start, nothing else.
+            return None;
+        }
         match &mut self.phase {
             Phase::Training { work, job, stopping } if *work == order => {
                 let (job, stopped) = (*job, *stopping && !matches!(result, WorkResult::Trained { .. }));
@@ -206,7 +214,7 @@ impl Participant {
 
     fn drop_update(&mut self, step: &mut Step<'_>) {
         if let Some(update) = self.update.take() {
-            step.work(Work::DropUpdate { update: update.update });
+            self.dropping = Some((step.work(Work::DropUpdate { update: update.update }), update.base));
         }
     }
 
@@ -252,6 +260,7 @@ impl Participant {
             (Some(_), None) => {}                            // no tenure to seal to
             (None, _) if accepted(step.view).is_some() => {} // it is in already, only its file is lost
             (None, _) if !self.trains => {}
+            (None, _) if self.dropping.is_some_and(|(_, base)| base == job.base) => {}
             (None, _) => {
                 let Some(run) = step.view.run else { return };
                 let Job { round, base, version, .. } = job;

@@ -76,10 +76,13 @@ enum OneCommand {
     Opened(Name),
     Combined(Name, String),
     Refused(Name),
+    Dropped(Name),
     Broken(Name, String),
     /// A proposal is lost, or does not count.
     Lost(Name),
     Rejected(Name, String),
+    /// The aggregator refuses this member's update for what is in it.
+    Refuse,
     /// A member says what it holds, or where it stands in round 1.
     Holds(u64, String),
     Progress(u64, String),
@@ -135,6 +138,8 @@ impl Runner for Solo {
                 one.say(done(order, WorkResult::Model { digest: Digest::of(model.as_bytes()) }))
             }
             OneCommand::Refused(order) => one.say(done(order, WorkResult::Refused(Refusal::NotFinite))),
+            OneCommand::Dropped(order) => one.say(done(order, WorkResult::Done)),
+            OneCommand::Refuse => one.refuse(),
             OneCommand::Broken(order, why) => one.say(done(order, WorkResult::Failed(why.clone()))),
             OneCommand::Lost(proposal) => one.say(Input::ProposalLost { id: ProposalId(proposal.0) }),
             OneCommand::Rejected(proposal, why) => {

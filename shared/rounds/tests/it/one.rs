@@ -7,7 +7,7 @@ use rafty_rounds::{
 };
 use rafty_types::{
     Attempt, ClusterId, ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, PeerRole, Progress,
-    Protection, Round, RunId, Settings, Signature, Tenure, Time, Version,
+    Protection, Refusal, Round, RunId, Settings, Signature, Tenure, Time, Verdict, Version,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -143,6 +143,13 @@ impl One {
 
     pub(crate) fn frame(&mut self, from: u64, frame: Frame) -> Vec<String> {
         self.say(Input::Frame { from: MemberId(from), frame })
+    }
+
+    /// The aggregator's word on this member's update in the open attempt.
+    pub(crate) fn refuse(&mut self) -> Vec<String> {
+        let AttemptKey { tenure, run, round, attempt } = self.attempt(None);
+        let (digest, verdict) = (self.own_update(), Verdict::Refused(Refusal::NotFinite));
+        self.frame(self.holder(), Frame::Verdict { tenure, run, round, attempt, digest, verdict })
     }
 
     pub(crate) fn progress(&mut self, from: u64, progress: Progress) -> Vec<String> {
