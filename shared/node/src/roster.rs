@@ -84,7 +84,8 @@ impl<U: StateMachine> Node<U> {
         if members.len() > MAX_TOLD {
             return self.dropped(from, "a roster of more members than a peer set has");
         }
-        if index > self.known_roster().0 {
+        // Whoever hears a leader knows whom it needs.
+        if self.consensus.leader().is_none() && index > self.known_roster().0 {
             self.roster.told = Some((index, members));
             self.publish_roster();
         }

@@ -176,6 +176,7 @@ fn healing(world: &mut World, everyone: &[MemberId]) {
     let before = newest_round(world);
     world.run_until("a round goes on", patience * 3, |world| no_run(world) || newest_round(world) > before);
     world.clients_leave();
+    world.switch_off_the_forgotten();
     histories_are_linearizable(world, true);
     everybody_writes_and_reads(world, patience);
     a_run_comes_to_its_end(world, patience);

@@ -25,8 +25,8 @@ pub struct Rounds {
     current: BTreeMap<(MemberId, u64), Tenure>,
     /// The run that each process works on.
     run: BTreeMap<(MemberId, u64), RunId>,
-    /// To whom each leader has handed over.
-    handed: BTreeMap<(MemberId, Term), BTreeSet<MemberId>>,
+    /// To whom each leader has handed over: in which term, and as of which tenure.
+    handed: BTreeMap<MemberId, Vec<(Term, Tenure, MemberId)>>,
     /// What was trained and is sound: whose, of which round, from which model.
     trained: BTreeSet<(MemberId, RunId, Round, Digest)>,
 }
@@ -88,11 +88,18 @@ impl Rounds {
     }
 
     /// Fairness of tenures: a leader hands over to the least served of those that may lead, are alive and have the whole
-    /// log, so that no planned hand-over widens the gap. Whom it has tried in vain in this term is left out: it may begin
-    /// to hand over before it has applied its own tenure.
+    /// log, so that no planned hand-over widens the gap. Whom it has tried in vain is left out: in this term, in
+    /// which it may begin to hand over before it has applied its own tenure; and since the last tenure, whatever terms
+    /// came and went without another.
     fn fairness(&mut self, id: MemberId, to: MemberId, node: &Node<Witness>) {
         let (control, consensus) = (node.state().control(), node.consensus());
-        let tried = self.handed.entry((id, consensus.term())).or_default();
+        let (term, tenure) = (consensus.term(), control.tenure().map_or(Tenure(0), |tenure| tenure.tenure));
+        let handed = self.handed.entry(id).or_default();
+        let tried: BTreeSet<MemberId> = handed
+            .iter()
+            .filter(|(in_term, during, _)| *in_term == term || *during == tenure)
+            .map(|(_, _, tried)| *tried)
+            .collect();
         let fit = |progress: &&Progress| {
             let known = control.member(progress.member);
             progress.member != id
@@ -112,7 +119,7 @@ impl Rounds {
             let fair = served(to) <= served(least);
             assert!(fair, "fairness of tenures: {id} hands over to {to} before {least}, which served less");
         }
-        tried.insert(to);
+        handed.push((term, tenure, to));
     }
 
     /// A worker has trained.

@@ -273,19 +273,39 @@ impl World {
     /// A member that was removed is cut off at once, so it seldom sees that in the log. It ends when nobody lets it in
     /// and at least half of the others have refused it for a while.
     fn cast_out_if_refused(&mut self, id: MemberId) {
-        let Some(process) = self.members[&id].process.as_ref() else { return };
-        let others: Vec<_> = process.roster.values().copied().filter(|other| *other != id).collect();
-        let hears = |other: &MemberId| {
-            self.runs(*other) && self.network.is_open(id, *other) && self.network.is_open(*other, id)
-        };
-        let devices = others.iter().filter_map(|other| self.dialled(id, *other));
-        let reached: Vec<_> = devices.filter(hears).collect();
+        if !self.runs(id) {
+            return;
+        }
+        let (reached, others) = self.reached(id);
         let refused = reached.iter().filter(|other| !self.lets_in(**other, id)).count();
-        let refused = refused > 0 && refused == reached.len() && 2 * refused >= others.len();
+        let refused = refused > 0 && refused == reached.len() && 2 * refused >= others;
         let process = self.process(id).expect("it runs");
         process.refused = if refused { process.refused + 1 } else { 0 };
         if process.refused > REFUSED_TIMES {
             self.halted(id, "the other members do not let this one in".into());
+        }
+    }
+
+    /// Of the others that a member knows, those that answer when it calls; and how many it knows.
+    fn reached(&self, id: MemberId) -> (Vec<MemberId>, usize) {
+        let others = self.roster(id).into_iter().flat_map(BTreeMap::values).filter(|other| **other != id);
+        let hears = |other: &MemberId| {
+            self.runs(*other) && self.network.is_open(id, *other) && self.network.is_open(*other, id)
+        };
+        let reached = others.clone().filter_map(|other| self.dialled(id, *other)).filter(hears).collect();
+        (reached, others.count())
+    }
+
+    /// Somebody switches off those that were removed and cannot know it: most of whom they know have gone, too, so that
+    /// too few are left to tell them. They would wait for ever, and do no harm.
+    pub fn switch_off_the_forgotten(&mut self) {
+        let Some(leader) = self.leader() else { return };
+        for id in self.running() {
+            let (reached, others) = self.reached(id);
+            let belongs = self.node(leader).state().control().member(id).is_some();
+            if !belongs && 2 * reached.len() < others {
+                self.halted(id, "it was removed, and too few are left to tell it".into());
+            }
         }
     }
 
