@@ -10,6 +10,9 @@ use std::time::Duration;
 
 /// How long the others must have refused. One that is behind does not know a newcomer yet, for a moment.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// After so long without a leader it does not matter any more who lets this member in: those that were removed together
+/// let each other in.
+const LEADERLESS_FOR: Duration = Duration::from_secs(60);
 
 /// What the others said last.
 #[derive(Debug, Default)]
@@ -18,6 +21,8 @@ pub(crate) struct Standing {
     let_in: BTreeSet<MemberId>,
     /// Since when, as time since the start.
     refused: BTreeMap<MemberId, Duration>,
+    /// When this member last had a leader.
+    led: Duration,
 }
 
 impl Standing {
@@ -41,11 +46,17 @@ impl Standing {
         self.refused.entry(by).or_insert(now);
     }
 
-    /// Whether nobody lets it in, and at least half of the others have said so for a while: with this member that is
-    /// a majority which does not have it.
+    /// This member has a leader.
+    pub(crate) fn has_leader(&mut self, now: Duration) {
+        self.led = now;
+    }
+
+    /// Whether nobody lets it in, or nobody who has a leader, and at least half of the others have said so for a while:
+    /// with this member that is a majority which does not have it.
     pub(crate) fn is_removed(&self, now: Duration) -> bool {
         let firm = self.refused.values().filter(|since| now.saturating_sub(**since) >= REFUSED_FOR).count();
-        self.let_in.is_empty() && firm > 0 && firm * 2 >= self.others.len()
+        let alone = self.let_in.is_empty() || now.saturating_sub(self.led) >= LEADERLESS_FOR;
+        alone && firm > 0 && firm * 2 >= self.others.len()
     }
 }
 
@@ -89,6 +100,16 @@ mod tests {
         standing.let_in(MemberId(2));
         standing.cut_off(MemberId(2));
         assert!(!standing.is_removed(2 * REFUSED_FOR), "being away is not a refusal");
+    }
+
+    #[test]
+    fn those_that_were_removed_together_do_not_keep_each_other() {
+        let mut standing = among(&[2, 3]);
+        standing.refused(MemberId(2), Duration::ZERO);
+        standing.let_in(MemberId(3));
+        standing.has_leader(REFUSED_FOR);
+        assert!(!standing.is_removed(LEADERLESS_FOR), "it had a leader not long ago");
+        assert!(standing.is_removed(REFUSED_FOR + LEADERLESS_FOR));
     }
 
     #[test]
