@@ -139,9 +139,13 @@ fn replacement(view: &SeatView) -> Option<SeatDecision> {
     (lost.is_some() || free).then_some(SeatDecision { give: Some(best.member), take: lost })
 }
 
-/// The seat of the voter that served most goes to a learner that may lead and served less by more than one.
+/// The seat of the voter that served most goes to a learner that may lead and served less by more than one. Not while a
+/// voter is missing: should the learner fall silent, too, there would be one voice less than if it had never been seated.
 fn rotation(view: &SeatView) -> Option<SeatDecision> {
     let best = best_learner(view, |seat| seat.may_lead)?;
+    if view.seats.iter().any(|seat| seat.seated && seat.member != view.leader && !seat.alive) {
+        return None;
+    }
     let others = view.seats.iter().filter(|seat| seat.seated && seat.member != view.leader);
     let most = others.max_by_key(|seat| (seat.tenures, std::cmp::Reverse(seat.member)))?;
     let uneven = most.tenures > best.tenures.saturating_add(1);

@@ -8,6 +8,7 @@ use crate::weather::Weather;
 use crate::{dice::Dice, network::Network};
 use rafty_node::Input;
 use rafty_types::{ControlCommand, MemberId, Refusal};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// After how long a device is made sound again, and how.
@@ -223,13 +224,14 @@ impl World {
     }
 
     /// Whether a majority of every voter set in force, or on its way, has its disks when this one is lost, and somebody
-    /// the newest model.
+    /// the newest model. It counts even without a seat: it may be given one before anybody misses it.
     fn can_spare(&self, id: MemberId) -> bool {
         let lost = |other: &MemberId| {
             *other == id || self.members.get(other).is_none_or(|member| member.disk.damaged)
         };
         let spares = |voters: &[MemberId]| {
-            voters.is_empty() || 2 * voters.iter().filter(|voter| lost(voter)).count() < voters.len()
+            let all: BTreeSet<_> = voters.iter().chain([&id]).collect();
+            voters.is_empty() || 2 * all.iter().filter(|voter| lost(voter)).count() < all.len()
         };
         let desired =
             |id: &MemberId| self.node(*id).state().control().desired_voters().into_iter().collect::<Vec<_>>();
