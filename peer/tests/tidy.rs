@@ -27,9 +27,9 @@ const OWNERS: &[(&str, &[&str])] = &[
 
 /// What a pure package may have from outside: nothing that reads a clock, a disk or a socket.
 const PURE: &[(&str, &[&str])] = &[
-    ("rafty-types", &["blake3", "ed25519-dalek", "postcard", "serde", "thiserror"]),
+    ("rafty-types", &["blake3", "ed25519-dalek", "postcard", "serde", "serde_bytes", "thiserror"]),
     ("rafty-consensus", &["raft", "slog", "protobuf", "thiserror"]),
-    ("rafty-dictionary", &["postcard", "serde", "thiserror"]),
+    ("rafty-dictionary", &["postcard", "serde", "serde_bytes", "thiserror"]),
     ("rafty-rounds", &["serde", "thiserror"]),
     ("rafty-node", &["serde", "thiserror", "postcard"]),
 ];

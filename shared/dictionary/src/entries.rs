@@ -25,13 +25,16 @@ pub enum EntryCommand {
     /// Stores a value.
     Set {
         /// At most [`MAX_KEY_LEN`] bytes.
+        #[serde(with = "serde_bytes")]
         key: Vec<u8>,
         /// One MessagePack value of at most [`MAX_VALUE_LEN`] bytes.
+        #[serde(with = "serde_bytes")]
         value: Vec<u8>,
     },
     /// Removes a key and its value.
     Delete {
         /// Which.
+        #[serde(with = "serde_bytes")]
         key: Vec<u8>,
     },
 }

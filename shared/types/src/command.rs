@@ -53,7 +53,7 @@ impl Proposal {
 #[allow(clippy::large_enum_variant)] // few exist at a time, and each is soon bytes
 pub enum Command {
     /// For the user machine; the control part does not look inside.
-    User(Vec<u8>),
+    User(#[serde(with = "serde_bytes")] Vec<u8>),
     /// For the control part.
     Control(ControlCommand),
 }

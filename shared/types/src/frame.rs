@@ -100,7 +100,7 @@ pub enum ForwardOutcome {
     /// The control part's answer.
     Control(ControlResult, Index),
     /// The user machine's answer.
-    User(Vec<u8>, Index),
+    User(#[serde(with = "serde_bytes")] Vec<u8>, Index),
     /// The receiver is not leader; nothing was proposed. The leader it knows, if any.
     NotLeader(Option<MemberId>),
     /// The proposal was dropped (a transfer is under way, or too many wait); nothing was changed.

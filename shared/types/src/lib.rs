@@ -7,6 +7,7 @@
 //! Nothing here does I/O, reads a clock or draws randomness, and nothing here knows how a word is used:
 //! elections are in `consensus`, applying in `dictionary`, collecting in `rounds`, bytes on the wire in `wire`.
 
+mod bytes;
 mod client;
 mod command;
 mod digest;

@@ -24,7 +24,7 @@ pub enum Payload {
     /// Nothing: the first entry of a term.
     Empty,
     /// An encoded [`Proposal`](crate::Proposal).
-    Command(Arc<[u8]>),
+    Command(#[serde(with = "crate::bytes")] Arc<[u8]>),
     /// A change of the engine's membership.
     Membership(MembershipChange),
 }
@@ -133,6 +133,7 @@ pub struct Snapshot {
     /// What it stands for.
     pub meta: SnapshotMeta,
     /// The state's bytes. Empty while it travels as metadata beside its chunks.
+    #[serde(with = "crate::bytes")]
     pub data: Arc<[u8]>,
 }
 
@@ -166,6 +167,7 @@ pub struct Message {
     /// Where a refusing follower's log may still match.
     pub reject_hint: Index,
     /// A read's context, or the reason of a campaign.
+    #[serde(with = "serde_bytes")]
     pub context: Vec<u8>,
     /// Priority of a candidate; always 0 here.
     pub priority: i64,
