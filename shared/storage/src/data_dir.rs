@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 const LAYOUT: &str = "layout";
 const LOCK: &str = "lock";
-const CURRENT_LAYOUT: &str = "rafty 1\n";
+const CURRENT_LAYOUT: &str = "rafty 2\n";
 /// Longest `layout` file that is read, in bytes.
 const MAX_LAYOUT_LEN: u64 = 64;
 

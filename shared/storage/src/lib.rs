@@ -13,6 +13,7 @@
 //! All of it blocks; the shell calls it on threads of its own. Nothing here knows what entries mean, encrypts,
 //! talks to the network, or retries: a failed sync is reported, and its log refuses to go on.
 
+mod acknowledged;
 mod blobs;
 mod bounds;
 mod data_dir;

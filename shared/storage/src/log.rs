@@ -7,6 +7,7 @@
 //! [`Log::open`] either gives back exactly what was acknowledged or says [`OpenError::Damaged`]. It does not repair:
 //! a member with a damaged log must not vote with it, so it enrols again under a new id.
 
+use crate::acknowledged::Acknowledged;
 use crate::bounds::{Bounds, Misuse};
 use crate::disk::{self, DiskError};
 use crate::snapshot_file::{self, SnapshotRef};
@@ -28,6 +29,9 @@ const FILE: &str = "log.redb";
 pub struct Log {
     dir: PathBuf,
     store: Store,
+    acknowledged: Acknowledged,
+    /// How many groups were written.
+    group: u64,
     bounds: Bounds,
     failed: bool,
 }
@@ -105,6 +109,7 @@ impl Log {
         if path.try_exists().map_err(DiskError::of("look for", &path))? {
             return Err(OpenError::Exists(dir.to_path_buf()));
         }
+        Acknowledged::create(dir)?;
         let unfinished = disk::Unfinished::create(dir, true)?;
         let file = unfinished.file.try_clone().map_err(DiskError::of("create", &path))?;
         Store::create(FileBackend::new(file).map_err(|error| opening(dir, error.into()))?)
@@ -132,11 +137,19 @@ impl Log {
     fn open_on(dir: &Path, file: impl StorageBackend) -> Result<(Self, Recovered), OpenError> {
         let store = Store::open(file).map_err(|fault| opening(dir, fault))?;
         let contents = store.read().map_err(|fault| opening(dir, fault))?;
+        let (acknowledged, noted) = Acknowledged::open(dir)?.ok_or_else(|| {
+            opening(dir, Fault::Damaged("the note of what was acknowledged cannot be read".into()))
+        })?;
+        let group = contents.group;
+        if group < noted {
+            let what = format!("of the {noted} groups that were acknowledged only {group} are there");
+            return Err(opening(dir, Fault::Damaged(what)));
+        }
         let kept = contents.snapshot.clone();
         let (bounds, recovered) = recover(dir, contents)?;
         disk::remove_unfinished(dir)?;
         snapshot_file::remove_others(dir, kept.as_ref())?;
-        Ok((Self { dir: dir.to_path_buf(), store, bounds, failed: false }, recovered))
+        Ok((Self { dir: dir.to_path_buf(), store, acknowledged, group, bounds, failed: false }, recovered))
     }
 
     /// Writes `batches` in order as one group; all of it is durable when it returns.
@@ -168,14 +181,16 @@ impl Log {
     }
 
     fn commit(
-        &self,
+        &mut self,
         batches: &[Batch],
         after: Bounds,
         snapshot: Option<&Snapshot>,
     ) -> Result<(), WriteError> {
         let saved = snapshot.map(|snapshot| SnapshotRef::save(snapshot, &self.dir)).transpose();
         let saved = saved.map_err(|error| writing(Fault::Io(error.source)))?;
-        self.store.write(batches, self.bounds, after, saved.as_ref()).map_err(writing)?;
+        self.store.write(self.group + 1, batches, self.bounds, after, saved.as_ref()).map_err(writing)?;
+        self.group += 1;
+        self.acknowledged.note(self.group).map_err(|error| writing(Fault::Io(error)))?;
         if saved.is_some() {
             // An older snapshot that stays costs space until the next start, nothing else.
             let _ = snapshot_file::remove_others(&self.dir, saved.as_ref());
@@ -187,7 +202,7 @@ impl Log {
 /// Checks that the parts of a log fit together.
 fn recover(dir: &Path, contents: Contents) -> Result<(Bounds, Recovered), OpenError> {
     let damaged = |what: String| OpenError::Damaged { dir: dir.to_path_buf(), what };
-    let Contents { mut hard_state, snapshot, entries } = contents;
+    let Contents { mut hard_state, snapshot, entries, .. } = contents;
     let covered = snapshot.as_ref().map_or(0, SnapshotRef::index);
     let first = entries.first().map_or(covered.saturating_add(1), |entry| entry.index.0);
     let last = entries.last().map_or(covered, |entry| entry.index.0);

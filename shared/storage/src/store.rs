@@ -1,7 +1,7 @@
 //! The tables of the log in a `redb` file. Only this file knows redb.
 //!
-//! Every commit is two-phase: with one phase, redb takes a damaged last commit for a torn one and falls back to the
-//! one before, which would lose what was acknowledged without a word. Opening checks every page.
+//! A commit is one sync. So redb takes a damaged last commit for a torn one and falls back to the one before: each commit
+//! has a number, by which the log finds out. Opening checks every page.
 //!
 //! It does not know which batches are allowed; see `bounds`.
 
@@ -19,9 +19,10 @@ const STATE: TableDefinition<&str, &[u8]> = TableDefinition::new("state");
 const FORMAT: &str = "format";
 const HARD_STATE: &str = "hard_state";
 const SNAPSHOT: &str = "snapshot";
+const GROUP: &str = "group";
 
 /// Version of what the tables hold.
-const CURRENT_FORMAT: u32 = 1;
+const CURRENT_FORMAT: u32 = 2;
 /// Bytes of pages that redb may keep in memory; the log is read only when it is opened.
 const CACHE: usize = 2 * 1024 * 1024;
 
@@ -35,6 +36,8 @@ pub(crate) enum Fault {
 
 /// What stands in the store; every record was checked, nothing else.
 pub(crate) struct Contents {
+    /// How many groups were written.
+    pub(crate) group: u64,
     pub(crate) hard_state: HardState,
     pub(crate) snapshot: Option<SnapshotRef>,
     pub(crate) entries: Vec<Entry>,
@@ -50,6 +53,7 @@ impl Store {
         store.transaction(|log, state| {
             log.retain(|_, _| false)?;
             put(state, FORMAT, &CURRENT_FORMAT)?;
+            put(state, GROUP, &0_u64)?;
             put(state, HARD_STATE, &HardState::default())
         })?;
         store.0.close().map_err(Fault::from)
@@ -81,6 +85,9 @@ impl Store {
         let hard_state = record(HARD_STATE)?
             .and_then(|bytes| record::unpack(HARD_STATE.as_bytes(), &bytes))
             .ok_or_else(|| damaged("the hard state cannot be read"))?;
+        let group = record(GROUP)?
+            .and_then(|bytes| record::unpack(GROUP.as_bytes(), &bytes))
+            .ok_or_else(|| damaged("the number of the last group cannot be read"))?;
         let snapshot = match record(SNAPSHOT)? {
             None => None,
             Some(bytes) => Some(
@@ -94,12 +101,13 @@ impl Store {
             let entry = record::unpack_entry(index.value(), bytes.value());
             entries.push(entry.ok_or_else(|| damaged(format!("entry {} cannot be read", index.value())))?);
         }
-        Ok(Contents { hard_state, snapshot, entries })
+        Ok(Contents { group, hard_state, snapshot, entries })
     }
 
-    /// Writes `batches`, which lead from `before` to `after`, in one transaction; durable when it returns.
+    /// Writes `batches`, which lead from `before` to `after`, in one transaction as this group; durable when it returns.
     pub(crate) fn write(
         &self,
+        group: u64,
         batches: &[Batch],
         mut before: Bounds,
         after: Bounds,
@@ -112,7 +120,8 @@ impl Store {
             if let Some(snapshot) = snapshot {
                 put(state, SNAPSHOT, snapshot)?;
             }
-            put(state, HARD_STATE, &after.hard_state)
+            put(state, HARD_STATE, &after.hard_state)?;
+            put(state, GROUP, &group)
         })
     }
 
@@ -120,8 +129,7 @@ impl Store {
         &self,
         fill: impl FnOnce(&mut LogTable<'_>, &mut StateTable<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let mut transaction = self.0.begin_write()?;
-        transaction.set_two_phase_commit(true);
+        let transaction = self.0.begin_write()?;
         fill(&mut transaction.open_table(LOG)?, &mut transaction.open_table(STATE)?)?;
         Ok(transaction.commit()?)
     }

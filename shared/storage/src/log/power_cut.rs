@@ -1,6 +1,7 @@
 //! A disk that dies at any of its operations, forgetting any part of what was not synced.
 
 use super::{Log, Recovered, WriteError};
+use crate::acknowledged::Acknowledged;
 use crate::store::Store;
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
 use rafty_types::{Batch, Compaction, Entry, HardState, Index, Payload, Snapshot, SnapshotMeta, Term};
@@ -143,6 +144,7 @@ fn group(group: u64) -> Vec<Batch> {
 
 fn new_disk(dir: &Path) -> (Disk, Log) {
     let disk = Disk::default();
+    Acknowledged::create(dir).unwrap();
     Store::create(disk.clone()).unwrap();
     let (log, _) = Log::open_on(dir, disk.clone()).unwrap();
     (disk, log)
