@@ -10,12 +10,14 @@ use crate::clients::{Body, ClientCall, Port, Way, error, tls};
 use rafty_wire::client::{Ask, ClientToken, ErrorCode, Parser, Reply, Request};
 use smol::Timer;
 use smol::channel::{Receiver, Sender, bounded};
-use smol::future::FutureExt;
+use smol::future::poll_fn;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use smol::net::TcpStream;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// Requests of one connection that may wait for their answers; no more are read meanwhile.
@@ -75,18 +77,16 @@ async fn turn_back(stream: TcpStream) {
     }
 }
 
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, way: Way, port: Port) {
-    let (mut reading, mut writing) = split(stream);
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, way: Way, port: Port) {
+    let Some(executor) = port.executor.upgrade() else { return };
+    let (mut reading, writing) = split(stream);
     let (owed, to_pay) = bounded(MAX_IN_FLIGHT);
     let known = Arc::new(AtomicBool::new(way.near));
-    let reader = Reader { stream: &mut reading, way, port, owed, owes: Arc::default(), token: None, known };
-    let read = async {
-        reader.run().await;
-        // The writer ends when all is answered, or when nobody listens any more.
-        smol::future::pending().await
-    };
-    let written = read.or(write(&mut writing, to_pay)).await;
-    if written.is_ok() {
+    // A task of its own, so that a reply does not wake the reader.
+    let writer = executor.spawn(write(writing, to_pay));
+    Reader { stream: &mut reading, way, port, owed, owes: Arc::default(), token: None, known }.run().await;
+    // It ends when all is answered, or when nobody listens any more.
+    if let Ok(mut writing) = writer.await {
         linger(&mut reading, &mut writing).await;
     }
 }
@@ -111,12 +111,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
         let mut share = self.budget().nothing();
         let mut since = Instant::now();
         let mut idle = FIRST_WITHIN;
+        let mut patience = Patience::until(since + idle);
         loop {
             let deadline = match parser.pending() {
                 0 => since + idle,
                 pending => since + allowance(pending),
             };
-            let read = match before(deadline, self.stream.read(&mut chunk)).await {
+            let read = match patience.before(deadline, self.stream.read(&mut chunk)).await {
                 Err(late) if late.kind() == io::ErrorKind::TimedOut && parser.pending() > 0 => {
                     let why =
                         "the request did not arrive in time; nothing was changed; send it again, faster";
@@ -218,20 +219,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
     }
 }
 
-async fn write<S>(stream: &mut WriteHalf<S>, owed: Receiver<Owed>) -> io::Result<()>
+/// Pays what is owed, and gives the stream back when nothing more is.
+async fn write<S>(mut stream: WriteHalf<S>, owed: Receiver<Owed>) -> io::Result<WriteHalf<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     while let Ok(Owed { answer, _token }) = owed.recv().await {
         match answer {
-            Answer::Ready(reply) => send(stream, &reply.encode()).await?,
+            Answer::Ready(reply) => send(&mut stream, &reply.encode()).await?,
             Answer::Awaited(answer, change) => match answer.recv().await {
-                Ok(body) => send(stream, &body.bytes).await?,
-                Err(_) => send(stream, &ended(change).encode()).await?,
+                Ok(body) => send(&mut stream, &body.bytes).await?,
+                Err(_) => send(&mut stream, &ended(change).encode()).await?,
             },
         }
     }
-    Ok(())
+    Ok(stream)
 }
 
 async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
@@ -261,11 +263,50 @@ fn allowance(bytes: usize) -> Duration {
 }
 
 async fn before<T>(deadline: Instant, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let late = async {
-        Timer::at(deadline).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    io.or(late).await
+    Patience::until(deadline).before(deadline, io).await
+}
+
+/// A deadline that moves: the timer behind it is set anew only when it goes off too early or would go off too late, so
+/// that a busy connection sets none.
+struct Patience {
+    timer: Timer,
+    /// When the timer goes off, unless it has.
+    due: Option<Instant>,
+}
+
+impl Patience {
+    fn until(deadline: Instant) -> Self {
+        Self { timer: Timer::at(deadline), due: Some(deadline) }
+    }
+
+    async fn before<T>(
+        &mut self,
+        deadline: Instant,
+        io: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let mut io = pin!(io);
+        poll_fn(|context| {
+            if let Poll::Ready(done) = io.as_mut().poll(context) {
+                return Poll::Ready(done);
+            }
+            if self.due.is_none_or(|due| deadline < due) {
+                self.set(deadline);
+            }
+            while Pin::new(&mut self.timer).poll(context).is_ready() {
+                if self.due.take() >= Some(deadline) {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                self.set(deadline);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn set(&mut self, due: Instant) {
+        self.due = Some(due);
+        self.timer.set_at(due);
+    }
 }
 
 fn busy() -> Reply {

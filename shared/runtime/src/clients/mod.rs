@@ -26,8 +26,8 @@ use smol::net::{TcpListener, TcpStream};
 use smol::{Executor, Timer};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How many requests of clients may wait for the loop.
@@ -82,6 +82,8 @@ struct Way {
 /// What all connections have in common.
 #[derive(Clone)]
 struct Port {
+    /// The executor owns the connections' tasks.
+    executor: Weak<Executor<'static>>,
     calls: Sender<ClientCall>,
     tls: PortTls,
     requests: Budget,
@@ -125,7 +127,7 @@ pub(crate) fn open(
     let listeners = addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
     let (tls, certificate) = PortTls::new().map_err(|why| (addresses[0], why))?;
     let (requests, strange_requests) = (Budget::new(MAX_REQUEST_BYTES), Budget::new(MAX_STRANGE_BYTES));
-    let port = Port { calls, tls, requests, strange_requests };
+    let port = Port { executor: Arc::downgrade(executor), calls, tls, requests, strange_requests };
     let doors = Doors::new(MAX_CONNECTIONS.min(limits::files_to_spare()));
     for listener in listeners {
         executor.spawn(accept(executor.clone(), listener, port.clone(), doors.clone())).detach();
