@@ -166,6 +166,21 @@ impl DistributedDict {
     }
 }
 
+/// [`Connection`](crate::Connection), blocking.
+pub struct Connection(crate::Connection);
+
+/// Each method is the one of the same name of [`crate::Connection`].
+#[allow(missing_docs, clippy::missing_errors_doc)]
+impl Connection {
+    pub fn open(member: &str, token: Option<&str>) -> Result<Self, ClientError> {
+        block_on(crate::Connection::open(member, token)).map(Self)
+    }
+
+    pub fn ask(&mut self, ask: Ask) -> Result<Vec<u8>, ClientError> {
+        block_on(self.0.ask(ask))
+    }
+}
+
 impl fmt::Debug for DistributedDict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -16,11 +16,12 @@
 //!
 //! From another machine [`ClusterClient::with_token`] speaks TLS, and knows members by their knowing the token.
 //!
-//! What goes over the wire is in [`rafty_wire::client`]. Nothing here keeps a connection between two requests, or joins
-//! the peer set; without a token nothing is encrypted or authenticated.
+//! What goes over the wire is in [`rafty_wire::client`]. Only a [`Connection`] is kept between two requests. Nothing here
+//! joins the peer set; without a token nothing is encrypted or authenticated.
 
 mod address;
 pub mod blocking;
+mod connection;
 mod course;
 mod dictionary;
 mod error;
@@ -33,6 +34,7 @@ mod session;
 mod value;
 mod verdict;
 
+pub use connection::Connection;
 pub use course::Limits;
 pub use dictionary::DistributedDict;
 pub use error::ClientError;

@@ -202,9 +202,13 @@ impl World {
     /// system could keep a promise then.
     fn damage(&mut self, who: Who, down: Duration, evil: Evil) {
         let Some(id) = self.who(who) else { return };
-        if !self.can_spare(id) {
-            return;
+        if self.can_spare(id) {
+            self.lose_disk(id, down, evil);
         }
+    }
+
+    /// A member dies, its log is damaged or all of its disk gone, and it enrols again after a while.
+    pub fn lose_disk(&mut self, id: MemberId, down: Duration, evil: Evil) {
         self.tally.evil(evil);
         self.kill(id);
         self.members.get_mut(&id).expect("a member").disk.damaged = true;

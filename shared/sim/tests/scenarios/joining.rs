@@ -3,8 +3,8 @@
 use crate::{Scene, settings};
 use rafty_node::Answer;
 use rafty_seal::Token;
-use rafty_sim::faults::{Fault, Who};
 use rafty_sim::member::WALL_MS;
+use rafty_sim::tally::Evil;
 use rafty_sim::world::LATE_MS;
 use rafty_sim::world::{World, ms};
 use rafty_types::{ControlCommand, MemberId, Rejection, Settings};
@@ -172,9 +172,7 @@ fn a_member_that_was_away_hears_others_that_all_enrolled_again_meanwhile() {
     sim.kill(away);
     for _ in 0..2 {
         move_seat(&mut sim, leader, other);
-        let place = sim.running().iter().position(|id| *id == leader).unwrap() as u64;
-        let now = sim.now;
-        sim.plan(now, Fault::Wipe { who: Who::Some(place), down: ms(100) });
+        sim.lose_disk(leader, ms(100), Evil::Wipe);
         sim.run_until("it enrols again", ms(10_000), |sim| sim.running().len() == 2 && !sim.runs(leader));
         (leader, other) = (other, sim.running().into_iter().find(|id| *id != other).unwrap());
     }
