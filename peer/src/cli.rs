@@ -1,6 +1,7 @@
 //! The commands of `rafty`, as they are typed. What they do is in [`commands`](crate::commands).
 
-use crate::bench::{self, local::LocalArgs, rounds::RoundsArgs};
+use crate::bench::distributed::{client::ClientArgs, head::HeadArgs, server::ServerArgs};
+use crate::bench::{self, distributed, election::ElectionArgs, local::LocalArgs, rounds::RoundsArgs};
 use crate::commands::client::ClientCommand;
 use crate::commands::init::InitArgs;
 use crate::commands::run::RunCommand;
@@ -140,6 +141,14 @@ enum MembersCommand {
 enum BenchCommand {
     /// Writes or reads of the dictionary by many clients
     Local(LocalArgs),
+    /// The distributed benchmark: the one that is configured, with a first member
+    Head(HeadArgs),
+    /// The distributed benchmark: one more member, anywhere
+    Server(ServerArgs),
+    /// The distributed benchmark: load, from anywhere
+    Client(ClientArgs),
+    /// How long there is no leader after one was killed, or has handed over
+    Election(ElectionArgs),
     /// Rounds of many real processes with models of any size
     Rounds(RoundsArgs),
 }
@@ -150,6 +159,10 @@ impl Cli {
         let command = match self.command {
             Command::Demo(args) => return demo::run(&args, json),
             Command::Bench(BenchCommand::Local(args)) => return bench::local::run(&args, json),
+            Command::Bench(BenchCommand::Head(args)) => return distributed::head::run(&args, json),
+            Command::Bench(BenchCommand::Server(args)) => return distributed::server::run(&args),
+            Command::Bench(BenchCommand::Client(args)) => return distributed::client::run(&args),
+            Command::Bench(BenchCommand::Election(args)) => return bench::election::run(&args, json),
             Command::Bench(BenchCommand::Rounds(args)) => return bench::rounds::run(&args, json),
             Command::Task(TaskCommand::New(args)) => return task::new(&args),
             other => other,

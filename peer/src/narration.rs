@@ -12,6 +12,8 @@ use serde_json::Value;
 pub(crate) struct Line {
     /// Wall clock of its machine, milliseconds since 1970.
     pub(crate) at_ms: u64,
+    /// The same in microseconds.
+    pub(crate) at_us: u64,
     /// Where it happened.
     pub(crate) member: MemberId,
     /// What happened.
@@ -22,10 +24,10 @@ impl Line {
     /// Reads a line. `None` for one that this version does not know.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut all: serde_json::Map<String, Value> = serde_json::from_str(text).ok()?;
-        let at_ms = all.remove("at_ms")?.as_u64()?;
+        let (at_ms, at_us) = (all.remove("at_ms")?.as_u64()?, all.remove("at_us")?.as_u64()?);
         let member = MemberId(all.remove("on")?.as_u64()?);
         let event = serde_json::from_value(Value::Object(all)).ok()?;
-        Some(Self { at_ms, member, event })
+        Some(Self { at_ms, at_us, member, event })
     }
 }
 

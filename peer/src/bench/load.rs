@@ -1,15 +1,16 @@
 //! Load on the client port: clients as threads, each with one request under way, all starting together.
 //!
-//! It speaks the protocol itself instead of using the client library, so that what is measured is the members.
+//! In clear it speaks the protocol itself instead of using the client library, so that what is measured is the members.
 
 use crate::local::Interrupt;
 use rafty_agent::Failure;
+use rafty_client::blocking::Connection;
 use rafty_types::SessionId;
 use rafty_wire::client::{
     Address, Ask, Change, Consistency, MAX_REQUEST_LEN, Reply, Request, Scanner, decode_value,
 };
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -30,7 +31,10 @@ const SLICE: usize = 16 * 1024;
 
 /// What is asked.
 pub(crate) struct Load {
-    pub(crate) members: Vec<SocketAddr>,
+    /// Each as `HOST:PORT`.
+    pub(crate) members: Vec<String>,
+    /// Of members of other machines.
+    pub(crate) token: Option<String>,
     pub(crate) clients: u16,
     pub(crate) requests: u32,
     pub(crate) size: usize,
@@ -51,8 +55,8 @@ pub(crate) struct Pace {
     pub(crate) retries: u64,
 }
 
-/// Lets all clients go until they are done.
-pub(crate) fn drive(load: &Load, interrupt: &Interrupt) -> Result<Pace, Failure> {
+/// Lets all clients go until they are done. `look` is called often with how many requests are answered.
+pub(crate) fn drive(load: &Load, interrupt: &Interrupt, look: &mut dyn FnMut(u32)) -> Result<Pace, Failure> {
     if load.reads {
         let fill = Load {
             clients: 16,
@@ -60,14 +64,15 @@ pub(crate) fn drive(load: &Load, interrupt: &Interrupt) -> Result<Pace, Failure>
             reads: false,
             one_shot: false,
             members: load.members.clone(),
+            token: load.token.clone(),
             ..*load
         };
-        go(&fill, interrupt)?;
+        go(&fill, interrupt, &mut |_| {})?;
     }
-    go(load, interrupt)
+    go(load, interrupt, look)
 }
 
-fn go(load: &Load, interrupt: &Interrupt) -> Result<Pace, Failure> {
+fn go(load: &Load, interrupt: &Interrupt, look: &mut dyn FnMut(u32)) -> Result<Pace, Failure> {
     let (start, stop, done) = (Barrier::new(load.clients.into()), AtomicBool::new(false), AtomicU32::new(0));
     let started = Instant::now();
     let ended: Vec<io::Result<Client>> = std::thread::scope(|scope| {
@@ -77,7 +82,19 @@ fn go(load: &Load, interrupt: &Interrupt) -> Result<Pace, Failure> {
                 scope.spawn(move || Client::new(load, number).run(start, stop, done))
             })
             .collect();
-        watch(load, &clients, &done, &stop, interrupt);
+        let mut told = Instant::now();
+        while clients.iter().any(|client| !client.is_finished()) {
+            if interrupt.check().is_err() {
+                stop.store(true, Ordering::Relaxed);
+            }
+            let done = done.load(Ordering::Relaxed);
+            look(done);
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                eprintln!("{done} of {} requests are answered", load.requests);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
         clients.into_iter().map(|client| client.join().expect("a client does not panic")).collect()
     });
     let whole = started.elapsed();
@@ -93,32 +110,20 @@ fn go(load: &Load, interrupt: &Interrupt) -> Result<Pace, Failure> {
     Ok(pace)
 }
 
-fn watch<T>(
-    load: &Load,
-    clients: &[std::thread::ScopedJoinHandle<'_, T>],
-    done: &AtomicU32,
-    stop: &AtomicBool,
-    interrupt: &Interrupt,
-) {
-    let mut told = Instant::now();
-    while clients.iter().any(|client| !client.is_finished()) {
-        if interrupt.check().is_err() {
-            stop.store(true, Ordering::Relaxed);
-        }
-        if told.elapsed() >= TELL_EVERY {
-            told = Instant::now();
-            eprintln!("{} of {} requests are answered", done.load(Ordering::Relaxed), load.requests);
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
+/// How a client reaches a member.
+enum Line {
+    /// In clear; nothing between the client and the system.
+    Clear(TcpStream),
+    /// Over TLS.
+    Sealed(Connection),
 }
 
 /// One client and what it has seen.
 struct Client<'a> {
     load: &'a Load,
     number: u16,
-    at: SocketAddr,
-    connection: Option<TcpStream>,
+    at: String,
+    line: Option<Line>,
     micros: Vec<u32>,
     busy: Duration,
     bytes: u64,
@@ -128,11 +133,11 @@ struct Client<'a> {
 impl<'a> Client<'a> {
     fn new(load: &'a Load, number: u16) -> Self {
         // Any member answers reads; changes are redirected to the leader.
-        let at = load.members[usize::from(number) % load.members.len()];
+        let at = load.members[usize::from(number) % load.members.len()].clone();
         let own = load.requests / u32::from(load.clients)
             + u32::from(u32::from(number) < load.requests % u32::from(load.clients));
         let micros = Vec::with_capacity(own as usize);
-        Self { load, number, at, connection: None, micros, busy: Duration::ZERO, bytes: 0, retries: 0 }
+        Self { load, number, at, line: None, micros, busy: Duration::ZERO, bytes: 0, retries: 0 }
     }
 
     fn run(mut self, start: &Barrier, stop: &AtomicBool, done: &AtomicU32) -> io::Result<Self> {
@@ -166,17 +171,16 @@ impl<'a> Client<'a> {
                 session: None::<(SessionId, _)>,
             }
         };
-        let bytes = Request { ask, keep: !self.load.one_shot, timeout: None, token: None }.encode();
         for _ in 0..MAX_TRIES {
-            let reply = self.exchange(&bytes)?;
+            let reply = self.exchange(&ask)?;
             if self.load.reads && decode_value(&reply).is_some() {
                 return Ok(());
             }
             match Reply::decode(&reply) {
                 Some(Reply::Result { success: true, .. }) => return Ok(()),
                 Some(Reply::Redirect { leader: Address(host, port) }) => {
-                    self.at = format!("{host}:{port}").parse().map_err(io::Error::other)?;
-                    self.connection = None;
+                    self.at = format!("{host}:{port}");
+                    self.line = None;
                 }
                 _ => {
                     self.retries += 1;
@@ -187,34 +191,53 @@ impl<'a> Client<'a> {
         Err(io::Error::other(format!("not answered in {MAX_TRIES} tries")))
     }
 
-    fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let mut stream = match self.connection.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(self.at)?;
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(ANSWER_WITHIN))?;
-                stream
-            }
+    fn exchange(&mut self, ask: &Ask) -> io::Result<Vec<u8>> {
+        let mut line = match self.line.take() {
+            Some(line) => line,
+            None => self.connect()?,
         };
-        stream.write_all(request)?;
-        let mut reply = Vec::new();
-        if self.load.one_shot {
-            stream.read_to_end(&mut reply)?;
-            return Ok(reply);
+        let keep = !self.load.one_shot;
+        let reply = match &mut line {
+            Line::Clear(stream) => {
+                let request = Request { ask: ask.clone(), keep, timeout: None, token: None }.encode();
+                stream.write_all(&request)?;
+                read_reply(stream, keep)
+            }
+            Line::Sealed(connection) => connection.ask(ask.clone()).map_err(io::Error::other),
+        };
+        self.line = Some(line).filter(|_| keep);
+        reply
+    }
+
+    fn connect(&self) -> io::Result<Line> {
+        if let Some(token) = &self.load.token {
+            let connection = Connection::open(&self.at, Some(token)).map_err(io::Error::other)?;
+            return Ok(Line::Sealed(connection));
         }
-        let mut scanner = Scanner::new(2 * MAX_REQUEST_LEN);
-        let mut slice = [0; SLICE];
-        loop {
-            let read = stream.read(&mut slice)?;
-            if read == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            reply.extend_from_slice(&slice[..read]);
-            if scanner.feed(&slice[..read]).map_err(|_| io::Error::other("no MessagePack"))?.is_some() {
-                self.connection = Some(stream);
-                return Ok(reply);
-            }
+        let stream = TcpStream::connect(&self.at)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_WITHIN))?;
+        Ok(Line::Clear(stream))
+    }
+}
+
+/// One reply, or all until the member closes.
+fn read_reply(stream: &mut TcpStream, keep: bool) -> io::Result<Vec<u8>> {
+    let mut reply = Vec::new();
+    if !keep {
+        stream.read_to_end(&mut reply)?;
+        return Ok(reply);
+    }
+    let mut scanner = Scanner::new(2 * MAX_REQUEST_LEN);
+    let mut slice = [0; SLICE];
+    loop {
+        let read = stream.read(&mut slice)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        reply.extend_from_slice(&slice[..read]);
+        if scanner.feed(&slice[..read]).map_err(|_| io::Error::other("no MessagePack"))?.is_some() {
+            return Ok(reply);
         }
     }
 }

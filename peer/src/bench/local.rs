@@ -4,22 +4,20 @@
 //! under way. The five figures of the dictionary that rafty grew from, and percentiles beside them.
 
 use super::load::{Load, Pace, drive};
+use super::plot::{Curve, Panel, draw};
+use super::samples::{Sample, Sampler};
+use super::spread::{mean, quantile_sorted, sorted, standard_deviation};
+use super::{Usage, folder, print};
 use crate::local::{AgentRuns, Interrupt, LocalSet, Plan};
 use rafty_agent::{Failure, status};
 use serde::Serialize;
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How long an answer of a local member is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often the disk is asked to sync, to know what it can do.
-const SYNCS: u32 = 200;
-/// Bytes written before each of them.
-const SYNC_LEN: usize = 4_096;
-/// Ticks of a process's CPU time in a second, as Linux counts them for programs.
-const TICKS_PER_S: f64 = 100.0;
+/// Points of the curve of percentiles.
+const PERCENTILES: u32 = 1_000;
 
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,10 +40,13 @@ pub(crate) struct LocalArgs {
     /// Read keys, linearizably, instead of writing them
     #[arg(long)]
     reads: bool,
+    /// Draw the pace, the times, and the members' memory and disk into this file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
 /// What came out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct Measured {
     servers: u8,
     clients: u16,
@@ -67,58 +68,69 @@ struct Measured {
     p999_ms: f64,
     /// Requests that had to be sent again because leadership changed.
     retries: u64,
-    /// CPU time that the members took meanwhile, and that the clients took.
-    members_cpu_s: f64,
-    load_cpu_s: f64,
-    /// Syncs of 4 KiB that this disk does in a second, one after the other.
-    fdatasync_per_s: f64,
+    /// The most memory and disk that any member took while it ran, in MB.
+    member_peak_mb: f64,
+    member_disk_mb: f64,
+    #[serde(flatten)]
+    usage: Usage,
+    /// Each second of it.
+    samples: Vec<Sample>,
 }
 
 pub(crate) fn run(args: &LocalArgs, json: bool) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
-    let base = super::folder()?;
-    let fdatasync_per_s = syncs_per_second(base.path()).map_err(Failure::failed)?;
+    let base = folder()?;
     let plan = Plan {
         base: base.path(),
         peers: args.servers.into(),
+        listen: None,
         data: &[],
         settings: &[],
         agent_program: None,
         run_agents_by: AgentRuns::Training,
     };
-    eprintln!("starts {} members; this disk does {fdatasync_per_s:.0} syncs a second", args.servers);
+    let usage = Usage::begin(base.path())?;
+    eprintln!("starts {} members", args.servers);
     let set = LocalSet::start(&plan, &interrupt)?;
-    let members: Result<Vec<_>, Failure> =
-        set.members.iter().map(|member| Ok(status::fetch(&member.dir, PATIENCE)?.clients)).collect();
+    let members: Result<Vec<_>, Failure> = set
+        .members
+        .iter()
+        .map(|member| Ok(status::fetch(&member.dir, PATIENCE)?.clients.to_string()))
+        .collect();
     let load = Load {
         members: members?,
+        token: None,
         clients: args.clients,
         requests: args.entries,
         size: args.size as usize,
         one_shot: args.one_shot,
         reads: args.reads,
     };
-    let cpu = |set: &LocalSet| set.members.iter().map(|member| cpu_s(&member.process.id().to_string())).sum();
-    let (members_before, load_before): (f64, f64) = (cpu(&set), cpu_s("self"));
-    let pace = drive(&load, &interrupt)?;
+    let usage = usage.since_now(&set);
+    let mut sampler = Sampler::begin(&set);
+    let pace = drive(&load, &interrupt, &mut |done| sampler.look(done))?;
+    let measured =
+        Measured { usage: usage.end(&set), samples: sampler.end(args.entries), ..sum_up(args, &pace) };
+    let most = |of: fn(&Sample) -> f64| measured.samples.iter().map(of).fold(0.0, f64::max);
     let measured = Measured {
-        members_cpu_s: cpu(&set) - members_before,
-        load_cpu_s: cpu_s("self") - load_before,
-        fdatasync_per_s,
-        ..sum_up(args, &pace)
+        member_peak_mb: most(|sample| sample.memory_mb),
+        member_disk_mb: most(|sample| sample.disk_mb),
+        ..measured
     };
-    super::print(&measured, json);
+    if let Some(path) = &args.plot {
+        picture(path, &measured, &times_ms(&pace))?;
+    }
+    print(&measured, json);
     Ok(())
 }
 
+fn times_ms(pace: &Pace) -> Vec<f64> {
+    sorted(&pace.micros.iter().flatten().map(|micros| f64::from(*micros) / 1e3).collect::<Vec<_>>())
+}
+
 fn sum_up(args: &LocalArgs, pace: &Pace) -> Measured {
-    let mut times: Vec<u32> = pace.micros.iter().flatten().copied().collect();
-    times.sort_unstable();
+    let times = times_ms(pace);
     let busy: Vec<f64> = pace.busy.iter().map(Duration::as_secs_f64).collect();
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-    let mean_s = mean(&busy);
-    let variance = mean(&busy.iter().map(|value| (value - mean_s).powi(2)).collect::<Vec<_>>());
-    let total: f64 = times.iter().map(|micros| f64::from(*micros)).sum();
     Measured {
         servers: args.servers,
         clients: args.clients,
@@ -126,46 +138,34 @@ fn sum_up(args: &LocalArgs, pace: &Pace) -> Measured {
         size: args.size,
         one_shot: args.one_shot,
         reads: args.reads,
-        mean_s,
-        stdev_s: variance.sqrt(),
+        mean_s: mean(&busy),
+        stdev_s: standard_deviation(&busy),
         requests_per_s: times.len() as f64 / pace.whole.as_secs_f64(),
-        mean_ms: total / times.len().max(1) as f64 / 1e3,
+        mean_ms: mean(&times),
         total_mb: pace.bytes as f64 / 1e6,
-        p50_ms: quantile(&times, 0.5),
-        p99_ms: quantile(&times, 0.99),
-        p999_ms: quantile(&times, 0.999),
+        p50_ms: quantile_sorted(&times, 0.5),
+        p99_ms: quantile_sorted(&times, 0.99),
+        p999_ms: quantile_sorted(&times, 0.999),
         retries: pace.retries,
-        members_cpu_s: 0.0,
-        load_cpu_s: 0.0,
-        fdatasync_per_s: 0.0,
+        ..Measured::default()
     }
 }
 
-/// Of sorted times in microseconds, in milliseconds.
-fn quantile(sorted: &[u32], share: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    let at = (share * last as f64).round() as usize;
-    sorted.get(at).map_or(0.0, |micros| f64::from(*micros) / 1e3)
-}
-
-fn syncs_per_second(dir: &Path) -> std::io::Result<f64> {
-    let mut file = File::create(dir.join("syncs"))?;
-    let start = Instant::now();
-    for _ in 0..SYNCS {
-        file.write_all(&[0; SYNC_LEN])?;
-        file.sync_data()?;
-    }
-    Ok(f64::from(SYNCS) / start.elapsed().as_secs_f64())
-}
-
-/// CPU time that a process took so far, in seconds; `process` is its number or `self`.
-fn cpu_s(process: &str) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The name, in brackets, may hold anything. User and system time are the 12th and 13th field behind it.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let ticks: f64 =
-        fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
-    ticks / TICKS_PER_S
+fn picture(path: &Path, measured: &Measured, times: &[f64]) -> Result<(), Failure> {
+    let over_time = |y, of: fn(&Sample) -> f64| Panel {
+        x: "seconds",
+        y,
+        lines: vec![Curve::new(y, measured.samples.iter().map(|sample| (sample.at_s, of(sample))))],
+    };
+    let percentiles = (0..=PERCENTILES).map(|point| f64::from(point) / f64::from(PERCENTILES));
+    let curve = Curve::new("", percentiles.map(|share| (share * 100.0, quantile_sorted(times, share))));
+    let panels = [
+        over_time("requests/s", |sample| sample.requests_per_s),
+        Panel { x: "percentile", y: "ms until answered", lines: vec![curve] },
+        over_time("MB of memory, largest member", |sample| sample.memory_mb),
+        over_time("MB on disk, largest member", |sample| sample.disk_mb),
+    ];
+    draw(path, &format!("{measured:#}"), &panels)
 }
 
 impl std::fmt::Display for Measured {
@@ -173,39 +173,18 @@ impl std::fmt::Display for Measured {
         let what = if self.reads { "linearizable reads" } else { "writes" };
         let how = if self.one_shot { "a connection each" } else { "kept connections" };
         let Self { servers, clients, entries, size, .. } = self;
-        writeln!(f, "{entries} {what} of {size} bytes by {clients} clients at {servers} members, {how}")?;
-        writeln!(f, "mean over clients   {:.3} s, standard deviation {:.3} s", self.mean_s, self.stdev_s)?;
+        write!(f, "{entries} {what} of {size} bytes by {clients} clients at {servers} members, {how}")?;
+        if f.alternate() {
+            return Ok(());
+        }
+        writeln!(f, "\nmean over clients   {:.3} s, standard deviation {:.3} s", self.mean_s, self.stdev_s)?;
         writeln!(f, "requests            {:.0} /s", self.requests_per_s)?;
         writeln!(f, "mean of a request   {:.3} ms", self.mean_ms)?;
-        writeln!(
-            f,
-            "percentiles         50: {:.2}, 99: {:.2}, 99.9: {:.2} ms",
-            self.p50_ms, self.p99_ms, self.p999_ms
-        )?;
+        let [p50, p99, p999] = [self.p50_ms, self.p99_ms, self.p999_ms];
+        writeln!(f, "percentiles         50: {p50:.2}, 99: {p99:.2}, 99.9: {p999:.2} ms")?;
         writeln!(f, "items               {:.1} MB, sent again {}", self.total_mb, self.retries)?;
-        write!(f, "CPU                 members {:.2} s, clients {:.2} s", self.members_cpu_s, self.load_cpu_s)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_are_of_the_sorted_times() {
-        let times: Vec<u32> = (1..=1_000).map(|ms| ms * 1_000).collect();
-        assert_eq!(quantile(&times, 0.5), 501.0);
-        assert_eq!(quantile(&times, 0.99), 990.0);
-        assert_eq!(quantile(&times, 1.0), 1_000.0);
-        assert_eq!(quantile(&[], 0.5), 0.0);
-    }
-
-    #[test]
-    fn this_process_takes_cpu_time() {
-        let before = cpu_s("self");
-        let start = Instant::now();
-        while cpu_s("self") <= before {
-            assert!(start.elapsed() < Duration::from_secs(60));
-        }
+        let [memory, disk] = [self.member_peak_mb, self.member_disk_mb];
+        writeln!(f, "largest member      {memory:.1} MB of memory, {disk:.1} MB on disk")?;
+        write!(f, "{}", self.usage)
     }
 }

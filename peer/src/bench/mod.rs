@@ -2,13 +2,21 @@
 //!
 //! What is measured is a whole peer set on this machine; nothing is simulated.
 
+pub(crate) mod distributed;
+pub(crate) mod election;
 mod load;
 pub(crate) mod local;
+mod machine;
 pub(crate) mod noise;
+mod plot;
 pub(crate) mod rounds;
+mod samples;
+mod spread;
+mod usage;
 
 use rafty_agent::Failure;
 use tempfile::TempDir;
+use usage::Usage;
 
 /// Where a benchmark's members live while it lasts.
 fn folder() -> Result<TempDir, Failure> {

@@ -1,5 +1,8 @@
 //! `rafty bench rounds`: how long a round takes and how much memory it needs, for a model of any size.
 
+use super::plot::{Curve, Panel, draw};
+use super::spread::quantile;
+use super::{Usage, folder, print};
 use crate::local::{AgentRuns, Interrupt, LocalSet, Plan, hear};
 use rafty_agent::{Failure, status};
 use rafty_learning::{MAX_PARAMS, Task};
@@ -8,7 +11,7 @@ use rafty_runtime::operator::{Reply, Request, call};
 use rafty_types::{MemberId, Round};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -33,10 +36,13 @@ pub(crate) struct RoundsArgs {
     /// How many rounds
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
+    /// Draw the rounds and the members' memory into this file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
 /// What came out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 struct Measured {
     agents: usize,
     params: usize,
@@ -46,30 +52,56 @@ struct Measured {
     rounds_s_all: Vec<f64>,
     /// The most memory an aggregator ever had.
     aggregator_peak_mb: Option<f64>,
+    /// The same above what it had before the first round.
+    aggregator_above_idle_mb: Option<f64>,
     /// The most memory an agent ever had that was never aggregator.
     agent_peak_mb: Option<f64>,
+    #[serde(flatten)]
+    usage: Usage,
+    /// Memory of each member over time: seconds since the start, and MB.
+    memory_mb: Vec<Memory>,
+}
+
+/// Memory of one member over time.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Memory {
+    name: String,
+    at_s: Vec<f64>,
+    mb: Vec<f64>,
 }
 
 pub(crate) fn run(args: &RoundsArgs, json: bool) -> Result<(), Failure> {
     let task = task(args)?;
     let interrupt = Interrupt::listen()?;
-    let base = super::folder()?;
+    let base = folder()?;
     // A trainer of this benchmark reads no data; `join` wants a folder to be there.
     let data: Vec<PathBuf> = vec![base.path().to_path_buf(); args.agents];
     let plan = Plan {
         base: base.path(),
         peers: 1,
+        listen: None,
         data: &data,
         settings: &[],
         agent_program: None,
         run_agents_by: AgentRuns::Noise,
     };
+    let usage = Usage::begin(base.path())?;
     eprintln!("starts {} processes", args.agents + 1);
     let set = LocalSet::start(&plan, &interrupt)?;
+    let (usage, idle) = (usage.since_now(&set), memory(&set, "VmRSS"));
     let watched = watch(&set, &task, args.rounds, &interrupt)?;
-    let measured = sum_up(&set, watched, args.agents, task.num_params());
-    super::print(&measured, json);
+    let usage = usage.end(&set);
+    let measured = Measured { usage, ..sum_up(&set, watched, &idle, args.agents, task.num_params()) };
+    if let Some(path) = &args.plot {
+        picture(path, &measured)?;
+    }
+    print(&measured, json);
     Ok(())
+}
+
+/// What each member has of this kind of memory, in MB.
+fn memory(set: &LocalSet, kind: &str) -> Vec<f64> {
+    set.members.iter().map(|member| member.process.memory_mb(kind).unwrap_or_default()).collect()
 }
 
 /// A real task of about this size.
@@ -104,6 +136,7 @@ struct Watched {
     opened_ms: BTreeMap<Round, u64>,
     seconds: Vec<f64>,
     aggregators: BTreeSet<MemberId>,
+    memory: Vec<Memory>,
 }
 
 fn watch(set: &LocalSet, task: &Task, rounds: u32, interrupt: &Interrupt) -> Result<Watched, Failure> {
@@ -114,10 +147,16 @@ fn watch(set: &LocalSet, task: &Task, rounds: u32, interrupt: &Interrupt) -> Res
     if let other @ (Reply::Error { .. } | Reply::Status(_)) = call(&set.members[0].dir, &request, PATIENCE)? {
         return Err(status::unexpected(&other));
     }
-    let mut watched = Watched::default();
+    let names = set.members.iter().map(|member| Memory { name: member.name.clone(), ..Memory::default() });
+    let mut watched = Watched { memory: names.collect(), ..Watched::default() };
+    let (began, mut looked) = (Instant::now(), None::<Instant>);
     let mut until = Instant::now() + ROUND_WITHIN;
     while watched.seconds.len() < rounds as usize {
         interrupt.check()?;
+        if looked.is_none_or(|looked| looked.elapsed() >= LOOK_EVERY) {
+            looked = Some(Instant::now());
+            watched.look(memory(set, "VmRSS"), began.elapsed());
+        }
         let Ok(line) = heard.recv_timeout(LOOK_EVERY) else {
             if Instant::now() > until {
                 return Err(Failure::failed(format!("a round took longer than {ROUND_WITHIN:?}")));
@@ -145,39 +184,64 @@ fn watch(set: &LocalSet, task: &Task, rounds: u32, interrupt: &Interrupt) -> Res
     Ok(watched)
 }
 
-fn sum_up(set: &LocalSet, watched: Watched, agents: usize, params: usize) -> Measured {
-    let peak = |aggregates: bool| {
-        let some = set.members.iter().filter(|member| watched.aggregators.contains(&member.id) == aggregates);
-        some.filter_map(|member| member.process.memory_mb("VmHWM")).reduce(f64::max)
+impl Watched {
+    fn look(&mut self, mb: Vec<f64>, at: Duration) {
+        for (memory, mb) in self.memory.iter_mut().zip(mb) {
+            memory.at_s.push(at.as_secs_f64());
+            memory.mb.push(mb);
+        }
+    }
+}
+
+fn sum_up(set: &LocalSet, watched: Watched, idle: &[f64], agents: usize, params: usize) -> Measured {
+    let peaks: Vec<_> = set
+        .members
+        .iter()
+        .zip(memory(set, "VmHWM").into_iter().zip(idle))
+        .map(|(member, (peak, idle))| (watched.aggregators.contains(&member.id), peak, peak - idle))
+        .collect();
+    let most = |aggregates: bool, of: fn(&(bool, f64, f64)) -> f64| {
+        peaks.iter().filter(|peak| peak.0 == aggregates).map(of).reduce(f64::max)
     };
     let rounds = u32::try_from(watched.seconds.len()).unwrap_or(u32::MAX);
     Measured {
         agents,
         params,
         rounds,
-        rounds_s: median(&watched.seconds),
-        aggregator_peak_mb: peak(true),
-        agent_peak_mb: peak(false),
+        rounds_s: quantile(&watched.seconds, 0.5),
+        aggregator_peak_mb: most(true, |peak| peak.1),
+        aggregator_above_idle_mb: most(true, |peak| peak.2),
+        agent_peak_mb: most(false, |peak| peak.1),
         rounds_s_all: watched.seconds,
+        memory_mb: watched.memory,
+        ..Measured::default()
     }
 }
 
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match (sorted.len(), sorted.len() / 2) {
-        (0, _) => 0.0,
-        (len, half) if len % 2 == 1 => sorted[half],
-        (_, half) => f64::midpoint(sorted[half - 1], sorted[half]),
-    }
+fn picture(path: &Path, measured: &Measured) -> Result<(), Failure> {
+    let rounds = measured.rounds_s_all.iter().zip(1..).map(|(seconds, round)| (f64::from(round), *seconds));
+    let curve = |memory: &Memory| {
+        Curve::new(memory.name.clone(), memory.at_s.iter().copied().zip(memory.mb.iter().copied()))
+    };
+    let panels = [
+        Panel { x: "round", y: "seconds", lines: vec![Curve::new("rounds", rounds)] },
+        Panel { x: "seconds", y: "MB of memory", lines: measured.memory_mb.iter().map(curve).collect() },
+    ];
+    draw(path, &format!("{measured:#}"), &panels)
 }
 
 impl std::fmt::Display for Measured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{} agents, {} weights, {} rounds", self.agents, self.params, self.rounds)?;
-        writeln!(f, "median round       {:.2} s", self.rounds_s)?;
-        writeln!(f, "aggregator's peak  {} MB", self.aggregator_peak_mb.unwrap_or_default())?;
-        write!(f, "other agent's peak {} MB", self.agent_peak_mb.unwrap_or_default())
+        write!(f, "{} agents, {} weights, {} rounds", self.agents, self.params, self.rounds)?;
+        if f.alternate() {
+            return Ok(());
+        }
+        writeln!(f, "\nmedian round        {:.3} s", self.rounds_s)?;
+        let [peak, above] =
+            [self.aggregator_peak_mb, self.aggregator_above_idle_mb].map(Option::unwrap_or_default);
+        writeln!(f, "aggregator's peak   {peak} MB, {above:.1} MB above idle")?;
+        writeln!(f, "other agent's peak  {} MB", self.agent_peak_mb.unwrap_or_default())?;
+        write!(f, "{}", self.usage)
     }
 }
 
@@ -185,22 +249,19 @@ impl std::fmt::Display for Measured {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_task_has_about_the_size_that_was_asked_for() {
-        for params in [20, 1_000, 100_000, 655_370, 1_000_000, 10_000_000] {
-            let found = task(&RoundsArgs { agents: 8, params, rounds: 1 }).unwrap().num_params();
-            let near = found.abs_diff(params) <= 70_000.max(params / 10);
-            assert!(near, "{found} for {params}");
-        }
-        assert!(task(&RoundsArgs { agents: 0, params: 1_000, rounds: 1 }).is_err());
-        assert!(task(&RoundsArgs { agents: 8, params: 5, rounds: 1 }).is_err());
-        assert!(task(&RoundsArgs { agents: 8, params: usize::MAX, rounds: 1 }).is_err());
+    fn args(agents: usize, params: usize) -> RoundsArgs {
+        RoundsArgs { agents, params, rounds: 1, plot: None }
     }
 
     #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(&[]), 0.0);
+    fn the_task_has_about_the_size_that_was_asked_for() {
+        for params in [20, 1_000, 100_000, 655_370, 1_000_000, 10_000_000] {
+            let found = task(&args(8, params)).unwrap().num_params();
+            let near = found.abs_diff(params) <= 70_000.max(params / 10);
+            assert!(near, "{found} for {params}");
+        }
+        assert!(task(&args(0, 1_000)).is_err());
+        assert!(task(&args(8, 5)).is_err());
+        assert!(task(&args(8, usize::MAX)).is_err());
     }
 }

@@ -106,6 +106,7 @@ fn play(
     let plan = Plan {
         base: base.path(),
         peers: args.peers,
+        listen: None,
         data: &shares.folders,
         settings: &["--tenure", &tenure, "--grace", GRACE, "--announce", ANNOUNCE],
         agent_program: args.agent_program.as_deref(),

@@ -14,7 +14,7 @@ fn story() -> Story {
 }
 
 fn line(at_ms: u64, member: MemberId, event: Event) -> Line {
-    Line { at_ms, member, event }
+    Line { at_ms, at_us: at_ms * 1_000, member, event }
 }
 
 fn tenure(at_ms: u64, tenure: u64, aggregator: MemberId) -> Line {

@@ -16,7 +16,7 @@ use rafty_runtime::operator::{MemberStatus, Reply, Request, call, follow};
 use rafty_runtime::setup::free_port;
 use rafty_types::{MemberId, PeerRole};
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -41,6 +41,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) base: &'a Path,
     /// How many peers, the founder included.
     pub(crate) peers: usize,
+    /// Where the founder listens, for other machines too; otherwise all are on this machine.
+    pub(crate) listen: Option<SocketAddr>,
     /// The data of each agent.
     pub(crate) data: &'a [PathBuf],
     /// More words for `init`.
@@ -68,11 +70,30 @@ pub(crate) struct Local {
     pub(crate) dir: PathBuf,
     pub(crate) id: MemberId,
     up: Program,
+    /// Where it serves clients of other machines.
+    abroad: Option<IpAddr>,
     log: PathBuf,
     pub(crate) process: Process,
 }
 
 impl Local {
+    /// A peer that joins a peer set of other machines.
+    pub(crate) fn join(
+        base: &Path,
+        token: &str,
+        peer: &str,
+        listen: SocketAddr,
+        abroad: Option<IpAddr>,
+        interrupt: &Interrupt,
+    ) -> Result<Self, Failure> {
+        let program = Program::this(&[])?;
+        let up = program.with("up");
+        let place = Place::new(base, PeerRole::Peer, 1, listen.to_string(), None, program, up)?;
+        let place = Place { abroad, ..place };
+        place.join(token, peer)?.finish(JOIN_WITHIN, interrupt, &place.log)?;
+        place.begin()
+    }
+
     /// SIGKILL: no chance to say anything to anybody.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
@@ -80,7 +101,7 @@ impl Local {
 
     /// Starts it again from what its directory holds.
     pub(crate) fn restart(&mut self) -> Result<(), Failure> {
-        self.process = self.up.start(&up_words(&self.dir), &self.log)?;
+        self.process = self.up.start(&up_words(&self.dir, self.abroad), &self.log)?;
         Ok(())
     }
 }
@@ -225,11 +246,40 @@ struct Place {
     listen: String,
     log: PathBuf,
     data: Option<String>,
+    abroad: Option<IpAddr>,
     setup: Program,
     up: Program,
 }
 
 impl Place {
+    fn new(
+        base: &Path,
+        kind: PeerRole,
+        at: usize,
+        listen: String,
+        data: Option<&PathBuf>,
+        setup: Program,
+        up: Program,
+    ) -> Result<Self, Failure> {
+        let logs = base.join("logs");
+        std::fs::create_dir_all(&logs)
+            .map_err(|error| Failure::failed(format!("cannot make {}: {error}", logs.display())))?;
+        let short = format!("{}{at}", if kind == PeerRole::Peer { 'p' } else { 'a' });
+        let dir = base.join(&short);
+        Ok(Self {
+            name: format!("{kind} {at}"),
+            kind,
+            dir_text: dir.to_string_lossy().into_owned(),
+            dir,
+            listen,
+            log: logs.join(format!("{short}.log")),
+            data: data.map(|data| data.to_string_lossy().into_owned()),
+            abroad: None,
+            setup,
+            up,
+        })
+    }
+
     fn join(&self, token: &str, founder: &str) -> Result<Process, Failure> {
         let mut words =
             vec!["join", token, "--peer", founder, "--listen", &self.listen, "--dir", &self.dir_text];
@@ -240,13 +290,14 @@ impl Place {
     }
 
     fn begin(&self) -> Result<Local, Failure> {
-        let process = self.up.start(&up_words(&self.dir), &self.log)?;
+        let process = self.up.start(&up_words(&self.dir, self.abroad), &self.log)?;
         Ok(Local {
             name: self.name.clone(),
             kind: self.kind,
             dir: self.dir.clone(),
             id: MemberId(0),
             up: self.up.clone(),
+            abroad: self.abroad,
             log: self.log.clone(),
             process,
         })
@@ -254,9 +305,6 @@ impl Place {
 }
 
 fn places(plan: &Plan<'_>) -> Result<Vec<Place>, Failure> {
-    let logs = plan.base.join("logs");
-    std::fs::create_dir_all(&logs)
-        .map_err(|error| Failure::failed(format!("cannot make {}: {error}", logs.display())))?;
     let peer = Program::this(&[])?;
     let agent = match plan.agent_program {
         Some(program) => Program::other(program),
@@ -269,26 +317,21 @@ fn places(plan: &Plan<'_>) -> Result<Vec<Place>, Failure> {
         let setup = if kind == PeerRole::Peer { &peer } else { &agent };
         let noise = kind == PeerRole::Agent && plan.run_agents_by == AgentRuns::Noise;
         let up = if noise { Program::this(&[crate::bench::AS_NOISE])? } else { setup.with("up") };
-        let short = format!("{}{at}", if kind == PeerRole::Peer { 'p' } else { 'a' });
-        let dir = plan.base.join(&short);
-        places.push(Place {
-            name: format!("{kind} {at}"),
-            kind,
-            dir_text: dir.to_string_lossy().into_owned(),
-            dir,
-            listen,
-            log: logs.join(format!("{short}.log")),
-            data: data.map(|data| data.to_string_lossy().into_owned()),
-            setup: setup.clone(),
-            up,
-        });
+        places.push(Place::new(plan.base, kind, at, listen, data, setup.clone(), up)?);
+    }
+    if let (Some(listen), Some(founder)) = (plan.listen, places.first_mut()) {
+        founder.listen = listen.to_string();
+        founder.abroad = (!listen.ip().is_loopback()).then(|| listen.ip());
     }
     Ok(places)
 }
 
-fn up_words(dir: &Path) -> Vec<OsString> {
-    let mut words = os(&["--exit-with-parent", "--dir"]);
-    words.push(dir.into());
+fn up_words(dir: &Path, abroad: Option<IpAddr>) -> Vec<OsString> {
+    let mut words = os(&["--exit-with-parent"]);
+    if let Some(ip) = abroad {
+        words.extend(["--clients".into(), ip.to_string().into()]);
+    }
+    words.extend(["--dir".into(), dir.into()]);
     words
 }
 

@@ -34,6 +34,8 @@ pub struct Status {
     pub members: Vec<MemberLine>,
     /// The current tenure.
     pub tenure: Option<TenureLine>,
+    /// Whether a key is ready for a tenure of this member.
+    pub tenure_key_ready: bool,
     /// Every tenure that is remembered, oldest first.
     pub tenures: Vec<PastTenure>,
     /// The active run, or else the newest.
@@ -165,6 +167,7 @@ impl<U: StateMachine> Node<U> {
                 aggregator: tenure.member,
                 left_ms: self.tenure_left().map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             }),
+            tenure_key_ready: self.has_tenure_key(),
             tenures: control.tenure_history().iter().map(past_tenure).collect(),
             run: self.run_line(),
             waiting_for: self.waiting_for(),

@@ -1,6 +1,6 @@
 //! What a member tells: a line a happening on stderr, and JSON lines to whoever follows.
 
-use crate::operator::wall_ms;
+use crate::operator::wall_us;
 use rafty_node::Event;
 use rafty_types::MemberId;
 use serde::Serialize;
@@ -14,6 +14,8 @@ const MAX_FOLLOWERS: usize = 64;
 #[derive(Serialize)]
 struct Told<'a> {
     at_ms: u64,
+    /// The same, finer.
+    at_us: u64,
     /// Not `member`: events have a field of that name.
     on: MemberId,
     #[serde(flatten)]
@@ -40,7 +42,8 @@ impl Narrator {
     }
 
     pub(crate) fn tell(&mut self, event: &Event) {
-        let told = Told { at_ms: wall_ms(), on: self.me, event };
+        let at_us = wall_us();
+        let told = Told { at_ms: at_us / 1_000, at_us, on: self.me, event };
         let line = serde_json::to_string(&told).expect("an event always encodes");
         if !self.quiet {
             write_line(&line);

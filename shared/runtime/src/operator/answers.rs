@@ -221,6 +221,11 @@ fn normalised(task: &str) -> Result<String, String> {
 }
 
 pub(crate) fn wall_ms() -> u64 {
+    wall_us() / 1_000
+}
+
+/// Microseconds since 1970 by this machine's clock.
+pub(crate) fn wall_us() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

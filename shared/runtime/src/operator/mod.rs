@@ -8,7 +8,7 @@ mod answers;
 mod clients;
 pub(crate) mod desk;
 
-pub(crate) use answers::wall_ms;
+pub(crate) use answers::{wall_ms, wall_us};
 
 use crate::net::DropReason;
 use rafty_node::Status;

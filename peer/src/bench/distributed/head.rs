@@ -1,0 +1,278 @@
+//! `rafty bench head`: founds the peer set of the distributed benchmark, says what is measured, and collects it.
+
+use super::board::Board;
+use super::{HeadAddress, OVER, PLAN, Part, READY, RESULTS, RUN, RunPlan, TestPlan};
+use crate::bench::plot::{Curve, Panel, draw};
+use crate::bench::spread::{mean, quantile_sorted, sorted, standard_deviation};
+use crate::bench::{Usage, folder, print};
+use crate::local::{AgentRuns, Interrupt, LocalSet, Plan};
+use rafty_agent::{Failure, status};
+use rafty_runtime::operator::{Reply, Request, call};
+use rafty_types::PeerRole;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The whole grid: entries, clients, bytes.
+const GRID: ([u32; 5], [u16; 3], [u32; 2]) = ([10, 100, 1_000, 5_000, 10_000], [10, 100, 256], [100, 1_000]);
+/// How often is looked who has come, and how often that is told.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// How long servers and clients may join with this head's tokens.
+const ADMITS_FOR: Duration = Duration::from_secs(24 * 3_600);
+/// How long an answer of the own member is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the others may take to hear that it is over.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// What is measured, and with whom.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct HeadArgs {
+    /// Where the head's own member listens, UDP and TCP [default: a free port for this machine alone]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// How many members, the head's own included
+    #[arg(long, value_name = "S", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+    servers: u8,
+    /// How many client programs
+    #[arg(long, value_name = "C", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    clients: u16,
+    /// How many requests, over all clients
+    #[arg(long, value_name = "E", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    entries: u32,
+    /// How many workers each client program has, each with one request under way
+    #[arg(long, value_name = "W", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=700))]
+    workers: u16,
+    /// Bytes of each value
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    size: u32,
+    /// Instead: 10, 100, 1000, 5000 and 10000 entries by 10, 100 and 256 workers, of 100 and 1000 bytes
+    #[arg(long, conflicts_with_all = ["entries", "workers", "size"])]
+    grid: bool,
+    /// Open a connection for each request, as the older clients do
+    #[arg(long)]
+    one_shot: bool,
+    /// Read keys, linearizably, instead of writing them
+    #[arg(long)]
+    reads: bool,
+    /// Save what came out into this file, as JSON
+    #[arg(long, value_name = "FILE.json")]
+    save: Option<PathBuf>,
+    /// Draw it into this file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Measured {
+    servers: u8,
+    clients: u16,
+    runs: Vec<Line>,
+    /// Of the head's machine only.
+    #[serde(flatten)]
+    usage: Usage,
+}
+
+/// What came out of one run: the five figures of `bench local`, over all clients.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Line {
+    entries: u32,
+    workers: u16,
+    size: u32,
+    mean_s: f64,
+    stdev_s: f64,
+    requests_per_s: f64,
+    mean_ms: f64,
+    total_mb: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    retries: u64,
+}
+
+pub(crate) fn run(args: &HeadArgs, json: bool) -> Result<(), Failure> {
+    let interrupt = Interrupt::listen()?;
+    let base = folder()?;
+    let usage = Usage::begin(base.path())?;
+    let plan = Plan {
+        base: base.path(),
+        peers: 1,
+        listen: args.listen,
+        data: &[],
+        settings: &[],
+        agent_program: None,
+        run_agents_by: AgentRuns::Training,
+    };
+    let set = LocalSet::start(&plan, &interrupt)?;
+    let dir = set.members[0].dir.as_path();
+    let head = address(dir, args.listen)?;
+    let board = Board::at(&head)?;
+    let runs = runs(args);
+    let admission = admission(dir, args.servers)?;
+    board.put(PLAN, &TestPlan { admission, runs: runs.clone() }, &interrupt)?;
+    eprintln!("start {} times: rafty bench server {head}", args.servers - 1);
+    eprintln!("start {} times: rafty bench client {head}", args.clients);
+    wait_for_all(dir, &board, args, &interrupt)?;
+    let usage = usage.since_now(&set);
+    let lines: Result<Vec<Line>, Failure> =
+        runs.iter().zip(0..).map(|(run, number)| measure(&board, args, run, number, &interrupt)).collect();
+    let told = board.put(RUN, &OVER, &interrupt);
+    let usage = usage.end(&set);
+    let measured = Measured { servers: args.servers, clients: args.clients, runs: lines?, usage };
+    told?;
+    if let Some(path) = &args.save {
+        let text = serde_json::to_string_pretty(&measured).expect("numbers always encode");
+        std::fs::write(path, text)
+            .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
+        eprintln!("saved {}", path.display());
+    }
+    if let Some(path) = &args.plot {
+        picture(path, &measured)?;
+    }
+    print(&measured, json);
+    std::thread::sleep(GOODBYE);
+    Ok(())
+}
+
+/// What the others are told. Only on this machine is it enough to know where.
+fn address(dir: &Path, listen: Option<SocketAddr>) -> Result<HeadAddress, Failure> {
+    if listen.is_none_or(|listen| listen.ip().is_loopback()) {
+        let member = status::fetch(dir, PATIENCE)?.clients.to_string();
+        return Ok(HeadAddress { member, token: None });
+    }
+    let request =
+        Request::ClientCreate { name: "bench".into(), read_only: false, ttl_s: ADMITS_FOR.as_secs() };
+    match call(dir, &request, PATIENCE)? {
+        Reply::ClientToken { token, addresses, .. } if !addresses.is_empty() => {
+            Ok(HeadAddress { member: addresses[0].to_string(), token: Some(token) })
+        }
+        other => Err(status::unexpected(&other)),
+    }
+}
+
+fn admission(dir: &Path, servers: u8) -> Result<String, Failure> {
+    let uses = u32::from(servers.saturating_sub(1)).max(1);
+    let (role, ttl_s) = (PeerRole::Peer, ADMITS_FOR.as_secs());
+    match call(dir, &Request::TokenCreate { role, ttl_s, uses, may_lead: true }, PATIENCE)? {
+        Reply::Token { token, .. } => Ok(token),
+        other => Err(status::unexpected(&other)),
+    }
+}
+
+/// What each client program does.
+fn runs(args: &HeadArgs) -> Vec<RunPlan> {
+    let HeadArgs { one_shot, reads, .. } = *args;
+    let run = |entries: u32, workers, size| {
+        let entries = entries.div_ceil(u32::from(args.clients));
+        RunPlan { entries, workers, size, one_shot, reads }
+    };
+    if !args.grid {
+        return vec![run(args.entries, args.workers, args.size)];
+    }
+    let (entries, workers, sizes) = GRID;
+    let each = sizes.iter().flat_map(|size| workers.iter().map(move |workers| (*size, *workers)));
+    each.flat_map(|(size, workers)| entries.map(|entries| run(entries, workers, size))).collect()
+}
+
+fn wait_for_all(dir: &Path, board: &Board, args: &HeadArgs, interrupt: &Interrupt) -> Result<(), Failure> {
+    let mut told = Instant::now();
+    loop {
+        let members = status::fetch(dir, PATIENCE)?.node.members;
+        let voters =
+            members.iter().filter(|member| matches!(member.role.as_str(), "leader" | "voter")).count();
+        let (ready, _) = board.all::<bool>(READY, interrupt)?;
+        if voters >= usize::from(args.servers) && ready.len() >= usize::from(args.clients) {
+            return Ok(());
+        }
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            let (clients, servers) = (args.clients, args.servers);
+            eprintln!("{voters} of {servers} servers and {} of {clients} clients are here", ready.len());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn measure(
+    board: &Board,
+    args: &HeadArgs,
+    run: &RunPlan,
+    number: u32,
+    interrupt: &Interrupt,
+) -> Result<Line, Failure> {
+    board.put(RUN, &number, interrupt)?;
+    let results = format!("{RESULTS}{number}/");
+    loop {
+        let (parts, _) = board.all::<Part>(&results, interrupt)?;
+        if parts.len() >= usize::from(args.clients) {
+            let line = sum_up(run, &parts);
+            eprintln!("run {}: {line}", number + 1);
+            return Ok(line);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn sum_up(run: &RunPlan, parts: &[Part]) -> Line {
+    let busy: Vec<f64> = parts.iter().flat_map(|part| part.busy_s.iter().copied()).collect();
+    let times = parts.iter().flat_map(|part| part.times_ms.iter().copied().map(f64::from));
+    let times = sorted(&times.collect::<Vec<_>>());
+    let requests: u64 = parts.iter().map(|part| part.requests).sum();
+    let whole_s = parts.iter().map(|part| part.whole_s).fold(f64::MIN_POSITIVE, f64::max);
+    Line {
+        entries: u32::try_from(requests).unwrap_or(u32::MAX),
+        workers: run.workers,
+        size: run.size,
+        mean_s: mean(&busy),
+        stdev_s: standard_deviation(&busy),
+        requests_per_s: requests as f64 / whole_s,
+        mean_ms: mean(&times),
+        total_mb: parts.iter().map(|part| part.bytes).sum::<u64>() as f64 / 1e6,
+        p50_ms: quantile_sorted(&times, 0.5),
+        p99_ms: quantile_sorted(&times, 0.99),
+        retries: parts.iter().map(|part| part.retries).sum(),
+    }
+}
+
+/// A line for each number of workers and size.
+fn picture(path: &Path, measured: &Measured) -> Result<(), Failure> {
+    let mut kinds: BTreeMap<(u32, u16), Vec<&Line>> = BTreeMap::new();
+    for line in &measured.runs {
+        kinds.entry((line.size, line.workers)).or_default().push(line);
+    }
+    let panel = |y, of: fn(&Line) -> f64| {
+        let curve = |(&(size, workers), lines): (&(u32, u16), &Vec<&Line>)| {
+            let points = lines.iter().map(|line| (f64::from(line.entries), of(line)));
+            Curve::new(format!("{workers} workers, {size} bytes"), points)
+        };
+        Panel { x: "entries", y, lines: kinds.iter().map(curve).collect() }
+    };
+    let panels =
+        [panel("requests/s", |line| line.requests_per_s), panel("mean ms of a request", |line| line.mean_ms)];
+    draw(path, &format!("{measured:#}"), &panels)
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { entries, workers, size, .. } = self;
+        write!(
+            f,
+            "{entries:>8} entries, {workers:>3} workers, {size:>5} bytes: {:>6.0} /s, mean {:.3} ms, 99 %: {:.2} ms, \
+             {:.3} s ({:.3}), {:.2} MB",
+            self.requests_per_s, self.mean_ms, self.p99_ms, self.mean_s, self.stdev_s, self.total_mb
+        )
+    }
+}
+
+impl std::fmt::Display for Measured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} members, {} client programs", self.servers, self.clients)?;
+        if f.alternate() {
+            return Ok(());
+        }
+        self.runs.iter().try_for_each(|line| write!(f, "\n{line}"))?;
+        write!(f, "\n{}", self.usage)
+    }
+}

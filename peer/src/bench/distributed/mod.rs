@@ -1,0 +1,100 @@
+//! The distributed benchmark: a head, servers and clients, each wherever it is started.
+//!
+//! Only the head is configured. It founds a peer set and writes into its dictionary what is to be measured. Servers and
+//! clients are given its address and find everything else there: servers join, clients start each run together and leave
+//! their results where the head collects them. Between machines clients speak TLS, and the head's address has a token
+//! in it.
+
+mod board;
+pub(crate) mod client;
+pub(crate) mod head;
+pub(crate) mod server;
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Where everything stands in the dictionary.
+const PLAN: &str = "bench/plan";
+const RUN: &str = "bench/run";
+const READY: &str = "bench/ready/";
+const RESULTS: &str = "bench/result/";
+
+/// The run after the last.
+const OVER: u32 = u32::MAX;
+
+/// What a server or a client needs to know of the head: `HOST:PORT`, and from other machines a token behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeadAddress {
+    pub(crate) member: String,
+    pub(crate) token: Option<String>,
+}
+
+impl FromStr for HeadAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (member, token) =
+            text.split_once('/').map_or((text, None), |(member, token)| (member, Some(token)));
+        if !member.contains(':') || member.ends_with(':') || token.is_some_and(str::is_empty) {
+            return Err("write it as the head printed it: HOST:PORT or HOST:PORT/TOKEN".into());
+        }
+        Ok(Self { member: member.into(), token: token.map(Into::into) })
+    }
+}
+
+impl fmt::Display for HeadAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.token {
+            Some(token) => write!(f, "{}/{token}", self.member),
+            None => f.write_str(&self.member),
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct TestPlan {
+    /// Admits the servers.
+    admission: String,
+    runs: Vec<RunPlan>,
+}
+
+/// One run: so many requests over all clients, by so many workers of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RunPlan {
+    entries: u32,
+    workers: u16,
+    size: u32,
+    one_shot: bool,
+    reads: bool,
+}
+
+/// What one client saw of a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Part {
+    requests: u64,
+    /// How long each worker was busy.
+    busy_s: Vec<f64>,
+    /// From the start of the first worker to the end of the last.
+    whole_s: f64,
+    /// Times of requests, evenly drawn from all of them.
+    times_ms: Vec<f32>,
+    bytes: u64,
+    retries: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_s_address_is_read_as_it_is_printed() {
+        for text in ["127.0.0.1:7400", "[::1]:7400", "laptop.local:7400/rafty-client-abc"] {
+            assert_eq!(text.parse::<HeadAddress>().unwrap().to_string(), text);
+        }
+        for wrong in ["", "laptop", "laptop:", "laptop:1/"] {
+            wrong.parse::<HeadAddress>().unwrap_err();
+        }
+    }
+}

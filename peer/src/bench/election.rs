@@ -1,0 +1,290 @@
+//! `rafty bench election`: how long a peer set is without a leader, and without an aggregator, after its leader was
+//! killed or has handed over.
+//!
+//! Members are processes and a kill is SIGKILL. A trial begins when all members are up and have made a key for a tenure
+//! of theirs, since keys are made ahead; how long that takes is not measured.
+
+use super::plot::{Curve, Panel, draw};
+use super::spread::{quantile, share_under};
+use super::{Usage, folder, print};
+use crate::local::{AgentRuns, Interrupt, LocalSet, Plan, hear};
+use crate::narration::Line;
+use rafty_agent::{Failure, status};
+use rafty_node::Event;
+use rafty_types::{MemberId, Term};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a trial may take, and how long members may take to be ready for the next.
+const TRIAL_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(120);
+/// How often is looked whether they are, or somebody wants an end.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often is told how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+/// How long an answer of a local member is waited for.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A kill comes at any moment between two heartbeats.
+const LONGEST_PAUSE_MS: u64 = 100;
+/// What `--fast` means.
+const FAST: [&str; 6] = ["--heartbeat", "10ms", "--election-min", "50ms", "--election-max", "100ms"];
+/// What `--handover` means: the shortest tenures there are.
+const SHORT_TENURES: [&str; 4] = ["--tenure", "1s", "--grace", "0s"];
+
+/// What is measured.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ElectionArgs {
+    /// How many members, each a process
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=9))]
+    peers: u8,
+    /// How many leaders are killed, or hand over
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    trials: u32,
+    /// Heartbeats every 10 ms and election timeouts of 50 to 100 ms, instead of the defaults
+    #[arg(long)]
+    fast: bool,
+    /// Planned hand-overs, one a second, instead of kills
+    #[arg(long)]
+    handover: bool,
+    /// Draw the times into this file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+/// What came out. Times are from the kill, or from the decision to hand over.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Measured {
+    peers: u8,
+    trials: usize,
+    fast: bool,
+    handover: bool,
+    /// Until a leader was elected, in milliseconds: each trial.
+    times_ms: Vec<f64>,
+    p50_ms: f64,
+    p90_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+    under_80_ms: f64,
+    under_100_ms: f64,
+    under_150_ms: f64,
+    /// Until its tenure was committed.
+    tenure_times_ms: Vec<f64>,
+    tenure_p50_ms: f64,
+    tenure_p99_ms: f64,
+    #[serde(flatten)]
+    usage: Usage,
+}
+
+pub(crate) fn run(args: &ElectionArgs, json: bool) -> Result<(), Failure> {
+    let interrupt = Interrupt::listen()?;
+    let base = folder()?;
+    let fast: &[&str] = if args.fast { &FAST } else { &[] };
+    let short: &[&str] = if args.handover { &SHORT_TENURES } else { &[] };
+    let settings = [fast, short].concat();
+    let plan = Plan {
+        base: base.path(),
+        peers: args.peers.into(),
+        listen: None,
+        data: &[],
+        settings: &settings,
+        agent_program: None,
+        run_agents_by: AgentRuns::Training,
+    };
+    eprintln!("starts {} members", args.peers);
+    let usage = Usage::begin(base.path())?;
+    let mut trials = Trials::begin(LocalSet::start(&plan, &interrupt)?, &interrupt);
+    let (times_ms, tenure_times_ms) = trials.all(args)?.into_iter().unzip();
+    let measured = Measured {
+        peers: args.peers,
+        fast: args.fast,
+        handover: args.handover,
+        usage: usage.end(&trials.set),
+        ..sum_up(times_ms, tenure_times_ms)
+    };
+    if let Some(path) = &args.plot {
+        draw_times(path, &measured)?;
+    }
+    print(&measured, json);
+    Ok(())
+}
+
+/// Members that are killed, or hand over, again and again.
+struct Trials<'a> {
+    set: LocalSet,
+    sink: Sender<Line>,
+    heard: Receiver<Line>,
+    interrupt: &'a Interrupt,
+}
+
+/// Milliseconds until there was a leader, and until its tenure was committed.
+type Trial = (f64, f64);
+
+impl<'a> Trials<'a> {
+    fn begin(set: LocalSet, interrupt: &'a Interrupt) -> Self {
+        let (sink, heard) = channel();
+        set.members.iter().for_each(|member| hear(member.dir.clone(), sink.clone()));
+        Self { set, sink, heard, interrupt }
+    }
+
+    fn all(&mut self, args: &ElectionArgs) -> Result<Vec<Trial>, Failure> {
+        let mut told = Instant::now();
+        let mut trials = Vec::new();
+        while trials.len() < args.trials as usize {
+            trials.push(if args.handover { self.hand_over()? } else { self.kill()? });
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                eprintln!("{} of {} trials", trials.len(), args.trials);
+            }
+        }
+        Ok(trials)
+    }
+
+    /// Kills the leader and lets it come back.
+    fn kill(&mut self) -> Result<Trial, Failure> {
+        let leader = self.all_ready()?;
+        std::thread::sleep(Duration::from_millis(fastrand::u64(0..LONGEST_PAUSE_MS)));
+        self.heard.try_iter().for_each(drop);
+        let killed_us = now_us();
+        self.member(leader)?.kill();
+        let trial = self.next_leader(killed_us, Some(leader))?;
+        self.member(leader)?.restart()?;
+        hear(self.member(leader)?.dir.clone(), self.sink.clone());
+        Ok(trial)
+    }
+
+    /// Waits for the next planned hand-over. What is tried again counts from the first try.
+    fn hand_over(&mut self) -> Result<Trial, Failure> {
+        let until = Instant::now() + TRIAL_WITHIN;
+        loop {
+            let line = self.next_line(until, "no leader handed over")?;
+            if matches!(line.event, Event::HandingOver { .. }) {
+                return self.next_leader(line.at_us, Some(line.member));
+            }
+        }
+    }
+
+    /// Waits for a leader and the tenure that it begins.
+    fn next_leader(&mut self, since_us: u64, but: Option<MemberId>) -> Result<Trial, Failure> {
+        let until = Instant::now() + TRIAL_WITHIN;
+        let after_ms = |at_us: u64| at_us.saturating_sub(since_us) as f64 / 1e3;
+        let mut elected: Option<(Term, f64)> = None;
+        loop {
+            let line = self.next_line(until, "no leader was elected")?;
+            match line.event {
+                _ if line.at_us < since_us || Some(line.member) == but => {}
+                Event::Role { role, term, .. } if role == "leader" && elected.is_none() => {
+                    elected = Some((term, after_ms(line.at_us)));
+                }
+                Event::TenureBegan { aggregator, term, .. } if aggregator == line.member => {
+                    if let Some((first, at_ms)) = elected
+                        && first <= term
+                    {
+                        return Ok((at_ms, after_ms(line.at_us)));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn next_line(&self, until: Instant, what: &str) -> Result<Line, Failure> {
+        loop {
+            self.interrupt.check()?;
+            if let Ok(line) = self.heard.recv_timeout(LOOK_EVERY) {
+                return Ok(line);
+            }
+            if Instant::now() > until {
+                return Err(Failure::failed(format!("{what} within {TRIAL_WITHIN:?}")));
+            }
+        }
+    }
+
+    /// Waits until everybody follows one leader and has a key for a tenure. Returns the leader.
+    fn all_ready(&mut self) -> Result<MemberId, Failure> {
+        let until = Instant::now() + READY_WITHIN;
+        loop {
+            self.interrupt.check()?;
+            if let Some(leader) = self.ready_leader() {
+                return Ok(leader);
+            }
+            if Instant::now() > until {
+                return Err(Failure::failed(format!(
+                    "the members did not get ready within {READY_WITHIN:?}"
+                )));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn ready_leader(&self) -> Option<MemberId> {
+        let mut leaders = Vec::new();
+        for member in &self.set.members {
+            let node = status::fetch(&member.dir, PATIENCE).ok()?.node;
+            let tenure_stands = node.tenure.as_ref().is_some_and(|tenure| tenure.term == node.term);
+            leaders.push(node.leader.filter(|_| node.tenure_key_ready && tenure_stands)?);
+        }
+        let first = *leaders.first()?;
+        leaders.iter().all(|leader| *leader == first).then_some(first)
+    }
+
+    fn member(&mut self, id: MemberId) -> Result<&mut crate::local::Local, Failure> {
+        self.set.member(id).ok_or_else(|| Failure::failed(format!("member {id} is none of this benchmark's")))
+    }
+}
+
+fn sum_up(times_ms: Vec<f64>, tenure_times_ms: Vec<f64>) -> Measured {
+    Measured {
+        trials: times_ms.len(),
+        p50_ms: quantile(&times_ms, 0.5),
+        p90_ms: quantile(&times_ms, 0.9),
+        p99_ms: quantile(&times_ms, 0.99),
+        max_ms: quantile(&times_ms, 1.0),
+        under_80_ms: share_under(&times_ms, 80.0),
+        under_100_ms: share_under(&times_ms, 100.0),
+        under_150_ms: share_under(&times_ms, 150.0),
+        tenure_p50_ms: quantile(&tenure_times_ms, 0.5),
+        tenure_p99_ms: quantile(&tenure_times_ms, 0.99),
+        times_ms,
+        tenure_times_ms,
+        ..Measured::default()
+    }
+}
+
+fn draw_times(path: &std::path::Path, measured: &Measured) -> Result<(), Failure> {
+    let panel = |x, times: &[f64]| Panel { x, y: "trials", lines: vec![Curve::histogram("trials", times)] };
+    let panels = [
+        panel("ms until a leader is elected", &measured.times_ms),
+        panel("ms until its tenure is committed", &measured.tenure_times_ms),
+    ];
+    draw(path, &format!("{measured:#}"), &panels)
+}
+
+fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl std::fmt::Display for Measured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = if self.handover { "planned hand-overs" } else { "killed leaders" };
+        let how = if self.fast { ", fast settings" } else { "" };
+        write!(f, "{} {what}, {} members{how}", self.trials, self.peers)?;
+        if f.alternate() {
+            return Ok(());
+        }
+        let [p50, p90, p99, max] = [self.p50_ms, self.p90_ms, self.p99_ms, self.max_ms];
+        let share = |share: f64| share * 100.0;
+        writeln!(f, "\nleader elected      50: {p50:.1}, 90: {p90:.1}, 99: {p99:.1}, most: {max:.1} ms")?;
+        writeln!(
+            f,
+            "                    under 80 ms: {:.1} %, 100 ms: {:.1} %, 150 ms: {:.1} %",
+            share(self.under_80_ms),
+            share(self.under_100_ms),
+            share(self.under_150_ms)
+        )?;
+        writeln!(f, "tenure committed    50: {:.1}, 99: {:.1} ms", self.tenure_p50_ms, self.tenure_p99_ms)?;
+        write!(f, "{}", self.usage)
+    }
+}
