@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// A bug must be caught within so many seeds.
-const MAX_SEEDS: u64 = 40;
+const MAX_SEEDS: u64 = 100;
 /// Threads side by side.
 const JOBS: usize = 2;
 
