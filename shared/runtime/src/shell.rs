@@ -138,9 +138,6 @@ impl<U: UserMachine> Shell<U> {
             if self.has_retired() {
                 return Ended::Stopped;
             }
-            if self.node.consensus().leader().is_some() {
-                self.standing.has_leader(self.started.elapsed());
-            }
             if self.standing.is_removed(self.started.elapsed()) {
                 return Ended::Removed("the other members do not let this one in".into());
             }

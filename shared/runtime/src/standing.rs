@@ -1,7 +1,7 @@
 //! Whether this member still belongs: what the others say when it calls.
 //!
 //! A member that is removed is cut off at once, so it seldom sees its own removal in the log; it hears of it when
-//! nobody lets it in any more. It decides nothing else.
+//! nobody lets it in any more, or only a few do: others that were removed and let each other in. It decides nothing else.
 
 use crate::net::RosterPeer;
 use rafty_types::MemberId;
@@ -10,19 +10,30 @@ use std::time::Duration;
 
 /// How long the others must have refused. One that is behind does not know a newcomer yet, for a moment.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
-/// After so long without a leader it does not matter any more who lets this member in: those that were removed together
-/// let each other in.
-const LEADERLESS_FOR: Duration = Duration::from_secs(60);
+/// The same when some let it in: they may have been removed as well, or be the first to know a newcomer.
+const DOUBTED_FOR: Duration = Duration::from_secs(60);
+/// How long a refusal stands; whoever refuses is asked again every few seconds.
+const REFUSAL_STANDS: Duration = Duration::from_secs(20);
 
 /// What the others said last.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     others: BTreeSet<MemberId>,
     let_in: BTreeSet<MemberId>,
-    /// Since when, as time since the start.
-    refused: BTreeMap<MemberId, Duration>,
-    /// When this member last had a leader.
-    led: Duration,
+    refused: BTreeMap<MemberId, Refusal>,
+}
+
+/// What a member says again and again, from when until when, as time since the start.
+#[derive(Debug)]
+struct Refusal {
+    first: Duration,
+    last: Duration,
+}
+
+impl Refusal {
+    fn stands(&self, now: Duration) -> bool {
+        now.saturating_sub(self.last) < REFUSAL_STANDS
+    }
 }
 
 impl Standing {
@@ -43,20 +54,20 @@ impl Standing {
     }
 
     pub(crate) fn refused(&mut self, by: MemberId, now: Duration) {
-        self.refused.entry(by).or_insert(now);
+        let first = self.refused.get(&by).filter(|refusal| refusal.stands(now)).map_or(now, |it| it.first);
+        self.refused.insert(by, Refusal { first, last: now });
     }
 
-    /// This member has a leader.
-    pub(crate) fn has_leader(&mut self, now: Duration) {
-        self.led = now;
-    }
-
-    /// Whether nobody lets it in, or nobody who has a leader, and at least half of the others have said so for a while:
-    /// with this member that is a majority which does not have it.
+    /// Whether nobody lets it in, and at least half of the others have said so for a while: with this member that is
+    /// a majority which does not have it. Or most of all members have said so for long, whoever lets it in.
     pub(crate) fn is_removed(&self, now: Duration) -> bool {
-        let firm = self.refused.values().filter(|since| now.saturating_sub(**since) >= REFUSED_FOR).count();
-        let alone = self.let_in.is_empty() || now.saturating_sub(self.led) >= LEADERLESS_FOR;
-        alone && firm > 0 && firm * 2 >= self.others.len()
+        let refused_for = |least| {
+            let firm = |it: &&Refusal| it.stands(now) && now.saturating_sub(it.first) >= least;
+            self.refused.values().filter(firm).count()
+        };
+        let (refused, doubted) = (refused_for(REFUSED_FOR), refused_for(DOUBTED_FOR));
+        let by_half = self.let_in.is_empty() && refused > 0 && refused * 2 >= self.others.len();
+        by_half || doubted * 2 > self.others.len() + 1
     }
 }
 
@@ -104,12 +115,18 @@ mod tests {
 
     #[test]
     fn those_that_were_removed_together_do_not_keep_each_other() {
-        let mut standing = among(&[2, 3]);
-        standing.refused(MemberId(2), Duration::ZERO);
-        standing.let_in(MemberId(3));
-        standing.has_leader(REFUSED_FOR);
-        assert!(!standing.is_removed(LEADERLESS_FOR), "it had a leader not long ago");
-        assert!(standing.is_removed(REFUSED_FOR + LEADERLESS_FOR));
+        let mut standing = among(&[2, 3, 4, 5]);
+        standing.let_in(MemberId(2));
+        let say = |standing: &mut Standing, refuse: &[u64], until: Duration| {
+            for second in 0..=until.as_secs() {
+                refuse.iter().for_each(|by| standing.refused(MemberId(*by), Duration::from_secs(second)));
+            }
+        };
+        say(&mut standing, &[3, 4, 5], Duration::ZERO);
+        say(&mut standing, &[3, 4], DOUBTED_FOR);
+        assert!(!standing.is_removed(DOUBTED_FOR), "the third said so once and has been away since");
+        say(&mut standing, &[5], DOUBTED_FOR);
+        assert!(standing.is_removed(DOUBTED_FOR));
     }
 
     #[test]

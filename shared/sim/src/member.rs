@@ -108,8 +108,6 @@ pub struct Process {
     pub held: Vec<Happening>,
     /// How often in a row nobody let it in.
     pub refused: u32,
-    /// How often in a row it had no leader.
-    pub leaderless: u32,
     /// Whether it was told that its disk fails.
     pub in_trouble: bool,
     /// The last term in which it handed over.
@@ -180,7 +178,6 @@ impl Member {
             paused: None,
             held: Vec::new(),
             refused: 0,
-            leaderless: 0,
             in_trouble: false,
             handed_over: None,
             terms,

@@ -15,11 +15,10 @@ use std::time::Duration;
 const FRAME_LEN: usize = 100;
 /// Frames with more bytes than this go by stream: they may be late, datagrams never are.
 const DATAGRAM: usize = 1_000;
-/// The transport looks around so often, takes so many refusals in a row, and counts so often on those who let it in though
-/// there is no leader.
+/// The transport looks around so often, and takes so many refusals in a row; more when some let it in.
 const LOOK_EVERY: Duration = ms(1_000);
 const REFUSED_TIMES: u32 = 5;
-const LEADERLESS_TIMES: u32 = 60;
+const DOUBTED_TIMES: u32 = 60;
 /// Packets that such a measurement rests on.
 const MEASURED_PACKETS: u64 = 50;
 /// When an envelope that is sent twice is sent again, in milliseconds.
@@ -272,21 +271,20 @@ impl World {
         self.schedule(LOOK_EVERY, id, Happening::LooksAround);
     }
 
-    /// A member that was removed is cut off at once, so it seldom sees that in the log. It ends when nobody lets it in,
-    /// or nobody who has a leader, and at least half of the others have refused it for a while.
+    /// A member that was removed is cut off at once, so it seldom sees that in the log. It ends when nobody lets it in
+    /// and at least half of the others have refused it for a while, or most of all members for long.
     fn cast_out_if_refused(&mut self, id: MemberId) {
         if !self.runs(id) {
             return;
         }
         let (reached, others) = self.reached(id);
         let refused = reached.iter().filter(|other| !self.lets_in(**other, id)).count();
-        let has_leader = self.node(id).consensus().leader().is_some();
+        let by_half = refused > 0 && refused == reached.len() && 2 * refused >= others;
+        let by_most = 2 * refused > others + 1;
+        let enough = by_half.then_some(REFUSED_TIMES).or(by_most.then_some(DOUBTED_TIMES));
         let process = self.process(id).expect("it runs");
-        process.leaderless = if has_leader { 0 } else { process.leaderless + 1 };
-        let alone = refused == reached.len() || process.leaderless >= LEADERLESS_TIMES;
-        let refused = refused > 0 && alone && 2 * refused >= others;
-        process.refused = if refused { process.refused + 1 } else { 0 };
-        if process.refused > REFUSED_TIMES {
+        process.refused = if enough.is_some() { process.refused + 1 } else { 0 };
+        if enough.is_some_and(|times| process.refused > times) {
             self.halted(id, "the other members do not let this one in".into());
         }
     }

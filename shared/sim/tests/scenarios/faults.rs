@@ -233,3 +233,23 @@ fn who_was_sent_away_can_be_switched_off_as_soon_as_that_is_acknowledged() {
         assert!(matches!(sim.answers[&write], Answer::User(..)));
     }
 }
+
+/// The engine never lets go of a learner's last leader: that a member has one says nothing.
+#[test]
+fn learners_that_were_revoked_together_do_not_keep_each_other() {
+    let mut sim = Scene::new("revoked_together", 7, Settings { target_voters: 3, ..settings() });
+    let all = sim.found(8);
+    sim.run_for(ms(30_000));
+    let leader = sim.aggregator().expect("a leader");
+    let voters = sim.node(leader).consensus().membership().voters.clone();
+    let gone: Vec<_> = all.iter().copied().filter(|id| !voters.contains(id)).take(2).collect();
+    let rest: Vec<_> = all.iter().copied().filter(|id| !gone.contains(id)).collect();
+    sim.network.part(&gone, &rest);
+    for whom in &gone {
+        let leader = sim.aggregator().expect("a leader");
+        sim.control(leader, ControlCommand::Revoke { member: *whom });
+        sim.run_for(ms(10_000));
+    }
+    sim.network.heal();
+    sim.run_until("both end", ms(90_000), |sim| sim.running() == rest);
+}
