@@ -6,13 +6,12 @@ use rafty_node::Event;
 use rafty_rounds::RoundEvent;
 use rafty_types::{MemberId, Verdict};
 use serde_json::Value;
+use std::time::SystemTime;
 
 /// An event of a member, as its operator's socket tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// Wall clock of its machine, milliseconds since 1970.
-    pub(crate) at_ms: u64,
-    /// The same in microseconds.
+    /// Wall clock of its machine, microseconds since 1970.
     pub(crate) at_us: u64,
     /// Where it happened.
     pub(crate) member: MemberId,
@@ -24,11 +23,23 @@ impl Line {
     /// Reads a line. `None` for one that this version does not know.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut all: serde_json::Map<String, Value> = serde_json::from_str(text).ok()?;
-        let (at_ms, at_us) = (all.remove("at_ms")?.as_u64()?, all.remove("at_us")?.as_u64()?);
+        // The same in milliseconds is there for people's scripts.
+        all.remove("at_ms")?;
+        let at_us = all.remove("at_us")?.as_u64()?;
         let member = MemberId(all.remove("on")?.as_u64()?);
         let event = serde_json::from_value(Value::Object(all)).ok()?;
-        Some(Self { at_ms, at_us, member, event })
+        Some(Self { at_us, member, event })
     }
+
+    pub(crate) fn at_ms(&self) -> u64 {
+        self.at_us / 1_000
+    }
+}
+
+/// The wall clock of this machine, in microseconds since 1970.
+pub(crate) fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What a person reads of an event; `None` when it is of no interest by itself.

@@ -7,15 +7,15 @@
 use super::plot::{Curve, Panel, draw};
 use super::spread::{quantile, share_under};
 use super::{Usage, folder, print};
-use crate::local::{AgentRuns, Interrupt, LocalSet, Plan, hear};
-use crate::narration::Line;
+use crate::local::{Interrupt, LocalSet, Plan, hear};
+use crate::narration::{Line, now_us};
 use rafty_agent::{Failure, status};
 use rafty_node::Event;
 use rafty_types::{MemberId, Term};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How long a trial may take, and how long members may take to be ready for the next.
 const TRIAL_WITHIN: Duration = Duration::from_secs(30);
@@ -83,15 +83,7 @@ pub(crate) fn run(args: &ElectionArgs, json: bool) -> Result<(), Failure> {
     let fast: &[&str] = if args.fast { &FAST } else { &[] };
     let short: &[&str] = if args.handover { &SHORT_TENURES } else { &[] };
     let settings = [fast, short].concat();
-    let plan = Plan {
-        base: base.path(),
-        peers: args.peers.into(),
-        listen: None,
-        data: &[],
-        settings: &settings,
-        agent_program: None,
-        run_agents_by: AgentRuns::Training,
-    };
+    let plan = Plan { settings: &settings, ..Plan::of_peers(base.path(), args.peers.into()) };
     eprintln!("starts {} members", args.peers);
     let usage = Usage::begin(base.path())?;
     let mut trials = Trials::begin(LocalSet::start(&plan, &interrupt)?, &interrupt);
@@ -259,11 +251,6 @@ fn draw_times(path: &std::path::Path, measured: &Measured) -> Result<(), Failure
         panel("ms until its tenure is committed", &measured.tenure_times_ms),
     ];
     draw(path, &format!("{measured:#}"), &panels)
-}
-
-fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl std::fmt::Display for Measured {

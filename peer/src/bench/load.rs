@@ -2,6 +2,8 @@
 //!
 //! In clear it speaks the protocol itself instead of using the client library, so that what is measured is the members.
 
+use super::figures::Seen;
+use super::spread::sorted;
 use crate::local::Interrupt;
 use rafty_agent::Failure;
 use rafty_client::blocking::Connection;
@@ -9,6 +11,7 @@ use rafty_types::SessionId;
 use rafty_wire::client::{
     Address, Ask, Change, Consistency, MAX_REQUEST_LEN, Reply, Request, Scanner, decode_value,
 };
+use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Barrier;
@@ -37,42 +40,39 @@ pub(crate) struct Load {
     pub(crate) token: Option<String>,
     pub(crate) clients: u16,
     pub(crate) requests: u32,
-    pub(crate) size: usize,
+    pub(crate) kind: Kind,
+}
+
+/// Of what kind the requests are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
+pub(crate) struct Kind {
+    /// Bytes of each value
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) size: u32,
+    /// Open a connection for each request, as the older clients do
+    #[arg(long)]
     pub(crate) one_shot: bool,
+    /// Read keys, linearizably, instead of writing them
+    #[arg(long)]
     pub(crate) reads: bool,
 }
 
-/// How it went.
-#[derive(Default)]
-pub(crate) struct Pace {
-    /// Of each request of each client.
-    pub(crate) micros: Vec<Vec<u32>>,
-    /// How long each client was busy.
-    pub(crate) busy: Vec<Duration>,
-    /// From the start of the first to the end of the last.
-    pub(crate) whole: Duration,
-    pub(crate) bytes: u64,
-    pub(crate) retries: u64,
-}
-
 /// Lets all clients go until they are done. `look` is called often with how many requests are answered.
-pub(crate) fn drive(load: &Load, interrupt: &Interrupt, look: &mut dyn FnMut(u32)) -> Result<Pace, Failure> {
-    if load.reads {
+pub(crate) fn drive(load: &Load, interrupt: &Interrupt, look: &mut dyn FnMut(u32)) -> Result<Seen, Failure> {
+    if load.kind.reads {
         let fill = Load {
             clients: 16,
             requests: KEYS,
-            reads: false,
-            one_shot: false,
+            kind: Kind { reads: false, one_shot: false, ..load.kind },
             members: load.members.clone(),
             token: load.token.clone(),
-            ..*load
         };
         go(&fill, interrupt, &mut |_| {})?;
     }
     go(load, interrupt, look)
 }
 
-fn go(load: &Load, interrupt: &Interrupt, look: &mut dyn FnMut(u32)) -> Result<Pace, Failure> {
+fn go(load: &Load, interrupt: &Interrupt, look: &mut dyn FnMut(u32)) -> Result<Seen, Failure> {
     let (start, stop, done) = (Barrier::new(load.clients.into()), AtomicBool::new(false), AtomicU32::new(0));
     let started = Instant::now();
     let ended: Vec<io::Result<Client>> = std::thread::scope(|scope| {
@@ -99,15 +99,18 @@ fn go(load: &Load, interrupt: &Interrupt, look: &mut dyn FnMut(u32)) -> Result<P
     });
     let whole = started.elapsed();
     interrupt.check()?;
-    let mut pace = Pace { whole, ..Pace::default() };
-    for client in ended {
-        let client = client.map_err(|error| Failure::failed(format!("a client gave up: {error}")))?;
-        pace.bytes += client.bytes;
-        pace.retries += client.retries;
-        pace.busy.push(client.busy);
-        pace.micros.push(client.micros);
-    }
-    Ok(pace)
+    let gave_up = |error| Failure::failed(format!("a client gave up: {error}"));
+    let clients = ended.into_iter().collect::<io::Result<Vec<_>>>().map_err(gave_up)?;
+    let times = clients.iter().flat_map(|client| &client.micros);
+    let times_ms = sorted(&times.map(|micros| f64::from(*micros) / 1e3).collect::<Vec<_>>());
+    Ok(Seen {
+        requests: times_ms.len() as u64,
+        busy_s: clients.iter().map(|client| client.busy.as_secs_f64()).collect(),
+        whole_s: whole.as_secs_f64(),
+        times_ms,
+        bytes: clients.iter().map(|client| client.bytes).sum(),
+        retries: clients.iter().map(|client| client.retries).sum(),
+    })
 }
 
 /// How a client reaches a member.
@@ -141,7 +144,7 @@ impl<'a> Client<'a> {
     }
 
     fn run(mut self, start: &Barrier, stop: &AtomicBool, done: &AtomicU32) -> io::Result<Self> {
-        let value = vec![b'x'; self.load.size];
+        let value = vec![b'x'; self.load.kind.size as usize];
         let value = rafty_client::Value::encode(std::str::from_utf8(&value).unwrap_or_default());
         let value = value.map_err(io::Error::other)?.bytes().to_vec();
         start.wait();
@@ -163,7 +166,7 @@ impl<'a> Client<'a> {
 
     /// One request, until it is answered.
     fn ask(&mut self, key: String, value: &[u8]) -> io::Result<()> {
-        let ask = if self.load.reads {
+        let ask = if self.load.kind.reads {
             Ask::Get { key: Some(key), consistency: Consistency::Linearizable }
         } else {
             Ask::Append {
@@ -173,7 +176,7 @@ impl<'a> Client<'a> {
         };
         for _ in 0..MAX_TRIES {
             let reply = self.exchange(&ask)?;
-            if self.load.reads && decode_value(&reply).is_some() {
+            if self.load.kind.reads && decode_value(&reply).is_some() {
                 return Ok(());
             }
             match Reply::decode(&reply) {
@@ -196,7 +199,7 @@ impl<'a> Client<'a> {
             Some(line) => line,
             None => self.connect()?,
         };
-        let keep = !self.load.one_shot;
+        let keep = !self.load.kind.one_shot;
         let reply = match &mut line {
             Line::Clear(stream) => {
                 let request = Request { ask: ask.clone(), keep, timeout: None, token: None }.encode();

@@ -3,12 +3,13 @@
 //! Members are processes that sync what they acknowledge; clients are threads of this process, each with one request
 //! under way. The five figures of the dictionary that rafty grew from, and percentiles beside them.
 
-use super::load::{Load, Pace, drive};
+use super::figures::{Figures, Seen};
+use super::load::{Kind, Load, drive};
 use super::plot::{Curve, Panel, draw};
 use super::samples::{Sample, Sampler};
-use super::spread::{mean, quantile_sorted, sorted, standard_deviation};
+use super::spread::quantile_sorted;
 use super::{Usage, folder, print};
-use crate::local::{AgentRuns, Interrupt, LocalSet, Plan};
+use crate::local::{Interrupt, LocalSet, Plan};
 use rafty_agent::{Failure, status};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -31,15 +32,8 @@ pub(crate) struct LocalArgs {
     /// How many requests, over all clients
     #[arg(long, value_name = "E", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     entries: u32,
-    /// Bytes of each value
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    size: u32,
-    /// Open a connection for each request, as the older clients do
-    #[arg(long)]
-    one_shot: bool,
-    /// Read keys, linearizably, instead of writing them
-    #[arg(long)]
-    reads: bool,
+    #[command(flatten)]
+    kind: Kind,
     /// Draw the pace, the times, and the members' memory and disk into this file
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
@@ -51,23 +45,10 @@ struct Measured {
     servers: u8,
     clients: u16,
     entries: u32,
-    size: u32,
-    one_shot: bool,
-    reads: bool,
-    /// Mean over the clients of how long each was busy, in seconds, and its standard deviation.
-    mean_s: f64,
-    stdev_s: f64,
-    /// Requests of all clients by the time from the first to the last.
-    requests_per_s: f64,
-    /// Mean time of one request, in milliseconds.
-    mean_ms: f64,
-    /// Bytes of all keys and values that were sent or read, in millions.
-    total_mb: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-    p999_ms: f64,
-    /// Requests that had to be sent again because leadership changed.
-    retries: u64,
+    #[serde(flatten)]
+    kind: Kind,
+    #[serde(flatten)]
+    figures: Figures,
     /// The most memory and disk that any member took while it ran, in MB.
     member_peak_mb: f64,
     member_disk_mb: f64,
@@ -80,15 +61,7 @@ struct Measured {
 pub(crate) fn run(args: &LocalArgs, json: bool) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
     let base = folder()?;
-    let plan = Plan {
-        base: base.path(),
-        peers: args.servers.into(),
-        listen: None,
-        data: &[],
-        settings: &[],
-        agent_program: None,
-        run_agents_by: AgentRuns::Training,
-    };
+    let plan = Plan::of_peers(base.path(), args.servers.into());
     let usage = Usage::begin(base.path())?;
     eprintln!("starts {} members", args.servers);
     let set = LocalSet::start(&plan, &interrupt)?;
@@ -102,52 +75,31 @@ pub(crate) fn run(args: &LocalArgs, json: bool) -> Result<(), Failure> {
         token: None,
         clients: args.clients,
         requests: args.entries,
-        size: args.size as usize,
-        one_shot: args.one_shot,
-        reads: args.reads,
+        kind: args.kind,
     };
     let usage = usage.since_now(&set);
     let mut sampler = Sampler::begin(&set);
-    let pace = drive(&load, &interrupt, &mut |done| sampler.look(done))?;
-    let measured =
-        Measured { usage: usage.end(&set), samples: sampler.end(args.entries), ..sum_up(args, &pace) };
-    let most = |of: fn(&Sample) -> f64| measured.samples.iter().map(of).fold(0.0, f64::max);
-    let measured = Measured {
-        member_peak_mb: most(|sample| sample.memory_mb),
-        member_disk_mb: most(|sample| sample.disk_mb),
-        ..measured
-    };
+    let seen = drive(&load, &interrupt, &mut |done| sampler.look(done))?;
+    let measured = sum_up(args, &seen, usage.end(&set), sampler.end(args.entries));
     if let Some(path) = &args.plot {
-        picture(path, &measured, &times_ms(&pace))?;
+        picture(path, &measured, &seen.times_ms)?;
     }
     print(&measured, json);
     Ok(())
 }
 
-fn times_ms(pace: &Pace) -> Vec<f64> {
-    sorted(&pace.micros.iter().flatten().map(|micros| f64::from(*micros) / 1e3).collect::<Vec<_>>())
-}
-
-fn sum_up(args: &LocalArgs, pace: &Pace) -> Measured {
-    let times = times_ms(pace);
-    let busy: Vec<f64> = pace.busy.iter().map(Duration::as_secs_f64).collect();
+fn sum_up(args: &LocalArgs, seen: &Seen, usage: Usage, samples: Vec<Sample>) -> Measured {
+    let most = |of: fn(&Sample) -> f64| samples.iter().map(of).fold(0.0, f64::max);
     Measured {
         servers: args.servers,
         clients: args.clients,
         entries: args.entries,
-        size: args.size,
-        one_shot: args.one_shot,
-        reads: args.reads,
-        mean_s: mean(&busy),
-        stdev_s: standard_deviation(&busy),
-        requests_per_s: times.len() as f64 / pace.whole.as_secs_f64(),
-        mean_ms: mean(&times),
-        total_mb: pace.bytes as f64 / 1e6,
-        p50_ms: quantile_sorted(&times, 0.5),
-        p99_ms: quantile_sorted(&times, 0.99),
-        p999_ms: quantile_sorted(&times, 0.999),
-        retries: pace.retries,
-        ..Measured::default()
+        kind: args.kind,
+        figures: Figures::of(seen),
+        member_peak_mb: most(|sample| sample.memory_mb),
+        member_disk_mb: most(|sample| sample.disk_mb),
+        usage,
+        samples,
     }
 }
 
@@ -170,19 +122,21 @@ fn picture(path: &Path, measured: &Measured, times: &[f64]) -> Result<(), Failur
 
 impl std::fmt::Display for Measured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = if self.reads { "linearizable reads" } else { "writes" };
-        let how = if self.one_shot { "a connection each" } else { "kept connections" };
-        let Self { servers, clients, entries, size, .. } = self;
+        let Kind { size, one_shot, reads } = self.kind;
+        let what = if reads { "linearizable reads" } else { "writes" };
+        let how = if one_shot { "a connection each" } else { "kept connections" };
+        let Self { servers, clients, entries, figures, .. } = self;
         write!(f, "{entries} {what} of {size} bytes by {clients} clients at {servers} members, {how}")?;
         if f.alternate() {
             return Ok(());
         }
-        writeln!(f, "\nmean over clients   {:.3} s, standard deviation {:.3} s", self.mean_s, self.stdev_s)?;
-        writeln!(f, "requests            {:.0} /s", self.requests_per_s)?;
-        writeln!(f, "mean of a request   {:.3} ms", self.mean_ms)?;
-        let [p50, p99, p999] = [self.p50_ms, self.p99_ms, self.p999_ms];
+        let Figures { mean_s, stdev_s, requests_per_s, mean_ms, total_mb, retries, .. } = figures;
+        writeln!(f, "\nmean over clients   {mean_s:.3} s, standard deviation {stdev_s:.3} s")?;
+        writeln!(f, "requests            {requests_per_s:.0} /s")?;
+        writeln!(f, "mean of a request   {mean_ms:.3} ms")?;
+        let Figures { p50_ms: p50, p99_ms: p99, p999_ms: p999, .. } = figures;
         writeln!(f, "percentiles         50: {p50:.2}, 99: {p99:.2}, 99.9: {p999:.2} ms")?;
-        writeln!(f, "items               {:.1} MB, sent again {}", self.total_mb, self.retries)?;
+        writeln!(f, "items               {total_mb:.1} MB, sent again {retries}")?;
         let [memory, disk] = [self.member_peak_mb, self.member_disk_mb];
         writeln!(f, "largest member      {memory:.1} MB of memory, {disk:.1} MB on disk")?;
         write!(f, "{}", self.usage)

@@ -4,6 +4,7 @@
 
 pub(crate) mod distributed;
 pub(crate) mod election;
+mod figures;
 mod load;
 pub(crate) mod local;
 mod machine;

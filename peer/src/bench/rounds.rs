@@ -76,15 +76,7 @@ pub(crate) fn run(args: &RoundsArgs, json: bool) -> Result<(), Failure> {
     let base = folder()?;
     // A trainer of this benchmark reads no data; `join` wants a folder to be there.
     let data: Vec<PathBuf> = vec![base.path().to_path_buf(); args.agents];
-    let plan = Plan {
-        base: base.path(),
-        peers: 1,
-        listen: None,
-        data: &data,
-        settings: &[],
-        agent_program: None,
-        run_agents_by: AgentRuns::Noise,
-    };
+    let plan = Plan { data: &data, run_agents_by: AgentRuns::Noise, ..Plan::of_peers(base.path(), 1) };
     let usage = Usage::begin(base.path())?;
     eprintln!("starts {} processes", args.agents + 1);
     let set = LocalSet::start(&plan, &interrupt)?;
@@ -133,7 +125,7 @@ fn task(args: &RoundsArgs) -> Result<Task, Failure> {
 /// Times of rounds, and who was aggregator.
 #[derive(Default)]
 struct Watched {
-    opened_ms: BTreeMap<Round, u64>,
+    opened_us: BTreeMap<Round, u64>,
     seconds: Vec<f64>,
     aggregators: BTreeSet<MemberId>,
     memory: Vec<Memory>,
@@ -163,13 +155,14 @@ fn watch(set: &LocalSet, task: &Task, rounds: u32, interrupt: &Interrupt) -> Res
             }
             continue;
         };
+        let at_us = line.at_us;
         match line.event {
             Event::RoundOpened { round, .. } => {
-                watched.opened_ms.entry(round).or_insert(line.at_ms);
+                watched.opened_us.entry(round).or_insert(at_us);
             }
             Event::RoundPublished { round, .. } => {
-                let opened = watched.opened_ms.get(&round.round).copied().unwrap_or(line.at_ms);
-                watched.seconds.push(line.at_ms.saturating_sub(opened) as f64 / 1e3);
+                let opened_us = watched.opened_us.get(&round.round).copied().unwrap_or(at_us);
+                watched.seconds.push(at_us.saturating_sub(opened_us) as f64 / 1e6);
                 watched.aggregators.insert(round.aggregator);
                 until = Instant::now() + ROUND_WITHIN;
                 eprintln!(

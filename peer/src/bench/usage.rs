@@ -21,8 +21,7 @@ impl Usage {
     /// Begins to count, before any member is started; or see [`Usage::since_now`].
     pub(crate) fn begin(dir: &Path) -> Result<Self, Failure> {
         let fdatasync_per_s = syncs_per_second(dir).map_err(Failure::failed)?;
-        let now = Self { members_cpu_s: 0.0, load_cpu_s: cpu_s("self"), fdatasync_per_s };
-        Ok(Self { members_cpu_s: cpu_of_ended_children_s(), ..now })
+        Ok(Self { members_cpu_s: cpu_of_ended_children_s(), load_cpu_s: cpu_s("self"), fdatasync_per_s })
     }
 
     /// Counts from now instead, with members that run already.

@@ -7,7 +7,7 @@ use super::score::Scorer;
 use super::story::Story;
 use super::view::{Picture, Show};
 use crate::local::{Interrupt, LocalSet, hear};
-use crate::narration::Line;
+use crate::narration::{Line, now_us};
 use rafty_agent::{Failure, status};
 use rafty_learning::{DataSet, Task};
 use rafty_node::Event;
@@ -15,7 +15,7 @@ use rafty_runtime::operator::{Reply, Request, call};
 use rafty_types::{Digest, Round};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How long the stage waits for something to happen before it looks at the clock.
 const FRAME: Duration = Duration::from_millis(100);
@@ -203,6 +203,5 @@ impl Stage {
 }
 
 fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    now_us() / 1_000
 }

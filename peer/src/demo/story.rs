@@ -105,8 +105,8 @@ impl Story {
     /// Takes an event in. A sentence when it is news.
     pub(crate) fn hear(&mut self, line: &Line) -> Option<String> {
         let news = match &line.event {
-            Event::Round(event) => self.hear_of_side(line.member, line.at_ms, event),
-            event => self.hear_of_all(line.at_ms, event),
+            Event::Round(event) => self.hear_of_side(line.member, line.at_ms(), event),
+            event => self.hear_of_all(line.at_ms(), event),
         };
         news.then(|| sentence(&line.event, &|member| self.name(member))).flatten().map(|text| {
             match &line.event {

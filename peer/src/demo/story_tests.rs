@@ -14,7 +14,7 @@ fn story() -> Story {
 }
 
 fn line(at_ms: u64, member: MemberId, event: Event) -> Line {
-    Line { at_ms, at_us: at_ms * 1_000, member, event }
+    Line { at_us: at_ms * 1_000, member, event }
 }
 
 fn tenure(at_ms: u64, tenure: u64, aggregator: MemberId) -> Line {
@@ -67,7 +67,7 @@ fn lost(story: &Story) -> Vec<(Round, MemberId)> {
 fn the_same_happening_is_news_once() {
     let mut story = story();
     assert_eq!(story.hear(&tenure(10, 7, A)).as_deref(), Some("tenure 7 (term 7): agent 5 is aggregator"));
-    let again = Line { member: B, at_ms: 12, ..tenure(10, 7, A) };
+    let again = Line { member: B, at_us: 12_000, ..tenure(10, 7, A) };
     assert_eq!(story.hear(&again), None);
     assert_eq!(story.tenures[&Tenure(7)].began_ms, 10);
     assert!(story.hear(&opened(20, 1)).is_some());

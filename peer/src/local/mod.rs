@@ -26,6 +26,8 @@ pub(crate) const AS_AGENT: &str = "as-agent";
 
 /// How long newcomers may take to join: each makes an RSA key, all on the same cores.
 const JOIN_WITHIN: Duration = Duration::from_secs(60);
+/// How long newcomers may use their tokens.
+const ADMITS_FOR: Duration = Duration::from_secs(600);
 /// How long members may take until they answer and have their seats.
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 /// How often is looked whether something has come about.
@@ -51,6 +53,14 @@ pub(crate) struct Plan<'a> {
     pub(crate) agent_program: Option<&'a Path>,
     /// What agents do when they are up.
     pub(crate) run_agents_by: AgentRuns,
+}
+
+impl<'a> Plan<'a> {
+    /// So many peers on this machine, without agents and by the usual settings.
+    pub(crate) fn of_peers(base: &'a Path, peers: usize) -> Self {
+        let run_agents_by = AgentRuns::Training;
+        Self { base, peers, listen: None, data: &[], settings: &[], agent_program: None, run_agents_by }
+    }
 }
 
 /// What an agent does when it is up.
@@ -145,14 +155,7 @@ impl LocalSet {
             founder.process.must_run(&founder.log)?;
             std::thread::sleep(LOOK_EVERY);
         }
-        let dir = &founder.dir;
-        let token = |role, uses: usize| {
-            let uses = u32::try_from(uses.max(1)).unwrap_or(1);
-            match call(dir, &Request::TokenCreate { role, ttl_s: 600, uses, may_lead: true }, PATIENCE)? {
-                Reply::Token { token, .. } => Ok(token),
-                other => Err(status::unexpected(&other)),
-            }
-        };
+        let token = |role, uses| create_token(&founder.dir, role, uses, ADMITS_FOR);
         Ok((token(PeerRole::Peer, plan.peers - 1)?, token(PeerRole::Agent, plan.data.len())?))
     }
 
@@ -208,10 +211,29 @@ pub(crate) fn status_of<'a>(dirs: impl Iterator<Item = &'a Path>) -> Option<Memb
     any
 }
 
+/// A token that admits so many, at least one, from the member in `dir`.
+pub(crate) fn create_token(
+    dir: &Path,
+    role: PeerRole,
+    uses: usize,
+    admits_for: Duration,
+) -> Result<String, Failure> {
+    let (uses, ttl_s) = (u32::try_from(uses.max(1)).unwrap_or(1), admits_for.as_secs());
+    match call(dir, &Request::TokenCreate { role, ttl_s, uses, may_lead: true }, PATIENCE)? {
+        Reply::Token { token, .. } => Ok(token),
+        other => Err(status::unexpected(&other)),
+    }
+}
+
+/// How many vote, as a member sees it.
+pub(crate) fn voters(status: &MemberStatus) -> usize {
+    let votes = |role: &str| matches!(role, "leader" | "voter");
+    status.node.members.iter().filter(|member| votes(&member.role)).count()
+}
+
 fn settled(status: &MemberStatus, count: usize) -> bool {
-    let members = &status.node.members;
-    let voters = members.iter().filter(|member| matches!(member.role.as_str(), "leader" | "voter")).count();
-    members.len() == count && voters >= count.min(TARGET_VOTERS) && status.node.tenure.is_some()
+    let enough = voters(status) >= count.min(TARGET_VOTERS);
+    status.node.members.len() == count && enough && status.node.tenure.is_some()
 }
 
 fn answers(dir: &Path) -> bool {

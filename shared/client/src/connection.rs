@@ -3,20 +3,16 @@
 //! It follows no redirect and tries nothing again; [`ClusterClient`](crate::ClusterClient) does, with a connection for
 //! each request. This is for who sends many and wants to handle that alone.
 
-use crate::exchange::Failure;
+use crate::exchange::{Failure, MAX_REPLY_LEN, within};
 use crate::secure::Secure;
 use crate::{ClientError, address};
 use futures_rustls::client::TlsStream;
-use rafty_wire::client::{Address, Ask, ClientTokenError, Request, Scanner};
-use smol::Timer;
-use smol::future::FutureExt;
+use rafty_wire::client::{Address, Ask, Request, Scanner};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::TcpStream;
 use std::io;
 use std::time::Duration;
 
-/// Longest reply that is read: all that a dictionary may hold, and its frame.
-const MAX_REPLY_LEN: usize = 128 * 1024 * 1024;
 /// How long connecting, and how long an answer may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -42,7 +38,7 @@ impl Connection {
     /// [`ClientError::BadAddress`], [`ClientError::BadToken`], [`ClientError::Unreachable`], [`ClientError::Refused`].
     pub async fn open(member: &str, token: Option<&str>) -> Result<Self, ClientError> {
         let Address(host, port) = address::parse(member)?;
-        let secure = token.map(secure).transpose()?;
+        let secure = token.map(Secure::by_token).transpose()?;
         let unreachable =
             |why: &dyn std::fmt::Display| ClientError::Unreachable(format!("{host}:{port}: {why}"));
         let stream = within(CONNECT_WITHIN, TcpStream::connect((host.as_str(), port)));
@@ -97,18 +93,4 @@ impl Connection {
             }
         }
     }
-}
-
-fn secure(token: &str) -> Result<Secure, ClientError> {
-    let bad = |why: &dyn std::fmt::Display| ClientError::BadToken(why.to_string());
-    let token = token.parse().map_err(|why: ClientTokenError| bad(&why))?;
-    Secure::new(token).map_err(|why| bad(&why))
-}
-
-async fn within<T>(time: Duration, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let late = async {
-        Timer::after(time).await;
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", time.as_millis())))
-    };
-    io.or(late).await
 }

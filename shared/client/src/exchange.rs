@@ -12,7 +12,7 @@ use std::io;
 use std::time::Duration;
 
 /// Longest reply: all that a dictionary may hold, and its frame.
-const MAX_REPLY_LEN: usize = 128 * 1024 * 1024;
+pub(crate) const MAX_REPLY_LEN: usize = 128 * 1024 * 1024;
 
 /// Why there is no reply.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ async fn talk(
     stream.take(MAX_REPLY_LEN as u64 + 1).read_to_end(reply).await.map(drop)
 }
 
-async fn within<T>(time: Duration, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(crate) async fn within<T>(time: Duration, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let late = async {
         Timer::after(time).await;
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} ms", time.as_millis())))

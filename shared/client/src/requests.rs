@@ -7,8 +7,8 @@ use crate::secure::Secure;
 use crate::verdict::{Verdict, failed, judge};
 use crate::{ClientError, Value, address};
 use rafty_wire::client::{
-    Address, Ask, Change, ClientTokenError, ConfigAction, Consistency, Diagnostic, MAX_TIMEOUT, Reply,
-    Request, decode_answer, decode_entries, decode_value,
+    Address, Ask, Change, ConfigAction, Consistency, Diagnostic, MAX_TIMEOUT, Reply, Request, decode_answer,
+    decode_entries, decode_value,
 };
 use smol::Timer;
 use std::collections::BTreeMap;
@@ -74,9 +74,7 @@ impl ClusterClient {
     /// # Errors
     /// [`ClientError::BadToken`].
     pub fn with_token(mut self, token: &str) -> Result<Self, ClientError> {
-        let bad = |why: &dyn std::fmt::Display| ClientError::BadToken(why.to_string());
-        let token = token.parse().map_err(|why: ClientTokenError| bad(&why))?;
-        self.secure = Some(Secure::new(token).map_err(|why| bad(&why))?);
+        self.secure = Some(Secure::by_token(token)?);
         Ok(self)
     }
 

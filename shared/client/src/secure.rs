@@ -4,10 +4,11 @@
 //! certificate of this connection that it knows what the peer set keeps of the token. A man in the middle has another
 //! certificate and cannot make that MAC. The token itself is sent by nothing in here.
 
+use crate::ClientError;
 use crate::exchange::Failure;
 use futures_rustls::TlsConnector;
 use futures_rustls::client::TlsStream;
-use rafty_wire::client::{Ask, ClientToken, Reply, Request, Scanner, decode_answer};
+use rafty_wire::client::{Ask, ClientToken, ClientTokenError, Reply, Request, Scanner, decode_answer};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
@@ -31,7 +32,14 @@ pub(crate) struct Secure {
 }
 
 impl Secure {
-    pub(crate) fn new(token: ClientToken) -> Result<Self, Error> {
+    /// By a token as its peer set wrote it.
+    pub(crate) fn by_token(token: &str) -> Result<Self, ClientError> {
+        let bad = |why: &dyn fmt::Display| ClientError::BadToken(why.to_string());
+        let token = token.parse().map_err(|why: ClientTokenError| bad(&why))?;
+        Self::new(token).map_err(|why| bad(&why))
+    }
+
+    fn new(token: ClientToken) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?

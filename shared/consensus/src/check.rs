@@ -93,6 +93,8 @@ pub(crate) struct Facts {
     pub(crate) may_campaign: bool,
     pub(crate) synced: bool,
     pub(crate) last_index: Index,
+    /// The commit index, and the term of the entry there.
+    pub(crate) committed: (Index, Option<Term>),
     pub(crate) pending_reads: usize,
 }
 
@@ -120,7 +122,9 @@ pub(crate) fn check(message: &Message, facts: &Facts) -> Verdict {
             check_leader(message, facts)?;
             let meta = message.snapshot.as_ref().ok_or(Refused::BadSnapshot)?;
             check_meta(meta)?;
-            ensure(meta.term <= message.term, Refused::BadSnapshot)
+            // The engine would install over what is applied if only the terms differ.
+            let contradicts = meta.index == facts.committed.0 && Some(meta.term) != facts.committed.1;
+            ensure(meta.term <= message.term && !contradicts, Refused::BadSnapshot)
         }
         MessageKind::TimeoutNow => {
             check_leader(message, facts)?;
@@ -266,6 +270,7 @@ mod tests {
             may_campaign: true,
             synced: true,
             last_index: Index(10),
+            committed: (Index(9), Some(Term(4))),
             pending_reads: 0,
         }
     }
@@ -349,7 +354,7 @@ mod tests {
     fn impossible_fields_are_refused_by_reason() {
         use MessageKind::{Append, AppendResponse, Heartbeat, ReadIndex, RequestVote, Snapshot, TimeoutNow};
         type Spoil = fn(&mut Message);
-        let follower_cases: [(MessageKind, Refused, Spoil); 13] = [
+        let follower_cases: [(MessageKind, Refused, Spoil); 14] = [
             (Append, Refused::BadField, |message| message.log_term = Term(0)),
             (Append, Refused::BadField, |message| message.log_term = Term(6)),
             (Append, Refused::BadField, |message| message.request_snapshot = Index(1)),
@@ -361,6 +366,13 @@ mod tests {
             (RequestVote, Refused::BadContext, |message| message.context = vec![0; 3]),
             (RequestVote, Refused::BadField, |message| message.priority = 1),
             (Snapshot, Refused::BadSnapshot, |message| message.snapshot = None),
+            (Snapshot, Refused::BadSnapshot, |message| {
+                message.snapshot = message.snapshot.take().map(|meta| SnapshotMeta {
+                    index: Index(9),
+                    term: Term(3),
+                    ..meta
+                });
+            }),
             (TimeoutNow, Refused::SecondLeader, |message| message.from = MemberId(3)),
             (ReadIndex, Refused::NotLeader, |_| {}),
         ];

@@ -127,7 +127,7 @@ pub enum Output {
         /// Who leads, as far as known.
         leader: Option<MemberId>,
     },
-    /// The engine's membership is this from here on.
+    /// The engine's membership is this, and no crash takes that back.
     MembershipChanged(Membership),
     /// Something was not taken. For counting.
     Refused {

@@ -34,6 +34,8 @@ pub struct Consensus {
     pub(crate) me: MemberId,
     pub(crate) raw: RawNode<Log>,
     pub(crate) membership: Membership,
+    /// The batch after which the disk holds that membership.
+    pub(crate) membership_in: Option<PersistId>,
     pub(crate) now: Time,
     pub(crate) ticker: Ticker,
     pub(crate) random: Random,
@@ -80,6 +82,7 @@ impl Consensus {
             me,
             raw,
             membership,
+            membership_in: None,
             now,
             random,
             drawn,
@@ -198,6 +201,7 @@ impl Consensus {
     }
 
     fn facts(&self) -> Facts {
+        let commit = self.commit();
         Facts {
             me: self.me,
             term: self.term(),
@@ -206,6 +210,7 @@ impl Consensus {
             may_campaign: self.raw.raft.promotable(),
             synced: self.is_synced(),
             last_index: self.last_index(),
+            committed: (commit, self.raw.store().term_at(commit.0).map(Term)),
             pending_reads: self.raw.raft.pending_read_count(),
         }
     }
@@ -278,6 +283,9 @@ impl Consensus {
 
     fn persisted(&mut self, id: PersistId) -> Outcome {
         let Some(load) = self.unsynced.synced(id) else { return Ok(()) };
+        if self.membership_in.take_if(|due| *due <= id).is_some() {
+            self.tell_membership();
+        }
         let all = self.unsynced.newest().is_none().then_some(self.last_ready);
         if let Some(number) = all.or(load.ready) {
             self.raw.on_persist_ready(number);

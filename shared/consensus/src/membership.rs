@@ -143,10 +143,10 @@ fn replacement(view: &SeatView) -> Option<SeatDecision> {
 /// voter is missing: should the learner fall silent, too, there would be one voice less than if it had never been seated.
 fn rotation(view: &SeatView) -> Option<SeatDecision> {
     let best = best_learner(view, |seat| seat.may_lead)?;
-    if view.seats.iter().any(|seat| seat.seated && seat.member != view.leader && !seat.alive) {
+    let others = view.seats.iter().filter(|seat| seat.seated && seat.member != view.leader);
+    if others.clone().any(|seat| !seat.alive) {
         return None;
     }
-    let others = view.seats.iter().filter(|seat| seat.seated && seat.member != view.leader);
     let most = others.max_by_key(|seat| (seat.tenures, std::cmp::Reverse(seat.member)))?;
     let uneven = most.tenures > best.tenures.saturating_add(1);
     (view.in_tenure && uneven).then_some(SeatDecision { give: Some(best.member), take: Some(most.member) })

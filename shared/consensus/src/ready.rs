@@ -198,8 +198,19 @@ impl Consensus {
 
     fn set_membership(&mut self, membership: rafty_types::Membership) {
         self.heard.keep(&membership);
-        self.membership = membership.clone();
-        self.outputs.push(Output::MembershipChanged(membership));
+        self.membership = membership;
+        if own_hard_state(&self.raw.raft.hard_state()) != self.raw.store().hard_state {
+            self.persist(Batch::default(), Load { term: self.raw.raft.term, ..Load::default() });
+        }
+        self.membership_in = self.unsynced.newest();
+        if self.membership_in.is_none() {
+            self.tell_membership();
+        }
+    }
+
+    /// What the disk does not hold may be forgotten in a crash. Whoever left is told so when that cannot happen.
+    pub(crate) fn tell_membership(&mut self) {
+        self.outputs.push(Output::MembershipChanged(self.membership.clone()));
     }
 
     /// Proposes to leave joint as soon as that is possible, again and again until it is done.

@@ -102,6 +102,11 @@ impl Control {
         self.roster.by_key(key)
     }
 
+    /// Those that were sent away last, without their RSA keys: the engine may still need their voices to let them go.
+    pub fn departed(&self) -> impl Iterator<Item = &Member> {
+        self.roster.departed()
+    }
+
     /// Since when a member has not been heard by any leader, by leaders' clocks in milliseconds since 1970. `None` for
     /// one that is heard.
     pub fn silent_since_ms(&self, id: MemberId) -> Option<u64> {
@@ -225,7 +230,7 @@ impl Control {
     }
 
     fn revoke(&mut self, member: MemberId) -> Effect {
-        let gone = self.roster.remove(member)?;
+        let gone = self.roster.send_away(member)?;
         self.runs.drop_update_of(member);
         let mut events = vec![Event::RosterChanged, Event::Revoked(gone.id, gone.key)];
         if gone.seat {

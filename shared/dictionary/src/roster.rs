@@ -9,7 +9,7 @@ use rafty_types::{
     PeerKey, Rejection, Signature, TokenRecord, address_statement, rotate_key_statement,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 /// The token id of a member that joins again under a key that is still in the roster.
@@ -20,6 +20,8 @@ pub const MAX_TOKENS: usize = 256;
 pub const MAX_TOKEN_USES: u32 = 1_000;
 /// How often one identity may join; after that it needs a new identity.
 pub const MAX_ENROLMENTS: usize = 64;
+/// How many members that were sent away are remembered: as many as one change of the engine's membership takes out.
+const KEPT_DEPARTED: usize = 64;
 /// Of how many identities, members and former ones, the statements are remembered.
 const KEPT_IDENTITIES: usize = 256;
 
@@ -32,6 +34,8 @@ pub(crate) struct Roster {
     used_statements: BTreeMap<PeerKey, Vec<Digest>>,
     /// Since when members have not been heard by any leader: it outlasts the leaders.
     silent_since_ms: BTreeMap<MemberId, u64>,
+    /// Who was sent away last. The engine may still need its voice to let it go, also after all have started anew.
+    departed: VecDeque<Member>,
 }
 
 impl Roster {
@@ -53,6 +57,10 @@ impl Roster {
 
     pub(crate) fn by_key(&self, key: &PeerKey) -> Option<&Member> {
         self.members.values().find(|member| member.key == *key)
+    }
+
+    pub(crate) fn departed(&self) -> impl Iterator<Item = &Member> {
+        self.departed.iter()
     }
 
     pub(crate) fn silent_since_ms(&self, id: MemberId) -> Option<u64> {
@@ -128,6 +136,7 @@ impl Roster {
         let id = MemberId(at.index.0);
         let tenures = self.least_tenures();
         let member = Member { id, key, rsa_public, role, may_lead, addresses, seat: false, tenures };
+        self.departed.retain(|departed| departed.key != key);
         self.members.insert(id, member);
         self.use_token(enrolment.token);
         Ok(())
@@ -184,8 +193,18 @@ impl Roster {
         }
     }
 
-    /// Takes a member out; the last one with a seat stays.
-    pub(crate) fn remove(&mut self, id: MemberId) -> Result<Member, Rejection> {
+    /// Sends a member away; the last one with a seat stays.
+    pub(crate) fn send_away(&mut self, id: MemberId) -> Result<Member, Rejection> {
+        let member = self.remove(id)?;
+        if self.departed.len() >= KEPT_DEPARTED {
+            self.departed.pop_front();
+        }
+        // Nothing is sealed for it any more.
+        self.departed.push_back(Member { rsa_public: Vec::new(), ..member.clone() });
+        Ok(member)
+    }
+
+    fn remove(&mut self, id: MemberId) -> Result<Member, Rejection> {
         let member = self.member(id)?;
         if member.seat && self.seats() == 1 {
             return Err(Rejection::LastVoter);
@@ -274,6 +293,8 @@ impl Roster {
     /// Whether what is remembered of used statements is within its bounds.
     pub(crate) fn memory_is_bounded(&self) -> bool {
         self.used_statements.len() <= KEPT_IDENTITIES
+            && self.departed.len() <= KEPT_DEPARTED
+            && self.departed.iter().all(|member| self.by_key(&member.key).is_none())
             && self.silent_since_ms.keys().all(|id| self.members.contains_key(id))
             && self.used_statements.values().all(|used| used.len() <= MAX_ENROLMENTS)
     }

@@ -18,9 +18,6 @@ const ENTRY_COST: u64 = 512;
 /// A snapshot may cost at most one part in so many of what was written since the last one.
 const SNAPSHOT_SHARE: u64 = 10;
 
-/// A member that was sent away ends after this many election timeouts at the latest.
-const LEAVE_AFTER_TIMEOUTS: u32 = 10;
-
 /// Decides when a snapshot is due.
 pub(crate) struct Compactor {
     /// Cost of the entries applied since the last snapshot.
@@ -152,10 +149,6 @@ impl<U: StateMachine> Node<U> {
             }
             Change::Revoked(member, _) => {
                 self.publish_roster();
-                if member == self.me {
-                    self.leaves_at =
-                        Some(self.now + self.consensus.election_timeout() * LEAVE_AFTER_TIMEOUTS);
-                }
                 Event::Removed { member }
             }
             Change::Replaced { old: member, .. } => {

@@ -31,7 +31,6 @@ pub struct Node<U: StateMachine> {
     /// Whether each user command is told when it is applied.
     pub(crate) watched: bool,
     /// This member was sent away; it ends by then.
-    pub(crate) leaves_at: Option<Time>,
     pub(crate) roster: Roster,
     /// What consensus shall be told next. Bounded by what one input can cause.
     inputs: VecDeque<consensus::Input>,
@@ -77,6 +76,7 @@ impl<U: StateMachine> Node<U> {
         };
         let consensus = Consensus::new(config, log, boot.seed, now)
             .map_err(|error| StartError::Log(error.to_string()))?;
+        let roster = Roster::new(consensus.membership().clone());
         let mut node = Self {
             me: boot.me,
             now,
@@ -89,8 +89,7 @@ impl<U: StateMachine> Node<U> {
             out: Vec::new(),
             halted: false,
             watched: false,
-            leaves_at: None,
-            roster: Roster::default(),
+            roster,
             inputs: VecDeque::new(),
             proposals: Vec::new(),
             stepping: false,
@@ -130,7 +129,6 @@ impl<U: StateMachine> Node<U> {
             self.requests.deadline(),
             self.sides.deadline(),
             self.duties.deadline(),
-            self.leaves_at,
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -204,7 +202,6 @@ impl<U: StateMachine> Node<U> {
         self.ask_if_alone();
         self.compact_if_due();
         self.serve_requests();
-        self.leave_if_time();
         self.flush_proposals();
         debug_assert!(self.sides.heard_all(), "the round machines were not told something");
     }
@@ -290,7 +287,7 @@ impl<U: StateMachine> Node<U> {
                 self.requests.read_failed(RequestId(request), self.pause_until());
             }
             Said::RoleChanged { role, term, leader } => self.role_changed(role, term, leader),
-            Said::MembershipChanged(_) => self.publish_roster(),
+            Said::MembershipChanged(membership) => self.engine_changed(membership),
             Said::Refused { from, why } => self.dropped(from.unwrap_or(self.me), &why.to_string()),
         }
     }
@@ -319,16 +316,6 @@ impl<U: StateMachine> Node<U> {
             }
             Proposer::Duty(Duty::Round(id)) => self.round_proposal_lost(id),
             Proposer::Duty(Duty::Tenure | Duty::Seat) => self.duties.proposal_over(proposer),
-        }
-    }
-
-    /// A member that was sent away ends when the engine has removed it; it may never hear of that, so it does not wait
-    /// for long.
-    fn leave_if_time(&mut self) {
-        let Some(until) = self.leaves_at else { return };
-        if until <= self.now || !self.consensus.membership().contains(self.me) {
-            self.answer_held(|_, _| true);
-            self.halt("this member was removed from the peer set; its data is untouched".into());
         }
     }
 

@@ -7,7 +7,7 @@
 
 use crate::io::Output;
 use crate::node::Node;
-use rafty_types::{Frame, Index, Member, MemberId, StateMachine, Time};
+use rafty_types::{Frame, Index, Member, MemberId, Membership, StateMachine, Time};
 
 /// A member that hears no leader asks after this many longest election timeouts, and again after as many.
 const ALONE_AFTER_TIMEOUTS: u32 = 4;
@@ -15,8 +15,9 @@ const ALONE_AFTER_TIMEOUTS: u32 = 4;
 const MAX_TOLD: usize = 64;
 
 /// Whom the transport knows, and how this member comes to know more.
-#[derive(Default)]
 pub(crate) struct Roster {
+    /// The engine's membership as of what the disk holds.
+    engine: Membership,
     published: Vec<Member>,
     /// Who belongs as of this index, as another member says.
     told: Option<(Index, Vec<Member>)>,
@@ -24,20 +25,29 @@ pub(crate) struct Roster {
     led_at: Time,
 }
 
+impl Roster {
+    pub(crate) fn new(engine: Membership) -> Self {
+        Self { engine, published: Vec::new(), told: None, led_at: Time::ZERO }
+    }
+}
+
 impl<U: StateMachine> Node<U> {
-    /// Tells the transport who belongs. Who was sent away belongs as long as the engine counts its voice: of two
-    /// voters, one cannot be removed without the other's.
+    /// The engine has another membership, and the disk holds it.
+    pub(crate) fn engine_changed(&mut self, membership: Membership) {
+        self.roster.engine = membership;
+        self.publish_roster();
+    }
+
+    /// Tells the transport who belongs. Who was sent away belongs as long as the engine may count its voice: of two
+    /// voters, one cannot be removed without the other's. It ends when the others have shut it out, so none may do that
+    /// that could come back needing it.
     pub(crate) fn publish_roster(&mut self) {
         let control = self.state.control();
         if !control.initialised() {
             return;
         }
-        let (known, membership) = (control.members(), self.consensus.membership());
-        let leaving = self.roster.published.extract_if(.., |member| {
-            let gone = !known.contains_key(&member.id) && control.member_by_key(&member.key).is_none();
-            gone && membership.contains(member.id)
-        });
-        let mut members: Vec<_> = known.values().cloned().chain(leaving).collect();
+        let leaving = control.departed().filter(|member| self.roster.engine.contains(member.id));
+        let mut members: Vec<_> = control.members().values().chain(leaving).cloned().collect();
         let applied = self.state.applied();
         self.roster.told.take_if(|(index, _)| *index <= applied);
         if let Some((_, told)) = &self.roster.told {
@@ -66,7 +76,7 @@ impl<U: StateMachine> Node<U> {
             return;
         }
         self.roster.led_at = self.now;
-        let known = self.known_roster().0;
+        let known = self.known_index();
         let others = self.roster.published.iter().map(|member| member.id).filter(|id| *id != self.me);
         self.out.extend(others.map(|to| Output::Send { to, frame: Frame::AskRoster { known } }));
     }
@@ -85,13 +95,19 @@ impl<U: StateMachine> Node<U> {
             return self.dropped(from, "a roster of more members than a peer set has");
         }
         // Whoever hears a leader knows whom it needs.
-        if self.consensus.leader().is_none() && index > self.known_roster().0 {
+        if self.consensus.leader().is_none() && index > self.known_index() {
             self.roster.told = Some((index, members));
             self.publish_roster();
         }
     }
 
-    /// Who belongs, as of the latest index for which this member knows it.
+    /// As of which index this member knows who belongs.
+    fn known_index(&self) -> Index {
+        let told = self.roster.told.as_ref().map_or(Index(0), |(index, _)| *index);
+        told.max(self.state.applied())
+    }
+
+    /// Who belongs, as of that index.
     fn known_roster(&self) -> (Index, Vec<Member>) {
         let applied = self.state.applied();
         let told = self.roster.told.clone().filter(|(index, _)| *index > applied);

@@ -176,6 +176,8 @@ pub enum WorkResult {
     Refused(Refusal),
     /// It is done.
     Done,
+    /// What was to be sealed is not on this member's disk any more, or is damaged: it can only be made anew.
+    Gone,
     /// It could not be done, for a reason in words. Nothing was changed; it may be ordered again.
     Failed(String),
 }

@@ -124,7 +124,7 @@ impl Worker {
             Work::SealUpdate { update, label, to, rsa_public } => {
                 let known = shelf.pending.is_some_and(|pending| pending.update == update);
                 if !known || label.content != update {
-                    return WorkResult::Failed("the update is not on the disk".into());
+                    return WorkResult::Gone;
                 }
                 self.seal(label, vec![(to, rsa_public)])
             }

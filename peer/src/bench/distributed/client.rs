@@ -1,13 +1,11 @@
 //! `rafty bench client HEAD`: load for the distributed benchmark.
 
 use super::board::Board;
-use super::{HeadAddress, OVER, PLAN, Part, READY, RESULTS, RUN, RunPlan, TestPlan};
-use crate::bench::load::{Load, Pace, drive};
-use crate::bench::spread::{quantile_sorted, sorted};
+use super::{HeadAddress, OVER, PLAN, READY, RESULTS, RUN, RunPlan, TestPlan};
+use crate::bench::load::{Load, drive};
 use crate::local::Interrupt;
 use rafty_agent::Failure;
 use rafty_client::Address;
-use std::time::Duration;
 
 /// Times of requests that are handed in for one run.
 const MAX_TIMES: u32 = 5_000;
@@ -32,10 +30,10 @@ pub(crate) fn run(args: &ClientArgs) -> Result<(), Failure> {
         if reached == OVER {
             break;
         }
-        eprintln!("run {}: {} requests of {} bytes", number + 1, run.entries, run.size);
+        eprintln!("run {}: {} requests of {} bytes", number + 1, run.entries, run.kind.size);
         let (_, members) = board.all::<bool>(READY, &interrupt)?;
-        let pace = drive(&load(run, &members, &args.head)?, &interrupt, &mut |_| {})?;
-        board.put(&format!("{RESULTS}{number}/{name}"), &part(&pace), &interrupt)?;
+        let seen = drive(&load(run, &members, &args.head)?, &interrupt, &mut |_| {})?;
+        board.put(&format!("{RESULTS}{number}/{name}"), &seen.thinned(MAX_TIMES), &interrupt)?;
     }
     Ok(())
 }
@@ -49,39 +47,6 @@ fn load(run: &RunPlan, members: &[Address], head: &HeadAddress) -> Result<Load, 
         token: head.token.clone(),
         clients: run.workers,
         requests: run.entries,
-        size: run.size as usize,
-        one_shot: run.one_shot,
-        reads: run.reads,
+        kind: run.kind,
     })
-}
-
-fn part(pace: &Pace) -> Part {
-    let times =
-        sorted(&pace.micros.iter().flatten().map(|micros| f64::from(*micros) / 1e3).collect::<Vec<_>>());
-    let count = u32::try_from(times.len()).unwrap_or(u32::MAX).min(MAX_TIMES);
-    let share = |at: u32| f64::from(at) / f64::from(count.max(2) - 1);
-    Part {
-        requests: times.len() as u64,
-        busy_s: pace.busy.iter().map(Duration::as_secs_f64).collect(),
-        whole_s: pace.whole.as_secs_f64(),
-        times_ms: (0..count).map(|at| quantile_sorted(&times, share(at)) as f32).collect(),
-        bytes: pace.bytes,
-        retries: pace.retries,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_handed_in_is_spread_like_what_was_seen() {
-        let pace = Pace { micros: vec![(1..=20_000).collect(), vec![50_000]], ..Pace::default() };
-        let part = part(&pace);
-        assert_eq!((part.requests, part.times_ms.len()), (20_001, MAX_TIMES as usize));
-        assert_eq!((part.times_ms[0], *part.times_ms.last().unwrap()), (0.001, 50.0));
-        assert!((9.9..10.1).contains(&part.times_ms[part.times_ms.len() / 2]));
-        let few = super::part(&Pace { micros: vec![vec![1_000]], ..Pace::default() });
-        assert_eq!(few.times_ms, [1.0]);
-    }
 }

@@ -1,11 +1,12 @@
 //! `rafty bench head`: founds the peer set of the distributed benchmark, says what is measured, and collects it.
 
 use super::board::Board;
-use super::{HeadAddress, OVER, PLAN, Part, READY, RESULTS, RUN, RunPlan, TestPlan};
+use super::{HeadAddress, OVER, PLAN, READY, RESULTS, RUN, RunPlan, TestPlan};
+use crate::bench::figures::{Figures, Seen};
+use crate::bench::load::Kind;
 use crate::bench::plot::{Curve, Panel, draw};
-use crate::bench::spread::{mean, quantile_sorted, sorted, standard_deviation};
 use crate::bench::{Usage, folder, print};
-use crate::local::{AgentRuns, Interrupt, LocalSet, Plan};
+use crate::local::{Interrupt, LocalSet, Plan, create_token, voters};
 use rafty_agent::{Failure, status};
 use rafty_runtime::operator::{Reply, Request, call};
 use rafty_types::PeerRole;
@@ -45,18 +46,11 @@ pub(crate) struct HeadArgs {
     /// How many workers each client program has, each with one request under way
     #[arg(long, value_name = "W", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=700))]
     workers: u16,
-    /// Bytes of each value
-    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    size: u32,
     /// Instead: 10, 100, 1000, 5000 and 10000 entries by 10, 100 and 256 workers, of 100 and 1000 bytes
     #[arg(long, conflicts_with_all = ["entries", "workers", "size"])]
     grid: bool,
-    /// Open a connection for each request, as the older clients do
-    #[arg(long)]
-    one_shot: bool,
-    /// Read keys, linearizably, instead of writing them
-    #[arg(long)]
-    reads: bool,
+    #[command(flatten)]
+    kind: Kind,
     /// Save what came out into this file, as JSON
     #[arg(long, value_name = "FILE.json")]
     save: Option<PathBuf>,
@@ -82,35 +76,21 @@ struct Line {
     entries: u32,
     workers: u16,
     size: u32,
-    mean_s: f64,
-    stdev_s: f64,
-    requests_per_s: f64,
-    mean_ms: f64,
-    total_mb: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-    retries: u64,
+    #[serde(flatten)]
+    figures: Figures,
 }
 
 pub(crate) fn run(args: &HeadArgs, json: bool) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
     let base = folder()?;
     let usage = Usage::begin(base.path())?;
-    let plan = Plan {
-        base: base.path(),
-        peers: 1,
-        listen: args.listen,
-        data: &[],
-        settings: &[],
-        agent_program: None,
-        run_agents_by: AgentRuns::Training,
-    };
+    let plan = Plan { listen: args.listen, ..Plan::of_peers(base.path(), 1) };
     let set = LocalSet::start(&plan, &interrupt)?;
     let dir = set.members[0].dir.as_path();
     let head = address(dir, args.listen)?;
     let board = Board::at(&head)?;
     let runs = runs(args);
-    let admission = admission(dir, args.servers)?;
+    let admission = create_token(dir, PeerRole::Peer, usize::from(args.servers) - 1, ADMITS_FOR)?;
     board.put(PLAN, &TestPlan { admission, runs: runs.clone() }, &interrupt)?;
     eprintln!("start {} times: rafty bench server {head}", args.servers - 1);
     eprintln!("start {} times: rafty bench client {head}", args.clients);
@@ -152,24 +132,15 @@ fn address(dir: &Path, listen: Option<SocketAddr>) -> Result<HeadAddress, Failur
     }
 }
 
-fn admission(dir: &Path, servers: u8) -> Result<String, Failure> {
-    let uses = u32::from(servers.saturating_sub(1)).max(1);
-    let (role, ttl_s) = (PeerRole::Peer, ADMITS_FOR.as_secs());
-    match call(dir, &Request::TokenCreate { role, ttl_s, uses, may_lead: true }, PATIENCE)? {
-        Reply::Token { token, .. } => Ok(token),
-        other => Err(status::unexpected(&other)),
-    }
-}
-
 /// What each client program does.
 fn runs(args: &HeadArgs) -> Vec<RunPlan> {
-    let HeadArgs { one_shot, reads, .. } = *args;
+    let Kind { size, one_shot, reads } = args.kind;
     let run = |entries: u32, workers, size| {
         let entries = entries.div_ceil(u32::from(args.clients));
-        RunPlan { entries, workers, size, one_shot, reads }
+        RunPlan { entries, workers, kind: Kind { size, one_shot, reads } }
     };
     if !args.grid {
-        return vec![run(args.entries, args.workers, args.size)];
+        return vec![run(args.entries, args.workers, size)];
     }
     let (entries, workers, sizes) = GRID;
     let each = sizes.iter().flat_map(|size| workers.iter().map(move |workers| (*size, *workers)));
@@ -179,9 +150,7 @@ fn runs(args: &HeadArgs) -> Vec<RunPlan> {
 fn wait_for_all(dir: &Path, board: &Board, args: &HeadArgs, interrupt: &Interrupt) -> Result<(), Failure> {
     let mut told = Instant::now();
     loop {
-        let members = status::fetch(dir, PATIENCE)?.node.members;
-        let voters =
-            members.iter().filter(|member| matches!(member.role.as_str(), "leader" | "voter")).count();
+        let voters = voters(&status::fetch(dir, PATIENCE)?);
         let (ready, _) = board.all::<bool>(READY, interrupt)?;
         if voters >= usize::from(args.servers) && ready.len() >= usize::from(args.clients) {
             return Ok(());
@@ -205,7 +174,7 @@ fn measure(
     board.put(RUN, &number, interrupt)?;
     let results = format!("{RESULTS}{number}/");
     loop {
-        let (parts, _) = board.all::<Part>(&results, interrupt)?;
+        let (parts, _) = board.all::<Seen>(&results, interrupt)?;
         if parts.len() >= usize::from(args.clients) {
             let line = sum_up(run, &parts);
             eprintln!("run {}: {line}", number + 1);
@@ -215,25 +184,10 @@ fn measure(
     }
 }
 
-fn sum_up(run: &RunPlan, parts: &[Part]) -> Line {
-    let busy: Vec<f64> = parts.iter().flat_map(|part| part.busy_s.iter().copied()).collect();
-    let times = parts.iter().flat_map(|part| part.times_ms.iter().copied().map(f64::from));
-    let times = sorted(&times.collect::<Vec<_>>());
-    let requests: u64 = parts.iter().map(|part| part.requests).sum();
-    let whole_s = parts.iter().map(|part| part.whole_s).fold(f64::MIN_POSITIVE, f64::max);
-    Line {
-        entries: u32::try_from(requests).unwrap_or(u32::MAX),
-        workers: run.workers,
-        size: run.size,
-        mean_s: mean(&busy),
-        stdev_s: standard_deviation(&busy),
-        requests_per_s: requests as f64 / whole_s,
-        mean_ms: mean(&times),
-        total_mb: parts.iter().map(|part| part.bytes).sum::<u64>() as f64 / 1e6,
-        p50_ms: quantile_sorted(&times, 0.5),
-        p99_ms: quantile_sorted(&times, 0.99),
-        retries: parts.iter().map(|part| part.retries).sum(),
-    }
+fn sum_up(run: &RunPlan, parts: &[Seen]) -> Line {
+    let seen = Seen::together(parts);
+    let entries = u32::try_from(seen.requests).unwrap_or(u32::MAX);
+    Line { entries, workers: run.workers, size: run.kind.size, figures: Figures::of(&seen) }
 }
 
 /// A line for each number of workers and size.
@@ -249,19 +203,21 @@ fn picture(path: &Path, measured: &Measured) -> Result<(), Failure> {
         };
         Panel { x: "entries", y, lines: kinds.iter().map(curve).collect() }
     };
-    let panels =
-        [panel("requests/s", |line| line.requests_per_s), panel("mean ms of a request", |line| line.mean_ms)];
+    let panels = [
+        panel("requests/s", |line| line.figures.requests_per_s),
+        panel("mean ms of a request", |line| line.figures.mean_ms),
+    ];
     draw(path, &format!("{measured:#}"), &panels)
 }
 
 impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { entries, workers, size, .. } = self;
+        let Self { entries, workers, size, figures } = self;
+        let Figures { mean_s, stdev_s, requests_per_s, mean_ms, total_mb, p99_ms, .. } = figures;
         write!(
             f,
-            "{entries:>8} entries, {workers:>3} workers, {size:>5} bytes: {:>6.0} /s, mean {:.3} ms, 99 %: {:.2} ms, \
-             {:.3} s ({:.3}), {:.2} MB",
-            self.requests_per_s, self.mean_ms, self.p99_ms, self.mean_s, self.stdev_s, self.total_mb
+            "{entries:>8} entries, {workers:>3} workers, {size:>5} bytes: {requests_per_s:>6.0} /s, mean {mean_ms:.3} ms, \
+             99 %: {p99_ms:.2} ms, {mean_s:.3} s ({stdev_s:.3}), {total_mb:.2} MB"
         )
     }
 }

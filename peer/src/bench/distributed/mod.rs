@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub(crate) mod head;
 pub(crate) mod server;
 
+use super::load::Kind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -65,23 +66,7 @@ struct TestPlan {
 struct RunPlan {
     entries: u32,
     workers: u16,
-    size: u32,
-    one_shot: bool,
-    reads: bool,
-}
-
-/// What one client saw of a run.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Part {
-    requests: u64,
-    /// How long each worker was busy.
-    busy_s: Vec<f64>,
-    /// From the start of the first worker to the end of the last.
-    whole_s: f64,
-    /// Times of requests, evenly drawn from all of them.
-    times_ms: Vec<f32>,
-    bytes: u64,
-    retries: u64,
+    kind: Kind,
 }
 
 #[cfg(test)]

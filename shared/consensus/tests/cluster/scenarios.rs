@@ -24,7 +24,7 @@ fn every_member_reads_what_was_committed_when_it_asked() {
 
 #[test]
 fn a_follower_continues_after_a_slow_snapshot_although_its_leader_compacted_meanwhile() {
-    let mut net = Net::new(18, 1);
+    let mut net = Net::new(1, 1);
     net.elect();
     let flood = |net: &mut Net, requests: std::ops::Range<u64>| {
         for request in requests {

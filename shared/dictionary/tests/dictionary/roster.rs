@@ -159,6 +159,29 @@ fn nobody_can_repeat_a_statement_that_stands_in_the_log() {
 }
 
 #[test]
+fn who_was_sent_away_is_remembered_until_it_joins_again() {
+    let mut story = Script::founded_by("ann");
+    let ticket = token("ticket", Agent, 9);
+    story.does("ann", C::TokenCreated(ticket.clone()));
+    story.does("ann", C::Enrol(enrolment("bob", &ticket, "ticket", 1)));
+    let bob = story.knows("bob");
+    let departed = |story: &Script| -> Vec<_> {
+        let members = story.state.control().departed();
+        members.map(|member| (member.id, member.addresses.len(), member.rsa_public.len())).collect()
+    };
+    story.does("ann", story.revoke("bob"));
+    assert_eq!(departed(&story), [(bob, 1, 0)], "its addresses, not its key");
+    story.does("ann", C::Enrol(enrolment("bob", &ticket, "ticket", 2)));
+    assert_eq!(departed(&story), []);
+    for number in 0..70 {
+        let name = format!("passer-by {number}");
+        story.joins(&name, Agent);
+        story.does("ann", story.revoke(&name));
+    }
+    assert_eq!(departed(&story).len(), 64);
+}
+
+#[test]
 fn a_device_may_leave_but_not_revoke_invite_or_govern() {
     let mut story = Script::founded_by("ann");
     story.joins("bob", Agent);

@@ -3,7 +3,7 @@
 //! Whether an update may still come in is decided in `collecting`; what becomes of the accumulator, in `combining`.
 
 use crate::step::{Proposing, Step};
-use crate::{AttemptKey, ProposalId, View, metrics};
+use crate::{AttemptKey, OpenView, ProposalId, View, metrics};
 use rafty_types::{
     ControlCommand, Digest, Frame, MemberId, Metrics, Publication, Refusal, Time, Verdict, Version,
 };
@@ -33,6 +33,11 @@ impl TakenUpdate {
     pub(super) fn new(digest: Digest, num_examples: u64, metrics: Metrics) -> Self {
         Self { digest, num_examples, metrics, proposing: Proposing::default(), accepted: false }
     }
+
+    /// Whether the log has this very update of `member` as accepted.
+    fn counts(&self, open: &OpenView<'_>, member: MemberId) -> bool {
+        open.accepted.get(&member).is_some_and(|accepted| accepted.digest == self.digest)
+    }
 }
 
 impl Taken {
@@ -55,7 +60,7 @@ impl Taken {
         let AttemptKey { tenure, run, round, attempt } = self.key;
         for (&participant, update) in self.updates.iter_mut().filter(|(_, update)| !update.accepted) {
             let TakenUpdate { digest, num_examples, .. } = *update;
-            if open.accepted.get(&participant).is_some_and(|accepted| accepted.digest == digest) {
+            if update.counts(&open, participant) {
                 update.accepted = true;
                 tell(step, self.key, participant, digest, Verdict::Accepted);
                 continue;
@@ -78,9 +83,8 @@ impl Taken {
     pub(super) fn lost(&self, view: &View<'_>) -> Option<MemberId> {
         let (_, open) = view.open()?;
         let stands = |member: &MemberId, update: &TakenUpdate| {
-            let digest = open.accepted.get(member).map(|accepted| accepted.digest);
-            let may_come = !update.accepted && digest.is_none() && view.member(*member).is_some();
-            digest == Some(update.digest) || may_come
+            let none_yet = !update.accepted && !open.accepted.contains_key(member);
+            update.counts(&open, *member) || none_yet && view.member(*member).is_some()
         };
         self.updates.iter().find(|(member, update)| !stands(member, update)).map(|(member, _)| *member)
     }
@@ -114,8 +118,7 @@ impl Taken {
         let (member, update) = self.proposing(id)?;
         update.proposing.rejected(step.now);
         let (_, open) = step.view.open()?;
-        let counts = open.accepted.get(&member).is_some_and(|accepted| accepted.digest == update.digest);
-        (!counts).then_some((member, update.digest))
+        (!update.counts(&open, member)).then_some((member, update.digest))
     }
 
     fn proposing(&mut self, id: ProposalId) -> Option<(MemberId, &mut TakenUpdate)> {

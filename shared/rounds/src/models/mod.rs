@@ -353,6 +353,7 @@ pub(crate) fn in_words(result: WorkResult) -> String {
     match result {
         WorkResult::Failed(reason) => reason,
         WorkResult::Refused(refusal) => refusal.to_string(),
+        WorkResult::Gone => "it is not on this disk any more, or damaged".into(),
         other => format!("a worker reported something else than was ordered: {other:?}"),
     }
 }

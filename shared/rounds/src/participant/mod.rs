@@ -129,7 +129,14 @@ impl Participant {
                 }
                 None
             }
-            Phase::Sending(sending) => sending.on_done(step, order, result),
+            Phase::Sending(sending) => {
+                let gone = result == WorkResult::Gone;
+                let left = sending.on_done(step, order, result);
+                if gone && left.is_none() {
+                    self.drop_update(step);
+                }
+                left
+            }
             _ => Some(result),
         }
     }

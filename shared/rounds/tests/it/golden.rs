@@ -78,6 +78,8 @@ enum OneCommand {
     Refused(Name),
     Dropped(Name),
     Broken(Name, String),
+    /// What it was to seal is not on the disk.
+    Gone(Name),
     /// A proposal is lost, or does not count.
     Lost(Name),
     Rejected(Name, String),
@@ -140,6 +142,7 @@ impl Runner for Solo {
             OneCommand::Refused(order) => one.say(done(order, WorkResult::Refused(Refusal::NotFinite))),
             OneCommand::Dropped(order) => one.say(done(order, WorkResult::Done)),
             OneCommand::Refuse => one.refuse(),
+            OneCommand::Gone(order) => one.say(done(order, WorkResult::Gone)),
             OneCommand::Broken(order, why) => one.say(done(order, WorkResult::Failed(why.clone()))),
             OneCommand::Lost(proposal) => one.say(Input::ProposalLost { id: ProposalId(proposal.0) }),
             OneCommand::Rejected(proposal, why) => {

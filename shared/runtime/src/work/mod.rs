@@ -19,6 +19,7 @@ use keys::make_tenure_key;
 
 use crate::envelopes::Spooled;
 use crate::trainer::Trainer;
+use envelope::SealFailure;
 use rafty_node::TenureKey;
 use rafty_rounds::{Work, WorkId, WorkResult};
 use rafty_types::{MemberId, PeerKey};
@@ -162,9 +163,10 @@ fn perform_heavy(bench: &Bench, order: Order) -> Report {
     Report::Done(id, result)
 }
 
-fn sealed(id: WorkId, envelope: Result<Arc<Spooled>, String>) -> Report {
+fn sealed(id: WorkId, envelope: Result<Arc<Spooled>, SealFailure>) -> Report {
     match envelope {
         Ok(envelope) => Report::Sealed(id, envelope),
-        Err(why) => Report::Done(id, WorkResult::Failed(why)),
+        Err(SealFailure::Gone) => Report::Done(id, WorkResult::Gone),
+        Err(SealFailure::Other(why)) => Report::Done(id, WorkResult::Failed(why)),
     }
 }

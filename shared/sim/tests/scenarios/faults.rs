@@ -143,25 +143,19 @@ fn revoke(sim: &mut World, from: MemberId, whom: MemberId) {
 
 #[test]
 fn a_revoked_member_is_out_of_every_roster_and_ends() {
-    let (mut told, range) = (0, seeds(10));
-    for seed in range.clone() {
+    for seed in seeds(10) {
         let mut sim = Scene::new("revoked_member", seed, settings());
         let all = sim.found(4);
         sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
         let leader = sim.leader().unwrap();
         let whom = *all.iter().find(|id| **id != leader).unwrap();
         revoke(&mut sim, leader, whom);
-        sim.run_for(ms(1_000));
-        match &sim.members[&whom].process {
-            None => told += 1,
-            // It did not hear of it before nobody spoke to it any more. It leads nobody.
-            Some(process) => assert!(process.node.status().role != "leader"),
-        }
+        // It hears of it when the others refuse it.
+        sim.run_until("its end", ms(30_000), |sim| sim.members[&whom].process.is_none());
         let key = sim.members[&whom].identity.key();
         let member = sim.node(leader).state().control().member_by_key(&key);
         assert_eq!(member.map(|member| member.id), None);
     }
-    assert!(2 * told > range.end - range.start, "mostly a member hears that it was sent away: {told}");
 }
 
 #[test]
