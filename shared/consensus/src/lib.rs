@@ -55,5 +55,5 @@ pub use config::Config;
 pub use io::{Input, Output, Progress, Proposal, Queues, Role};
 pub use links::Link;
 pub use machine::Consensus;
-pub use membership::{Seat, SeatDecision, SeatView, next_change, next_seat};
+pub use membership::{Seat, SeatDecision, SeatView, next_change, next_seat, voters_after};
 pub use tenure::{Candidate, CurrentTenure, TenureAction, TenureKeeper, TenureView};

@@ -43,6 +43,11 @@ pub fn next_change(
     (!change.steps.is_empty() && !voters.is_empty()).then_some(change)
 }
 
+/// Who votes once `change` is through.
+pub fn voters_after(engine: &Membership, change: &MembershipChange) -> BTreeSet<MemberId> {
+    outcome(engine, change).0
+}
+
 /// Who votes and who learns once `change` is through.
 pub(crate) fn outcome(
     engine: &Membership,

@@ -97,6 +97,12 @@ impl<U: StateMachine> Node<U> {
         if self.membership_is_changing() || self.requests.proposes(changes_membership) {
             return Some(Answer::ChangePending);
         }
+        if let Command::Control(ControlCommand::Revoke { member }) = command {
+            let mut rest = self.state.control().desired_voters();
+            let too_few = rest.remove(member) && !rest.is_empty() && !self.can_go_on(&rest);
+            let why = "too few of those that would vote then answer: start them, or remove whoever is gone for good first";
+            return too_few.then(|| self.rejected(Rejection::Invalid(why.into())));
+        }
         let given = match command {
             Command::Control(ControlCommand::SeatChanged { give, .. }) => *give,
             _ => None,
@@ -104,7 +110,7 @@ impl<U: StateMachine> Node<U> {
         let progress = self.consensus.progress();
         let fit = |id| {
             let progress = progress.iter().find(|progress| progress.member == id);
-            progress.is_some_and(|progress| self.is_caught_up(progress) && self.is_alive(progress))
+            progress.is_some_and(|progress| self.is_caught_up(progress) && self.answers(progress))
         };
         let why = "the member cannot vote yet: it is silent or does not have the log; start it and try again";
         given.filter(|id| !fit(*id)).map(|_| self.rejected(Rejection::Invalid(why.into())))

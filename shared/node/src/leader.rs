@@ -7,9 +7,10 @@ use crate::requests::{Duty, Proposer};
 use rafty_consensus as consensus;
 use rafty_consensus::{
     Candidate, CurrentTenure, Progress, Seat, SeatView, TenureAction, TenureKeeper, TenureView, next_change,
-    next_seat,
+    next_seat, voters_after,
 };
 use rafty_types::{Command, ControlCommand, Digest, Frame, MemberId, Mutation, StateMachine, Time, planted};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A voter counts as silent after this many longest election timeouts in which it was not heard.
@@ -228,9 +229,12 @@ impl<U: StateMachine> Node<U> {
         }
         let control = self.state.control();
         let (voters, learners) = (control.desired_voters(), control.desired_learners());
-        let change = next_change(&voters, &learners, self.consensus.membership(), self.me);
-        if let Some(change) = change {
-            if !self.consensus.has_pending_membership() {
+        let (engine, pending) = (self.consensus.membership(), self.consensus.has_pending_membership());
+        let change = next_change(&voters, &learners, engine, self.me);
+        if let Some(change) = change
+            && (pending || self.can_go_on(&voters_after(engine, &change)))
+        {
+            if !pending {
                 self.step(consensus::Input::Change(change));
             }
             return;
@@ -246,6 +250,14 @@ impl<U: StateMachine> Node<U> {
             let proposer = Proposer::Duty(Duty::Seat);
             self.duties.seat_proposed = self.propose(proposer, self.me, None, Command::Control(command));
         }
+    }
+
+    /// Whether most of these answer. A change that leads to others is not begun: it could not be ended, and nothing else
+    /// be done meanwhile. A seat given to somebody who answers may help.
+    pub(crate) fn can_go_on(&self, voters: &BTreeSet<MemberId>) -> bool {
+        let progress = self.consensus.progress();
+        let answer = progress.iter().filter(|one| voters.contains(&one.member) && self.answers(one));
+        2 * answer.count() > voters.len()
     }
 
     /// A voter that fell silent, or is heard again. Committed, since its time must not begin anew with every leader.
@@ -276,7 +288,7 @@ impl<U: StateMachine> Node<U> {
                 may_lead: self.state.control().may_lead(member),
                 tenures: member.tenures,
                 caught_up: self.is_caught_up(progress),
-                alive: self.is_alive(progress),
+                alive: self.answers(progress),
                 silent: silence(member.id),
             })
         };

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// A member counts as alive for this many longest election timeouts after it was last heard.
 const ALIVE_FOR_TIMEOUTS: u32 = 4;
+/// A member answers when it was heard within so many heartbeats: it replies to each.
+const ANSWERS_FOR_HEARTBEATS: u32 = 4;
 
 /// A member of a peer set, as one pure machine.
 pub struct Node<U: StateMachine> {
@@ -164,6 +166,12 @@ impl<U: StateMachine> Node<U> {
         let known_silent = self.state.control().silent_since_ms(progress.member).is_some();
         progress.silent < self.consensus.election_timeout() * ALIVE_FOR_TIMEOUTS
             && (progress.heard || !known_silent)
+    }
+
+    /// Whether a member has just answered the leader. Who may vote is decided by that: whoever is given a seat after it
+    /// has died is one more voice that is missing.
+    pub(crate) fn answers(&self, progress: &consensus::Progress) -> bool {
+        progress.heard && progress.silent < self.settings().heartbeat * ANSWERS_FOR_HEARTBEATS
     }
 
     fn dispatch(&mut self, input: Input) {

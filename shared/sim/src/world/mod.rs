@@ -148,6 +148,8 @@ pub struct World {
     waiting: BTreeMap<RequestId, (MemberId, Asker)>,
     newcomers: Vec<Option<founding::Newcomer>>,
     restarts: BTreeSet<MemberId>,
+    /// Whom somebody wanted to be sent away.
+    sent_away: BTreeSet<MemberId>,
     agenda: BTreeMap<(Time, u64), Event>,
     counter: u64,
     digest: u64,
@@ -188,6 +190,7 @@ impl World {
             waiting: BTreeMap::new(),
             newcomers: Vec::new(),
             restarts: BTreeSet::new(),
+            sent_away: BTreeSet::new(),
             agenda: BTreeMap::new(),
             counter: 0,
             digest: 0,

@@ -279,9 +279,8 @@ impl World {
         }
         let (reached, others) = self.reached(id);
         let refused = reached.iter().filter(|other| !self.lets_in(**other, id)).count();
-        let by_half = refused > 0 && refused == reached.len() && 2 * refused >= others;
-        let by_most = 2 * refused > others + 1;
-        let enough = by_half.then_some(REFUSED_TIMES).or(by_most.then_some(DOUBTED_TIMES));
+        let times = if refused == reached.len() { REFUSED_TIMES } else { DOUBTED_TIMES };
+        let enough = is_told(refused, reached.len(), others).then_some(times);
         let process = self.process(id).expect("it runs");
         process.refused = if enough.is_some() { process.refused + 1 } else { 0 };
         if enough.is_some_and(|times| process.refused > times) {
@@ -299,14 +298,15 @@ impl World {
         (reached, others.count())
     }
 
-    /// Somebody switches off those that were removed and cannot know it: most of whom they know have gone, too, so that
-    /// too few are left to tell them. They would wait for ever, and do no harm.
+    /// Somebody switches off those that were removed and cannot know it: of whom they know, too many have gone, too, so
+    /// that too few are left to tell them. They would wait for ever, and do no harm.
     pub fn switch_off_the_forgotten(&mut self) {
         let Some(leader) = self.leader() else { return };
         for id in self.running() {
             let (reached, others) = self.reached(id);
-            let belongs = self.node(leader).state().control().member(id).is_some();
-            if !belongs && 2 * reached.len() < others {
+            let belongs = |id: &MemberId| self.node(leader).state().control().member(*id).is_some();
+            let tell = reached.iter().filter(|other| belongs(other)).count();
+            if !belongs(&id) && !is_told(tell, reached.len(), others) {
                 self.halted(id, "it was removed, and too few are left to tell it".into());
             }
         }
@@ -373,4 +373,11 @@ fn through_bytes(frame: &Frame) -> Frame {
         Ok(rafty_wire::Decoded::Frame(decoded)) => decoded,
         other => panic!("wire: a member's frame reads as {other:?}"),
     }
+}
+
+/// Whether a member takes itself for removed: all whom it reaches refuse it, and they are at least half of the others that
+/// it knows; or most of all members refuse it, whoever lets it in.
+fn is_told(refuse: usize, reached: usize, others: usize) -> bool {
+    let by_half = refuse > 0 && refuse == reached && 2 * refuse >= others;
+    by_half || 2 * refuse > others + 1
 }

@@ -228,13 +228,17 @@ impl World {
     }
 
     /// Whether a majority of every voter set in force, or on its way, has its disks when this one is lost, and somebody
-    /// the newest model. It counts even without a seat: it may be given one before anybody misses it.
+    /// the newest model. Whoever is lost counts even without a seat, since it may be given one before anybody misses
+    /// it; whoever is to be sent away counts as lost.
     fn can_spare(&self, id: MemberId) -> bool {
-        let lost = |other: &MemberId| {
-            *other == id || self.members.get(other).is_none_or(|member| member.disk.damaged)
-        };
+        let damaged = |id: &MemberId| self.members.get(id).is_none_or(|member| member.disk.damaged);
+        let ended = |id: &MemberId| self.members.get(id).is_none_or(|member| member.halted.is_some());
+        let waits = |id: &MemberId| damaged(id) && !ended(id);
+        let gone: BTreeSet<_> = self.members.keys().copied().filter(waits).chain([id]).collect();
+        let lost =
+            |other: &MemberId| gone.contains(other) || self.sent_away.contains(other) || damaged(other);
         let spares = |voters: &[MemberId]| {
-            let all: BTreeSet<_> = voters.iter().chain([&id]).collect();
+            let all: BTreeSet<_> = voters.iter().chain(&gone).collect();
             voters.is_empty() || 2 * all.iter().filter(|voter| lost(voter)).count() < all.len()
         };
         let desired =
@@ -254,6 +258,7 @@ impl World {
             if self.leader() == Some(whom) {
                 self.tally.saw(Sometimes::LeaderRevoked);
             }
+            self.sent_away.insert(whom);
             self.control(at, ControlCommand::Revoke { member: whom });
         }
     }
