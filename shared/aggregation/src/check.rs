@@ -12,26 +12,42 @@ use rafty_types::Refusal;
 /// that; a training that diverges passes 10 within a few steps. The 1 lets models through that start from zeros.
 pub const NORM_FACTOR: f64 = 10.0;
 
-/// Holds an update against the version it was trained from.
-///
-/// # Errors
-/// [`Refusal::WrongShape`], [`Refusal::NotFinite`] or [`Refusal::OverNorm`] (see [`NORM_FACTOR`]).
-pub fn check(base: &[f32], update: &[f32]) -> Result<(), Refusal> {
-    if update.len() != base.len() {
-        return Err(Refusal::WrongShape);
-    }
-    if !all_finite(update) {
-        return Err(Refusal::NotFinite);
-    }
-    let distance: f64 =
-        base.iter().zip(update).map(|(&from, &to)| square(f64::from(to) - f64::from(from))).sum();
-    let norm: f64 = base.iter().map(|&weight| square(f64::from(weight))).sum();
-    let most = square(NORM_FACTOR) * (norm + base.len() as f64);
-    if distance <= most { Ok(()) } else { Err(Refusal::OverNorm) }
+/// Holds an update against the version it was trained from, weight by weight in one fixed order, so that neither has to
+/// be in memory as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct Distance {
+    squares: f64,
+    base_squares: f64,
+    params: u64,
+    finite: bool,
 }
 
-pub(crate) fn all_finite(weights: &[f32]) -> bool {
-    weights.iter().all(|weight| weight.is_finite())
+impl Default for Distance {
+    fn default() -> Self {
+        Self { squares: 0.0, base_squares: 0.0, params: 0, finite: true }
+    }
+}
+
+impl Distance {
+    /// Takes in a weight of the base and what it has become.
+    pub fn add(&mut self, base: f32, update: f32) {
+        self.squares += square(f64::from(update) - f64::from(base));
+        self.base_squares += square(f64::from(base));
+        self.params += 1;
+        self.finite &= update.is_finite();
+    }
+
+    /// Judges what was taken in.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFinite`] or [`Refusal::OverNorm`] (see [`NORM_FACTOR`]).
+    pub fn verdict(&self) -> Result<(), Refusal> {
+        if !self.finite {
+            return Err(Refusal::NotFinite);
+        }
+        let most = square(NORM_FACTOR) * (self.base_squares + self.params as f64);
+        if self.squares <= most { Ok(()) } else { Err(Refusal::OverNorm) }
+    }
 }
 
 fn square(number: f64) -> f64 {

@@ -3,7 +3,6 @@
 //! It keeps the mean itself and not a sum, so it takes the memory of one model, is finished after every update, and
 //! never overflows. Which updates go in, and how often, is for the caller to see to.
 
-use crate::check::all_finite;
 use crate::update::is_weight;
 use rafty_types::Refusal;
 
@@ -30,25 +29,29 @@ impl FedAvg {
         Self { params, mean: Vec::new(), examples: 0 }
     }
 
-    /// Takes an update in with the weight `num_examples`. Costs one pass over the weights.
+    /// Takes an update in with the weight `num_examples`. Goes over the weights twice.
     ///
     /// # Errors
     /// [`Refusal::WrongShape`], [`Refusal::BadWeight`] (no examples, more than [`MAX_EXAMPLES`](crate::MAX_EXAMPLES),
     /// or 2^64 in all) or [`Refusal::NotFinite`]. The mean is then as it was.
-    pub fn fold(&mut self, weights: &[f32], num_examples: u64) -> Result<(), Refusal> {
+    pub fn fold(
+        &mut self,
+        weights: impl ExactSizeIterator<Item = f32> + Clone,
+        num_examples: u64,
+    ) -> Result<(), Refusal> {
         if weights.len() != self.params {
             return Err(Refusal::WrongShape);
         }
         let total = self.examples.checked_add(num_examples).filter(|_| is_weight(num_examples));
         let total = total.ok_or(Refusal::BadWeight)?;
-        if !all_finite(weights) {
+        if !weights.clone().all(f32::is_finite) {
             return Err(Refusal::NotFinite);
         }
         if self.examples == 0 {
-            self.mean = weights.to_vec();
+            self.mean = weights.collect();
         } else {
             let share = num_examples as f64 / total as f64;
-            for (mean, &weight) in self.mean.iter_mut().zip(weights) {
+            for (mean, weight) in self.mean.iter_mut().zip(weights) {
                 let before = f64::from(*mean);
                 *mean = (before + (f64::from(weight) - before) * share) as f32;
             }

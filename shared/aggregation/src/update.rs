@@ -53,12 +53,27 @@ pub fn write_update(meta: &UpdateMeta, weights: &[f32], sink: &mut dyn Write) ->
     Ok(())
 }
 
-/// Reads an update of `expected_params` weights. Allocates only when the length is right.
+/// An update as it lies in its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update<'a> {
+    /// What its participant says of it.
+    pub meta: UpdateMeta,
+    weights: &'a [[u8; 4]],
+}
+
+impl Update<'_> {
+    /// The weights, in the order of the model's layout.
+    pub fn weights(&self) -> impl ExactSizeIterator<Item = f32> + Clone {
+        self.weights.iter().copied().map(f32::from_le_bytes)
+    }
+}
+
+/// Reads an update of `expected_params` weights. Copies none of them.
 ///
 /// # Errors
 /// [`Refusal::Malformed`] for bytes that are no update or claim impossible metrics, [`Refusal::WrongShape`] for
 /// another number of weights, [`Refusal::BadWeight`] for no examples or more than [`MAX_EXAMPLES`].
-pub fn decode_update(bytes: &[u8], expected_params: usize) -> Result<(UpdateMeta, Vec<f32>), Refusal> {
+pub fn decode_update(bytes: &[u8], expected_params: usize) -> Result<Update<'_>, Refusal> {
     let (header, weights) = bytes.split_at_checked(HEADER_LEN).ok_or(Refusal::Malformed)?;
     let numbers = header.strip_prefix(&MAGIC).ok_or(Refusal::Malformed)?;
     let mut numbers = numbers.as_chunks().0.iter().copied().map(u64::from_le_bytes);
@@ -80,8 +95,7 @@ pub fn decode_update(bytes: &[u8], expected_params: usize) -> Result<(UpdateMeta
     if !is_weight(num_examples) {
         return Err(Refusal::BadWeight);
     }
-    let weights = weights.iter().copied().map(f32::from_le_bytes).collect();
-    Ok((UpdateMeta { num_examples, metrics }, weights))
+    Ok(Update { meta: UpdateMeta { num_examples, metrics }, weights })
 }
 
 /// Whether an update may weigh this much.

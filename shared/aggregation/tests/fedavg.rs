@@ -9,7 +9,7 @@ type Update = (Vec<f32>, u64);
 fn mean(updates: &[Update]) -> Vec<f32> {
     let mut combined = FedAvg::new(updates[0].0.len());
     for (weights, num_examples) in updates {
-        combined.fold(weights, *num_examples).unwrap();
+        combined.fold(weights.iter().copied(), *num_examples).unwrap();
     }
     combined.mean().unwrap().to_vec()
 }
@@ -120,14 +120,14 @@ fn more_examples_weigh_more() {
 fn a_refused_update_changes_nothing() {
     let mut combined = FedAvg::new(2);
     assert_eq!(combined.mean(), Err(Empty));
-    combined.fold(&[1.0, 2.0], 10).unwrap();
-    assert_eq!(combined.fold(&[1.0], 10), Err(Refusal::WrongShape));
-    assert_eq!(combined.fold(&[1.0, 2.0, 3.0], 10), Err(Refusal::WrongShape));
-    assert_eq!(combined.fold(&[5.0, 6.0], 0), Err(Refusal::BadWeight));
-    assert_eq!(combined.fold(&[5.0, 6.0], MAX_EXAMPLES + 1), Err(Refusal::BadWeight));
-    assert_eq!(combined.fold(&[5.0, 6.0], u64::MAX), Err(Refusal::BadWeight));
-    assert_eq!(combined.fold(&[5.0, f32::NAN], 10), Err(Refusal::NotFinite));
-    assert_eq!(combined.fold(&[f32::INFINITY, 6.0], 10), Err(Refusal::NotFinite));
+    combined.fold([1.0, 2.0].into_iter(), 10).unwrap();
+    assert_eq!(combined.fold([1.0].into_iter(), 10), Err(Refusal::WrongShape));
+    assert_eq!(combined.fold([1.0, 2.0, 3.0].into_iter(), 10), Err(Refusal::WrongShape));
+    assert_eq!(combined.fold([5.0, 6.0].into_iter(), 0), Err(Refusal::BadWeight));
+    assert_eq!(combined.fold([5.0, 6.0].into_iter(), MAX_EXAMPLES + 1), Err(Refusal::BadWeight));
+    assert_eq!(combined.fold([5.0, 6.0].into_iter(), u64::MAX), Err(Refusal::BadWeight));
+    assert_eq!(combined.fold([5.0, f32::NAN].into_iter(), 10), Err(Refusal::NotFinite));
+    assert_eq!(combined.fold([f32::INFINITY, 6.0].into_iter(), 10), Err(Refusal::NotFinite));
     assert_eq!(combined.mean(), Ok(&[1.0, 2.0][..]));
 }
 
@@ -135,6 +135,6 @@ fn a_refused_update_changes_nothing() {
 fn a_model_without_weights_is_still_counted() {
     let mut combined = FedAvg::new(0);
     assert_eq!(combined.mean(), Err(Empty));
-    combined.fold(&[], 1).unwrap();
+    combined.fold([].into_iter(), 1).unwrap();
     assert_eq!(combined.mean(), Ok(&[][..]));
 }

@@ -1,10 +1,10 @@
 //! What a task's author, a participant or a file of examples says: TOML, updates, safetensors, IDX and CSV.
 
 use crate::bounded;
-use rafty_aggregation::{FedAvg, MAX_EXAMPLES, check, decode_update, encode_update, update_len};
+use rafty_aggregation::{Distance, FedAvg, MAX_EXAMPLES, decode_update, encode_update, update_len};
 use rafty_learning_files::{
     DataLayout, DataSet, Format, Layer, Loss, MAX_PARAMS, ModelError, Optimiser, Task, TaskError, read_model,
-    read_samples, read_weights, write_model,
+    read_samples, read_weights, encode_model,
 };
 use rafty_types::MAX_TASK_LEN;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub(crate) fn model_file(bytes: &[u8]) {
             assert_eq!(weights.len(), task.num_params());
             assert!(weights.iter().all(|weight| weight.is_finite()));
             let text = task.to_toml();
-            let again = write_model(&text, task.layout(), &weights);
+            let again = encode_model(&text, task.layout(), &weights);
             let (same_task, same_weights) = read_model(&again).expect("what was written can be read");
             assert_eq!(same_task, task);
             let bits = |weights: &[f32]| weights.iter().map(|weight| weight.to_bits()).collect::<Vec<_>>();
@@ -141,18 +141,21 @@ pub(crate) fn small_task(format: Format) -> Task {
 pub(crate) fn update(bytes: &[u8]) {
     let Some((&params, bytes)) = bytes.split_first() else { return };
     let params = usize::from(params % 8);
-    let Ok((meta, weights)) = bounded(bytes.len(), 4, || decode_update(bytes, params)) else { return };
+    let Ok(update) = bounded(bytes.len(), 4, || decode_update(bytes, params)) else { return };
+    let (meta, weights) = (update.meta, update.weights().collect::<Vec<_>>());
     assert_eq!((weights.len(), bytes.len()), (params, update_len(params)));
     assert_eq!(encode_update(&meta, &weights), bytes, "an update has one encoding");
     assert!((1..=MAX_EXAMPLES).contains(&meta.num_examples));
 
     let base = vec![0.5; params];
-    let plausible = check(&base, &weights).is_ok();
+    let mut distance = Distance::default();
+    base.iter().zip(&weights).for_each(|(base, weight)| distance.add(*base, *weight));
+    let plausible = distance.verdict().is_ok();
     let finite = weights.iter().all(|weight| weight.is_finite());
     assert!(finite || !plausible);
     let mut mean = FedAvg::new(params);
-    mean.fold(&base, 3).expect("a sound update");
-    assert_eq!(mean.fold(&weights, meta.num_examples).is_ok(), finite);
+    mean.fold(base.iter().copied(), 3).expect("a sound update");
+    assert_eq!(mean.fold(update.weights(), meta.num_examples).is_ok(), finite);
     let within = |(mean, weight): (&f32, &f32)| (weight.min(0.5)..=weight.max(0.5)).contains(mean);
     let mean = mean.mean().expect("something was folded in");
     assert!(!finite || mean.iter().zip(&weights).all(within), "a mean lies between what it is of");

@@ -8,7 +8,7 @@ use crate::learning::small_task;
 use crate::node::enrolment;
 use crate::world::{aggregator_key, founded, participant_update};
 use rafty_aggregation::{UpdateMeta, encode_update};
-use rafty_learning_files::{Format, Task, write_model};
+use rafty_learning_files::{Format, Task, encode_model};
 use rafty_types::{
     Attempt, ClientRecord, Command, ControlCommand, Digest, Entry, Frame, HardState, Index, MemberId,
     Membership, Metrics, Payload, PeerRole, Progress, Proposal, Protection, Publication, Refusal, Round,
@@ -98,7 +98,7 @@ fn learning(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
     }
     for (name, weight) in [("model", 0.5), ("model-nan", f32::NAN)] {
         let weights = vec![weight; small.num_params()];
-        add("model_file", name, write_model(&small.to_toml(), small.layout(), &weights));
+        add("model_file", name, encode_model(&small.to_toml(), small.layout(), &weights));
     }
     let images = b"\0\0\x08\x03\0\0\0\x02\0\0\0\x01\0\0\0\x02\x01\x02\x03\x04";
     let labels = b"\0\0\x08\x01\0\0\0\x02\0\x01";

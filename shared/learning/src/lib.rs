@@ -44,7 +44,7 @@ mod train;
 
 pub use data::{DataError, DataSet, MAX_DATA_LEN, MAX_EXAMPLES, read_samples};
 pub use initial::initial_weights;
-pub use model::{ModelError, read_model, read_weights, write_model};
+pub use model::{ModelError, encode_model, read_model, read_weights, weights_begin, write_model};
 pub use split::split_dirichlet;
 pub use task::{
     DataLayout, Format, Layer, Loss, MAX_CLASSES, MAX_LAYERS, MAX_PARAMS, Optimiser, Task, TaskError,

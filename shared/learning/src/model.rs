@@ -8,11 +8,14 @@ use crate::task::{Task, TaskError};
 use rafty_types::{Layout, MAX_TASK_LEN};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
+use std::io::{self, Write};
 
 /// Largest model file: the largest model and a head.
 const MAX_FILE_LEN: usize = 4 * crate::MAX_PARAMS + 4 * MAX_TASK_LEN;
 /// The head is filled with blanks to a multiple of this, so that tensors lie aligned.
 const ALIGNMENT: usize = 8;
+/// Weights that are written at a time.
+const BLOCK_LEN: usize = 16 * 1024;
 
 /// A model file cannot be used. Nothing was changed; fetch or export the model again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,12 +50,23 @@ pub enum ModelError {
     },
 }
 
-/// The model as a safetensors file, byte for byte the same for the same model. `task` is its TOML, put in as it is: two
-/// versions of this program may print one task differently, and must make the same file of it.
+/// The model as a safetensors file, see [`write_model`].
+pub fn encode_model(task: &str, layout: Layout, weights: &[f32]) -> Vec<u8> {
+    let mut file = Vec::with_capacity(4 * weights.len() + 2 * task.len());
+    write_model(task, layout, weights, &mut file).expect("a vector takes every write");
+    file
+}
+
+/// Writes the model as a safetensors file, byte for byte the same for the same model: a head, then all weights in the
+/// order of the layout. `task` is its TOML, put in as it is: two versions of this program may print one task
+/// differently, and must make the same file of it.
+///
+/// # Errors
+/// Those of `sink`; what was written until then is no model.
 ///
 /// # Panics
 /// When `weights` are not as many as `layout` has.
-pub fn write_model(task: &str, layout: Layout, weights: &[f32]) -> Vec<u8> {
+pub fn write_model(task: &str, layout: Layout, weights: &[f32], sink: &mut dyn Write) -> io::Result<()> {
     assert_eq!(Some(weights.len()), layout.checked_len(), "as many weights as the layout has");
     let mut head = Map::new();
     head.insert("__metadata__".into(), json!({ "format": "pt", "task": task }));
@@ -65,10 +79,18 @@ pub fn write_model(task: &str, layout: Layout, weights: &[f32]) -> Vec<u8> {
     }
     let mut head = Value::Object(head).to_string().into_bytes();
     head.resize(head.len().next_multiple_of(ALIGNMENT), b' ');
-    let mut file = (head.len() as u64).to_le_bytes().to_vec();
-    file.extend(head);
-    file.extend(weights.iter().flat_map(|weight| weight.to_le_bytes()));
-    file
+    sink.write_all(&(head.len() as u64).to_le_bytes())?;
+    sink.write_all(&head)?;
+    for weights in weights.chunks(BLOCK_LEN) {
+        let block: Vec<[u8; 4]> = weights.iter().map(|weight| weight.to_le_bytes()).collect();
+        sink.write_all(block.as_flattened())?;
+    }
+    Ok(())
+}
+
+/// Where the weights begin in a model file of so many `bytes`: they are what it ends with.
+pub fn weights_begin(bytes: u64, params: usize) -> u64 {
+    bytes.saturating_sub(4 * params as u64)
 }
 
 /// Reads a model file that [`write_model`] made, here or elsewhere.

@@ -1,7 +1,7 @@
 //! Model files: that they come back as they were, that nothing broken is taken, and that others read them alike.
 
 use proptest::prelude::*;
-use rafty_learning::{ModelError, Task, initial_weights, predict, read_model, read_weights, write_model};
+use rafty_learning::{ModelError, Task, encode_model, initial_weights, predict, read_model, read_weights};
 use rafty_types::Digest;
 use std::process::Command;
 
@@ -32,13 +32,13 @@ fn task() -> Task {
 }
 
 fn written(task: &Task, weights: &[f32]) -> Vec<u8> {
-    write_model(&task.to_toml(), task.layout(), weights)
+    encode_model(&task.to_toml(), task.layout(), weights)
 }
 
 #[test]
 fn a_task_stands_in_its_model_as_it_was_submitted() {
     let text = format!("# with a remark\n{}", task().to_toml());
-    let file = write_model(&text, task().layout(), &initial_weights(&task(), 5));
+    let file = encode_model(&text, task().layout(), &initial_weights(&task(), 5));
     assert!(String::from_utf8_lossy(&file).contains("# with a remark"));
     assert_eq!(read_model(&file).unwrap().0, task());
 }

@@ -13,7 +13,7 @@ mod model;
 mod task;
 
 pub use data::{DataError, DataSet, MAX_DATA_LEN, MAX_EXAMPLES, read_samples};
-pub use model::{ModelError, read_model, read_weights, write_model};
+pub use model::{ModelError, encode_model, read_model, read_weights, weights_begin, write_model};
 pub use task::{
     DataLayout, Format, Layer, Loss, MAX_CLASSES, MAX_LAYERS, MAX_PARAMS, Optimiser, Task, TaskError,
 };

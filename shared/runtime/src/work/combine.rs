@@ -1,21 +1,24 @@
 //! S2 and after: updates are opened, checked, folded in, and become the next model.
 //!
-//! Memory is that of a few models, however many participants there are: one update is in memory at a time.
+//! Memory is that of two models, however many participants there are: the mean, and one update at a time.
 
 use crate::envelopes::Spooled;
 use crate::work::Bench;
-use rafty_aggregation::{FedAvg, check, decode_update, update_len};
-use rafty_learning::{Task, read_model, write_model};
+use rafty_aggregation::{Distance, FedAvg, Update, UpdateMeta, decode_update, update_len};
+use rafty_learning::{Task, read_model, weights_begin, write_model};
 use rafty_rounds::{AttemptKey, WorkResult};
 use rafty_seal::{OpenError, Opening};
 use rafty_types::{Digest, Label, PeerKey, Refusal, RunSpec};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::sync::{Arc, PoisonError};
 
-/// The updates of one attempt, combined so far.
+/// Bytes of the base that are read at once.
+const BASE_BUFFER: usize = 256 * 1024;
+
+/// The updates of one attempt, combined so far. What they are held against stays on the disk.
 pub(crate) struct Accumulator {
-    base: Vec<f32>,
+    base: Base,
     combined: FedAvg,
 }
 
@@ -35,21 +38,14 @@ pub(crate) fn open_update(
             Err(why) => return WorkResult::Failed(why),
         },
     };
-    let update = match decrypt(bench, &envelope, &sender_key, label, accumulator.base.len()) {
-        Ok(update) => update,
+    let plaintext = match decrypt(bench, &envelope, &sender_key, label, accumulator.base.params) {
+        Ok(plaintext) => plaintext,
         Err(result) => return result,
     };
-    let (meta, weights) = match decode_update(&update, accumulator.base.len()) {
-        Ok(decoded) => decoded,
-        Err(refusal) => return WorkResult::Refused(refusal),
-    };
-    drop(update);
-    if let Err(refusal) = check(&accumulator.base, &weights) {
-        return WorkResult::Refused(refusal);
-    }
-    match accumulator.combined.fold(&weights, meta.num_examples) {
-        Ok(()) => WorkResult::Opened { num_examples: meta.num_examples, metrics: meta.metrics },
-        Err(refusal) => WorkResult::Refused(refusal),
+    match accumulator.take_in(&plaintext) {
+        Ok(Ok(UpdateMeta { num_examples, metrics })) => WorkResult::Opened { num_examples, metrics },
+        Ok(Err(refusal)) => WorkResult::Refused(refusal),
+        Err(why) => WorkResult::Failed(why.to_string()),
     }
 }
 
@@ -62,8 +58,9 @@ pub(crate) fn combine(bench: &Bench, key: AttemptKey, spec: &RunSpec) -> WorkRes
     let stored = (|| {
         let task = Task::from_toml(&spec.task).map_err(|error| error.to_string())?;
         let weights = accumulator.combined.mean().map_err(|error| error.to_string())?;
-        let model = write_model(&spec.task, task.layout(), weights);
-        bench.models.put(&model).map_err(|error| error.to_string())
+        let mut blob = bench.models.writer().map_err(|error| error.to_string())?;
+        write_model(&spec.task, task.layout(), weights, &mut blob).map_err(|error| error.to_string())?;
+        blob.commit().map_err(|error| error.to_string())
     })();
     match stored {
         Ok(digest) => WorkResult::Model { digest },
@@ -78,10 +75,55 @@ pub(crate) fn forget(bench: &Bench, key: AttemptKey) -> WorkResult {
 
 impl Accumulator {
     fn new(bench: &Bench, base: Digest) -> Result<Self, String> {
-        let model = bench.models.get(base).map_err(|error| error.to_string())?;
-        let (_, base) = read_model(&model).map_err(|error| error.to_string())?;
-        let combined = FedAvg::new(base.len());
+        let base = Base::open(bench, base)?;
+        let combined = FedAvg::new(base.params);
         Ok(Self { base, combined })
+    }
+
+    /// Holds an update against its base and folds it in.
+    fn take_in(&mut self, plaintext: &[u8]) -> io::Result<Result<UpdateMeta, Refusal>> {
+        let update = match decode_update(plaintext, self.base.params) {
+            Ok(update) => update,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let folded = match self.base.distance(&update)?.verdict() {
+            Ok(()) => self.combined.fold(update.weights(), update.meta.num_examples),
+            Err(refusal) => Err(refusal),
+        };
+        Ok(folded.map(|()| update.meta))
+    }
+}
+
+/// The model that updates are held against, in its file.
+struct Base {
+    file: File,
+    params: usize,
+    begin: u64,
+}
+
+impl Base {
+    /// Reads it once as a whole, to know that it is what its digest names and lies as this program writes it.
+    fn open(bench: &Bench, base: Digest) -> Result<Self, String> {
+        let model = bench.models.get(base).map_err(|error| error.to_string())?;
+        let (_, weights) = read_model(&model).map_err(|error| error.to_string())?;
+        let (params, begin) = (weights.len(), weights_begin(model.len() as u64, weights.len()));
+        let (stored, _) = model[begin as usize..].as_chunks();
+        if !stored.iter().copied().map(f32::from_le_bytes).eq(weights) {
+            return Err("the model's weights do not lie as rafty writes them".into());
+        }
+        let file = File::open(bench.models.path(base)).map_err(|error| error.to_string())?;
+        Ok(Self { file, params, begin })
+    }
+
+    fn distance(&self, update: &Update<'_>) -> io::Result<Distance> {
+        let mut file = BufReader::with_capacity(BASE_BUFFER, &self.file);
+        file.seek(SeekFrom::Start(self.begin))?;
+        let (mut distance, mut base) = (Distance::default(), [0; 4]);
+        for weight in update.weights() {
+            file.read_exact(&mut base)?;
+            distance.add(f32::from_le_bytes(base), weight);
+        }
+        Ok(distance)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Models and updates on this member's disk.
 
 use crate::work::Bench;
-use rafty_learning::{Task, initial_weights, write_model};
+use rafty_learning::{Task, encode_model, initial_weights};
 use rafty_rounds::WorkResult;
 use rafty_storage::{PendingUpdate, replace_file};
 use rafty_types::{Digest, RunId, RunSpec, Version};
@@ -12,7 +12,7 @@ pub const CURRENT_MODEL: &str = "current.safetensors";
 pub(crate) fn derive_initial(bench: &Bench, spec: &RunSpec) -> WorkResult {
     let stored = (|| {
         let task = Task::from_toml(&spec.task).map_err(|error| error.to_string())?;
-        let model = write_model(&spec.task, task.layout(), &initial_weights(&task, spec.seed));
+        let model = encode_model(&spec.task, task.layout(), &initial_weights(&task, spec.seed));
         bench.models.put(&model).map_err(|error| error.to_string())
     })();
     match stored {
