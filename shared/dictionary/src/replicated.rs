@@ -209,18 +209,18 @@ impl<U: StateMachine> Replicated<U> {
     /// # Errors
     /// When the bytes are anything else, or hold what no log leads to. The state is then unchanged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (fixed, user) = snapshot::split(bytes)?;
-        let (fixed, rest) = postcard::take_from_bytes::<Fixed>(fixed)
-            .map_err(|_| RestoreError("the fixed part cannot be read".into()))?;
-        if !rest.is_empty() {
-            return Err(RestoreError("the fixed part is too long".into()));
-        }
-        if let Some(broken) = broken_invariant(&fixed) {
-            return Err(RestoreError(format!("it breaks a rule: {broken}")));
-        }
+        let (fixed, user) = read_fixed(bytes)?;
         self.user.restore(user)?;
         self.fixed = fixed;
         Ok(())
+    }
+
+    /// As of which index a state in bytes is. Its user part is not looked at.
+    ///
+    /// # Errors
+    /// Those of [`restore`](Self::restore) but the user machine's.
+    pub fn applied_in(bytes: &[u8]) -> Result<Index, RestoreError> {
+        read_fixed(bytes).map(|(fixed, _)| fixed.applied)
     }
 
     /// A digest of the whole state, the applied index included: equal on peers that applied the same log.
@@ -231,6 +231,20 @@ impl<U: StateMachine> Replicated<U> {
     /// The name of the first invariant that does not hold, for simulators. There should never be one.
     pub fn broken_invariant(&self) -> Option<&'static str> {
         broken_invariant(&self.fixed)
+    }
+}
+
+/// Takes a state in bytes apart: the fixed part, sound, and the user machine's.
+fn read_fixed(bytes: &[u8]) -> Result<(Fixed, &[u8]), RestoreError> {
+    let (fixed, user) = snapshot::split(bytes)?;
+    let (fixed, rest) = postcard::take_from_bytes::<Fixed>(fixed)
+        .map_err(|_| RestoreError("the fixed part cannot be read".into()))?;
+    if !rest.is_empty() {
+        return Err(RestoreError("the fixed part is too long".into()));
+    }
+    match broken_invariant(&fixed) {
+        Some(broken) => Err(RestoreError(format!("it breaks a rule: {broken}"))),
+        None => Ok((fixed, user)),
     }
 }
 

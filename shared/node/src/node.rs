@@ -9,7 +9,7 @@ use crate::{Event, leader::Duties};
 use rafty_consensus as consensus;
 use rafty_consensus::Consensus;
 use rafty_dictionary::Replicated;
-use rafty_types::{ForwardOutcome, Frame, MemberId, Settings, StateMachine, Time};
+use rafty_types::{ForwardOutcome, Frame, MemberId, RestoreError, Settings, StateMachine, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub enum StartError {
     Log(String),
     /// The snapshot cannot be read.
     #[error("the snapshot on this disk is not usable: {0}; nothing was changed; this member must join anew")]
-    Snapshot(#[from] rafty_types::RestoreError),
+    Snapshot(#[from] RestoreError),
 }
 
 impl<U: StateMachine> Node<U> {
@@ -64,6 +64,9 @@ impl<U: StateMachine> Node<U> {
         let mut state = Replicated::new(user);
         if boot.snapshot.meta.index.0 > 0 {
             state.restore(&boot.snapshot.data)?;
+        }
+        if state.applied() != boot.snapshot.meta.index {
+            return Err(RestoreError("it is that of another index".into()).into());
         }
         let settings =
             if state.control().initialised() { state.control().settings() } else { &boot.settings };
@@ -187,8 +190,11 @@ impl<U: StateMachine> Node<U> {
             Input::WorkDone { id, result } => self.work_done(id, result),
             Input::Envelope { from, header, handle } => self.envelope(from, header, handle),
             Input::Snapshot { from, message, data } => {
-                if message.from == from {
+                let stands_for = message.snapshot.as_ref().map(|meta| meta.index);
+                if message.from == from && Replicated::<U>::applied_in(&data).ok() == stands_for {
                     self.step(consensus::Input::SnapshotArrived { message, data });
+                } else {
+                    self.dropped(from, "a snapshot that is not what its message says");
                 }
             }
             Input::SnapshotSent { to, arrived } => {
