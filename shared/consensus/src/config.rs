@@ -73,9 +73,16 @@ impl Config {
         (shortest, self.ticks(self.election_max).max(shortest))
     }
 
-    pub(crate) fn draw_election(&self, random: &mut Random) -> usize {
+    /// An election timeout in ticks, for the voter at `place` among `places`. Each has a share of the range to itself and
+    /// draws from its first half: the votes for one are counted before the next one stands.
+    pub(crate) fn draw_election(&self, random: &mut Random, place: usize, places: usize) -> usize {
         let (shortest, longest) = self.election_ticks();
-        random.between(shortest as u64, longest as u64) as usize
+        // Ticks of members do not coincide: one tick later, the shortest timeout is over everywhere.
+        let begin = (shortest + 1).min(longest);
+        let share = |place: usize| begin + (longest - begin + 1) * place / places.max(1);
+        let (first, next) = (share(place), share(place + 1));
+        let last = (first + next).div_ceil(2).max(first + 1) - 1;
+        random.between(first as u64, last as u64) as usize
     }
 
     /// The engine's settings. It draws its own timeouts in this range; the machine overwrites each before a tick.
@@ -133,6 +140,7 @@ impl Ticker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn at(ms: u64) -> Time {
         Time::since_start(Duration::from_millis(ms))
@@ -154,6 +162,21 @@ mod tests {
         assert_eq!(config.tick(), Duration::from_millis(10));
         assert_eq!(config.election_ticks(), (15, 30));
         assert!(config.engine(MemberId(1), 0).validate().is_ok());
+    }
+
+    #[test]
+    fn voters_share_the_range_of_timeouts_and_a_gap_is_between_any_two() {
+        let config = Config::from_settings(&Settings::default());
+        let mut random = Random::new(1);
+        let mut drawn_at = |place, places| -> BTreeSet<_> {
+            (0..100).map(|_| config.draw_election(&mut random, place, places)).collect()
+        };
+        assert_eq!(drawn_at(0, 4), BTreeSet::from([16, 17]));
+        assert_eq!(drawn_at(1, 4), BTreeSet::from([19, 20]));
+        assert_eq!(drawn_at(3, 4), BTreeSet::from([27, 28]));
+        assert_eq!(drawn_at(0, 1), (16..=23).collect());
+        // More voters than ticks: some share one.
+        assert_eq!(drawn_at(30, 31), BTreeSet::from([30]));
     }
 
     #[test]

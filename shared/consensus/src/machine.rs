@@ -73,7 +73,6 @@ impl Consensus {
         let raw = RawNode::new(&config.engine(me, applied), log, &logger)
             .map_err(|error| BootError::BadConfig(error.to_string()))?;
         let mut random = Random::new(seed);
-        let drawn = config.draw_election(&mut random);
         let mut consensus = Self {
             ticker: Ticker::new(config.tick(), now),
             reads: Reads::new(me, random.next(), config.election_min),
@@ -85,7 +84,7 @@ impl Consensus {
             membership_in: None,
             now,
             random,
-            drawn,
+            drawn: 0,
             outputs: Vec::new(),
             last_ready: 0,
             applied,
@@ -96,6 +95,7 @@ impl Consensus {
             leave_joint_at: now,
             config,
         };
+        consensus.draw_election();
         consensus.settle();
         if consensus.membership.voters == [me] && !consensus.membership.is_joint() {
             // Nobody else could be leading, so there is nothing to wait for.
@@ -159,8 +159,20 @@ impl Consensus {
         }
         self.raw.tick();
         if campaigns {
-            self.drawn = self.config.draw_election(&mut self.random);
+            self.draw_election();
         }
+    }
+
+    /// Draws the next election timeout. Who stands first turns with the term, so that a failed election is followed by
+    /// another one.
+    pub(crate) fn draw_election(&mut self) {
+        let (leader, voters) = (self.leader(), &self.membership.voters);
+        let rivals: Vec<_> = voters.iter().filter(|voter| Some(**voter) != leader).collect();
+        let place = rivals.iter().position(|voter| **voter == self.me).map_or(0, |at| {
+            let first = (self.raw.raft.term % rivals.len() as u64) as usize;
+            (at + rivals.len() - first) % rivals.len()
+        });
+        self.drawn = self.config.draw_election(&mut self.random, place, rivals.len());
     }
 
     fn message(&mut self, message: &Message) -> Outcome {

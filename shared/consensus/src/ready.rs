@@ -94,8 +94,8 @@ impl Consensus {
         if now == self.shown {
             return;
         }
+        self.draw_election();
         if (now.0, now.1) != (self.shown.0, self.shown.1) {
-            self.drawn = self.config.draw_election(&mut self.random);
             self.heard.restart(self.now);
             self.sending.clear();
         }
