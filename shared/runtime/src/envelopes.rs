@@ -2,12 +2,17 @@
 //!
 //! Holding an `Arc<Spooled>` keeps the bytes; the table only gives them names. It does not look inside.
 
+use crate::net::{BulkBody, Net};
 use rafty_rounds::EnvelopeHandle;
 use rafty_seal::SignedHeader;
 use rafty_storage::{Spool, SpoolHandle};
+use rafty_types::MemberId;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// The longest body that goes to members who cannot open it, too.
+const MAX_BROADCAST_BODY: u64 = 1024 * 1024;
 
 /// An envelope whose body is in the spool.
 pub(crate) struct Spooled {
@@ -53,5 +58,25 @@ impl Envelopes {
 
     pub(crate) fn forget(&mut self, handle: EnvelopeHandle) {
         self.named.remove(&handle);
+    }
+}
+
+/// Sends an envelope to all of `to`, and first to those who can open it: a round waits for them only. Everybody hears of
+/// it; a long body goes to its recipients alone. The bytes stay until the last copy is out.
+pub(crate) async fn broadcast(net: Net, envelope: Arc<Spooled>, to: Vec<MemberId>) {
+    let header = envelope.head.header();
+    let (recipients, others): (Vec<_>, Vec<_>) = to.into_iter().partition(|member| header.is_for(*member));
+    send(&net, &envelope, &recipients, true).await;
+    send(&net, &envelope, &others, header.ciphertext_len <= MAX_BROADCAST_BODY).await;
+}
+
+/// Returns when each of `to` has it, or has failed to take it.
+async fn send(net: &Net, envelope: &Spooled, to: &[MemberId], whole: bool) {
+    let head = envelope.head.encode();
+    let body = if whole { BulkBody::File(envelope.path()) } else { BulkBody::Bytes(Arc::new([])) };
+    let send = |member: &MemberId| net.send_envelope(*member, head.clone(), body.clone());
+    let deliveries: Vec<_> = to.iter().map(send).collect();
+    for delivery in deliveries {
+        delivery.taken().await;
     }
 }

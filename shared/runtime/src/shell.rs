@@ -4,11 +4,11 @@
 //! heavy work and big transfers are elsewhere, and every queue into it is bounded.
 
 use crate::clients::{ClientCall, ClientDesk};
-use crate::envelopes::{Envelopes, Spooled};
+use crate::envelopes::{Envelopes, Spooled, broadcast};
 use crate::machine::UserMachine;
 use crate::member::MemberFile;
 use crate::narrate::Narrator;
-use crate::net::{BulkBody, Net, NetEvent, NetEvents, RosterPeer};
+use crate::net::{Net, NetEvent, NetEvents, RosterPeer};
 use crate::operator::EnvelopeCounts;
 use crate::operator::desk::{Call, Desk};
 use crate::persist::{Persister, SYNC_WITHIN, Synced, Unsynced};
@@ -34,8 +34,6 @@ use std::time::{Duration, Instant};
 pub(crate) const QUEUE: usize = 4_096;
 /// How many happenings the loop takes in at once; then it looks at its timer again.
 const MAX_TOGETHER: usize = 128;
-/// The longest envelope body that goes to members who cannot open it, too.
-const MAX_BROADCAST_BODY: u64 = 1024 * 1024;
 /// How long a stopping member waits for its leadership to be taken over.
 const RETIRE_WITHIN: Duration = Duration::from_secs(3);
 /// How long a newcomer's enrolment may take.
@@ -390,30 +388,14 @@ impl<U: UserMachine> Shell<U> {
         self.executor.spawn(arrived).detach();
     }
 
-    /// Sends an envelope's bytes; they stay until the last copy is out. A copy for this member comes back at once.
+    /// Sends an envelope to others. A copy for this member comes back at once.
     fn send_envelope(&mut self, to: &[MemberId], handle: EnvelopeHandle) -> Option<Input> {
         let envelope = self.envelopes.get(handle)?;
-        let (head, path) = (envelope.head.encode(), envelope.path());
+        let others = to.iter().copied().filter(|member| *member != self.me).collect();
+        self.executor.spawn(broadcast(self.net.clone(), envelope.clone(), others)).detach();
         let header = envelope.head.header().clone();
-        let mut own = None;
-        for &member in to {
-            if member == self.me {
-                own = header.is_for(member).then(|| self.envelopes.name(envelope.clone()));
-                continue;
-            }
-            // Everybody hears of it; a long body goes only to those who can open it.
-            let whole = header.is_for(member) || header.ciphertext_len <= MAX_BROADCAST_BODY;
-            let body = if whole { BulkBody::File(path.clone()) } else { BulkBody::Bytes(Arc::new([])) };
-            let sent = self.net.send_envelope(member, head.clone(), body);
-            let kept = envelope.clone();
-            self.executor
-                .spawn(async move {
-                    sent.taken().await;
-                    drop(kept);
-                })
-                .detach();
-        }
-        own.map(|handle| Input::Envelope { from: self.me, header, handle })
+        let own = to.contains(&self.me) && header.is_for(self.me);
+        own.then(|| Input::Envelope { from: self.me, header, handle: self.envelopes.name(envelope) })
     }
 
     fn answered(&mut self, id: RequestId, answer: Answer) -> Option<Input> {

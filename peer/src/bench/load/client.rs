@@ -92,15 +92,10 @@ impl<'a> Client<'a> {
 
     /// Judges an answer.
     pub(super) fn judge(&mut self, reply: &[u8]) -> io::Result<Verdict> {
-        let reads = self.load.kind.reads;
-        let verdict = match Reply::decode(reply) {
-            _ if reads && decode_value(reply).is_some() => Verdict::Counts,
-            Some(Reply::Result { success: true, .. }) => Verdict::Counts,
-            Some(Reply::Redirect { leader: Address(host, port) }) => {
-                self.at = format!("{host}:{port}");
-                Verdict::Elsewhere
-            }
-            _ => Verdict::Later,
+        let verdict = if self.load.kind.reads && decode_value(reply).is_some() {
+            Verdict::Counts
+        } else {
+            self.told(reply)
         };
         match verdict {
             Verdict::Counts => {
@@ -114,5 +109,17 @@ impl<'a> Client<'a> {
             Verdict::Later => self.retries += 1,
         }
         Ok(verdict)
+    }
+
+    /// What a reply says that is no value.
+    fn told(&mut self, reply: &[u8]) -> Verdict {
+        match Reply::decode(reply) {
+            Some(Reply::Result { success: true, .. }) => Verdict::Counts,
+            Some(Reply::Redirect { leader: Address(host, port) }) => {
+                self.at = format!("{host}:{port}");
+                Verdict::Elsewhere
+            }
+            _ => Verdict::Later,
+        }
     }
 }

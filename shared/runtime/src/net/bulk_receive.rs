@@ -7,8 +7,7 @@ use super::{Inner, NetEvent, Spool, within};
 use quinn::{Connection, RecvStream, SendStream};
 use rafty_types::{MemberId, Message, MessageKind, PeerKey};
 use rafty_wire::{BulkHead, BulkReply};
-use smol::fs::File;
-use smol::io::AsyncWriteExt;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,36 +96,50 @@ impl Drop for Spooled {
     }
 }
 
-/// Writes exactly `len` bytes of `stream` to a new spool file. The file's own thread writes while the next bytes come.
+/// Writes exactly `len` bytes of `stream` to a new spool file: one slice is written while the next one comes.
 async fn spool(net: &Inner, stream: &mut RecvStream, len: u64) -> Option<Spooled> {
     let spool = net.spool.clone();
-    let (handle, file) = smol::unblock(move || spool.create(len)).await.ok()?;
+    let (handle, mut file) = smol::unblock(move || spool.create(len)).await.ok()?;
     let spooled = Spooled { spool: net.spool.clone(), handle, kept: false };
-    let mut file = File::from(file);
     let mut left = len;
-    while let Some(bytes) = next(stream).await? {
-        left = left.checked_sub(bytes.len() as u64)?;
-        file.write_all(&bytes).await.ok()?;
+    let mut written = smol::unblock(|| Ok(file));
+    loop {
+        let slice = read_slice(stream).await?;
+        file = written.await.ok()?;
+        if slice.is_empty() {
+            return (left == 0).then_some(spooled);
+        }
+        left = left.checked_sub(slice.len() as u64)?;
+        written = smol::unblock(move || file.write_all(&slice).map(|()| file));
     }
-    file.flush().await.ok()?;
-    (left == 0).then_some(spooled)
 }
 
 /// Exactly `len` bytes, which the head's bound has made few.
 async fn read_chunk(stream: &mut RecvStream, len: u64) -> Option<Vec<u8>> {
     let len = usize::try_from(len).ok()?;
     let mut chunk = vec![];
-    while let Some(bytes) = next(stream).await? {
-        if chunk.len() + bytes.len() > len {
+    loop {
+        let slice = read_slice(stream).await?;
+        if slice.is_empty() {
+            return (chunk.len() == len).then_some(chunk);
+        }
+        if chunk.len() + slice.len() > len {
             return None;
         }
-        chunk.extend_from_slice(&bytes);
+        chunk.extend_from_slice(&slice);
     }
-    (chunk.len() == len).then_some(chunk)
 }
 
-/// The next bytes; `Some(None)` at the end, `None` when they do not come.
-async fn next(stream: &mut RecvStream) -> Option<Option<bytes::Bytes>> {
-    let chunk = within(STALLED, stream.read_chunk(SLICE, true)).await?.ok()?;
-    Some(chunk.map(|chunk| chunk.bytes))
+/// The next [`SLICE`] bytes, fewer before the end, none at the end; `None` when they do not come.
+async fn read_slice(stream: &mut RecvStream) -> Option<Vec<u8>> {
+    let mut slice = vec![0; SLICE];
+    let mut len = 0;
+    while len < slice.len() {
+        match within(STALLED, stream.read(&mut slice[len..])).await?.ok()? {
+            Some(more) => len += more,
+            None => break,
+        }
+    }
+    slice.truncate(len);
+    Some(slice)
 }

@@ -11,7 +11,8 @@ use quinn::{Connection, RecvStream, SendStream};
 use rafty_types::{Digest, Message};
 use rafty_wire::{BulkHead, BulkReply, MAX_BULK_LEN, MAX_CHUNK_LEN, MAX_SNAPSHOT_LEN};
 use smol::channel::{Receiver, Sender, bounded};
-use smol::io::AsyncReadExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,22 +111,31 @@ async fn send_envelope(connection: &Connection, header: Vec<u8>, body: BulkBody)
             stream.finish().await
         }
         BulkBody::File(path) => {
-            let mut file = smol::fs::File::open(path).await.ok()?;
-            let body_len = file.metadata().await.ok()?.len();
+            let file = smol::unblock(move || File::open(path)).await.ok()?;
+            let body_len = file.metadata().ok()?.len();
             if body_len > MAX_BULK_LEN {
                 return None;
             }
             let mut stream = Stream::open(connection, &BulkHead::Envelope { header, body_len }).await?;
             let mut left = usize::try_from(body_len).ok()?;
+            let mut read = smol::unblock(move || read_slice(file, left));
             while left > 0 {
-                let mut slice = vec![0; left.min(SLICE)];
-                file.read_exact(&mut slice).await.ok()?;
+                let (file, slice) = read.await.ok()?;
                 left -= slice.len();
+                // The next slice is read while this one goes.
+                read = smol::unblock(move || read_slice(file, left));
                 stream.write(Bytes::from(slice)).await?;
             }
             stream.finish().await
         }
     }
+}
+
+/// The next [`SLICE`] bytes of the file, or as many as are `left`.
+fn read_slice(mut file: File, left: usize) -> io::Result<(File, Vec<u8>)> {
+    let mut slice = vec![0; left.min(SLICE)];
+    file.read_exact(&mut slice)?;
+    Ok((file, slice))
 }
 
 /// One chunk after the other, each answered: a receiver that restarts or refuses is noticed at the next one. What

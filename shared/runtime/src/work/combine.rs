@@ -116,12 +116,16 @@ impl Base {
     }
 
     fn distance(&self, update: &Update<'_>) -> io::Result<Distance> {
-        let mut file = BufReader::with_capacity(BASE_BUFFER, &self.file);
+        let mut file = &self.file;
         file.seek(SeekFrom::Start(self.begin))?;
-        let (mut distance, mut base) = (Distance::default(), [0; 4]);
-        for weight in update.weights() {
-            file.read_exact(&mut base)?;
-            distance.add(f32::from_le_bytes(base), weight);
+        let (mut distance, mut weights) = (Distance::default(), update.weights());
+        let mut buffer = vec![0; BASE_BUFFER];
+        while weights.len() > 0 {
+            let bytes = &mut buffer[..BASE_BUFFER.min(weights.len() * size_of::<f32>())];
+            file.read_exact(bytes)?;
+            let (base, _) = bytes.as_chunks();
+            let pairs = base.iter().zip(weights.by_ref());
+            pairs.for_each(|(base, weight)| distance.add(f32::from_le_bytes(*base), weight));
         }
         Ok(distance)
     }
