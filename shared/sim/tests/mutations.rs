@@ -61,7 +61,7 @@ const CASES: &[Case] = &[
     case(M::TenureKeysKept, &["bounded memory"]),
     case(M::PublishedWithoutHolders, &["models are reachable"]),
     case(M::UpdateCountedTwice, &["no update counts twice"]),
-    case(M::StaleEnvelopeFolded, &["no update counts twice"]),
+    Case { members: Some(4), ..case(M::StaleEnvelopeFolded, &["no update counts twice"]) },
     case(M::RefusedUpdateCounted, &["no lie counts"]),
     case(M::UpdateDroppedAtAcceptance, &["no update is lost"]),
     case(M::EnvelopesKept, &["bounded memory"]),
