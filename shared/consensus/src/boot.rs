@@ -2,7 +2,7 @@
 //!
 //! A member whose log or hard state is damaged must not vote with it: it re-enrols under a new id.
 
-use crate::check::{check_membership, check_meta, follow};
+use crate::check::{MAX_NUMBER, check_membership, check_meta, follow};
 use crate::log::Log;
 use rafty_types::{Entry, HardState, Index, MemberId, Payload, Snapshot, Term};
 
@@ -31,6 +31,9 @@ pub enum BootError {
     /// Entries are missing or out of order.
     #[error("the log is damaged between the snapshot at index {0} and its end; enrol this member anew")]
     BadLog(Index),
+    /// The term is beyond what counting reaches.
+    #[error("the log's term {0} is impossible: the log is damaged; enrol this member anew")]
+    BadTerm(Term),
     /// Committed entries are missing.
     #[error("the log ends at index {last} but {commit} was committed; enrol this member anew")]
     LostEntries {
@@ -61,6 +64,9 @@ pub(crate) fn open(boot: Boot, batch: usize) -> Result<Log, BootError> {
     }
     let anchor = anchor(&mut entries, (meta.index, meta.term)).ok_or(BootError::BadLog(meta.index))?;
     let start = starting_state(boot.hard_state, (meta.index, meta.term), &entries);
+    if start.term.0 > MAX_NUMBER {
+        return Err(BootError::BadTerm(start.term));
+    }
     let last = entries.last().map_or(anchor.0, |entry| entry.index);
     if start.commit > last {
         return Err(BootError::LostEntries { commit: start.commit, last });
@@ -136,6 +142,17 @@ mod tests {
         let mut lost = boot((4, 2), vec![entry(5, 2)]);
         lost.hard_state.commit = Index(6);
         assert_eq!(open(lost, 9).err(), Some(BootError::LostEntries { commit: Index(6), last: Index(5) }));
+        let mut late = boot((4, 2), vec![]);
+        late.hard_state.term = Term(u64::MAX);
+        assert_eq!(
+            open(late, 9).err(),
+            Some(BootError::BadTerm(Term(u64::MAX))),
+            "an election would overflow"
+        );
+        assert_eq!(
+            open(boot((4, 2), vec![entry(5, u64::MAX)]), 9).err(),
+            Some(BootError::BadTerm(Term(u64::MAX)))
+        );
         assert_eq!(open(Boot::default(), 9).err(), Some(BootError::NoId));
     }
 

@@ -20,7 +20,7 @@ pub const MAX_CONTEXT: usize = 32;
 /// Reads of other members that a leader confirms at the same time.
 pub(crate) const MAX_PENDING_READS: usize = 1_024;
 /// No term or index is larger. Far beyond what counting reaches, far below where adding overflows.
-const MAX_NUMBER: u64 = 1 << 60;
+pub(crate) const MAX_NUMBER: u64 = 1 << 60;
 
 /// Why something was not done. Nothing was changed; whoever sent it may send again what is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
