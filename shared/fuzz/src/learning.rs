@@ -3,8 +3,8 @@
 use crate::bounded;
 use rafty_aggregation::{Distance, FedAvg, MAX_EXAMPLES, decode_update, encode_update, update_len};
 use rafty_learning_files::{
-    DataLayout, DataSet, Format, Layer, Loss, MAX_PARAMS, ModelError, Optimiser, Task, TaskError, read_model,
-    read_samples, read_weights, encode_model,
+    DataLayout, DataSet, Format, Layer, Loss, MAX_PARAMS, ModelError, Optimiser, Task, TaskError,
+    encode_model, read_model, read_samples, read_weights,
 };
 use rafty_types::MAX_TASK_LEN;
 use std::path::{Path, PathBuf};

@@ -393,9 +393,9 @@ impl<U: UserMachine> Shell<U> {
         let envelope = self.envelopes.get(handle)?;
         let others = to.iter().copied().filter(|member| *member != self.me).collect();
         self.executor.spawn(broadcast(self.net.clone(), envelope.clone(), others)).detach();
-        let header = envelope.head.header().clone();
-        let own = to.contains(&self.me) && header.is_for(self.me);
-        own.then(|| Input::Envelope { from: self.me, header, handle: self.envelopes.name(envelope) })
+        let header = envelope.head.header();
+        let header = (to.contains(&self.me) && header.is_for(self.me)).then(|| header.clone())?;
+        Some(Input::Envelope { from: self.me, header, handle: self.envelopes.name(envelope) })
     }
 
     fn answered(&mut self, id: RequestId, answer: Answer) -> Option<Input> {

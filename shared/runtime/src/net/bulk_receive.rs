@@ -104,7 +104,7 @@ async fn spool(net: &Inner, stream: &mut RecvStream, len: u64) -> Option<Spooled
     let mut left = len;
     let mut written = smol::unblock(|| Ok(file));
     loop {
-        let slice = read_slice(stream).await?;
+        let slice = read_slice(stream, left).await?;
         file = written.await.ok()?;
         if slice.is_empty() {
             return (left == 0).then_some(spooled);
@@ -119,7 +119,7 @@ async fn read_chunk(stream: &mut RecvStream, len: u64) -> Option<Vec<u8>> {
     let len = usize::try_from(len).ok()?;
     let mut chunk = vec![];
     loop {
-        let slice = read_slice(stream).await?;
+        let slice = read_slice(stream, (len - chunk.len()) as u64).await?;
         if slice.is_empty() {
             return (chunk.len() == len).then_some(chunk);
         }
@@ -130,9 +130,10 @@ async fn read_chunk(stream: &mut RecvStream, len: u64) -> Option<Vec<u8>> {
     }
 }
 
-/// The next [`SLICE`] bytes, fewer before the end, none at the end; `None` when they do not come.
-async fn read_slice(stream: &mut RecvStream) -> Option<Vec<u8>> {
-    let mut slice = vec![0; SLICE];
+/// The next [`SLICE`] bytes, fewer before the end, none at the end; `None` when they do not come. When none should be
+/// `left`, there is room for one, to see that none comes.
+async fn read_slice(stream: &mut RecvStream, left: u64) -> Option<Vec<u8>> {
+    let mut slice = vec![0; left.clamp(1, SLICE as u64) as usize];
     let mut len = 0;
     while len < slice.len() {
         match within(STALLED, stream.read(&mut slice[len..])).await?.ok()? {

@@ -118,12 +118,12 @@ async fn send_envelope(connection: &Connection, header: Vec<u8>, body: BulkBody)
             }
             let mut stream = Stream::open(connection, &BulkHead::Envelope { header, body_len }).await?;
             let mut left = usize::try_from(body_len).ok()?;
-            let mut read = smol::unblock(move || read_slice(file, left));
-            while left > 0 {
+            let mut next = (left > 0).then(|| smol::unblock(move || read_slice(file, left)));
+            while let Some(read) = next {
                 let (file, slice) = read.await.ok()?;
                 left -= slice.len();
                 // The next slice is read while this one goes.
-                read = smol::unblock(move || read_slice(file, left));
+                next = (left > 0).then(|| smol::unblock(move || read_slice(file, left)));
                 stream.write(Bytes::from(slice)).await?;
             }
             stream.finish().await
