@@ -103,6 +103,7 @@ impl From<SetupError> for Failure {
             SetupError::Refused(_) => REFUSED,
             SetupError::Already(_)
             | SetupError::Listen(..)
+            | SetupError::NobodyToAsk
             | SetupError::Unreachable { .. }
             | SetupError::Admitted { .. }
             | SetupError::Disk { .. } => FAILED,

@@ -63,8 +63,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             found_with(&Founding { dir: dir.into(), name, listen, advertise: None, settings }, Counter(0))?;
         }
         ["join", dir, listen, token, peer] => {
-            let (token, peer, listen) = (token.into(), peer.parse()?, listen.parse()?);
-            join(&Joining { dir: dir.into(), token, peer, listen, advertise: None, data: None })?;
+            let (token, peers, listen) = (token.into(), vec![peer.parse()?], listen.parse()?);
+            join(&Joining { dir: dir.into(), token, peers, listen, advertise: None, data: None })?;
         }
         ["up", dir] => up_with(Running::new(dir), Counter(0))?,
         ["add", by, member] => {

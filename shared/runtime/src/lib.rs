@@ -7,6 +7,7 @@
 //! Nothing here decides: what is sent, believed or stored is the machines' business.
 
 mod address;
+mod alarm;
 mod clients;
 mod envelopes;
 mod machine;
@@ -19,14 +20,18 @@ mod persist;
 mod random;
 pub mod setup;
 mod shell;
+mod signs;
 mod standing;
 mod trainer;
 mod up;
+mod upkeep;
 mod watchers;
 mod work;
 
 pub use machine::UserMachine;
 pub use member::{MemberError, MemberFile};
+pub use signs::{Sign, Supervisor};
 pub use trainer::{Contribution, Trainer};
 pub use up::{Running, UpError, up, up_with};
+pub use upkeep::Lateness;
 pub use work::CURRENT_MODEL;

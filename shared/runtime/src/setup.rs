@@ -50,8 +50,8 @@ pub struct Joining {
     pub dir: PathBuf,
     /// The token's text.
     pub token: String,
-    /// The member that made the token.
-    pub peer: SocketAddr,
+    /// Where the member that made the token may be: asked one after the other.
+    pub peers: Vec<SocketAddr>,
     /// The UDP address to listen on.
     pub listen: SocketAddr,
     /// Where others reach it, when that is not `listen`.
@@ -88,6 +88,9 @@ pub enum SetupError {
         /// Why.
         why: String,
     },
+    /// No address is known.
+    #[error("no address of a peer is known; nothing was changed; give the one that `token create` printed")]
+    NobodyToAsk,
     /// The peer set does not take it.
     #[error("the peer set refused: {0}")]
     Refused(String),
@@ -176,8 +179,20 @@ pub fn found_with(founding: &Founding, machine: impl UserMachine) -> Result<Memb
 /// Joins the peer set that a token is of.
 ///
 /// # Errors
-/// See [`SetupError`].
+/// See [`SetupError`]: with several peers, what the last one said.
 pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
+    join_when_reached(joining, |_| None)
+}
+
+/// As [`join`], but when none of the peers can be reached `again` is told why, may wait, and gives those to ask then;
+/// `None` ends it. Keys are made once: on a small device that takes far longer than asking.
+///
+/// # Errors
+/// See [`SetupError`].
+pub fn join_when_reached(
+    joining: &Joining,
+    mut again: impl FnMut(&SetupError) -> Option<Vec<SocketAddr>>,
+) -> Result<MemberFile, SetupError> {
     let token: Token = joining.token.parse()?;
     if let Some(data) = &joining.data {
         std::fs::metadata(data).map_err(|error| SetupError::Data(data.clone(), error))?;
@@ -189,10 +204,19 @@ pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
     // As much as can be is on the disk before anybody is asked: a token serves once.
     let dir = joining.dir.clone();
     write_secrets(&staged, &identity, &rsa).map_err(|why| SetupError::Disk { dir: dir.clone(), why })?;
-    let address = joining.advertise.unwrap_or_else(|| reachable(listen, Some(joining.peer)));
-    let reply = ask(joining.peer, token.cluster, token.responder, |exporter| {
-        rafty_seal::enrol(&identity, rsa.public(), &token, exporter, vec![address])
-    })?;
+    let enrol = |peer| {
+        let address = joining.advertise.unwrap_or_else(|| reachable(listen, Some(peer)));
+        ask(peer, token.cluster, token.responder, |exporter| {
+            rafty_seal::enrol(&identity, rsa.public(), &token, exporter, vec![address])
+        })
+    };
+    let mut peers = joining.peers.clone();
+    let reply = loop {
+        match ask_in_turn(&peers, enrol) {
+            Ok(reply) => break reply,
+            Err(error) => peers = again(&error).ok_or(error)?,
+        }
+    };
     let (member, cluster, name, settings, members) = match reply {
         JoinReply::Granted { member, cluster, name, settings, members } => {
             (member, cluster, name, settings, members)
@@ -207,6 +231,21 @@ pub fn join(joining: &Joining) -> Result<MemberFile, SetupError> {
         MemberFile { cluster, name, member, kind, listen, advertise, clients: None, settings, members, data };
     settle(staged, &file, &joining.dir).map_err(|why| SetupError::Admitted { member, dir, why })?;
     Ok(file)
+}
+
+/// What the first one says that can be reached; or why the last one could not.
+fn ask_in_turn(
+    peers: &[SocketAddr],
+    ask: impl Fn(SocketAddr) -> Result<JoinReply, SetupError>,
+) -> Result<JoinReply, SetupError> {
+    let mut failure = SetupError::NobodyToAsk;
+    for peer in peers {
+        match ask(*peer) {
+            Err(error) => failure = error,
+            reply => return reply,
+        }
+    }
+    Err(failure)
 }
 
 /// Enrols a member anew whose log is lost or damaged: it must never vote with that. It keeps its identity and gets a

@@ -3,6 +3,7 @@
 //! Sockets, timers, the disk, threads and people meet here. The loop itself never waits for any of them: syncing,
 //! heavy work and big transfers are elsewhere, and every queue into it is bounded.
 
+use crate::alarm::Alarm;
 use crate::clients::{ClientCall, ClientDesk};
 use crate::envelopes::{Envelopes, Spooled, broadcast};
 use crate::machine::UserMachine;
@@ -12,7 +13,9 @@ use crate::net::{Net, NetEvent, NetEvents, RosterPeer};
 use crate::operator::EnvelopeCounts;
 use crate::operator::desk::{Call, Desk};
 use crate::persist::{Persister, SYNC_WITHIN, Synced, Unsynced};
+use crate::signs::{Sign, Signs};
 use crate::standing::Standing;
+use crate::upkeep::Lateness;
 use crate::watchers::Watchers;
 use crate::work::{Bench, Order, Report, Workers};
 use rafty_node::{Answer, Input, Node, Output, RequestId};
@@ -22,9 +25,9 @@ use rafty_storage::SpoolHandle;
 use rafty_types::{Frame, Member, MemberId, PersistId, Time};
 use rafty_wire::JoinReply;
 use rafty_wire::client::ClientToken;
+use smol::Executor;
 use smol::channel::{Receiver, Sender};
-use smol::future::FutureExt;
-use smol::{Executor, Timer};
+use smol::future::{FutureExt, pending, poll_fn};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -88,6 +91,9 @@ pub(crate) struct Shell<U: UserMachine> {
     pub(crate) last_request: u64,
     pub(crate) trouble: Option<String>,
     pub(crate) stopping: Option<Instant>,
+    pub(crate) alarm: Alarm,
+    pub(crate) signs: Signs,
+    pub(crate) lateness: Lateness,
 }
 
 /// Who waits for the answer to a request.
@@ -121,6 +127,7 @@ impl<U: UserMachine> Shell<U> {
     /// Runs until the member ends.
     pub(crate) async fn run(mut self) -> Ended {
         loop {
+            self.signs.turn(Instant::now());
             let mut inputs = self.next().await;
             self.gather(&mut inputs);
             inputs.extend(self.look_at_disk());
@@ -149,11 +156,12 @@ impl<U: UserMachine> Shell<U> {
     /// Waits for whatever comes first and says what it means for the node.
     async fn next(&mut self) -> Vec<Input> {
         let deadline = self.node.deadline().map(|deadline| self.started + deadline.elapsed());
+        let alarm = &mut self.alarm;
         let timer = async {
             match deadline {
-                Some(deadline) => Timer::at(deadline).await,
-                None => Timer::never().await,
-            };
+                Some(deadline) => poll_fn(|context| alarm.poll_at(deadline, context)).await,
+                None => pending().await,
+            }
             Woken::Timer
         };
         let net = async { self.net_events.recv().await.map_or(Woken::Ended, Woken::Net) };
@@ -161,7 +169,11 @@ impl<U: UserMachine> Shell<U> {
         let client = async { self.client_calls.recv().await.map_or(Woken::Ended, Woken::Client) };
         // The timer is asked first: heartbeats go out however much comes in. Clients are asked last.
         match timer.or(own).or(net).or(client).await {
-            Woken::Timer | Woken::Ended => vec![Input::Tick],
+            Woken::Timer => {
+                self.lateness.note(deadline.map_or(Duration::ZERO, |deadline| deadline.elapsed()));
+                vec![Input::Tick]
+            }
+            Woken::Ended => vec![Input::Tick],
             Woken::Net(event) => self.net_said(event).into_iter().collect(),
             Woken::Own(happening) => self.happened(happening),
             Woken::Client(call) => self.client_called(call).into_iter().collect(),
@@ -259,6 +271,7 @@ impl<U: UserMachine> Shell<U> {
             Happening::Located(address) => self.located(address).into_iter().collect(),
             Happening::Called(call) => self.called(call),
             Happening::Stop => {
+                self.signs.give(Sign::Stopping);
                 self.stopping.get_or_insert_with(Instant::now);
                 vec![Input::Retire(true)]
             }

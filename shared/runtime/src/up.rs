@@ -1,6 +1,7 @@
 //! A member runs: its directory is opened, its parts are started, and the loop goes until it ends.
 
 use crate::address::watch_address;
+use crate::alarm::Alarm;
 use crate::clients::{self, CALLS, ClientDesk, client_addresses};
 use crate::envelopes::Envelopes;
 use crate::machine::UserMachine;
@@ -13,8 +14,10 @@ use crate::operator::{EnvelopeCounts, wall_ms};
 use crate::persist::{Persister, Unsynced};
 use crate::setup::{SetupError, rejoin, write_member};
 use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
+use crate::signs::{Signs, Supervisor};
 use crate::standing::Standing;
 use crate::trainer::Trainer;
+use crate::upkeep::Lateness;
 use crate::watchers::Watchers;
 use crate::work::{Bench, TenureKeys, Workers};
 use rafty_dictionary::Entries;
@@ -55,13 +58,23 @@ pub struct Running {
     /// Ends the member, cleanly, when something is received or the channel closes; for programs that start members
     /// themselves. Signals end it in any case.
     pub stop: Option<std::sync::mpsc::Receiver<()>>,
+    /// Whom its loop gives signs of life.
+    pub supervisor: Option<Supervisor>,
 }
 
 impl Running {
     /// The member in `dir`, which does not train, until a signal ends it.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        let (trainer, quiet, listen, advertise, clients, stop) = (None, false, None, None, None, None);
-        Self { dir: dir.into(), trainer, quiet, listen, advertise, clients, stop }
+        Self {
+            dir: dir.into(),
+            trainer: None,
+            quiet: false,
+            listen: None,
+            advertise: None,
+            clients: None,
+            stop: None,
+            supervisor: None,
+        }
     }
 }
 
@@ -159,7 +172,16 @@ fn assemble<U: UserMachine>(
     running: Running,
     machine: U,
 ) -> Result<Shell<U>, UpError> {
-    let Running { dir: path, trainer, quiet, listen: listen_at, advertise, clients: abroad, stop } = running;
+    let Running {
+        dir: path,
+        trainer,
+        quiet,
+        listen: listen_at,
+        advertise,
+        clients: abroad,
+        stop,
+        supervisor,
+    } = running;
     let disk = |error: &dyn std::fmt::Display| UpError::Disk { dir: path.clone(), why: error.to_string() };
     if !path.join(MEMBER_FILE).exists() {
         // Opening a directory would make it.
@@ -213,13 +235,7 @@ fn assemble<U: UserMachine>(
     stop_on_signals(executor, loop_back.clone())?;
     measure_links(executor, net.clone(), loop_back.clone());
     watch_address(executor, member.clone(), loop_back.clone());
-    if let Some(stop) = stop {
-        let stopped = say(&loop_back, |()| Happening::Stop);
-        std::thread::Builder::new().name("rafty-stop".into()).spawn(move || {
-            let _ = stop.recv();
-            stopped(());
-        })?;
-    }
+    stop.map_or(Ok(()), |stop| stop_when_told(stop, &loop_back))?;
     let narrator = Narrator::new(member.member, quiet);
     Ok(Shell {
         executor: executor.clone(),
@@ -250,6 +266,9 @@ fn assemble<U: UserMachine>(
         last_request: 0,
         trouble: None,
         stopping: None,
+        alarm: Alarm::default(),
+        signs: Signs::new(supervisor),
+        lateness: Lateness::default(),
     })
 }
 
@@ -346,6 +365,15 @@ where
         // Closed only when the loop has ended.
         let _ = loop_back.send_blocking(as_happening(what));
     }
+}
+
+fn stop_when_told(stop: std::sync::mpsc::Receiver<()>, loop_back: &Sender<Happening>) -> std::io::Result<()> {
+    let stopped = say(loop_back, |()| Happening::Stop);
+    let wait = move || {
+        let _ = stop.recv();
+        stopped(());
+    };
+    std::thread::Builder::new().name("rafty-stop".into()).spawn(wait).map(drop)
 }
 
 fn stop_on_signals(executor: &Arc<Executor<'static>>, loop_back: Sender<Happening>) -> Result<(), UpError> {

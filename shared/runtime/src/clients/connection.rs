@@ -5,16 +5,16 @@
 //! The reader stops at the first request that does not keep the connection, and at whatever it cannot understand; the
 //! writer then answers what was asked and closes. So every request that was read is answered, in order.
 
+use crate::alarm::Alarm;
 use crate::clients::limits::{Budget, Share};
 use crate::clients::{Body, ClientCall, Port, Way, error, tls};
 use rafty_wire::client::{Ask, ClientToken, ErrorCode, Parser, Reply, Request};
-use smol::Timer;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::poll_fn;
 use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use smol::net::TcpStream;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -111,13 +111,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
         let mut share = self.budget().nothing();
         let mut since = Instant::now();
         let mut idle = FIRST_WITHIN;
-        let mut patience = Patience::until(since + idle);
+        let mut alarm = Alarm::default();
         loop {
             let deadline = match parser.pending() {
                 0 => since + idle,
                 pending => since + allowance(pending),
             };
-            let read = match patience.before(deadline, self.stream.read(&mut chunk)).await {
+            let read = match until(&mut alarm, deadline, self.stream.read(&mut chunk)).await {
                 Err(late) if late.kind() == io::ErrorKind::TimedOut && parser.pending() > 0 => {
                     let why =
                         "the request did not arrive in time; nothing was changed; send it again, faster";
@@ -263,50 +263,21 @@ fn allowance(bytes: usize) -> Duration {
 }
 
 async fn before<T>(deadline: Instant, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    Patience::until(deadline).before(deadline, io).await
+    until(&mut Alarm::default(), deadline, io).await
 }
 
-/// A deadline that moves: the timer behind it is set anew only when it goes off too early or would go off too late, so
-/// that a busy connection sets none.
-struct Patience {
-    timer: Timer,
-    /// When the timer goes off, unless it has.
-    due: Option<Instant>,
-}
-
-impl Patience {
-    fn until(deadline: Instant) -> Self {
-        Self { timer: Timer::at(deadline), due: Some(deadline) }
-    }
-
-    async fn before<T>(
-        &mut self,
-        deadline: Instant,
-        io: impl Future<Output = io::Result<T>>,
-    ) -> io::Result<T> {
-        let mut io = pin!(io);
-        poll_fn(|context| {
-            if let Poll::Ready(done) = io.as_mut().poll(context) {
-                return Poll::Ready(done);
-            }
-            if self.due.is_none_or(|due| deadline < due) {
-                self.set(deadline);
-            }
-            while Pin::new(&mut self.timer).poll(context).is_ready() {
-                if self.due.take() >= Some(deadline) {
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-                self.set(deadline);
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    fn set(&mut self, due: Instant) {
-        self.due = Some(due);
-        self.timer.set_at(due);
-    }
+/// Awaits `io`, until `deadline`.
+async fn until<T>(
+    alarm: &mut Alarm,
+    deadline: Instant,
+    io: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let mut io = pin!(io);
+    poll_fn(|context| match io.as_mut().poll(context) {
+        Poll::Pending => alarm.poll_at(deadline, context).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        done => done,
+    })
+    .await
 }
 
 fn busy() -> Reply {

@@ -29,6 +29,7 @@ mod link;
 mod queue;
 mod roster;
 mod snapshots;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -1,10 +1,11 @@
 //! The QUIC endpoint: our executor under it, and the bounds of its connections.
 
+use super::socket::{ConnectionTimer, Socket};
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::udp::{UdpSockRef, UdpSocketState};
 use quinn::{
     AsyncTimer, AsyncUdpSocket, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, Runtime,
-    ServerConfig, SmolRuntime, TransportConfig, ValidationTokenConfig, VarInt,
+    ServerConfig, TransportConfig, ValidationTokenConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use smol::Executor;
@@ -51,7 +52,7 @@ struct OnExecutor(Weak<Executor<'static>>);
 
 impl Runtime for OnExecutor {
     fn new_timer(&self, at: Instant) -> Pin<Box<dyn AsyncTimer>> {
-        SmolRuntime.new_timer(at)
+        Box::pin(ConnectionTimer::at(at))
     }
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) {
@@ -61,7 +62,7 @@ impl Runtime for OnExecutor {
     }
 
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-        SmolRuntime.wrap_udp_socket(socket)
+        Ok(Arc::new(Socket::new(socket)?))
     }
 }
 

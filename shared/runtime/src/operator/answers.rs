@@ -5,6 +5,7 @@ use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::operator::desk::Call;
 use crate::operator::{MemberStatus, ModelInfo, Reply, Request, RunLog, json_of};
 use crate::shell::{Asker, Shell};
+use crate::upkeep::written_bytes;
 use rafty_dictionary::{EntryCommand, EntryResult, RunStatus};
 use rafty_node::{Answer, Input};
 use rafty_seal::Token;
@@ -173,6 +174,9 @@ impl<U: UserMachine> Shell<U> {
             trouble: self.trouble.clone(),
             envelopes: self.envelope_counts,
             dropped: self.net.stats().drops,
+            up_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            written_bytes: written_bytes(),
+            lateness: self.lateness,
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) mod desk;
 
 pub(crate) use answers::{wall_ms, wall_us};
 
+use crate::Lateness;
 use crate::net::DropReason;
 use rafty_node::Status;
 use rafty_types::{Digest, MemberId, PeerRole, RunId, Settings, Version};
@@ -203,6 +204,12 @@ pub struct MemberStatus {
     pub envelopes: EnvelopeCounts,
     /// What did not get through since the start, by reason.
     pub dropped: BTreeMap<DropReason, u64>,
+    /// For how long it has been up, in milliseconds.
+    pub up_ms: u64,
+    /// Bytes written to the disk since then; `None` where the system does not tell.
+    pub written_bytes: Option<u64>,
+    /// How late its loop came to what was due since then.
+    pub lateness: Lateness,
 }
 
 /// Envelopes that arrived whole since the start.
