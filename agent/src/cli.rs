@@ -1,6 +1,7 @@
 //! The commands of `rafty-agent`.
 
-use crate::member::{JoinArgs, UpArgs};
+use crate::joining::{self, JoinArgs};
+use crate::member::UpArgs;
 use crate::predict::{NEWEST, predictions};
 use crate::{DeviceTrainer, Failure, failure, member, place, status};
 use clap::{Parser, Subcommand};
@@ -51,7 +52,7 @@ impl Cli {
         match self.command {
             Command::Join { join, data } => {
                 let data = readable(data)?;
-                let member = member::enter(dir.clone(), &join, Some(data))?;
+                let member = joining::enter(dir.clone(), &join, Some(data))?;
                 println!("{}", member::welcome(&member, &dir, self.json, "rafty-agent up"));
             }
             Command::Up(args) => {

@@ -8,11 +8,15 @@
 
 pub mod args;
 mod cli;
+mod discovery;
 pub mod failure;
+pub mod joining;
 pub mod member;
 pub mod place;
 mod predict;
+pub mod settings;
 pub mod status;
+mod supervision;
 mod trainer;
 
 pub use failure::Failure;

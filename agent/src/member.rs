@@ -1,41 +1,14 @@
-//! Becoming and being a member: the two steps that a device and a laptop take alike.
+//! Being a member, which a device and a laptop do alike.
 //!
 //! What a member then does is in the runtime; this only hands over what the command line says.
 
-use crate::{Failure, place};
-use rafty_runtime::setup::{Joining, join};
+use crate::discovery::{self, Announcement};
+use crate::{Failure, place, supervision};
 use rafty_runtime::{MemberFile, Running, Trainer, up};
 use serde_json::json;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-
-/// What a newcomer says on the command line.
-#[derive(Clone, Debug, clap::Args)]
-pub struct JoinArgs {
-    /// The token, as `rafty token create` printed it
-    pub token: String,
-    /// The address of the member that made the token
-    #[arg(long, value_name = "HOST:PORT")]
-    pub peer: String,
-    /// The UDP address to listen on
-    #[arg(long, value_name = "ADDR:PORT", default_value = place::LISTEN)]
-    pub listen: SocketAddr,
-    /// Where others reach this member, when that is not where it listens
-    #[arg(long, value_name = "HOST:PORT")]
-    pub advertise: Option<String>,
-}
-
-/// Joins the peer set: makes an identity in `dir`, and is enrolled.
-///
-/// # Errors
-/// When the address, the token or the directory cannot be used, or the peer set refuses. `dir` is then as it was.
-pub fn enter(dir: PathBuf, args: &JoinArgs, data: Option<PathBuf>) -> Result<MemberFile, Failure> {
-    let peer = place::resolve(&args.peer)?;
-    let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
-    let (token, listen) = (args.token.clone(), args.listen);
-    Ok(join(&Joining { dir, token, peer, listen, advertise, data })?)
-}
 
 /// What a newcomer is told on stdout once it is in.
 pub fn welcome(member: &MemberFile, dir: &Path, json: bool, next: &str) -> String {
@@ -73,6 +46,9 @@ pub struct UpArgs {
     /// machines they need TLS and a token of `rafty client create`
     #[arg(long, value_name = "ADDR")]
     pub clients: Option<IpAddr>,
+    /// Do not let newcomers find this member on the local network (mDNS)
+    #[arg(long)]
+    pub no_discovery: bool,
     /// End when standard input ends, so that no process outlives whoever started it
     #[arg(long, hide = true)]
     pub exit_with_parent: bool,
@@ -88,7 +64,20 @@ pub fn stay(dir: PathBuf, args: &UpArgs, trainer: Option<Box<dyn Trainer>>) -> R
     }
     let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
     let UpArgs { quiet, listen, clients, .. } = *args;
-    Ok(up(Running { dir, trainer, quiet, listen, advertise, clients, stop: None })?)
+    let announcement = if args.no_discovery { Ok(None) } else { announce(&dir, listen) };
+    let _announcement = announcement.unwrap_or_else(|why| {
+        eprintln!("newcomers on the local network cannot find this member ({why}): give them its address");
+        None
+    });
+    let supervisor = Some(supervision::supervisor());
+    Ok(up(Running { dir, trainer, quiet, listen, advertise, clients, stop: None, supervisor })?)
+}
+
+/// A member that cannot be read is the runtime's to tell of.
+fn announce(dir: &Path, listen: Option<SocketAddr>) -> Result<Option<Announcement>, String> {
+    let Ok(mut member) = MemberFile::read(dir) else { return Ok(None) };
+    member.listen = listen.unwrap_or(member.listen);
+    discovery::announce(&member)
 }
 
 /// Everything acknowledged is on disk, so a member may end at any time: there is nobody left to hand over for.

@@ -10,7 +10,8 @@ use crate::commands::token::TokenArgs;
 use crate::commands::{client, entries, events, init, members, model, run, task, token};
 use crate::demo::{self, DemoArgs};
 use clap::{Parser, Subcommand};
-use rafty_agent::member::{self, JoinArgs, UpArgs};
+use rafty_agent::joining::{self, JoinArgs};
+use rafty_agent::member::{self, UpArgs};
 use rafty_agent::{Failure, failure, place, status};
 use rafty_types::MemberId;
 use std::path::PathBuf;
@@ -171,7 +172,7 @@ impl Cli {
         match command {
             Command::Init(args) => init::run(dir, &args, json),
             Command::Join(args) => {
-                let member = member::enter(dir.clone(), &args, None)?;
+                let member = joining::enter(dir.clone(), &args, None)?;
                 println!("{}", member::welcome(&member, &dir, json, "rafty up"));
                 Ok(())
             }

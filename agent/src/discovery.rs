@@ -1,0 +1,90 @@
+//! Finding members on the local network, and being found there: DNS-SD over multicast DNS (RFC 6762, RFC 6763).
+//!
+//! What is announced is what every device on the network may know: that a member is here, of which peer set, and the
+//! hash of its key. Nobody is believed for it: a newcomer checks the key of whom it asks.
+//!
+//! It finds addresses only; joining is elsewhere. Members that know each other do not need it.
+
+use mdns_sd::{ServiceDaemon, ServiceEvent, ServiceInfo};
+use rafty_runtime::MemberFile;
+use rafty_types::{ClusterId, PeerKey};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+const SERVICE: &str = "_rafty._udp.local.";
+/// How many addresses are taken at most.
+const MAX_FOUND: usize = 16;
+
+/// Keeps a member findable until it is dropped.
+pub(crate) struct Announcement(ServiceDaemon);
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        // Others forget it by themselves after a while.
+        let _ = self.0.shutdown();
+    }
+}
+
+/// Lets newcomers on the local network find `member`, unless it listens on this machine only.
+///
+/// # Errors
+/// In words, when the network does not allow it. The member works all the same.
+pub(crate) fn announce(member: &MemberFile) -> Result<Option<Announcement>, String> {
+    let Some(own) = member.members.iter().find(|other| other.id == member.member) else { return Ok(None) };
+    if member.listen.ip().is_loopback() {
+        return Ok(None);
+    }
+    let properties = properties(member.cluster, &own.key);
+    let key = &properties[1].1;
+    let (instance, host) =
+        (format!("member-{}-{}", member.member, &key[..8]), format!("rafty-{}.local.", &key[..16]));
+    let service = ServiceInfo::new(SERVICE, &instance, &host, "", member.listen.port(), &properties[..])
+        .map_err(|error| error.to_string())?;
+    let service = if member.listen.ip().is_unspecified() {
+        service.enable_addr_auto()
+    } else {
+        let ip = member.listen.ip();
+        ServiceInfo::new(SERVICE, &instance, &host, ip, member.listen.port(), &properties[..])
+            .map_err(|error| error.to_string())?
+    };
+    let daemon = ServiceDaemon::new().map_err(|error| error.to_string())?;
+    daemon.register(service).map_err(|error| error.to_string())?;
+    Ok(Some(Announcement(daemon)))
+}
+
+/// Looks for the member of `cluster` whose key has this hash, for as long as `patience`, and gives its addresses: IPv4
+/// first, since members listen on IPv4 by default. None when nobody answers.
+///
+/// # Errors
+/// In words, when the network does not allow to ask.
+pub(crate) fn search(
+    cluster: ClusterId,
+    key_hash: [u8; 16],
+    patience: Duration,
+) -> Result<Vec<SocketAddr>, String> {
+    let until = Instant::now() + patience;
+    let daemon = ServiceDaemon::new().map_err(|error| error.to_string())?;
+    let events = daemon.browse(SERVICE).map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    while found.is_empty()
+        && let Ok(event) = events.recv_deadline(until)
+    {
+        let ServiceEvent::ServiceResolved(service) = event else { continue };
+        let says = |name, wanted: &[u8]| service.get_property_val_str(name) == Some(&hex(wanted));
+        if says("cluster", &cluster.0) && says("key", &key_hash) {
+            let addresses = service.get_addresses().iter().take(MAX_FOUND);
+            found.extend(addresses.map(|ip| SocketAddr::new(ip.to_ip_addr(), service.port)));
+        }
+    }
+    found.sort_by_key(|address| (address.is_ipv6(), *address));
+    let _ = daemon.shutdown();
+    Ok(found)
+}
+
+fn properties(cluster: ClusterId, key: &PeerKey) -> [(&'static str, String); 2] {
+    [("cluster", hex(&cluster.0)), ("key", hex(&rafty_seal::short_hash(key)))]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,121 @@
+//! Becoming a member with a token: at once for a person who waits, patiently for a device that boots before its network.
+
+use crate::settings::Settings;
+use crate::{Failure, discovery, place, supervision};
+use rafty_runtime::MemberFile;
+use rafty_runtime::setup::{Joining, SetupError, join, join_when_reached};
+use rafty_seal::Token;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long members are looked for on the local network.
+const SEARCH: Duration = Duration::from_secs(5);
+/// How long a device that boots tries before it ends; its service manager starts it again.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// The pause after the first try, and the longest one.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+
+/// What a newcomer says on the command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct JoinArgs {
+    /// The token, as `rafty token create` printed it
+    pub token: String,
+    /// The address of the member that made the token; without it, it is looked for on the local network
+    #[arg(long, value_name = "HOST:PORT")]
+    pub peer: Vec<String>,
+    /// The UDP address to listen on
+    #[arg(long, value_name = "ADDR:PORT", default_value = place::LISTEN)]
+    pub listen: SocketAddr,
+    /// Where others reach this member, when that is not where it listens
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+}
+
+/// Joins the peer set: makes an identity in `dir`, and is enrolled.
+///
+/// # Errors
+/// When the address, the token or the directory cannot be used, or the peer set refuses. `dir` is then as it was.
+pub fn enter(dir: PathBuf, args: &JoinArgs, data: Option<PathBuf>) -> Result<MemberFile, Failure> {
+    let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
+    let (token, listen) = (args.token.clone(), args.listen);
+    let peers = addresses(&args.peer, &token, true)?;
+    Ok(join(&Joining { dir, token, peers, listen, advertise, data })?)
+}
+
+/// Joins with what a device was provisioned with, and waits for its network.
+///
+/// # Errors
+/// As [`enter`]; and when nobody was reached within an hour.
+pub fn enter_patiently(dir: PathBuf, settings: &Settings) -> Result<MemberFile, Failure> {
+    let Some(token) = &settings.token else {
+        return Err(Failure::usage(format!(
+            "{} is not the directory of a member and no token is set; nothing was changed; put rafty.toml with a token \
+             on the boot partition and start again, or use `rafty-agent join`",
+            dir.display()
+        )));
+    };
+    let advertise = settings.advertise.as_deref().map(place::resolve).transpose()?;
+    let listen = settings.listen.unwrap_or_else(|| place::LISTEN.parse().expect("a constant address"));
+    let joining = Joining {
+        dir,
+        token: token.0.to_string(),
+        // Asked for at the first try, as at every later one.
+        peers: Vec::new(),
+        listen,
+        advertise,
+        data: settings.data.clone(),
+    };
+    let until = Instant::now() + PATIENCE;
+    let mut pause = Duration::ZERO;
+    let again = |error: &SetupError| {
+        if Instant::now() >= until || !is_passing(error) {
+            return None;
+        }
+        if pause > Duration::ZERO {
+            eprintln!("{error}; tries again in {} s", pause.as_secs());
+        }
+        supervision::starting("waits for the peer set", pause + SEARCH * 4);
+        std::thread::sleep(pause);
+        pause = (pause * 2).clamp(PAUSES[0], PAUSES[1]);
+        // Names may not be known before there is a network: that passes, too.
+        let found = addresses(&settings.peers, &joining.token, settings.discover);
+        Some(found.unwrap_or_else(|failure| {
+            eprintln!("{failure}");
+            Vec::new()
+        }))
+    };
+    Ok(join_when_reached(&joining, again)?)
+}
+
+/// Whether another try may go better.
+fn is_passing(error: &SetupError) -> bool {
+    matches!(error, SetupError::Unreachable { .. } | SetupError::NobodyToAsk)
+}
+
+/// Those that are named; or, without any, those that are found.
+fn addresses(peers: &[String], token: &str, discover: bool) -> Result<Vec<SocketAddr>, Failure> {
+    if !peers.is_empty() {
+        return peers.iter().map(|peer| place::resolve(peer)).collect();
+    }
+    let advice = "nothing was changed; give the address that `rafty token create` printed with --peer (in settings: peers)";
+    if !discover {
+        return Err(Failure::usage(format!(
+            "no address of a peer is given, and `discover` is off; {advice}"
+        )));
+    }
+    let token: Token =
+        token.parse().map_err(|error| Failure::usage(format!("{error}; nothing was changed")))?;
+    eprintln!("looks for the member that made the token on the local network");
+    let found = discovery::search(token.cluster, token.responder, SEARCH)
+        .map_err(|why| Failure::failed(format!("the local network cannot be searched ({why}); {advice}")))?;
+    if found.is_empty() {
+        return Err(Failure::failed(format!(
+            "no member that knows this token answers on the local network within {} s; it may be on another network, \
+             off, or multicast is blocked; {advice}",
+            SEARCH.as_secs()
+        )));
+    }
+    found.iter().for_each(|address| eprintln!("found it at {address}"));
+    Ok(found)
+}
