@@ -1,11 +1,16 @@
 //! The commands of `rafty-agent`.
 
+use crate::check::{self, CheckArgs};
 use crate::joining::{self, JoinArgs};
+use crate::limits::Limits;
 use crate::member::UpArgs;
 use crate::predict::{NEWEST, predictions};
-use crate::{DeviceTrainer, Failure, failure, member, place, status};
-use clap::{Parser, Subcommand};
+use crate::provision::{self, ProvisionArgs};
+use crate::settings::{Layers, Settings};
+use crate::{DeviceTrainer, Failure, failure, leave, member, place, status};
+use clap::{CommandFactory, Parser, Subcommand};
 use rafty_runtime::{MemberFile, Trainer};
+use std::fmt::Display;
 use std::path::PathBuf;
 
 /// The device program of rafty: trains with others on data that stays here, without a server.
@@ -15,6 +20,12 @@ pub(crate) struct Cli {
     /// The member's directory; by default rafty-agent in the user's data directory
     #[arg(long, global = true, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// The settings file; by default /etc/rafty/agent.toml where there is one
+    #[arg(long, global = true, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Give one setting; `settings explain` shows all
+    #[arg(long = "set", global = true, value_name = "SETTING=VALUE")]
+    set: Vec<String>,
     /// Answer in JSON
     #[arg(long, global = true)]
     json: bool,
@@ -28,14 +39,29 @@ enum Command {
     Join {
         #[command(flatten)]
         join: JoinArgs,
-        /// The training data: a folder with images.idx and labels.idx, or a CSV file
+        /// The training data: a folder or a file
         #[arg(long, value_name = "PATH")]
-        data: PathBuf,
+        data: Option<PathBuf>,
     },
-    /// Be a member until stopped: train, vote, and aggregate when it is this device's turn
-    Up(UpArgs),
+    /// Be a member until stopped: train, vote, and aggregate when it is this device's turn. Joins first when a token is set
+    Up {
+        #[command(flatten)]
+        up: UpArgs,
+        /// Train on this data from now on: a folder or a file
+        #[arg(long, value_name = "PATH")]
+        data: Option<PathBuf>,
+    },
     /// Show what this member knows of the peer set
     Status,
+    /// Look for what would keep this device from being a good member, and say how to mend it
+    Check(CheckArgs),
+    /// Leave the peer set for good
+    Leave,
+    /// Show the settings of this device
+    Settings {
+        #[command(subcommand)]
+        command: SettingsCommand,
+    },
     /// Say what the newest model sees in a file: IDX images, a CSV file, or a PGM image
     Predict {
         /// The file
@@ -44,28 +70,123 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         model: Option<PathBuf>,
     },
+    /// Take over what a card's boot partition says, as root at boot
+    #[command(hide = true)]
+    Provision(ProvisionArgs),
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+}
+
+#[derive(Debug, Subcommand)]
+enum SettingsCommand {
+    /// Show every setting, its value, and where that is from
+    Explain,
 }
 
 impl Cli {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let dir = place::directory(self.dir.as_deref(), "rafty-agent")?;
+        match &self.command {
+            // These need no settings, and must not fail for wrong ones.
+            Command::Provision(args) => return provision::run(args),
+            Command::Completions { shell } => {
+                clap_complete::generate(*shell, &mut Self::command(), "rafty-agent", &mut std::io::stdout());
+                return Ok(());
+            }
+            Command::Man => {
+                return clap_mangen::Man::new(Self::command())
+                    .render(&mut std::io::stdout())
+                    .map_err(|error| Failure::failed(format!("the manual page cannot be written: {error}")));
+            }
+            _ => {}
+        }
+        let layers = self.layers()?;
+        let settings = layers.settings();
+        let dir = place::directory(settings.dir.as_deref(), "rafty-agent")?;
         match self.command {
             Command::Join { join, data } => {
-                let data = readable(data)?;
-                let member = joining::enter(dir.clone(), &join, Some(data))?;
+                let data = data.or(settings.data).map(readable).transpose()?;
+                let member = joining::enter(dir.clone(), &join, data)?;
                 println!("{}", member::welcome(&member, &dir, self.json, "rafty-agent up"));
             }
-            Command::Up(args) => {
-                let data = MemberFile::read(&dir)?.data;
-                let trainer = data.map(|path| Box::new(DeviceTrainer::new(path)) as Box<dyn Trainer>);
-                member::stay(dir, &args, trainer)?;
-            }
+            Command::Up { up, .. } => stay(dir, &up, &settings)?,
             Command::Status => println!("{}", status::ask(&dir, self.json)?.trim_end()),
+            Command::Check(args) => check::run(&settings, &args, self.json)?,
+            Command::Leave => leave::leave(&dir, self.json)?,
+            Command::Settings { command: SettingsCommand::Explain } => explain(&layers, self.json),
             Command::Predict { file, model } => {
                 print!("{}", predictions(&model.unwrap_or_else(|| dir.join(NEWEST)), &file, self.json)?);
             }
+            Command::Provision(_) | Command::Completions { .. } | Command::Man => {
+                unreachable!("these need no settings")
+            }
         }
         Ok(())
+    }
+
+    /// Files, environment, and what the command line says.
+    fn layers(&self) -> Result<Layers, Failure> {
+        let mut layers = Layers::of_process(self.settings.as_deref())?;
+        for pair in &self.set {
+            let wrong =
+                |why: &dyn Display| Failure::usage(format!("--set {pair}: {why}; nothing was changed"));
+            let (name, value) = pair.split_once('=').ok_or_else(|| wrong(&"it must be SETTING=VALUE"))?;
+            layers.argument("--set", name.trim(), Some(value.trim().into()))?;
+        }
+        layers.argument("--dir", "dir", text(self.dir.as_ref().map(|dir| dir.display())))?;
+        if let Command::Up { up, data } = &self.command {
+            layers.argument("--listen", "listen", text(up.listen))?;
+            layers.argument("--advertise", "advertise", up.advertise.clone())?;
+            layers.argument("--clients", "clients", text(up.clients))?;
+            layers.argument("--quiet", "log", up.quiet.then(|| "warn".into()))?;
+            layers.argument("--no-discovery", "discover", up.no_discovery.then(|| "false".into()))?;
+            layers.argument("--data", "data", text(data.as_ref().map(|data| data.display())))?;
+        }
+        Ok(layers)
+    }
+}
+
+fn text(value: Option<impl Display>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+/// Joins first if need be, and is a member until stopped.
+fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings) -> Result<(), Failure> {
+    if !dir.join("member.json").exists() && settings.token.is_some() {
+        let member = joining::enter_patiently(dir.clone(), settings)?;
+        eprintln!("joined `{}` as member {}", member.name, member.member);
+    }
+    let data = settings.data.clone().or(MemberFile::read(&dir)?.data);
+    let trainer = data.map(|path| {
+        let trainer = DeviceTrainer::new(path).within(Limits::from(settings));
+        Box::new(trainer) as Box<dyn Trainer>
+    });
+    let args = UpArgs {
+        quiet: settings.quiet,
+        listen: settings.listen,
+        advertise: settings.advertise.clone(),
+        clients: settings.clients,
+        no_discovery: !settings.discover,
+        exit_with_parent: up.exit_with_parent,
+    };
+    member::stay(dir, &args, trainer)
+}
+
+fn explain(layers: &Layers, json: bool) {
+    let lines = layers.explain();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&lines).expect("settings always encode"));
+        return;
+    }
+    for line in lines {
+        let value = if line.value.is_empty() { "-" } else { &line.value };
+        println!("{:<24} {value}  (from {})\n{:25}{}", line.setting, line.from, "", line.about);
     }
 }
 

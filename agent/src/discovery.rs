@@ -5,15 +5,18 @@
 //!
 //! It finds addresses only; joining is elsewhere. Members that know each other do not need it.
 
-use mdns_sd::{ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{IfKind, ServiceDaemon, ServiceEvent, ServiceInfo};
 use rafty_runtime::MemberFile;
 use rafty_types::{ClusterId, PeerKey};
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 const SERVICE: &str = "_rafty._udp.local.";
 /// How many addresses are taken at most.
 const MAX_FOUND: usize = 16;
+/// How long the rest of an answer may take.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 
 /// Keeps a member findable until it is dropped.
 pub(crate) struct Announcement(ServiceDaemon);
@@ -38,16 +41,17 @@ pub(crate) fn announce(member: &MemberFile) -> Result<Option<Announcement>, Stri
     let key = &properties[1].1;
     let (instance, host) =
         (format!("member-{}-{}", member.member, &key[..8]), format!("rafty-{}.local.", &key[..16]));
-    let service = ServiceInfo::new(SERVICE, &instance, &host, "", member.listen.port(), &properties[..])
-        .map_err(|error| error.to_string())?;
-    let service = if member.listen.ip().is_unspecified() {
-        service.enable_addr_auto()
-    } else {
-        let ip = member.listen.ip();
-        ServiceInfo::new(SERVICE, &instance, &host, ip, member.listen.port(), &properties[..])
-            .map_err(|error| error.to_string())?
-    };
+    let fixed = Some(member.listen.ip()).filter(|ip| !ip.is_unspecified());
+    let addresses = fixed.map_or(String::new(), |ip| ip.to_string());
+    let service =
+        ServiceInfo::new(SERVICE, &instance, &host, &addresses[..], member.listen.port(), &properties[..])
+            .map_err(|error| error.to_string())?;
+    let service = if fixed.is_none() { service.enable_addr_auto() } else { service };
     let daemon = ServiceDaemon::new().map_err(|error| error.to_string())?;
+    if member.listen.is_ipv4() {
+        // It would be found at addresses it does not listen on.
+        daemon.disable_interface(IfKind::IPv6).map_err(|error| error.to_string())?;
+    }
     daemon.register(service).map_err(|error| error.to_string())?;
     Ok(Some(Announcement(daemon)))
 }
@@ -62,23 +66,30 @@ pub(crate) fn search(
     key_hash: [u8; 16],
     patience: Duration,
 ) -> Result<Vec<SocketAddr>, String> {
-    let until = Instant::now() + patience;
+    let mut until = Instant::now() + patience;
     let daemon = ServiceDaemon::new().map_err(|error| error.to_string())?;
     let events = daemon.browse(SERVICE).map_err(|error| error.to_string())?;
-    let mut found = Vec::new();
-    while found.is_empty()
-        && let Ok(event) = events.recv_deadline(until)
-    {
+    let mut found = BTreeSet::new();
+    while let Ok(event) = events.recv_deadline(until) {
         let ServiceEvent::ServiceResolved(service) = event else { continue };
         let says = |name, wanted: &[u8]| service.get_property_val_str(name) == Some(&hex(wanted));
         if says("cluster", &cluster.0) && says("key", &key_hash) {
-            let addresses = service.get_addresses().iter().take(MAX_FOUND);
-            found.extend(addresses.map(|ip| SocketAddr::new(ip.to_ip_addr(), service.port)));
+            let addresses = service.get_addresses().iter().map(|ip| ip.to_ip_addr());
+            let addresses = addresses.filter(|ip| !is_local_to_a_link(*ip)).take(MAX_FOUND);
+            found.extend(addresses.map(|ip| SocketAddr::new(ip, service.port)));
+            // Its other addresses come in answers of their own.
+            until = until.min(Instant::now() + ANSWERS_WITHIN);
         }
     }
+    let mut found: Vec<_> = found.into_iter().collect();
     found.sort_by_key(|address| (address.is_ipv6(), *address));
     let _ = daemon.shutdown();
     Ok(found)
+}
+
+/// Such an address means nothing without the name of a link.
+fn is_local_to_a_link(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 
 fn properties(cluster: ClusterId, key: &PeerKey) -> [(&'static str, String); 2] {

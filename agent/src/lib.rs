@@ -2,24 +2,31 @@
 //!
 //! The program `rafty-agent` is nothing but a call of it, and the laptop program enters it too when it plays a
 //! device. The modules beside it are what both programs say and do alike: how arguments are read ([`args`]), where
-//! a member lives ([`place`]), how a program ends ([`failure`]), how a status reads ([`status`]).
+//! a member lives ([`place`]), how it becomes one ([`joining`]), how a program ends ([`failure`]), how a status reads
+//! ([`status`]).
 //!
 //! What it does not do: draw on the terminal, carry data of its own, or give an operator's commands.
 
 pub mod args;
+mod check;
 mod cli;
+mod device;
 mod discovery;
 pub mod failure;
 pub mod joining;
+mod leave;
+mod limits;
 pub mod member;
 pub mod place;
 mod predict;
+mod provision;
 pub mod settings;
 pub mod status;
 mod supervision;
 mod trainer;
 
 pub use failure::Failure;
+pub use limits::Limits;
 pub use trainer::DeviceTrainer;
 
 use std::ffi::OsString;

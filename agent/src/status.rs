@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// How long an answer is waited for. A member answers from what it knows, at once.
 const PATIENCE: Duration = Duration::from_secs(10);
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// Asks the member in `dir` and gives its answer as text or as JSON.
 ///
@@ -60,6 +62,7 @@ fn describe(text: &mut String, status: &MemberStatus) -> fmt::Result {
     tenure(text, status)?;
     run(text, status)?;
     writeln!(text, "waits for: {}", node.waiting_for)?;
+    upkeep(text, status)?;
     status.trouble.iter().try_for_each(|trouble| writeln!(text, "trouble: {trouble}"))
 }
 
@@ -90,6 +93,38 @@ fn members(text: &mut String, status: &MemberStatus) -> fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// What being a member costs: an SD card wears by what is written to it.
+fn upkeep(text: &mut String, status: &MemberStatus) -> fmt::Result {
+    write!(text, "up for {}", duration(status.up_ms))?;
+    if let Some(written) = status.written_bytes.map(u128::from) {
+        write!(text, ", {} written", bytes(written))?;
+        // The start is no measure of a day.
+        if status.up_ms >= HOUR_MS {
+            let a_day = written * u128::from(DAY_MS) / u128::from(status.up_ms);
+            write!(text, " ({} a day)", bytes(a_day))?;
+        }
+    }
+    let late = status.lateness;
+    writeln!(text, "; timers late by {} ms at most, {} times by more than 50", late.worst_ms, late.over_50_ms)
+}
+
+fn duration(ms: u64) -> String {
+    match ms {
+        ..60_000 => format!("{} s", ms / 1_000),
+        ..HOUR_MS => format!("{} min", ms / 60_000),
+        ..DAY_MS => format!("{} h", ms / HOUR_MS),
+        _ => format!("{} days", ms / DAY_MS),
+    }
+}
+
+fn bytes(count: u128) -> String {
+    match count {
+        ..1_000_000 => format!("{} kB", count / 1_000),
+        ..1_000_000_000 => format!("{}.{} MB", count / 1_000_000, count / 100_000 % 10),
+        _ => format!("{}.{} GB", count / 1_000_000_000, count / 100_000_000 % 10),
+    }
 }
 
 fn tenure(text: &mut String, status: &MemberStatus) -> fmt::Result {
@@ -124,4 +159,18 @@ fn run(text: &mut String, status: &MemberStatus) -> fmt::Result {
         open.attempt,
         members.len()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_have_units_that_people_use() {
+        assert_eq!(
+            [59_000, 61_000, 7_200_000, 200_000_000].map(duration),
+            ["59 s", "1 min", "2 h", "2 days"]
+        );
+        assert_eq!([1_500, 1_500_000, 2_340_000_000].map(bytes), ["1 kB", "1.5 MB", "2.3 GB"]);
+    }
 }

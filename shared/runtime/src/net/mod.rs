@@ -26,6 +26,7 @@ mod dial;
 mod inbound;
 mod joining;
 mod link;
+mod probe;
 mod queue;
 mod roster;
 mod snapshots;
@@ -39,6 +40,7 @@ mod units;
 pub use bulk_send::{BulkBody, Delivery};
 pub use counters::DropReason;
 pub use joining::{JoinError, join};
+pub use probe::{Path, probe};
 pub use roster::RosterPeer;
 pub(crate) use tls::provider as tls_provider;
 

@@ -148,6 +148,13 @@ pub(super) fn join() -> TransportConfig {
     transport
 }
 
+/// Bounds of a path that is tried by pinging this often.
+pub(super) fn probe(every: Duration) -> TransportConfig {
+    let mut transport = join();
+    transport.keep_alive_interval(Some(every));
+    transport
+}
+
 fn bounds() -> TransportConfig {
     let mut transport = TransportConfig::default();
     let mut path = MtuDiscoveryConfig::default();

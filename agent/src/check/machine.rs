@@ -1,0 +1,101 @@
+//! The clock, the directory and its disk.
+
+use super::Finding;
+use crate::settings::Settings;
+use chrono::Datelike;
+use rafty_runtime::{MemberError, MemberFile};
+use rustix::fs::statvfs;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// No rafty is older than this.
+const FIRST_YEAR: i32 = 2026;
+/// Less free space than this is too little for a model and a log, and less than that may soon be.
+const MIN_FREE: u64 = 50_000_000;
+const LOW_FREE: u64 = 500_000_000;
+/// A sync that takes longer delays every write of the peer set that waits for this member.
+const SLOW_SYNC: Duration = Duration::from_millis(100);
+/// How often syncing is tried.
+const SYNCS: u32 = 10;
+
+pub(super) fn clock() -> Finding {
+    let now = chrono::Local::now();
+    let says = now.format("%Y-%m-%d %H:%M %:z").to_string();
+    if now.year() < FIRST_YEAR {
+        let fix = "set it, or let it be set: `timedatectl set-ntp true`; rafty itself works, but times in logs and \
+                   train_when.hours are wrong";
+        return Finding::warning("clock", format!("it says {says}"), fix);
+    }
+    Finding::ok("clock", says)
+}
+
+pub(super) fn membership(dir: &Path, settings: &Settings) -> Finding {
+    match MemberFile::read(dir) {
+        Ok(member) => {
+            let found = format!("member {} of `{}`, in {}", member.member, member.name, dir.display());
+            Finding::ok("member", found)
+        }
+        Err(MemberError::NotMember(_)) if settings.token.is_some() => {
+            Finding::ok("member", "not yet; `up` joins with the token that is set")
+        }
+        Err(MemberError::NotMember(_)) => Finding::problem(
+            "member",
+            format!("{} is no member's directory, and no token is set", dir.display()),
+            "make a token with `rafty token create` and use it with `rafty-agent join`, or put it into rafty.toml on \
+             the boot partition",
+        ),
+        Err(error) => Finding::problem("member", error.to_string(), "see the message"),
+    }
+}
+
+pub(super) fn disk(dir: &Path) -> Finding {
+    let place = dir.ancestors().find(|place| place.is_dir()).unwrap_or(Path::new("/"));
+    let free = match statvfs(place) {
+        Ok(found) => found.f_bavail.saturating_mul(found.f_frsize),
+        Err(error) => {
+            return Finding::problem("disk", format!("{}: {error}", place.display()), "check the card");
+        }
+    };
+    let mb = free / 1_000_000;
+    let sync = match median_sync(place) {
+        Ok(sync) => sync,
+        Err(error) => {
+            let found = format!("{} cannot be written: {error}", place.display());
+            return Finding::problem(
+                "disk",
+                found,
+                "run this as the user of the service, or use another --dir",
+            );
+        }
+    };
+    let found = format!("{mb} MB free, a sync takes {:.1} ms", sync.as_secs_f64() * 1e3);
+    match free {
+        ..MIN_FREE => Finding::problem("disk", found, "make room, or use a larger card"),
+        ..LOW_FREE => Finding::warning("disk", found, "make room: a round keeps several models"),
+        _ if sync > SLOW_SYNC => {
+            Finding::warning("disk", found, "use a faster card: every write waits for it")
+        }
+        _ => Finding::ok("disk", found),
+    }
+}
+
+/// Writes 4 KiB and syncs it, some times.
+fn median_sync(place: &Path) -> std::io::Result<Duration> {
+    let path = place.join(format!(".rafty-check-{}", std::process::id()));
+    let tried = (|| {
+        let mut file = File::create(&path)?;
+        let mut took = Vec::new();
+        for _ in 0..SYNCS {
+            let began = Instant::now();
+            file.write_all(&[0; 4_096])?;
+            file.sync_data()?;
+            took.push(began.elapsed());
+        }
+        took.sort_unstable();
+        Ok(took[took.len() / 2])
+    })();
+    let _ = std::fs::remove_file(path);
+    tried
+}

@@ -1,0 +1,113 @@
+//! `check`: what would keep this device from being a good member, before it is one or while it is; and how to mend it.
+//!
+//! It changes nothing, and sends nothing but a handshake and pings to members. What it finds is a table of
+//! [`Finding`]s, one for each thing looked at.
+
+mod learning;
+mod machine;
+mod network;
+
+use crate::settings::Settings;
+use crate::{Failure, place};
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// What is looked at beyond the settings.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// A task to hold the data and the memory against; by default that of the newest model here
+    #[arg(long, value_name = "FILE")]
+    task: Option<PathBuf>,
+}
+
+/// How well one thing stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Standing {
+    Ok,
+    /// It works, but not well.
+    Warning,
+    /// It keeps the device from being a member, or from training.
+    Problem,
+}
+
+/// What was found about one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    check: &'static str,
+    standing: Standing,
+    found: String,
+    /// How to mend it; empty when there is nothing to mend.
+    fix: String,
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self { check, standing: Standing::Ok, found: found.into(), fix: String::new() }
+    }
+
+    fn warning(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { check, standing: Standing::Warning, found: found.into(), fix: fix.into() }
+    }
+
+    fn problem(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { check, standing: Standing::Problem, found: found.into(), fix: fix.into() }
+    }
+}
+
+/// Looks at everything, and prints it.
+///
+/// # Errors
+/// When there is a problem, after all is printed.
+pub(crate) fn run(settings: &Settings, args: &CheckArgs, json: bool) -> Result<(), Failure> {
+    let dir = place::directory(settings.dir.as_deref(), "rafty-agent")?;
+    let mut findings = vec![machine::clock(), machine::membership(&dir, settings), machine::disk(&dir)];
+    findings.push(network::port(&dir, settings));
+    findings.extend(network::peers(&dir, settings));
+    findings.extend(learning::findings(&dir, settings, args.task.as_deref()));
+    if json {
+        println!("{}", serde_json::to_string_pretty(&findings).expect("findings always encode"));
+    } else {
+        print!("{}", table(&findings));
+    }
+    let problems = findings.iter().filter(|finding| finding.standing == Standing::Problem).count();
+    match problems {
+        0 => Ok(()),
+        1 => Err(Failure::failed("1 problem was found; nothing was changed")),
+        many => Err(Failure::failed(format!("{many} problems were found; nothing was changed"))),
+    }
+}
+
+fn table(findings: &[Finding]) -> String {
+    let mut text = String::from("CHECK      RESULT   FOUND\n");
+    for Finding { check, standing, found, fix } in findings {
+        let standing = match standing {
+            Standing::Ok => "ok",
+            Standing::Warning => "warning",
+            Standing::Problem => "PROBLEM",
+        };
+        let _ = writeln!(text, "{check:<10} {standing:<8} {found}");
+        if !fix.is_empty() {
+            let _ = writeln!(text, "{:20}fix: {fix}", "");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_line_for_each_and_a_second_one_to_mend_it() {
+        let findings =
+            [Finding::ok("clock", "it is 2026"), Finding::problem("disk", "it is full", "delete something")];
+        assert_eq!(
+            table(&findings),
+            "CHECK      RESULT   FOUND\n\
+             clock      ok       it is 2026\n\
+             disk       PROBLEM  it is full\n                    fix: delete something\n"
+        );
+    }
+}
