@@ -3,11 +3,12 @@
 use crate::bench::distributed::{client::ClientArgs, head::HeadArgs, server::ServerArgs};
 use crate::bench::{self, distributed, election::ElectionArgs, local::LocalArgs, rounds::RoundsArgs};
 use crate::commands::client::ClientCommand;
+use crate::commands::fleet::PackageArgs;
 use crate::commands::init::InitArgs;
 use crate::commands::run::RunCommand;
 use crate::commands::task::NewTaskArgs;
 use crate::commands::token::TokenArgs;
-use crate::commands::{client, entries, events, init, members, model, run, task, token};
+use crate::commands::{client, entries, events, fleet, init, members, model, run, task, token};
 use crate::demo::{self, DemoArgs};
 use clap::{Parser, Subcommand};
 use rafty_agent::joining::{self, JoinArgs};
@@ -45,6 +46,9 @@ enum Command {
     /// Admit newcomers
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Prepare many devices at once
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     /// Let programs on other machines use the dictionary
     #[command(subcommand)]
     Client(ClientCommand),
@@ -99,6 +103,12 @@ enum Command {
 enum TokenCommand {
     /// Make a token that admits newcomers
     Create(TokenArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum FleetCommand {
+    /// Write a provisioning file with a single-use token for each of many cards
+    Package(PackageArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -183,6 +193,7 @@ impl Cli {
                 Ok(())
             }
             Command::Token(TokenCommand::Create(args)) => token::create(&dir, &args, json),
+            Command::Fleet(FleetCommand::Package(args)) => fleet::package(&dir, &args, json),
             Command::Client(command) => client::run(&dir, command, json),
             Command::Run(command) => run::run(&dir, command, json),
             Command::Model(ModelCommand::Export { to }) => model::export(&dir, &to, json),

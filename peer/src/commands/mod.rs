@@ -6,6 +6,7 @@
 pub(crate) mod client;
 pub(crate) mod entries;
 pub(crate) mod events;
+pub(crate) mod fleet;
 pub(crate) mod init;
 pub(crate) mod members;
 pub(crate) mod model;
