@@ -13,6 +13,9 @@ use rafty_runtime::{MemberFile, Trainer};
 use std::fmt::Display;
 use std::path::PathBuf;
 
+/// Makes what trains on the data at a path.
+pub(crate) type MakeTrainer = Box<dyn FnOnce(PathBuf) -> Box<dyn Trainer>>;
+
 /// The device program of rafty: trains with others on data that stays here, without a server.
 #[derive(Debug, Parser)]
 #[command(name = "rafty-agent", version, after_help = failure::HELP)]
@@ -91,7 +94,8 @@ enum SettingsCommand {
 }
 
 impl Cli {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    /// Does what is asked; trains with `own`, if there is one.
+    pub(crate) fn run(self, own: Option<MakeTrainer>) -> Result<(), Failure> {
         match &self.command {
             // These need no settings, and must not fail for wrong ones.
             Command::Provision(args) => return provision::run(args),
@@ -115,7 +119,7 @@ impl Cli {
                 let member = joining::enter(dir.clone(), &join, data)?;
                 println!("{}", member::welcome(&member, &dir, self.json, "rafty-agent up"));
             }
-            Command::Up { up, .. } => stay(dir, &up, &settings)?,
+            Command::Up { up, .. } => stay(dir, &up, &settings, own)?,
             Command::Status => println!("{}", status::ask(&dir, self.json)?.trim_end()),
             Command::Check(args) => check::run(&settings, &args, self.json)?,
             Command::Leave => leave::leave(&dir, self.json)?,
@@ -157,15 +161,15 @@ fn text(value: Option<impl Display>) -> Option<String> {
 }
 
 /// Joins first if need be, and is a member until stopped.
-fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings) -> Result<(), Failure> {
+fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings, own: Option<MakeTrainer>) -> Result<(), Failure> {
     if !dir.join("member.json").exists() && settings.token.is_some() {
         let member = joining::enter_patiently(dir.clone(), settings)?;
         eprintln!("joined `{}` as member {}", member.name, member.member);
     }
     let data = settings.data.clone().or(MemberFile::read(&dir)?.data);
-    let trainer = data.map(|path| {
-        let trainer = DeviceTrainer::new(path).within(Limits::from(settings));
-        Box::new(trainer) as Box<dyn Trainer>
+    let trainer = data.map(|path| match own {
+        Some(own) => own(path),
+        None => Box::new(DeviceTrainer::new(path).within(Limits::from(settings))),
     });
     let args = UpArgs {
         quiet: settings.quiet,

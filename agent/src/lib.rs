@@ -29,11 +29,22 @@ pub use failure::Failure;
 pub use limits::Limits;
 pub use trainer::DeviceTrainer;
 
+use rafty_runtime::Trainer;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Runs the device program with these arguments, the program's name first, until its command is done or the member
 /// is stopped. The exit codes are those of [`failure`].
 pub fn run<A: Into<OsString> + Clone>(arguments: impl IntoIterator<Item = A>) -> ExitCode {
-    failure::finish(args::parse::<cli::Cli, A>(arguments).and_then(cli::Cli::run))
+    failure::finish(args::parse::<cli::Cli, A>(arguments).and_then(|cli| cli.run(None)))
+}
+
+/// As [`run`], with a model of one's own: `trainer` gets the path of this device's data. It has to keep the limits on
+/// training itself.
+pub fn run_with<A: Into<OsString> + Clone>(
+    arguments: impl IntoIterator<Item = A>,
+    trainer: impl FnOnce(PathBuf) -> Box<dyn Trainer> + 'static,
+) -> ExitCode {
+    failure::finish(args::parse::<cli::Cli, A>(arguments).and_then(|cli| cli.run(Some(Box::new(trainer)))))
 }
