@@ -55,7 +55,7 @@ pub(crate) fn rafty_agent() -> PathBuf {
 /// A program with its first words and nothing of the user's surroundings.
 pub(crate) fn command(program: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(words).env_remove("RAFTY_DIR").stdin(Stdio::null());
+    command.args(words).env_remove("RAFTY_DIR").env("RAFTY_SETTINGS", "").stdin(Stdio::null());
     command
 }
 

@@ -10,8 +10,8 @@ use crate::machine::UserMachine;
 use crate::member::MemberFile;
 use crate::narrate::Narrator;
 use crate::net::{Net, NetEvent, NetEvents, RosterPeer};
-use crate::operator::EnvelopeCounts;
 use crate::operator::desk::{Call, Desk};
+use crate::operator::{self, EnvelopeCounts};
 use crate::persist::{Persister, SYNC_WITHIN, Synced, Unsynced};
 use crate::signs::{Sign, Signs};
 use crate::standing::Standing;
@@ -126,6 +126,14 @@ pub(crate) enum Ended {
 impl<U: UserMachine> Shell<U> {
     /// Runs until the member ends.
     pub(crate) async fn run(mut self) -> Ended {
+        let ended = self.turn_after_turn().await;
+        if matches!(ended, Ended::Removed(_)) {
+            self.tell_who_removed_it();
+        }
+        ended
+    }
+
+    async fn turn_after_turn(&mut self) -> Ended {
         loop {
             self.signs.turn(Instant::now());
             let mut inputs = self.next().await;
@@ -366,6 +374,19 @@ impl<U: UserMachine> Shell<U> {
         let control = self.node.state().control();
         let removed = control.initialised() && control.member(self.me).is_none();
         if removed { Ended::Removed(why) } else { Ended::Halted(why) }
+    }
+
+    /// Who asked this member to remove itself gets no other answer: the node that would give it has ended.
+    fn tell_who_removed_it(&mut self) {
+        for asker in std::mem::take(&mut self.requests).into_values() {
+            match asker {
+                Asker::Person(call) if matches!(call.request, operator::Request::Revoke { member } if member == self.me) =>
+                {
+                    call.answer(&operator::Reply::Done { index: None });
+                }
+                _ => {}
+            }
+        }
     }
 
     fn note_roster(&mut self, members: Vec<Member>) {
