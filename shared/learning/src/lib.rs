@@ -47,6 +47,7 @@ pub use initial::initial_weights;
 pub use model::{ModelError, encode_model, read_model, read_weights, weights_begin, write_model};
 pub use split::split_dirichlet;
 pub use task::{
-    DataLayout, Format, Layer, Loss, MAX_CLASSES, MAX_LAYERS, MAX_PARAMS, Optimiser, Task, TaskError,
+    DataLayout, Format, Layer, Loss, MAX_CLASSES, MAX_LAYERS, MAX_PARAMS, Normalise, Optimiser, Task,
+    TaskError, Window,
 };
 pub use train::{TrainControl, TrainError, Trained, evaluate, predict, train};

@@ -7,18 +7,24 @@
 mod catalogue;
 mod file;
 pub(crate) mod idx;
+mod row;
 mod sample;
 mod scale;
 mod table;
+mod target;
 
 pub(crate) use file::{images_and_labels, read_unpacked, table_file};
 pub use sample::read_samples;
 pub(crate) use scale::Scale;
-pub(crate) use table::{is_heading, rows};
+pub(crate) use table::{is_heading, records};
+pub(crate) use target::Targets;
 
 use crate::{Format, Task};
 use catalogue::{Catalogue, Cataloguing};
+use row::{Columns, Row};
 use std::path::{Path, PathBuf};
+use table::Lines;
+use target::Target;
 
 /// Largest file of examples, in bytes, after unpacking.
 pub const MAX_DATA_LEN: u64 = 1 << 30;
@@ -72,6 +78,14 @@ pub enum DataError {
         /// The data's.
         found: Vec<usize>,
     },
+    /// A row does not fit to the task.
+    #[error("{place} cannot be used: {problem}; correct or remove it")]
+    Row {
+        /// Which file and line.
+        place: String,
+        /// Why.
+        problem: String,
+    },
     /// A label is not one of the task's classes.
     #[error(
         "example {position} has the label `{label}`, but the task has {classes} classes, from 0; correct the label or the task"
@@ -99,12 +113,16 @@ impl DataSet {
         match task.data.format {
             Format::Idx => match images_and_labels(path)? {
                 Some((images, labels)) => Self::from_idx(&file::read(&images)?, &file::read(&labels)?, task),
-                None => Ok(Self::new(task, Values::Bytes(Vec::new()), Catalogue::default())),
+                None => Ok(Self::new(task, Values::Bytes(Vec::new()), Cataloguing::new(task).finish())),
             },
             Format::Csv => match table_file(path)? {
                 Some(table) => Self::from_csv(&file::read(&table)?, task),
-                None => Ok(Self::new(task, Values::Numbers(Vec::new()), Catalogue::default())),
+                None => Ok(Self::new(task, Values::Numbers(Vec::new()), Cataloguing::new(task).finish())),
             },
+            Format::Npy | Format::Images => Err(DataError::Malformed {
+                what: path.display().to_string(),
+                reason: "this format is not read yet".into(),
+            }),
         }
     }
 
@@ -123,11 +141,11 @@ impl DataSet {
             return Err(DataError::Malformed { what: "the labels".into(), reason });
         }
         let mut kept = Vec::new();
-        let mut cataloguing = Cataloguing::new(task.holdout_percent);
+        let mut cataloguing = Cataloguing::new(task);
         let examples = images.bytes.chunks_exact(task.example_len()).zip(labels.bytes);
         for (position, (pixels, label)) in examples.enumerate() {
-            let class = Some(u64::from(*label));
-            if cataloguing.admit(pixels.to_vec(), checked(class, position, &label.to_string(), task)?) {
+            let class = checked(Some(u64::from(*label)), position, &label.to_string(), task)?;
+            if cataloguing.admit(pixels.to_vec(), Target::Class(class)) {
                 kept.extend_from_slice(pixels);
             }
         }
@@ -142,12 +160,14 @@ impl DataSet {
     pub fn from_csv(table: &[u8], task: &Task) -> Result<Self, DataError> {
         let table = file::unpack("the table", table)?;
         let mut kept = Vec::new();
-        let mut cataloguing = Cataloguing::new(task.holdout_percent);
-        for (position, example) in table::labelled(&table, task)?.into_iter().enumerate() {
-            let class = checked(table::class(&example.label, task), position, &example.label, task)?;
-            let bytes = example.features.iter().flat_map(|value| value.to_le_bytes()).collect();
-            if cataloguing.admit(bytes, class) {
-                kept.extend(example.features);
+        let mut cataloguing = Cataloguing::new(task);
+        let columns = Columns::of(task);
+        let mut lines = Lines::new("the table", &table[..], false);
+        while let Some(row) = lines.next(&|cells| columns.labelled(cells)) {
+            let Row { features, target } = row?;
+            let bytes = features.iter().flat_map(|value| value.to_le_bytes()).collect();
+            if target.is_some_and(|target| cataloguing.admit(bytes, target)) {
+                kept.extend(features);
             }
         }
         Ok(Self::new(task, Values::Numbers(kept), cataloguing.finish()))
@@ -159,15 +179,15 @@ impl DataSet {
 
     /// How many different examples there are.
     pub fn len(&self) -> usize {
-        self.catalogue.labels.len()
+        self.catalogue.len
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.catalogue.labels.is_empty()
+        self.catalogue.len == 0
     }
 
-    /// The shape of one example: `[channels, height, width]` or `[features]`.
+    /// The shape of one example: `[features]`, `[channels, length]` or `[channels, height, width]`.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
@@ -177,9 +197,16 @@ impl DataSet {
         self.catalogue.duplicates
     }
 
-    /// The class of each example.
+    /// The class of each example; nothing for a regression.
     pub fn labels(&self) -> &[u32] {
-        &self.catalogue.labels
+        match &self.catalogue.targets {
+            Targets::Classes(classes) => classes,
+            Targets::Numbers(_) => &[],
+        }
+    }
+
+    pub(crate) fn targets(&self) -> &Targets {
+        &self.catalogue.targets
     }
 
     /// Positions of the examples that are trained on.
@@ -214,7 +241,8 @@ impl DataSet {
             positions.iter().copied().filter(|position| *position < self.len()).collect();
         let images: Vec<u8> =
             chosen.iter().flat_map(|at| &bytes[at * width..(at + 1) * width]).copied().collect();
-        let labels: Vec<u8> = chosen.iter().map(|at| self.catalogue.labels[*at] as u8).collect();
+        let labels: Vec<u8> =
+            chosen.iter().filter_map(|at| self.labels().get(*at)).map(|class| *class as u8).collect();
         let mut sizes = vec![chosen.len()];
         sizes.extend(self.shape.iter().skip(usize::from(self.shape.len() == 3 && self.shape[0] == 1)));
         file::write(folder, "images.idx", &idx::encode(&sizes, &images))?;

@@ -1,6 +1,8 @@
 //! Reads a file of examples whose class is to be predicted.
 
-use super::{DataError, file, idx, table};
+use super::row::Columns;
+use super::table::Lines;
+use super::{DataError, file, idx};
 use crate::{Format, Task};
 use std::path::Path;
 
@@ -14,7 +16,7 @@ pub fn read_samples(path: &Path, task: &Task) -> Result<Vec<Vec<f32>>, DataError
     let what = path.display().to_string();
     let bytes = file::read_unpacked(path)?;
     if task.data.format == Format::Csv {
-        return table::unlabelled(&bytes, task);
+        return rows(&what, &bytes, task);
     }
     if bytes.starts_with(b"P5") {
         return Ok(vec![pgm(&what, &bytes, &task.input)?]);
@@ -22,6 +24,14 @@ pub fn read_samples(path: &Path, task: &Task) -> Result<Vec<Vec<f32>>, DataError
     let images = idx::parse(&what, &bytes)?;
     idx::check_images(&images, &task.input)?;
     Ok(images.bytes.chunks_exact(task.example_len()).map(numbers).collect())
+}
+
+fn rows(what: &str, table: &[u8], task: &Task) -> Result<Vec<Vec<f32>>, DataError> {
+    let columns = Columns::of(task);
+    let mut lines = Lines::new(what, table, false);
+    std::iter::from_fn(|| lines.next(&|cells| columns.unlabelled(cells)))
+        .map(|row| row.map(|row| row.features))
+        .collect()
 }
 
 fn numbers(bytes: &[u8]) -> Vec<f32> {

@@ -47,19 +47,13 @@ fn for_images(images: &Path, labels: &Path) -> Result<Task, TaskError> {
     if images.sizes[0] == 0 || classes == 0 {
         return Err(TaskError::Data("it has no examples".into()));
     }
-    let data = DataLayout {
-        format: Format::Idx,
-        divide_by: 255.0,
-        mean: Vec::new(),
-        std: Vec::new(),
-        label_column: None,
-    };
+    let data = DataLayout { divide_by: 255.0, ..DataLayout::of(Format::Idx) };
     Ok(proposal(input, classes.max(2), 0.05, data))
 }
 
 fn for_table(table: &Path) -> Result<Task, TaskError> {
     let bytes = data::read_unpacked(table).map_err(unusable)?;
-    let mut rows = data::rows(&bytes).map_err(unusable)?;
+    let mut rows = data::records(&bytes).map_err(unusable)?;
     let headings = rows.first().is_some_and(data::is_heading).then(|| rows.remove(0));
     let Some(width) = rows.first().map(|row| row.len()).filter(|width| *width >= 2) else {
         return Err(TaskError::Data("it has no rows of at least one feature and a class".into()));
@@ -72,8 +66,7 @@ fn for_table(table: &Path) -> Result<Task, TaskError> {
     let (mean, std) = features
         .map(|column| moments(rows.iter().filter_map(|row| row.get(column)?.parse::<f64>().ok())))
         .unzip();
-    let data =
-        DataLayout { format: Format::Csv, divide_by: 1.0, mean, std, label_column: Some(label_column) };
+    let data = DataLayout { mean, std, label_column: Some(label_column), ..DataLayout::of(Format::Csv) };
     let mut task = proposal(vec![width - 1], classes, 0.01, data);
     task.class_names = class_names;
     Ok(task)
@@ -113,6 +106,8 @@ fn proposal(input: Vec<usize>, classes: usize, lr: f64, data: DataLayout) -> Tas
         name: String::new(),
         input,
         classes,
+        outputs: 0,
+        tolerance: 0.0,
         loss: Loss::CrossEntropy,
         batch_size: 32,
         local_epochs: 1,
