@@ -15,11 +15,27 @@ pub(super) struct Catalogue {
     pub(super) duplicates: usize,
 }
 
-/// Fills a [`Catalogue`]. The side of an example follows from its hash alone, so it never depends on the others.
+/// Fills a [`Catalogue`]. The side of an example follows from its hash, so it never depends on the others.
 pub(super) struct Cataloguing {
     catalogue: Catalogue,
     seen: HashSet<Digest>,
     holdout_percent: u32,
+}
+
+/// Of the split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Training = 0,
+    Holdout = 1,
+}
+
+impl Side {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Training => Self::Holdout,
+            Self::Holdout => Self::Training,
+        }
+    }
 }
 
 impl Cataloguing {
@@ -30,25 +46,46 @@ impl Cataloguing {
         Self { catalogue, seen: HashSet::new(), holdout_percent: task.holdout_percent }
     }
 
-    /// Takes the next example in and says `true`, or counts it as a duplicate and says `false`.
-    pub(super) fn admit(&mut self, mut example: Vec<u8>, target: Target) -> bool {
-        example.extend(target.bytes());
-        let digest = Digest::of(&example);
-        let catalogue = &mut self.catalogue;
+    /// Takes the next example in and says `true`, or counts it as a duplicate and says `false`. It goes to `side`, or
+    /// to its own.
+    pub(super) fn admit(&mut self, example: Vec<u8>, target: Target, side: Option<Side>) -> bool {
+        let digest = digest(example, &target);
         if !self.seen.insert(digest) {
-            catalogue.duplicates += 1;
+            self.catalogue.duplicates += 1;
             return false;
         }
-        let draw = u32::from_le_bytes([digest.0[0], digest.0[1], digest.0[2], digest.0[3]]) % 100;
-        let held_out = draw < self.holdout_percent;
-        let side = if held_out { &mut catalogue.holdout } else { &mut catalogue.training };
-        side.push(catalogue.len);
+        let side = side.unwrap_or_else(|| self.side(digest));
+        let catalogue = &mut self.catalogue;
+        match side {
+            Side::Training => catalogue.training.push(catalogue.len),
+            Side::Holdout => catalogue.holdout.push(catalogue.len),
+        }
         catalogue.targets.push(target);
         catalogue.len += 1;
         true
     }
 
+    /// The side that an example has by itself.
+    pub(super) fn side_of(&self, example: &[u8], target: &Target) -> Side {
+        self.side(digest(example.to_vec(), target))
+    }
+
+    fn side(&self, digest: Digest) -> Side {
+        let draw = u32::from_le_bytes([digest.0[0], digest.0[1], digest.0[2], digest.0[3]]) % 100;
+        if draw < self.holdout_percent { Side::Holdout } else { Side::Training }
+    }
+
+    /// How many examples were taken in.
+    pub(super) fn len(&self) -> usize {
+        self.catalogue.len
+    }
+
     pub(super) fn finish(self) -> Catalogue {
         self.catalogue
     }
+}
+
+fn digest(mut example: Vec<u8>, target: &Target) -> Digest {
+    example.extend(target.bytes());
+    Digest::of(&example)
 }

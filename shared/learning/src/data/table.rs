@@ -37,10 +37,11 @@ impl<R: BufRead> Lines<R> {
                 return Some(Err(self.refusal("it is not text in UTF-8".into())));
             };
             let fields = fields(text);
-            if !fields.is_empty() && !(self.number == 1 && is_heading(&fields)) {
-                let cells: Vec<Cell<'_>> = fields.iter().map(Cell::Text).collect();
-                return Some(read(&cells).map_err(|problem| self.refusal(problem)));
+            if fields.is_empty() || (self.number == 1 && is_heading(&fields)) {
+                continue;
             }
+            let cells: Vec<Cell<'_>> = fields.iter().map(Cell::Text).collect();
+            return Some(read(&cells).map_err(|problem| self.refusal(problem)));
         }
     }
 

@@ -8,6 +8,7 @@ mod builtin;
 mod data_layout;
 mod fit;
 mod layer;
+mod memory;
 mod shape;
 mod suggest;
 

@@ -46,18 +46,25 @@ fn check_batch(key: &str, shape: &[usize], batch_size: usize) -> Result<(), Task
 
 /// The tensors of all layers, each with its layer. Where layers do not fit, it stops.
 pub(crate) fn tensors(task: &Task) -> Vec<(&Layer, TensorSpec)> {
-    let mut shape = task.input.clone();
     let mut tensors = Vec::new();
-    for (position, layer) in task.layers.iter().enumerate() {
-        let Ok(next) = output(layer, &shape) else { break };
-        let named = layer_tensors(layer, shape[0]).into_iter();
+    for (position, (layer, from, _)) in each_layer(task).into_iter().enumerate() {
+        let named = layer_tensors(layer, from[0]).into_iter();
         tensors.extend(named.map(|(name, shape)| {
             let name = format!("{position}.{name}");
             (layer, TensorSpec { name, shape })
         }));
-        shape = next;
     }
     tensors
+}
+
+/// Each layer with the shape that it gets and the one that it gives. Where layers do not fit, it stops.
+pub(super) fn each_layer(task: &Task) -> Vec<(&Layer, Vec<usize>, Vec<usize>)> {
+    let mut shape = task.input.clone();
+    let follow = |layer| {
+        let to = output(layer, &shape).ok()?;
+        Some((layer, std::mem::replace(&mut shape, to.clone()), to))
+    };
+    task.layers.iter().map_while(follow).collect()
 }
 
 /// The tensors of one layer on so many channels or features, in the order in which it takes them.
