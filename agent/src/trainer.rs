@@ -1,11 +1,11 @@
 //! Trains on this device's data.
 //!
-//! The data is read when a task first needs it and again when the task changes, and stays here: what leaves is a
+//! The data is read when a task first needs it and again when it or the task has changed, and stays here: what leaves is a
 //! [`Contribution`]. It does not decide when to train, and it does not keep weights.
 
 use crate::device::Device;
 use crate::limits::{Gently, Limits};
-use rafty_learning::{DataSet, Task, TrainControl, TrainError, train};
+use rafty_learning::{DataSet, Stamp, Task, TrainControl, TrainError, train};
 use rafty_runtime::{Contribution, Trainer};
 use rafty_types::RunSpec;
 use std::path::PathBuf;
@@ -18,10 +18,11 @@ pub struct DeviceTrainer {
     loaded: Option<Loaded>,
 }
 
-/// A task, as text and as read, and the examples as it wants them.
+/// A task, as text and as read, and the examples as it wants them, as they were at one time.
 struct Loaded {
     text: String,
     task: Task,
+    stamp: Stamp,
     data: DataSet,
 }
 
@@ -36,13 +37,19 @@ impl DeviceTrainer {
         Self { limits, ..self }
     }
 
-    fn load(&mut self, text: &str) -> Result<(), String> {
-        if self.loaded.as_ref().is_none_or(|loaded| loaded.text != text) {
-            let task = Task::from_toml(text).map_err(|error| error.to_string())?;
+    /// Reads the examples unless they were read for this task and have not changed since.
+    fn load(&mut self, text: &str, task: Task) -> Result<&Loaded, String> {
+        let stamp = DataSet::stamp(&self.path).map_err(|error| error.to_string())?;
+        if self.loaded.as_ref().is_none_or(|loaded| loaded.text != text || loaded.stamp != stamp) {
+            // The old ones go first: there may not be room for both.
+            self.loaded = None;
             let data = DataSet::open(&self.path, &task).map_err(|error| error.to_string())?;
-            self.loaded = Some(Loaded { text: text.into(), task, data });
+            if data.report().refused > 0 {
+                eprintln!("{}: {}", self.path.display(), data.report());
+            }
+            self.loaded = Some(Loaded { text: text.into(), task, stamp, data });
         }
-        Ok(())
+        self.loaded.as_ref().ok_or_else(|| "no task is loaded".into())
     }
 }
 
@@ -62,16 +69,17 @@ impl Trainer for DeviceTrainer {
         if let Some(why) = self.limits.forbid(&self.device) {
             return Ok(sits_out(&why));
         }
-        self.load(&spec.task)?;
-        let Some(loaded) = &self.loaded else { return Err("no task is loaded".into()) };
+        let task = Task::from_toml(&spec.task).map_err(|error| error.to_string())?;
+        if let Some(why) = self.limits.too_large(task.training_bytes(), &self.device) {
+            return Ok(sits_out(&why));
+        }
+        let (limits, device) = (self.limits.clone(), self.device.clone());
+        let loaded = self.load(&spec.task, task)?;
         if loaded.data.training().is_empty() {
             return Ok(None);
         }
-        if let Some(why) = self.limits.too_large(0, &self.device) {
-            return Ok(sits_out(&why));
-        }
         let seed = order_seed(spec.seed, base);
-        let gently = Gently::new(&self.limits, &self.device, control);
+        let gently = Gently::new(&limits, &device, control);
         let trained = match train(&loaded.task, base, &loaded.data, seed, &gently) {
             Err(TrainError::Cancelled) if gently.was_forbidden() => {
                 return Ok(sits_out("it must not go on, see train_when"));

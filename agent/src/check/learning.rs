@@ -67,22 +67,18 @@ fn held_against(task: &Task, data: &Path, settings: &Settings) -> Vec<Finding> {
             return vec![Finding::problem("data", error.to_string(), fix)];
         }
     };
-    let found = format!(
-        "{} examples for `{}`, {} of them held out, {} duplicates skipped",
-        set.len(),
-        task.name,
-        set.holdout().len(),
-        set.duplicates()
-    );
-    let data = match set.is_empty() {
-        true => Finding::warning("data", found, format!("put examples into {}", data.display())),
-        false => Finding::ok("data", found),
+    let report = set.report();
+    let found = format!("for `{}`: {report}; {} held out", task.name, set.holdout().len());
+    let data = match (set.is_empty(), report.refused) {
+        (true, _) => Finding::warning("data", found, format!("put examples into {}", data.display())),
+        (false, 1..) => Finding::warning("data", found, "mend what is refused; the rest is trained on"),
+        (false, 0) => Finding::ok("data", found),
     };
-    vec![data, memory(task, &set, settings)]
+    vec![data, memory(task, settings)]
 }
 
-fn memory(task: &Task, set: &DataSet, settings: &Settings) -> Finding {
-    let needed = 0; // TODO-MERGE training_bytes
+fn memory(task: &Task, settings: &Settings) -> Finding {
+    let needed = task.training_bytes();
     match Limits::from(settings).too_large(needed, &Device::default()) {
         Some(why) => Finding::problem(
             "memory",

@@ -1,10 +1,10 @@
-//! What a task's author, a participant or a file of examples says: TOML, updates, safetensors, IDX and CSV.
+//! What a task's author, a participant or a file of examples says: TOML, updates, safetensors, IDX, CSV, NPY and images.
 
 use crate::bounded;
 use rafty_aggregation::{Distance, FedAvg, MAX_EXAMPLES, decode_update, encode_update, update_len};
 use rafty_learning_files::{
-    DataLayout, DataSet, Format, Layer, Loss, MAX_PARAMS, ModelError, Optimiser, Task, TaskError,
-    encode_model, read_model, read_samples, read_weights,
+    DataLayout, DataSet, Format, Layer, Loss, MAX_PARAMS, ModelError, Normalise, Optimiser, Task, TaskError,
+    Window, encode_model, read_model, read_samples, read_weights,
 };
 use rafty_types::MAX_TASK_LEN;
 use std::path::{Path, PathBuf};
@@ -37,8 +37,17 @@ fn check_task(task: &Task) {
     }
     assert!(task.num_params() <= MAX_PARAMS);
     let names: Vec<_> = task.layout().0.into_iter().map(|tensor| tensor.name).collect();
-    let weighted = |layer: &&Layer| matches!(layer, Layer::Linear { .. } | Layer::Conv2d { .. });
-    assert_eq!(names.len(), 2 * task.layers.iter().filter(weighted).count(), "a weight and a bias each");
+    let tensors = |layer: &Layer| match layer {
+        Layer::Linear { .. } | Layer::Conv1d { .. } | Layer::Conv2d { .. } => 2,
+        Layer::Gru { .. } => 4,
+        _ => 0,
+    };
+    assert_eq!(
+        names.len(),
+        task.layers.iter().map(tensors).sum::<usize>(),
+        "a weight and a bias each, or two"
+    );
+    assert!(task.training_bytes() >= 4 * task.num_params() as u64);
     assert_eq!(task.example_len(), task.input.iter().product::<usize>());
 }
 
@@ -64,8 +73,8 @@ pub(crate) fn model_file(bytes: &[u8]) {
     });
 }
 
-/// The bytes as a table; cut in two, as images and their labels; as samples to be told the class of; and as data that a
-/// task is made for.
+/// The bytes as a table, a series and an array; cut in two, as images and their labels; as samples to be told the class
+/// of; and as data that a task is made for.
 pub(crate) fn table(bytes: &[u8]) {
     let [cut, bytes @ ..] = bytes else { return };
     // A packed file is as large as it says, up to a thousand times its bytes.
@@ -73,18 +82,20 @@ pub(crate) fn table(bytes: &[u8]) {
         return;
     }
     bounded(bytes.len(), TABLE_FACTOR, || {
-        let csv = small_task(Format::Csv);
-        if let Ok(data) = DataSet::from_csv(bytes, &csv) {
-            check_data(&data, bytes.len());
+        let (csv, idx, series) = (small_task(Format::Csv), small_task(Format::Idx), small_series());
+        for task in [&csv, &series] {
+            if let Ok(data) = DataSet::from_csv(bytes, task) {
+                check_data(&data, bytes.len());
+            }
         }
         let (images, labels) = bytes.split_at(usize::from(*cut).min(bytes.len()));
-        let idx = small_task(Format::Idx);
         if let Ok(data) = DataSet::from_idx(images, labels, &idx) {
             check_data(&data, bytes.len());
         }
         let file = scratch_file();
         std::fs::write(&file, bytes).expect("a scratch file can be written");
-        for task in [csv, idx] {
+        let npy = small_task(Format::Npy);
+        for task in [csv, idx, series, npy] {
             if let Ok(samples) = read_samples(&file, &task) {
                 assert!(samples.iter().all(|sample| sample.len() == task.example_len()));
             }
@@ -96,10 +107,28 @@ pub(crate) fn table(bytes: &[u8]) {
     });
 }
 
+/// The first byte chooses the size it is scaled to; the rest is an image, PNG or JPEG. Unpacked, it may take as much as
+/// its bound says, so memory is not counted here.
+pub(crate) fn picture(bytes: &[u8]) {
+    let Some((&side, bytes)) = bytes.split_first() else { return };
+    let side = usize::from(side % 8) + 1;
+    let task = small_task(Format::Images);
+    let channels = if side % 2 == 0 { 1 } else { 3 };
+    let task = Task { input: vec![channels, side, side], ..task };
+    let file = scratch_file();
+    std::fs::write(&file, bytes).expect("a scratch file can be written");
+    if let Ok(samples) = read_samples(&file, &task) {
+        assert!(samples.iter().all(|sample| sample.len() == task.example_len()));
+        assert_eq!(samples.len(), 1);
+    }
+}
+
 fn check_data(data: &DataSet, bytes: usize) {
+    let report = data.report();
+    assert_eq!(data.len(), report.examples);
     assert_eq!(data.len(), data.labels().len());
     assert_eq!(data.len(), data.training().len() + data.holdout().len(), "each example is on one side");
-    assert!(data.len() + data.duplicates() <= bytes);
+    assert!(data.len() + report.duplicates + report.straddling + report.refused <= bytes);
     assert!(data.labels().iter().all(|label| *label < 2));
     assert!((0..data.len()).all(|at| data.sample(at).is_some_and(|sample| sample.len() == 2)));
 }
@@ -113,19 +142,18 @@ fn scratch_file() -> PathBuf {
 
 /// A task with room for few numbers, so that the fuzzer can meet it.
 pub(crate) fn small_task(format: Format) -> Task {
-    let (label_column, input) = match format {
-        Format::Csv => (Some(1), vec![2]),
-        Format::Idx => (None, vec![1, 1, 2]),
-    };
+    let input = if format == Format::Csv { vec![2] } else { vec![1, 1, 2] };
+    let label_column = (format == Format::Csv).then_some(1);
     let layers = match format {
         Format::Csv => vec![Layer::Linear { out: 2 }],
-        Format::Idx => vec![Layer::Flatten, Layer::Linear { out: 2 }],
+        _ => vec![Layer::Flatten, Layer::Linear { out: 2 }],
     };
-    let data = DataLayout { format, divide_by: 1.0, mean: Vec::new(), std: Vec::new(), label_column };
     Task {
         name: "small".into(),
         input,
         classes: 2,
+        outputs: 0,
+        tolerance: 0.0,
         loss: Loss::CrossEntropy,
         batch_size: 4,
         local_epochs: 1,
@@ -133,8 +161,16 @@ pub(crate) fn small_task(format: Format) -> Task {
         class_names: Vec::new(),
         layers,
         optimiser: Optimiser::Sgd { lr: 0.1, momentum: 0.0 },
-        data,
+        data: DataLayout { label_column, ..DataLayout::of(format) },
     }
+}
+
+/// Windows of two rows over one channel.
+fn small_series() -> Task {
+    let task = small_task(Format::Csv);
+    let window = Window { length: 2, overlap: 1, normalise: Normalise::None };
+    let data = DataLayout { window: Some(window), spool: true, ..task.data };
+    Task { input: vec![1, 2], layers: vec![Layer::Flatten, Layer::Linear { out: 2 }], data, ..task }
 }
 
 /// The first byte says how many weights are expected; the rest is an update.

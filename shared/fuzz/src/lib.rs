@@ -43,6 +43,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("task", learning::task),
     ("model_file", learning::model_file),
     ("table", learning::table),
+    ("picture", learning::picture),
 ];
 
 /// Does what the target named `name` does.

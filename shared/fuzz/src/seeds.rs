@@ -7,6 +7,7 @@ use crate::history::set;
 use crate::learning::small_task;
 use crate::node::enrolment;
 use crate::world::{aggregator_key, founded, participant_update};
+use image::{ImageFormat, RgbImage};
 use rafty_aggregation::{UpdateMeta, encode_update};
 use rafty_learning_files::{Format, Task, encode_model};
 use rafty_types::{
@@ -105,6 +106,15 @@ fn learning(add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
     add("table", "idx", [&[20], &images[..], labels].concat());
     add("table", "csv", b"\0width,class,height\n1.5,0,2\n-3,1,4e2\n1.5,0,2\n".to_vec());
     add("table", "csv-of-names", b"\0width,species\n1,cat\n2,dog\n3,cat\n".to_vec());
+    let head = b"\0\x93NUMPY\x01\0\x3a\0{'descr': '|u1', 'fortran_order': False, 'shape': (2, 2)}\n";
+    add("table", "npy", [&head[..], &[1, 2, 3, 4]].concat());
+    for (name, format) in [("png", ImageFormat::Png), ("jpeg", ImageFormat::Jpeg)] {
+        let image = RgbImage::from_fn(3, 2, |x, y| [40 * x as u8, 90 * y as u8, 7].into());
+        let mut file = std::io::Cursor::new(vec![3]);
+        file.set_position(1);
+        image.write_to(&mut file, format).expect("a vector takes every write");
+        add("picture", name, file.into_inner());
+    }
     add("table", "pgm", b"\0P5 # grey\n2 1 255\n\x01\x02".to_vec());
 }
 

@@ -27,9 +27,7 @@ pub(crate) fn identity(member: MemberId) -> Identity {
 
 pub(crate) fn aggregator_key() -> &'static RsaKey {
     static KEY: OnceLock<RsaKey> = OnceLock::new();
-    KEY.get_or_init(|| {
-        RsaKey::from_der(include_bytes!("../keys/aggregator.der")).expect("a fixed test key")
-    })
+    KEY.get_or_init(|| RsaKey::from_der(include_bytes!("../keys/aggregator.der")).expect("a fixed test key"))
 }
 
 /// An update of the participant to the aggregator.

@@ -3,29 +3,39 @@
 //! What it does not do: draw from the machine's own randomness, or use an operation whose last bit may differ
 //! between architectures.
 
-use crate::Task;
 use crate::random::Random;
+use crate::task::tensors;
+use crate::{Layer, Task};
 
 /// The weights that training of `task` starts from: He initialisation in its uniform form (He et al. 2015), bound
-/// sqrt(6 / fan-in); biases are 0.
+/// sqrt(6 / fan-in), with biases of 0; for a GRU PyTorch's, where every number has bound 1 / sqrt(hidden).
 ///
 /// Every peer must derive the same bits from the same seed. So the draws are integers, each tensor has a sequence
 /// of its own, and division, multiplication and square root are the only operations: IEEE 754 rounds them exactly.
 pub fn initial_weights(task: &Task, seed: u64) -> Vec<f32> {
     let mut weights = Vec::with_capacity(task.num_params());
-    for (position, tensor) in task.layout().0.iter().enumerate() {
+    for (position, (layer, tensor)) in tensors(task).into_iter().enumerate() {
         let count = tensor.shape.iter().product::<usize>();
-        match tensor.shape.as_slice() {
-            [_] => weights.resize(weights.len() + count, 0.0),
-            [_, fan_in @ ..] => {
-                let bound = (6.0 / fan_in.iter().product::<usize>() as f32).sqrt();
+        match bound(layer, &tensor.shape) {
+            None => weights.resize(weights.len() + count, 0.0),
+            Some(bound) => {
                 let mut random = Random::new(seed, position as u64);
                 weights.extend((0..count).map(|_| random.signed_unit() * bound));
             }
-            [] => unreachable!("no layer has a tensor without dimensions"),
         }
     }
     weights
+}
+
+/// How far from 0 the numbers of a tensor may lie. `None` for those that start as 0.
+fn bound(layer: &Layer, shape: &[usize]) -> Option<f32> {
+    match (layer, shape) {
+        (Layer::Gru { hidden, .. }, _) => Some((1.0 / *hidden as f32).sqrt()),
+        (_, [_, fan_in @ ..]) if !fan_in.is_empty() => {
+            Some((6.0 / fan_in.iter().product::<usize>() as f32).sqrt())
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

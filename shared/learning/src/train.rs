@@ -2,10 +2,10 @@
 //!
 //! What it does not do: keep anything between two calls. An error leaves nothing changed.
 
-use crate::data::Scale;
+use crate::data::{Scale, Targets};
 use crate::network::{Batch, Descent, Network};
 use crate::random::Random;
-use crate::{DataSet, Task};
+use crate::{DataSet, Loss, Task};
 use rafty_types::Metrics;
 
 /// Millionths of loss that a single example counts at most: an exploded model has a finite measure too.
@@ -134,8 +134,8 @@ pub fn evaluate(task: &Task, weights: &[f32], data: &DataSet) -> Result<Metrics,
     Ok(measure(task, &network, &Source::new(task, data)?, &all))
 }
 
-/// The probability of each class for one example, given as the numbers of its file: the task's scaling is applied
-/// here.
+/// The probability of each class for one example, or the outputs of a regression. The example is given as the numbers
+/// of its file: the task's scaling is applied here.
 ///
 /// # Errors
 /// [`TrainError::WrongLength`], [`TrainError::WrongExample`], or a weight that is [`TrainError::NotFinite`].
@@ -146,9 +146,12 @@ pub fn predict(task: &Task, weights: &[f32], sample: &[f32]) -> Result<Vec<f32>,
     }
     let mut values = Vec::with_capacity(sample.len());
     Scale::of(task).apply(sample, &mut values);
-    let logits = network.logits(&Batch { values, labels: vec![0] });
-    let log_sum = log_sum_exp(&logits);
-    Ok(logits.iter().map(|logit| (f64::from(*logit) - log_sum).exp() as f32).collect())
+    let outputs = network.outputs(&values);
+    if task.loss == Loss::MeanSquaredError {
+        return Ok(outputs);
+    }
+    let log_sum = log_sum_exp(&outputs);
+    Ok(outputs.iter().map(|logit| (f64::from(*logit) - log_sum).exp() as f32).collect())
 }
 
 fn network<'a>(task: &'a Task, weights: &[f32]) -> Result<Network<'a>, TrainError> {
@@ -171,13 +174,20 @@ fn check_finite(what: &str, weights: &[f32]) -> Result<(), TrainError> {
 struct Source<'a> {
     data: &'a DataSet,
     scale: Scale,
+    outputs: usize,
 }
 
 impl<'a> Source<'a> {
     fn new(task: &Task, data: &'a DataSet) -> Result<Self, TrainError> {
-        let classes_hold = data.labels().iter().all(|label| (*label as usize) < task.classes);
-        match data.shape() == task.input && classes_hold {
-            true => Ok(Self { data, scale: Scale::of(task) }),
+        let targets_hold = match data.targets() {
+            Targets::Classes(classes) => {
+                task.loss == Loss::CrossEntropy
+                    && classes.iter().all(|class| (*class as usize) < task.classes)
+            }
+            Targets::Numbers(numbers) => numbers.len() == data.len() * task.outputs,
+        };
+        match data.shape() == task.input && targets_hold {
+            true => Ok(Self { data, scale: Scale::of(task), outputs: task.num_outputs() }),
             false => Err(TrainError::WrongData),
         }
     }
@@ -187,7 +197,7 @@ impl<'a> Source<'a> {
         for position in positions {
             self.scale.apply(&self.data.sample(*position).unwrap_or_default(), &mut values);
         }
-        Batch { values, labels: positions.iter().map(|position| self.data.labels()[*position]).collect() }
+        Batch { values, targets: self.data.targets().of(positions, self.outputs) }
     }
 }
 
@@ -196,15 +206,37 @@ fn measure(task: &Task, network: &Network<'_>, source: &Source<'_>, positions: &
     let mut loss = 0.0;
     for positions in positions.chunks(task.batch_size) {
         let batch = source.batch(positions);
-        let logits = network.logits(&batch);
-        for (logits, label) in logits.chunks(task.classes).zip(&batch.labels) {
-            let label = *label as usize;
-            correct += u64::from(largest(logits) == label);
-            loss += micros(log_sum_exp(logits) - f64::from(logits[label])) as f64;
+        let outputs = network.outputs(&batch.values);
+        for (right, example_loss) in judged(task, &outputs, &batch.targets) {
+            correct += u64::from(right);
+            loss += micros(example_loss) as f64;
         }
     }
     let mean = if positions.is_empty() { 0.0 } else { loss / positions.len() as f64 };
     Metrics { examples: positions.len() as u64, correct, loss_micros: mean as u64, train_loss_micros: 0 }
+}
+
+/// Of each example in a batch whether it counts as right, and its loss.
+fn judged(task: &Task, outputs: &[f32], targets: &Targets) -> Vec<(bool, f64)> {
+    let outputs = outputs.chunks(task.num_outputs());
+    match targets {
+        Targets::Classes(classes) => outputs
+            .zip(classes)
+            .map(|(logits, class)| {
+                let class = *class as usize;
+                (largest(logits) == class, log_sum_exp(logits) - f64::from(logits[class]))
+            })
+            .collect(),
+        Targets::Numbers(numbers) => outputs
+            .zip(numbers.chunks(task.outputs))
+            .map(|(outputs, targets)| {
+                let errors =
+                    || outputs.iter().zip(targets).map(|(output, target)| f64::from(output - target));
+                let near = errors().all(|error| error.abs() <= f64::from(task.tolerance));
+                (near, errors().map(|error| error * error).sum::<f64>() / targets.len() as f64)
+            })
+            .collect(),
+    }
 }
 
 /// The first of the largest.

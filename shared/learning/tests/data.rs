@@ -1,6 +1,6 @@
 //! Data sets: what is read, skipped, held out and refused.
 
-use rafty_learning::{DataError, DataSet, Task, read_samples};
+use rafty_learning::{DataError, DataLayout, DataSet, Format, Task, read_samples};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -26,13 +26,7 @@ fn tiny_table() -> Task {
     let mut task = tiny_images();
     task.input = vec![2];
     task.class_names = ["ant", "bee", "cat"].map(String::from).to_vec();
-    task.data = rafty_learning::DataLayout {
-        format: rafty_learning::Format::Csv,
-        divide_by: 1.0,
-        mean: vec![],
-        std: vec![],
-        label_column: Some(1),
-    };
+    task.data = DataLayout { label_column: Some(1), ..DataLayout::of(Format::Csv) };
     task
 }
 
@@ -155,13 +149,25 @@ fn a_table_is_read_with_headings_names_and_numbers() {
 #[test]
 fn broken_tables_are_refused_in_one_line() {
     let refusal = |table: &[u8]| one_line(&DataSet::from_csv(table, &tiny_table()).expect_err("refused"));
-    assert!(refusal(b"1,bee,2\n1,bee\n").contains("row 2"));
+    assert!(refusal(b"1,bee\n1,bee,2,3\n").contains("line 1 cannot be used: it has 2 columns, but"));
     assert!(refusal(b"1,dog,2\n").contains("label `dog`"));
     assert!(refusal(b"1,1.5,2\n").contains("label `1.5`"));
     assert!(refusal(b"1,-1,2\n").contains("label `-1`"));
-    assert!(refusal(b"1,bee,x\n").contains("row 1, column 2: `x`"));
+    assert!(refusal(b"1,bee,x\n").contains("line 1 cannot be used: column 2: `x`"));
     assert!(refusal(b"1,bee,nan\n").contains("not a number"));
-    assert!(refusal(b"1,\xff\xfe,2\n").contains("cannot be read"));
+    assert!(refusal(b"1,\xff\xfe,2\n").contains("not text in UTF-8"));
+}
+
+#[test]
+fn a_bad_row_is_left_out_and_told() {
+    let set = DataSet::from_csv(b"1,bee,2\n\n1,bee\n1,dog,2\n3,cat,4", &tiny_table()).unwrap();
+    assert_eq!((set.labels(), set.report().refused), (&[1, 2][..], 2));
+    let reason = "the table, line 3 cannot be used: it has 2 columns, but the task's files have 3; correct or remove it";
+    assert_eq!(set.report().reasons[0], reason);
+    assert!(
+        set.report().reasons[1]
+            .contains("line 4 cannot be used: the label `dog` is none of the task's 3 classes")
+    );
 }
 
 #[test]

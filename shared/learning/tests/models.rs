@@ -1,7 +1,9 @@
 //! Model files: that they come back as they were, that nothing broken is taken, and that others read them alike.
 
 use proptest::prelude::*;
-use rafty_learning::{ModelError, Task, encode_model, initial_weights, predict, read_model, read_weights};
+use rafty_learning::{
+    Layer, ModelError, Task, encode_model, initial_weights, predict, read_model, read_weights,
+};
 use rafty_types::Digest;
 use std::process::Command;
 
@@ -29,6 +31,43 @@ fn task() -> Task {
         "#,
     )
     .unwrap()
+}
+
+/// Every layer that a sequence goes through, and the loss of a regression.
+fn sequence() -> Task {
+    Task::from_toml(
+        r#"
+        name = "sequence"
+        input = [3, 24]
+        outputs = 2
+        tolerance = 0.5
+        loss = "mean_squared_error"
+        optimiser = { adam = { lr = 0.01 } }
+        layers = [
+            { conv1d = { out = 4, kernel = 5, stride = 2, padding = 2 } },
+            "relu",
+            { conv1d = { out = 6, kernel = 2 } },
+            { max_pool1d = { size = 2 } },
+            { gru = { hidden = 5, sequence = true } },
+            { conv1d = { out = 4, kernel = 3, padding = 1 } },
+            { gru = { hidden = 7 } },
+            { linear = { out = 2 } },
+        ]
+        [data]
+        format = "csv"
+        divide_by = 100.0
+        mean = [0.5, 0.6, 0.7]
+        target_columns = [0, 4]
+        window = { length = 24, overlap = 12, normalise = "per_channel" }
+        "#,
+    )
+    .unwrap()
+}
+
+/// A mean over images, and over a sequence.
+fn averaged(input: &[usize]) -> Task {
+    let layers = vec![Layer::GlobalAverage, Layer::Linear { out: 10 }];
+    Task { input: input.to_vec(), layers, ..Task::digits_mlp() }
 }
 
 fn written(task: &Task, weights: &[f32]) -> Vec<u8> {
@@ -101,7 +140,7 @@ fn numpy_computes_the_same_from_the_file() {
         println!("skipped: python3 with numpy and tomllib is not here");
         return;
     }
-    for task in [task(), Task::digits_cnn()] {
+    for task in [task(), Task::digits_cnn(), sequence(), averaged(&[3, 4, 5]), averaged(&[3, 9])] {
         let weights = initial_weights(&task, 9);
         let examples: Vec<f32> = (0..5 * task.example_len()).map(|at| (at * at % 251) as f32).collect();
         let folder = tempfile::tempdir().unwrap();

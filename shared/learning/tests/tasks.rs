@@ -1,7 +1,7 @@
 //! Tasks: what is read, what is refused and how it is said, and what follows from a task.
 
 use proptest::prelude::*;
-use rafty_learning::{DataSet, Format, Layer, Optimiser, Task, TaskError};
+use rafty_learning::{DataSet, Format, Layer, Loss, Normalise, Optimiser, Task, TaskError, Window};
 
 const SMALL: &str = r#"
 name = "small"
@@ -83,10 +83,14 @@ fn a_layer_that_does_not_fit_is_named_with_its_shape() {
 fn every_number_has_a_bound() {
     let cases = [
         ("name = \"small\"", "name = \"\"", "name"),
-        ("[1, 8, 8]", "[8, 8]", "input"),
+        ("[1, 8, 8]", "[]", "input"),
+        ("[1, 8, 8]", "[8, 8, 8, 8]", "input"),
         ("[1, 8, 8]", "[1, 8, 100000]", "input"),
         ("classes = 3", "classes = 1", "classes"),
         ("classes = 3", "classes = 10001", "classes"),
+        ("classes = 3", "", "classes"),
+        ("classes = 3", "classes = 3\noutputs = 3", "outputs"),
+        ("classes = 3", "classes = 3\ntolerance = 0.5", "tolerance"),
         ("classes = 3", "classes = 3\nbatch_size = 0", "batch_size"),
         ("classes = 3", "classes = 3\nlocal_epochs = 1001", "local_epochs"),
         ("classes = 3", "classes = 3\nholdout_percent = 91", "holdout_percent"),
@@ -104,13 +108,103 @@ fn every_number_has_a_bound() {
         ("255.0", "1.0, std = [0.0]", "data.std"),
         ("255.0", "1.0, label_column = 0", "data.label_column"),
         ("\"idx\"", "\"csv\"", "data.label_column"),
+        ("255.0", "1.0, spool = true", "data.spool"),
+        ("255.0", "1.0, ignore_columns = [0]", "data.ignore_columns"),
+        ("255.0", "1.0, target_columns = [0]", "data.target_columns"),
+        ("255.0", "1.0, window = { length = 8 }", "data.window"),
     ];
+    every_case_is_refused(SMALL, &cases);
+}
+
+fn every_case_is_refused(task: &str, cases: &[(&str, &str, &str)]) {
     for (good, bad, expected) in cases {
-        match Task::from_toml(&SMALL.replace(good, bad)) {
-            Err(TaskError::Bounds { key, .. }) => assert_eq!(key, expected, "{bad}"),
+        match Task::from_toml(&task.replace(good, bad)) {
+            Err(TaskError::Bounds { key, .. }) => assert_eq!(key, *expected, "{bad}"),
             other => panic!("{bad} gave {other:?}"),
         }
     }
+}
+
+const FORECAST: &str = r#"
+name = "forecast"
+input = [2, 16]
+outputs = 2
+tolerance = 0.5
+loss = "mean_squared_error"
+optimiser = { adam = { lr = 0.01 } }
+layers = [{ conv1d = { out = 4, kernel = 3 } }, { gru = { hidden = 8 } }, { linear = { out = 2 } }]
+
+[data]
+format = "csv"
+target_columns = [4, 3]
+ignore_columns = [0]
+spool = true
+
+[data.window]
+length = 16
+overlap = 8
+normalise = "per_channel"
+"#;
+
+#[test]
+fn a_regression_over_windows_is_read_and_written_back() {
+    let task = Task::from_toml(FORECAST).unwrap();
+    assert_eq!((task.loss, task.num_outputs(), task.classes), (Loss::MeanSquaredError, 2, 0));
+    assert_eq!(task.layers[0], Layer::Conv1d { out: 4, kernel: 3, stride: 1, padding: 0 });
+    assert_eq!(task.layers[1], Layer::Gru { hidden: 8, sequence: false });
+    let window = Window { length: 16, overlap: 8, normalise: Normalise::PerChannel };
+    assert_eq!((task.data.window, window.step()), (Some(window), 8));
+    assert_eq!(Task::from_toml(&task.to_toml()), Ok(task));
+}
+
+#[test]
+fn every_number_of_a_regression_and_of_windows_has_a_bound() {
+    let cases = [
+        ("outputs = 2", "outputs = 2\nclasses = 2", "classes"),
+        ("outputs = 2", "", "outputs"),
+        ("outputs = 2", "outputs = 10001", "outputs"),
+        ("tolerance = 0.5", "", "tolerance"),
+        ("tolerance = 0.5", "tolerance = -1.0", "tolerance"),
+        ("tolerance = 0.5", "tolerance = inf", "tolerance"),
+        ("\"csv\"", "\"idx\"", "data.spool"),
+        ("\"csv\"", "\"images\"", "data.spool"),
+        ("spool = true", "label_column = 1", "data.label_column"),
+        ("[4, 3]", "[4]", "data.target_columns"),
+        ("[4, 3]", "[4, 4]", "data.target_columns"),
+        ("[4, 3]", "[4, 5]", "data.target_columns"),
+        ("[0]", "[3]", "data.ignore_columns"),
+        ("[0]", "[6]", "data.ignore_columns"),
+        ("length = 16", "length = 15", "data.window.length"),
+        ("overlap = 8", "overlap = 16", "data.window.overlap"),
+        ("kernel = 3", "kernel = 64", "layers[0].conv1d.kernel"),
+        ("hidden = 8", "hidden = 0", "layers[1].gru.hidden"),
+        ("hidden = 8", "hidden = 4097", "layers[1].gru.hidden"),
+    ];
+    every_case_is_refused(FORECAST, &cases);
+    let text = refusal(&FORECAST.replace("[2, 16]", "[2, 2000]").replace("length = 16", "length = 2000"));
+    assert!(text.contains("at most 1024 steps"), "{text}");
+    let text = refusal(&FORECAST.replace("linear = { out = 2 }", "linear = { out = 3 }"));
+    assert!(text.contains("[3], but 2 outputs need [2]"), "{text}");
+    let text = refusal(&FORECAST.replace("gru", "gro"));
+    assert!(text.contains("Did you mean `gru`?"), "{text}");
+}
+
+#[test]
+fn a_unit_has_the_tensors_of_pytorch() {
+    let layout = Task::from_toml(FORECAST).unwrap().layout();
+    let tensors: Vec<_> =
+        layout.0.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())).collect();
+    let expected: [(&str, &[usize]); 8] = [
+        ("0.weight", &[4, 2, 3]),
+        ("0.bias", &[4]),
+        ("1.weight_ih_l0", &[24, 4]),
+        ("1.weight_hh_l0", &[24, 8]),
+        ("1.bias_ih_l0", &[24]),
+        ("1.bias_hh_l0", &[24]),
+        ("2.weight", &[2, 8]),
+        ("2.bias", &[2]),
+    ];
+    assert_eq!(tensors, expected);
 }
 
 #[test]

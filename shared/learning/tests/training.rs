@@ -112,6 +112,115 @@ fn the_optimisers_are_those_of_pytorch() {
     assert!((f64::from(trained[0]) - weight).abs() < 1e-4, "{trained:?} but {weight}");
 }
 
+/// One step on one example, by hand: the gradient of the mean over outputs is 2 (output - target) / outputs.
+#[test]
+fn the_loss_of_a_regression_is_that_of_pytorch() {
+    let task = numbers(2);
+    let task = Task { holdout_percent: 0, layers: vec![Layer::Linear { out: 2 }], ..task };
+    let data = DataSet::from_csv(b"3,1,-2\n", &task).unwrap();
+    let trained = train(&task, &[0.0; 4], &data, 1, &()).unwrap();
+    // Both weights and both biases start at 0, so the errors are -1 and 2; the learning rate is 0.1.
+    let expected = [0.3, -0.6, 0.1, -0.2];
+    let furthest =
+        trained.weights.iter().zip(expected).map(|(a, b): (&f32, f32)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(furthest < 1e-6, "{:?}", trained.weights);
+    assert_eq!(trained.train_loss_micros, 2_500_000);
+}
+
+/// Rows of one feature and so many targets.
+fn numbers(outputs: usize) -> Task {
+    let columns: Vec<String> = (1..=outputs).map(|column| column.to_string()).collect();
+    let text = format!(
+        r#"
+        name = "numbers"
+        input = [1]
+        outputs = {outputs}
+        tolerance = 0.25
+        batch_size = 8
+        local_epochs = 1
+        loss = "mean_squared_error"
+        optimiser = {{ sgd = {{ lr = 0.1 }} }}
+        data = {{ format = "csv", target_columns = [{}] }}
+        layers = [{{ linear = {{ out = 16 }} }}, "relu", {{ linear = {{ out = {outputs} }} }}]
+        "#,
+        columns.join(", ")
+    );
+    Task::from_toml(&text).unwrap()
+}
+
+#[test]
+fn numbers_are_learned_and_right_is_what_is_within_the_tolerance() {
+    let task = Task { local_epochs: 60, ..numbers(1) };
+    let rows: String = (-100..100).map(|x| x as f32 / 50.0).map(|x| format!("{x},{}\n", x.abs())).collect();
+    let data = DataSet::from_csv(rows.as_bytes(), &task).unwrap();
+    let base = initial_weights(&task, 3);
+    let trained = train(&task, &base, &data, 1, &()).unwrap();
+    let before = evaluate(&task, &base, &data).unwrap();
+    let after = evaluate(&task, &trained.weights, &data).unwrap();
+    assert!(2 * before.correct < before.examples, "{before:?}");
+    assert!(after.correct > 190 && 10 * after.loss_micros < before.loss_micros, "{after:?}");
+    let within = rows.lines().filter(|row| {
+        let (x, y) = row.split_once(',').unwrap();
+        let output = predict(&task, &trained.weights, &[x.parse().unwrap()]).unwrap();
+        (output[0] - y.parse::<f32>().unwrap()).abs() <= 0.25
+    });
+    assert_eq!(after.correct, within.count() as u64);
+    assert!(data.labels().is_empty());
+}
+
+/// Which of two pulses comes first: nothing that forgets the order of steps can tell.
+fn order_of_pulses(layers: &str) -> (Task, DataSet) {
+    let task = Task::from_toml(&format!(
+        r#"
+        name = "order"
+        input = [2, 12]
+        classes = 2
+        batch_size = 8
+        local_epochs = 12
+        loss = "cross_entropy"
+        optimiser = {{ adam = {{ lr = 0.02 }} }}
+        data = {{ format = "csv", label_column = 24 }}
+        layers = [{layers}, {{ linear = {{ out = 2 }} }}]
+        "#
+    ))
+    .unwrap();
+    let mut rows = String::new();
+    for (first, second) in (0..12).flat_map(|a| (0..12).map(move |b| (a, b))).filter(|(a, b)| a != b) {
+        let pulse = |at: usize| (0..12).map(move |step| if step == at { "1," } else { "0," });
+        rows.extend(pulse(first).chain(pulse(second)));
+        rows.push_str(if first < second { "0\n" } else { "1\n" });
+    }
+    let data = DataSet::from_csv(rows.as_bytes(), &task).unwrap();
+    (task, data)
+}
+
+#[test]
+fn sequences_are_learned() {
+    for layers in [
+        "{ gru = { hidden = 8 } }",
+        r#"{ gru = { hidden = 6, sequence = true } }, "global_average""#,
+        r#"{ conv1d = { out = 8, kernel = 9, padding = 8 } }, "relu", { max_pool1d = { size = 2 } }, "flatten""#,
+    ] {
+        let (task, data) = order_of_pulses(layers);
+        let trained = train(&task, &initial_weights(&task, 2), &data, 1, &()).unwrap();
+        let after = evaluate(&task, &trained.weights, &data).unwrap();
+        assert!(100 * after.correct > 85 * after.examples, "{layers}: {after:?}");
+    }
+}
+
+/// Training goes back through every step: the longest sequence must not be too deep for a thread's stack.
+#[test]
+fn the_longest_sequence_can_be_trained() {
+    let (mut task, _) = order_of_pulses("{ gru = { hidden = 2 } }");
+    task.input = vec![1, 1_024];
+    task.data.label_column = Some(0);
+    let row: String = (0..1_024).map(|at| format!(",{}", at % 7)).collect();
+    let data = DataSet::from_csv(format!("0{row}\n1{row}\n").as_bytes(), &task).unwrap();
+    let task = Task { local_epochs: 1, ..task };
+    let trained = train(&task, &initial_weights(&task, 2), &data, 1, &()).unwrap();
+    assert_eq!(trained.weights.len(), task.num_params());
+}
+
 #[derive(Default)]
 struct Listener {
     seen: RefCell<Vec<(u64, u64)>>,
@@ -182,7 +291,7 @@ fn probabilities_are_probabilities() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(120))]
     /// Whatever passes as a task can be computed: no shape makes burn panic.
     #[test]
     fn every_valid_task_predicts(
@@ -191,12 +300,18 @@ proptest! {
             (1usize..4, 1usize..5, 1usize..4, 0usize..3)
                 .prop_map(|(out, kernel, stride, padding)| Layer::Conv2d { out, kernel, stride, padding }),
             (1usize..4).prop_map(|size| Layer::MaxPool { size }),
+            (1usize..4, 1usize..5, 1usize..4, 0usize..3)
+                .prop_map(|(out, kernel, stride, padding)| Layer::Conv1d { out, kernel, stride, padding }),
+            (1usize..4).prop_map(|size| Layer::MaxPool1d { size }),
+            (1usize..4, any::<bool>()).prop_map(|(hidden, sequence)| Layer::Gru { hidden, sequence }),
+            Just(Layer::GlobalAverage),
             Just(Layer::Relu),
             Just(Layer::Dropout { p: 0.5 }),
         ], 0..4),
+        series: bool,
     ) {
         let mut task = Task::digits_mlp();
-        task.input = vec![channels, side, side];
+        task.input = if series { vec![channels, side * side] } else { vec![channels, side, side] };
         task.layers = layers;
         task.layers.extend([Layer::Flatten, Layer::Linear { out: 10 }]);
         if task.validate().is_ok() {
@@ -204,8 +319,9 @@ proptest! {
             let odds = predict(&task, &weights, &vec![1.0; task.example_len()]).unwrap();
             prop_assert_eq!(odds.len(), 10);
             let pixels: Vec<u8> = (0..3 * task.example_len()).map(|at| at as u8).collect();
-            let sizes = [3, channels as u32, side as u32, side as u32];
-            let mut images = vec![0, 0, 8, 4];
+            let mut sizes = vec![3];
+            sizes.extend(task.input.iter().map(|size| *size as u32));
+            let mut images = vec![0, 0, 8, sizes.len() as u8];
             images.extend(sizes.iter().flat_map(|size| size.to_be_bytes()));
             images.extend(pixels);
             task.holdout_percent = 0;

@@ -12,8 +12,9 @@ mod model;
 #[path = "../../../learning/src/task/mod.rs"]
 mod task;
 
-pub use data::{DataError, DataSet, MAX_DATA_LEN, MAX_EXAMPLES, read_samples};
+pub use data::{DataError, DataReport, DataSet, MAX_DATA_LEN, MAX_EXAMPLES, Stamp, read_samples};
 pub use model::{ModelError, encode_model, read_model, read_weights, weights_begin, write_model};
 pub use task::{
-    DataLayout, Format, Layer, Loss, MAX_CLASSES, MAX_LAYERS, MAX_PARAMS, Optimiser, Task, TaskError,
+    DataLayout, Format, Layer, Loss, MAX_CLASSES, MAX_LAYERS, MAX_PARAMS, Normalise, Optimiser, Task,
+    TaskError, Window,
 };

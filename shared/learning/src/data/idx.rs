@@ -37,10 +37,10 @@ pub(crate) fn parse<'a>(what: &str, file: &'a [u8]) -> Result<Idx<'a>, DataError
     Ok(Idx { sizes, bytes })
 }
 
-/// Checks that images are `[n, height, width]`, `[n, channels, height, width]` or `[n, features]` of that shape.
+/// Checks that images are examples of that shape, with or without the one channel of grey.
 pub(super) fn check_images(images: &Idx<'_>, expected: &[usize]) -> Result<(), DataError> {
     let found = example_shape(&images.sizes);
-    if found == expected || images.sizes[0] == 0 {
+    if found == expected || images.sizes[1..] == *expected || images.sizes[0] == 0 {
         return Ok(());
     }
     Err(DataError::Shape { what: "the images".into(), expected: expected.into(), found })

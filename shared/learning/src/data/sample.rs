@@ -1,27 +1,63 @@
 //! Reads a file of examples whose class is to be predicted.
 
-use super::{DataError, file, idx, table};
+use super::row::{Columns, Row};
+use super::table::Lines;
+use super::{DataError, file, idx, image, npy, series};
 use crate::{Format, Task};
 use std::path::Path;
 
-/// Reads every example of one file for [`predict`](crate::predict): an IDX file of images, a CSV file with or
-/// without the label column, or one grey image as binary PGM (`P5`, one byte a pixel). May be packed with gzip.
+/// Reads every example of one file for [`predict`](crate::predict), by the format of the task: an IDX file of images
+/// or one grey image as binary PGM (`P5`, one byte a pixel); a CSV file with or without what is to be predicted; an
+/// NPY array of examples or of rows; a PNG or JPEG image. CSV, IDX and PGM may be packed with gzip. For a task with
+/// windows the rows are one series, and its windows are the examples.
 /// Each example is given as the numbers of the file; `predict` scales them as the task says.
 ///
 /// # Errors
-/// The file cannot be read, is of another format, or is not of the task's shape.
+/// The file cannot be read, is of another format, or is not of the task's shape; here one bad row is enough.
 pub fn read_samples(path: &Path, task: &Task) -> Result<Vec<Vec<f32>>, DataError> {
     let what = path.display().to_string();
-    let bytes = file::read_unpacked(path)?;
-    if task.data.format == Format::Csv {
-        return table::unlabelled(&bytes, task);
+    match task.data.format {
+        Format::Csv => {
+            let (source, _) = file::open(path)?;
+            let (columns, mut lines) = (Columns::of(task), Lines::new(&what, source, false));
+            let rows = std::iter::from_fn(|| lines.next(&|cells| columns.unlabelled(cells)));
+            Ok(examples(rows.collect::<Result<_, _>>()?, task))
+        }
+        Format::Npy => array(&what, path, task),
+        Format::Images => Ok(vec![numbers(&image::pixels(path, &task.input)?)]),
+        Format::Idx => {
+            let bytes = file::read_unpacked(path)?;
+            if bytes.starts_with(b"P5") {
+                return Ok(vec![pgm(&what, &bytes, &task.input)?]);
+            }
+            let images = idx::parse(&what, &bytes)?;
+            idx::check_images(&images, &task.input)?;
+            Ok(images.bytes.chunks_exact(task.example_len()).map(numbers).collect())
+        }
     }
-    if bytes.starts_with(b"P5") {
-        return Ok(vec![pgm(&what, &bytes, &task.input)?]);
+}
+
+fn array(what: &str, path: &Path, task: &Task) -> Result<Vec<Vec<f32>>, DataError> {
+    let mut array = npy::Array::read(path)?;
+    let found = idx::example_shape(&array.shape);
+    let holds = task.data.has_rows() || found == task.input || array.shape[1..] == *task.input;
+    if !holds || array.shape.len() < 2 {
+        return Err(DataError::Shape { what: what.into(), expected: task.input.clone(), found });
     }
-    let images = idx::parse(&what, &bytes)?;
-    idx::check_images(&images, &task.input)?;
-    Ok(images.bytes.chunks_exact(task.example_len()).map(numbers).collect())
+    let columns = Columns::of(task);
+    let rows = std::iter::from_fn(|| array.next(&|cells| columns.unlabelled(cells)));
+    Ok(examples(rows.collect::<Result<_, _>>()?, task))
+}
+
+/// Rows as they are, or their windows.
+fn examples(rows: Vec<Row>, task: &Task) -> Vec<Vec<f32>> {
+    let Some(window) = task.data.window else {
+        return rows.into_iter().map(|row| row.features).collect();
+    };
+    let all: Vec<f32> = rows.into_iter().flat_map(|row| row.features).collect();
+    let (channels, count) = (task.input[0], all.len() / task.input[0]);
+    let starts = (0..count).step_by(window.step()).take_while(|start| start + window.length <= count);
+    starts.map(|start| series::turned(&all[start * channels..], &task.input)).collect()
 }
 
 fn numbers(bytes: &[u8]) -> Vec<f32> {

@@ -32,6 +32,8 @@ impl Task {
             name: name.into(),
             input: vec![1, 28, 28],
             classes: 10,
+            outputs: 0,
+            tolerance: 0.0,
             loss: Loss::CrossEntropy,
             batch_size: 32,
             local_epochs: 1,
@@ -40,12 +42,11 @@ impl Task {
             layers,
             optimiser: Optimiser::Sgd { lr: 0.05, momentum: 0.9 },
             data: DataLayout {
-                format: Format::Idx,
                 // Greys from 0 to 1 and no more: centred and stretched as usual, unlike shares diverge at this rate.
                 divide_by: 255.0,
                 mean: vec![0.0],
                 std: vec![1.0],
-                label_column: None,
+                ..DataLayout::of(Format::Idx)
             },
         }
     }

@@ -6,35 +6,57 @@ use super::{DataLayout, Format, Layer, Loss, MAX_CLASSES, Optimiser, Task, TaskE
 use crate::data::{self, DataError};
 use rafty_types::MAX_NAME_LEN;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Headings that a column of classes usually has.
 const LABEL_HEADINGS: [&str; 5] = ["label", "class", "target", "species", "y"];
 /// From this side on, images get a convolutional network.
 const MIN_CONV_SIDE: usize = 12;
 const HIDDEN: usize = 64;
+/// The side that pictures are scaled to.
+const FIT_SIDE: usize = 32;
+/// Most pictures that are tried until one can be read.
+const MAX_FIT_IMAGES: usize = 100;
+/// Most channels or features that get a mean and a deviation of their own.
+const MAX_FIT_CHANNELS: usize = 1_024;
 
 impl Task {
-    /// Looks at the data at `path`, an IDX folder or a CSV file, and makes a small task that fits: its shape, its
-    /// classes, its scale. The data is only read.
+    /// Looks at the data at `path` and makes a small task that fits: its shape, its classes, its scale. The data may
+    /// be a folder of IDX files, of `features.npy` and `labels.npy`, or of images by class, or a CSV file; it is only
+    /// read. Time series and spools need a person who says what their columns are.
     ///
-    /// A CSV file's mean and standard deviation of each column become part of the task and are seen by all peers.
+    /// The mean and standard deviation of each feature become part of the task and are seen by all peers.
     ///
     /// # Errors
     /// [`TaskError::Data`] when there is no data or it cannot be read; other errors when it is too large for a task.
     pub fn for_data(path: &Path) -> Result<Self, TaskError> {
-        let images = if path.is_dir() { data::images_and_labels(path).map_err(unusable)? } else { None };
-        let mut task = match images {
-            Some((images, labels)) => for_images(&images, &labels)?,
-            None => match data::table_file(path).map_err(unusable)? {
+        let mut task = match (path.is_dir(), proposal_for_folder(path)) {
+            (true, Some(task)) => task?,
+            _ => match data::table_file(path).map_err(unusable)? {
                 Some(table) => for_table(&table)?,
-                None => return Err(TaskError::Data("it has neither images.idx nor a .csv file".into())),
+                None => {
+                    let wanted = "images.idx, features.npy, a .csv file, or folders of .png or .jpg files";
+                    return Err(TaskError::Data(format!("it has none of {wanted}")));
+                }
             },
         };
         task.name = name_of(path);
         task.validate()?;
         Ok(task)
     }
+}
+
+/// `None` when the folder has none of the kinds of files that are looked for.
+fn proposal_for_folder(folder: &Path) -> Option<Result<Task, TaskError>> {
+    let idx = data::images_and_labels(folder).map_err(unusable).transpose();
+    let npy = || data::features_and_labels(folder).map_err(unusable).transpose();
+    let pictures = || match data::files(folder, &data::IMAGES).map_err(unusable) {
+        Ok(files) if files.is_empty() => None,
+        files => Some(files),
+    };
+    idx.map(|pair| pair.and_then(|(images, labels)| for_images(&images, &labels)))
+        .or_else(|| npy().map(|pair| pair.and_then(|(features, labels)| for_arrays(&features, &labels))))
+        .or_else(|| pictures().map(|files| files.and_then(|files| for_pictures(&files))))
 }
 
 fn for_images(images: &Path, labels: &Path) -> Result<Task, TaskError> {
@@ -47,19 +69,65 @@ fn for_images(images: &Path, labels: &Path) -> Result<Task, TaskError> {
     if images.sizes[0] == 0 || classes == 0 {
         return Err(TaskError::Data("it has no examples".into()));
     }
-    let data = DataLayout {
-        format: Format::Idx,
-        divide_by: 255.0,
-        mean: Vec::new(),
-        std: Vec::new(),
-        label_column: None,
-    };
+    let data = DataLayout { divide_by: 255.0, ..DataLayout::of(Format::Idx) };
     Ok(proposal(input, classes.max(2), 0.05, data))
+}
+
+fn for_arrays(features: &Path, labels: &Path) -> Result<Task, TaskError> {
+    let open = |path: &Path| data::npy::Array::read(path).map_err(unusable);
+    let (mut features, mut labels) = (open(features)?, open(labels)?);
+    let input = data::idx::example_shape(&features.shape);
+    let (bytes, channels) = (features.is_bytes(), input.first().copied().unwrap_or(0));
+    let mut classes = 2;
+    while let Some(label) = labels.next_row() {
+        let whole =
+            label.len() == 1 && label[0].fract() == 0.0 && (0.0..MAX_CLASSES as f64).contains(&label[0]);
+        if !whole {
+            return Err(TaskError::Data(
+                "its labels are not whole numbers of classes; write the task by hand".into(),
+            ));
+        }
+        classes = classes.max(label[0] as usize + 1);
+    }
+    let mut layout = DataLayout::of(Format::Npy);
+    if bytes {
+        layout.divide_by = 255.0;
+    } else if (1..=MAX_FIT_CHANNELS).contains(&channels) {
+        let stride = (features.row_len() / channels).max(1);
+        let mut moments = vec![Moments::default(); channels];
+        while let Some(row) = features.next_row() {
+            for (values, moments) in row.chunks(stride).zip(&mut moments) {
+                values.iter().filter(|value| value.is_finite()).for_each(|value| moments.add(*value));
+            }
+        }
+        (layout.mean, layout.std) = moments.iter().map(Moments::rounded).unzip();
+    }
+    Ok(proposal(input, classes, if bytes { 0.05 } else { 0.01 }, layout))
+}
+
+/// Images of any size, by class: see [`Format::Images`].
+fn for_pictures(files: &[PathBuf]) -> Result<Task, TaskError> {
+    let folder = |file: &PathBuf| Some(file.parent()?.file_name()?.to_str()?.to_string());
+    let class_names: BTreeSet<String> = files.iter().filter_map(folder).collect();
+    if !(2..=MAX_CLASSES).contains(&class_names.len()) {
+        return Err(TaskError::Data(format!(
+            "its images are in {} folders; one for each of 2 to {MAX_CLASSES} classes is usable",
+            class_names.len()
+        )));
+    }
+    // One that can be read is enough to tell grey from coloured.
+    let coloured = files.iter().take(MAX_FIT_IMAGES).find_map(|file| data::image::is_coloured(file).ok());
+    let coloured = coloured.ok_or_else(|| TaskError::Data("none of its first images can be read".into()))?;
+    let layout = DataLayout { divide_by: 255.0, ..DataLayout::of(Format::Images) };
+    let input = vec![if coloured { 3 } else { 1 }, FIT_SIDE, FIT_SIDE];
+    let mut task = proposal(input, class_names.len(), 0.05, layout);
+    task.class_names = class_names.into_iter().collect();
+    Ok(task)
 }
 
 fn for_table(table: &Path) -> Result<Task, TaskError> {
     let bytes = data::read_unpacked(table).map_err(unusable)?;
-    let mut rows = data::rows(&bytes).map_err(unusable)?;
+    let mut rows = data::records(&bytes).map_err(unusable)?;
     let headings = rows.first().is_some_and(data::is_heading).then(|| rows.remove(0));
     let Some(width) = rows.first().map(|row| row.len()).filter(|width| *width >= 2) else {
         return Err(TaskError::Data("it has no rows of at least one feature and a class".into()));
@@ -70,10 +138,14 @@ fn for_table(table: &Path) -> Result<Task, TaskError> {
     let (classes, class_names) = classes_of(&labels)?;
     let features = (0..width).filter(|column| *column != label_column);
     let (mean, std) = features
-        .map(|column| moments(rows.iter().filter_map(|row| row.get(column)?.parse::<f64>().ok())))
+        .map(|column| {
+            let mut moments = Moments::default();
+            let values = rows.iter().filter_map(|row| row.get(column)?.parse::<f64>().ok());
+            values.for_each(|value| moments.add(value));
+            moments.rounded()
+        })
         .unzip();
-    let data =
-        DataLayout { format: Format::Csv, divide_by: 1.0, mean, std, label_column: Some(label_column) };
+    let data = DataLayout { mean, std, label_column: Some(label_column), ..DataLayout::of(Format::Csv) };
     let mut task = proposal(vec![width - 1], classes, 0.01, data);
     task.class_names = class_names;
     Ok(task)
@@ -113,6 +185,8 @@ fn proposal(input: Vec<usize>, classes: usize, lr: f64, data: DataLayout) -> Tas
         name: String::new(),
         input,
         classes,
+        outputs: 0,
+        tolerance: 0.0,
         loss: Loss::CrossEntropy,
         batch_size: 32,
         local_epochs: 1,
@@ -124,18 +198,28 @@ fn proposal(input: Vec<usize>, classes: usize, lr: f64, data: DataLayout) -> Tas
     }
 }
 
-/// Mean and standard deviation, rounded to four digits; 1 for the latter where values do not differ.
-fn moments(values: impl Iterator<Item = f64>) -> (f32, f32) {
-    let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
-    for value in values {
-        count += 1.0;
-        let before = value - mean;
-        mean += before / count;
-        squares += before * (value - mean);
+/// Mean and standard deviation of numbers that come one by one (Welford 1962).
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let before = value - self.mean;
+        self.mean += before / self.count;
+        self.squares += before * (value - self.mean);
     }
-    let std = if count > 0.0 { (squares / count).sqrt() } else { 0.0 };
-    let rounded = |value: f64| format!("{value:.3e}").parse::<f32>().unwrap_or(0.0);
-    (rounded(mean), if std.is_normal() { rounded(std) } else { 1.0 })
+
+    /// Both, rounded to four digits; 1 for the deviation where values do not differ.
+    fn rounded(&self) -> (f32, f32) {
+        let std = if self.count > 0.0 { (self.squares / self.count).sqrt() } else { 0.0 };
+        let rounded = |value: f64| format!("{value:.3e}").parse::<f32>().unwrap_or(0.0);
+        (rounded(self.mean), if std.is_normal() { rounded(std) } else { 1.0 })
+    }
 }
 
 fn name_of(path: &Path) -> String {

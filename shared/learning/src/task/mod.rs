@@ -5,11 +5,17 @@
 
 mod bounds;
 mod builtin;
+mod data_layout;
 mod fit;
+mod layer;
+mod memory;
 mod shape;
 mod suggest;
 
 pub use bounds::{MAX_CLASSES, MAX_LAYERS, MAX_PARAMS};
+pub use data_layout::{DataLayout, Format, Normalise, Window};
+pub use layer::Layer;
+pub(crate) use shape::{GATES, tensors};
 
 use rafty_types::{Layout, MAX_TASK_LEN};
 use serde::{Deserialize, Serialize};
@@ -23,10 +29,17 @@ use serde::{Deserialize, Serialize};
 pub struct Task {
     /// A name for people, at most 64 bytes.
     pub name: String,
-    /// The shape of one example: `[channels, height, width]` or `[features]`.
+    /// The shape of one example: `[features]`, `[channels, length]` or `[channels, height, width]`.
     pub input: Vec<usize>,
-    /// How many classes there are; labels count from 0.
+    /// How many classes there are; labels count from 0. Left out (0) for a regression.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub classes: usize,
+    /// Regression only: how many numbers are to be told for one example.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outputs: usize,
+    /// Regression only: an example counts as right when each of its targets is met within this.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub tolerance: f32,
     /// What training makes small.
     pub loss: Loss,
     /// Examples in one step of the optimiser.
@@ -41,50 +54,12 @@ pub struct Task {
     /// What names the classes, for people and in CSV files. Empty, or one for each class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
-    /// The architecture, first layer first. The last one gives one number for each class.
+    /// The architecture, first layer first. The last one gives one number for each class or output.
     pub layers: Vec<Layer>,
     /// How weights are changed.
     pub optimiser: Optimiser,
     /// How examples are stored and scaled.
     pub data: DataLayout,
-}
-
-/// A layer. Its tensors, if it has any, are named by its position: `0.weight`, `0.bias`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Layer {
-    /// y = x Wᵗ + b, on flat input.
-    Linear {
-        /// Numbers that come out.
-        out: usize,
-    },
-    /// Convolution over `[channels, height, width]` with a square kernel.
-    Conv2d {
-        /// Channels that come out.
-        out: usize,
-        /// Side of the kernel.
-        kernel: usize,
-        /// Step between positions of the kernel.
-        #[serde(default = "default_stride", skip_serializing_if = "is_default_stride")]
-        stride: usize,
-        /// Zeros added at each border.
-        #[serde(default, skip_serializing_if = "is_default_padding")]
-        padding: usize,
-    },
-    /// The largest of each square of `size` by `size`; a rest at the border is left out.
-    MaxPool {
-        /// Side and step of the square.
-        size: usize,
-    },
-    /// max(x, 0).
-    Relu,
-    /// Any shape to `[features]`.
-    Flatten,
-    /// While training, sets each number to 0 with chance `p` and scales the others up.
-    Dropout {
-        /// The chance.
-        p: f32,
-    },
 }
 
 /// What training makes small.
@@ -93,6 +68,8 @@ pub enum Layer {
 pub enum Loss {
     /// -ln of the softmax probability of the true class.
     CrossEntropy,
+    /// The mean over all outputs of (output - target)²: regression.
+    MeanSquaredError,
 }
 
 /// How weights are changed. Its state starts afresh in each round.
@@ -112,36 +89,6 @@ pub enum Optimiser {
         /// Learning rate.
         lr: f64,
     },
-}
-
-/// How examples are stored and scaled: the network sees (value / `divide_by` - `mean`) / `std`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataLayout {
-    /// The kind of file.
-    pub format: Format,
-    /// What every value is divided by.
-    #[serde(default = "default_scale", skip_serializing_if = "is_default_scale")]
-    pub divide_by: f32,
-    /// Subtracted then: nothing, one number, or one for each channel or feature.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mean: Vec<f32>,
-    /// Divided by at last: nothing, one number, or one for each channel or feature.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub std: Vec<f32>,
-    /// CSV only: the column, counted from 0, that holds the class; all others are features.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label_column: Option<usize>,
-}
-
-/// A kind of file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// A folder with `images.idx` and `labels.idx`, each of bytes and possibly packed as `.gz`.
-    Idx,
-    /// One file of rows of numbers, with or without a row of headings.
-    Csv,
 }
 
 /// A task cannot be used. Nothing was changed; correct the named place.
@@ -173,15 +120,17 @@ pub enum TaskError {
         /// Why that does not fit, and what would.
         problem: String,
     },
-    /// The last layer does not give one number for each class.
+    /// The last layer does not give one number for each class or output.
     #[error(
-        "the layers of the task give shape {found:?}, but {classes} classes need [{classes}]; end with a linear layer with out = {classes}"
+        "the layers of the task give shape {found:?}, but {wanted} {of} need [{wanted}]; end with a linear layer with out = {wanted}"
     )]
     Output {
         /// What comes out.
         found: Vec<usize>,
         /// What is wanted.
-        classes: usize,
+        wanted: usize,
+        /// Classes or outputs.
+        of: &'static str,
     },
     /// [`Task::for_data`] could not look at the data.
     #[error("no task can be made for this data: {0}")]
@@ -220,10 +169,11 @@ impl Task {
         shape::check(self)
     }
 
-    /// The tensors, named and shaped as PyTorch's `nn.Sequential` would: `0.weight` is `[out, in]` of a linear layer
-    /// and `[out, in, kernel, kernel]` of a convolution, and `0.bias` is `[out]`.
+    /// The tensors, named and shaped as PyTorch's `nn.Sequential` would: `0.weight` is `[out, in]` of a linear layer,
+    /// `[out, in, kernel]` or `[out, in, kernel, kernel]` of a convolution, and `0.bias` is `[out]`. See
+    /// [`Layer::Gru`] for its four.
     pub fn layout(&self) -> Layout {
-        shape::layout(self)
+        Layout(shape::tensors(self).into_iter().map(|(_, tensor)| tensor).collect())
     }
 
     /// How many weights the model has.
@@ -231,28 +181,33 @@ impl Task {
         self.layout().checked_len().expect("a valid task has at most MAX_PARAMS weights")
     }
 
+    /// How many numbers the last layer gives: one for each class, or one for each target of a regression.
+    pub fn num_outputs(&self) -> usize {
+        match self.loss {
+            Loss::CrossEntropy => self.classes,
+            Loss::MeanSquaredError => self.outputs,
+        }
+    }
+
     /// How many numbers one example has.
     pub fn example_len(&self) -> usize {
         self.input.iter().product()
     }
 
+    /// How many numbers of one row of a file belong to an example: all of them, or one step of its window.
+    pub(crate) fn row_len(&self) -> usize {
+        if self.data.window.is_some() { self.input[0] } else { self.example_len() }
+    }
+
+    /// How many columns a row of a file has.
+    pub(crate) fn row_width(&self) -> usize {
+        let DataLayout { label_column, target_columns, ignore_columns, .. } = &self.data;
+        self.row_len() + label_column.iter().len() + target_columns.len() + ignore_columns.len()
+    }
+
     /// The name of a class: from `class_names`, or its number.
     pub fn class_name(&self, class: usize) -> String {
         self.class_names.get(class).cloned().unwrap_or_else(|| class.to_string())
-    }
-}
-
-impl Layer {
-    /// What TOML calls it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Linear { .. } => "linear",
-            Self::Conv2d { .. } => "conv2d",
-            Self::MaxPool { .. } => "max_pool",
-            Self::Relu => "relu",
-            Self::Flatten => "flatten",
-            Self::Dropout { .. } => "dropout",
-        }
     }
 }
 
@@ -265,18 +220,9 @@ fn default_local_epochs() -> u32 {
 fn default_holdout_percent() -> u32 {
     10
 }
-fn default_stride() -> usize {
-    1
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
-fn is_default_stride(stride: &usize) -> bool {
-    *stride == default_stride()
-}
-fn is_default_padding(padding: &usize) -> bool {
-    *padding == 0
-}
-fn default_scale() -> f32 {
-    1.0
-}
-fn is_default_scale(scale: &f32) -> bool {
-    *scale == default_scale()
+fn is_none(tolerance: &f32) -> bool {
+    *tolerance == 0.0
 }

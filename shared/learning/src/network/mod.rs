@@ -1,20 +1,25 @@
-//! A task's layers and its optimiser as tensor operations. The only file that knows burn.
+//! A task's layers, loss and optimiser as tensor operations. The only module that knows burn.
 //!
 //! Every weight tensor is kept flat, and numbers between layers are `[batch, features]`: a layer that wants another
 //! shape reshapes, which copies nothing. So one kind of tensor is enough for any architecture.
 //! What it does not do: check the task; its shapes hold since it was read.
 
+mod gru;
+
+use crate::data::Targets;
 use crate::random::Random;
+use crate::task::GATES;
 use crate::{Layer, Optimiser, Task};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{Adam, AdamConfig, AdamState, Optimizer, Sgd, SgdConfig, SgdState};
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData, activation, module};
+use gru::Gru;
 
 /// Examples in a row, as the network sees them.
 pub(crate) struct Batch {
     pub(crate) values: Vec<f32>,
-    pub(crate) labels: Vec<u32>,
+    pub(crate) targets: Targets,
 }
 
 /// A model: its task and its weights.
@@ -42,9 +47,9 @@ impl<'a> Network<'a> {
         self.tensors.iter().flat_map(|tensor| numbers(tensor.clone())).collect()
     }
 
-    /// One number for each example and class, before the softmax.
-    pub(crate) fn logits(&self, batch: &Batch) -> Vec<f32> {
-        numbers(self.forward(&self.tensors, batch, None, &Device::flex()).flatten::<1>(0, 1))
+    /// One number for each example and class, before the softmax; or for each example and output of a regression.
+    pub(crate) fn outputs(&self, values: &[f32]) -> Vec<f32> {
+        numbers(self.forward(&self.tensors, values, None, &Device::flex()).flatten::<1>(0, 1))
     }
 
     /// One step of the optimiser on one batch. Returns the mean loss before it.
@@ -52,11 +57,8 @@ impl<'a> Network<'a> {
         let device = Device::flex().autodiff();
         let leaves: Vec<_> =
             self.tensors.iter().map(|tensor| tensor.clone().autodiff().require_grad()).collect();
-        let logits = self.forward(&leaves, batch, Some(random), &device);
-        let count = batch.labels.len();
-        let labels: Vec<i32> = batch.labels.iter().map(|label| *label as i32).collect();
-        let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [count, 1]), &device);
-        let loss = activation::log_softmax(logits, 1).gather(1, labels).mean().neg();
+        let outputs = self.forward(&leaves, &batch.values, Some(random), &device);
+        let loss = loss(outputs, &batch.targets);
         let gradients = loss.backward();
         descent.step(&mut self.tensors, &leaves, gradients);
         numbers(loss.inner())[0]
@@ -65,45 +67,95 @@ impl<'a> Network<'a> {
     fn forward(
         &self,
         tensors: &[Tensor<1>],
-        batch: &Batch,
+        values: &[f32],
         mut training: Option<&mut Random>,
         device: &Device,
     ) -> Tensor<2> {
-        let count = batch.labels.len();
+        let width = self.task.example_len();
         let mut shape = self.task.input.clone();
-        let mut x = Tensor::<2>::from_data(
-            TensorData::new(batch.values.clone(), [count, self.task.example_len()]),
-            device,
-        );
+        let values = TensorData::new(values.to_vec(), [values.len() / width, width]);
+        let mut x = Tensor::<2>::from_data(values, device);
         let mut tensors = tensors.iter().cloned();
-        let mut next = || tensors.next().expect("the layout has two tensors for each layer with weights");
+        let mut next = || tensors.next().expect("the layout has the tensors of every layer");
         for layer in &self.task.layers {
-            match *layer {
-                Layer::Relu => x = activation::relu(x),
-                Layer::Flatten => shape = vec![shape.iter().product()],
-                Layer::Dropout { p } => {
-                    if let Some(random) = training.as_deref_mut() {
-                        x = x.clone() * dropout_mask(random, p, x.dims(), device);
-                    }
+            (x, shape) = match (layer, training.as_deref_mut()) {
+                (Layer::Dropout { p }, Some(random)) => {
+                    (x.clone() * dropout_mask(random, *p, x.dims(), device), shape)
                 }
-                Layer::Linear { out } => {
-                    let weight = next().reshape([out, shape[0]]);
-                    x = x.matmul(weight.transpose()) + next().reshape([1, out]);
-                    shape = vec![out];
-                }
-                Layer::Conv2d { out, kernel, stride, padding } => {
-                    let weight = next().reshape([out, shape[0], kernel, kernel]);
-                    let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
-                    let y = module::conv2d(image(x, &shape), weight, Some(next()), options);
-                    (x, shape) = flat(y);
-                }
-                Layer::MaxPool { size } => {
-                    let options = MaxPoolOptions::new([size; 2]).with_stride([size; 2]);
-                    (x, shape) = flat(module::max_pool2d(image(x, &shape), options));
-                }
-            }
+                (layer, _) => through(layer, x, shape, &mut next),
+            };
         }
         x
+    }
+}
+
+/// What a layer makes of a batch, and the shape of one example then. `next` gives its tensors, one after another.
+fn through(
+    layer: &Layer,
+    x: Tensor<2>,
+    shape: Vec<usize>,
+    next: &mut dyn FnMut() -> Tensor<1>,
+) -> (Tensor<2>, Vec<usize>) {
+    match *layer {
+        Layer::Relu => (activation::relu(x), shape),
+        Layer::Flatten => (x, vec![shape.iter().product()]),
+        Layer::Dropout { .. } => (x, shape),
+        Layer::Linear { out } => {
+            let weight = next().reshape([out, shape[0]]);
+            (x.matmul(weight.transpose()) + next().reshape([1, out]), vec![out])
+        }
+        Layer::Conv2d { out, kernel, stride, padding } => {
+            let weight = next().reshape([out, shape[0], kernel, kernel]);
+            let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+            flat(module::conv2d(image(x, &shape), weight, Some(next()), options))
+        }
+        Layer::MaxPool { size } => {
+            let options = MaxPoolOptions::new([size; 2]).with_stride([size; 2]);
+            flat(module::max_pool2d(image(x, &shape), options))
+        }
+        Layer::Conv1d { out, kernel, stride, padding } => {
+            let weight = next().reshape([out, shape[0], kernel]);
+            let options = ConvOptions::new([stride], [padding], [1], 1);
+            flat(module::conv1d(series(x, &shape), weight, Some(next()), options))
+        }
+        Layer::MaxPool1d { size } => {
+            let options = MaxPoolOptions::new([size]).with_stride([size]);
+            flat(module::max_pool1d(series(x, &shape), options))
+        }
+        Layer::Gru { hidden, sequence } => {
+            let unit = Gru {
+                input_weight: next().reshape([GATES * hidden, shape[0]]),
+                state_weight: next().reshape([GATES * hidden, hidden]),
+                input_bias: next(),
+                state_bias: next(),
+            };
+            let mut states = unit.states(series(x, &shape));
+            match sequence {
+                true => flat(Tensor::stack::<3>(states, 2)),
+                false => (states.pop().expect("an input has at least one step"), vec![hidden]),
+            }
+        }
+        Layer::GlobalAverage => {
+            let ([count, features], channels) = (x.dims(), shape[0]);
+            let means = x.reshape([count, channels, features / channels]).mean_dim(2);
+            (means.reshape([count, channels]), vec![channels])
+        }
+    }
+}
+
+/// The mean loss over a batch.
+fn loss(outputs: Tensor<2>, targets: &Targets) -> Tensor<1> {
+    let ([count, width], device) = (outputs.dims(), outputs.device());
+    match targets {
+        Targets::Classes(labels) => {
+            let labels: Vec<i32> = labels.iter().map(|label| *label as i32).collect();
+            let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [count, 1]), &device);
+            activation::log_softmax(outputs, 1).gather(1, labels).mean().neg()
+        }
+        Targets::Numbers(numbers) => {
+            let targets = Tensor::from_data(TensorData::new(numbers.clone(), [count, width]), &device);
+            (outputs - targets).square().mean()
+        }
     }
 }
 
@@ -166,9 +218,16 @@ fn image(x: Tensor<2>, shape: &[usize]) -> Tensor<4> {
     x.reshape([count, shape[0], shape[1], shape[2]])
 }
 
-fn flat(x: Tensor<4>) -> (Tensor<2>, Vec<usize>) {
-    let [count, channels, height, width] = x.dims();
-    (x.reshape([count, channels * height * width]), vec![channels, height, width])
+fn series(x: Tensor<2>, shape: &[usize]) -> Tensor<3> {
+    let count = x.dims()[0];
+    x.reshape([count, shape[0], shape[1]])
+}
+
+/// A batch of any shape as rows, and the shape of one example in it.
+fn flat<const D: usize>(x: Tensor<D>) -> (Tensor<2>, Vec<usize>) {
+    let dims = x.dims();
+    let shape = dims[1..].to_vec();
+    (x.reshape([dims[0], shape.iter().product()]), shape)
 }
 
 fn numbers(tensor: Tensor<1>) -> Vec<f32> {
