@@ -66,4 +66,15 @@ mod tests {
         assert!(first.iter().any(|weight| *weight < -0.99 * bound));
         assert!(weights[784 * 64..785 * 64].iter().all(|bias| *bias == 0.0));
     }
+
+    #[test]
+    fn a_recurrent_layer_starts_as_in_pytorch() {
+        let layers = vec![Layer::Gru { hidden: 16, sequence: false }, Layer::Linear { out: 10 }];
+        let task = Task { input: vec![3, 5], layers, ..Task::digits_mlp() };
+        let weights = initial_weights(&task, 42);
+        let unit = &weights[..3 * 16 * (3 + 16 + 2)];
+        assert!(unit.iter().all(|weight| weight.abs() <= 0.25 && *weight != 0.0), "biases are drawn too");
+        assert!(unit.iter().any(|weight| *weight > 0.24) && unit.iter().any(|weight| *weight < -0.24));
+        assert_eq!(digest(&weights), "2df940c7769897801a7ae2bb1af6da89563b0e70320e83bf8b36c5db8b81328d");
+    }
 }

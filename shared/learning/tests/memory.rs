@@ -10,17 +10,12 @@ const FACTOR: f64 = 1.5;
 const TASK: &str = "RAFTY_TEST_MEMORY_TASK";
 
 /// Small and large, each kind of layer.
-const TASKS: [(&str, &str, &str); 8] = [
+const TASKS: [(&str, &str, &str); 7] = [
     ("tiny", "[2]", "{ linear = { out = 10 } }"),
     (
         "mlp-1m",
         "[784]",
         r#"{ linear = { out = 1000 } }, "relu", { linear = { out = 220 } }, "relu", { linear = { out = 10 } }"#,
-    ),
-    (
-        "mlp-5m",
-        "[784]",
-        r#"{ linear = { out = 4000 } }, "relu", { linear = { out = 500 } }, "relu", { linear = { out = 10 } }"#,
     ),
     ("gru", "[6, 128]", "{ gru = { hidden = 64 } }, { linear = { out = 10 } }"),
     ("gru-long", "[6, 500]", "{ gru = { hidden = 32 } }, { linear = { out = 10 } }"),
@@ -94,9 +89,9 @@ fn measured() {
 
 #[test]
 fn a_task_says_what_it_takes() {
-    let names = TASKS.iter().map(|task| task.0).chain(["digits-cnn"]);
-    let optimisers = ["sgd = { lr = 0.001, momentum = 0.9 }", "adam = { lr = 0.001 }"];
-    for (name, optimiser) in names.flat_map(|name| optimisers.map(|optimiser| (name, optimiser))) {
+    let (sgd, adam) = ("sgd = { lr = 0.001, momentum = 0.9 }", "adam = { lr = 0.001 }");
+    let names = TASKS.iter().map(|task| (task.0, adam)).chain([("digits-cnn", sgd), ("mlp-1m", sgd)]);
+    for (name, optimiser) in names {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "measured", "--nocapture"])
             .env(TASK, format!("{name} {optimiser}"))

@@ -183,6 +183,9 @@ fn every_number_of_a_regression_and_of_windows_has_a_bound() {
     every_case_is_refused(FORECAST, &cases);
     let text = refusal(&FORECAST.replace("[2, 16]", "[2, 2000]").replace("length = 16", "length = 2000"));
     assert!(text.contains("at most 1024 steps"), "{text}");
+    let heavy = FORECAST.replace("hidden = 8", "hidden = 4096").replace("[2, 16]", "[2, 1002]");
+    let text = refusal(&heavy.replace("length = 16", "length = 1002"));
+    assert!(text.contains("at most 67108864 numbers in a batch, not 32 times [12288, 1000]"), "{text}");
     let text = refusal(&FORECAST.replace("linear = { out = 2 }", "linear = { out = 3 }"));
     assert!(text.contains("[3], but 2 outputs need [2]"), "{text}");
     let text = refusal(&FORECAST.replace("gru", "gro"));

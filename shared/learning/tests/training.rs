@@ -168,6 +168,15 @@ fn numbers_are_learned_and_right_is_what_is_within_the_tolerance() {
     assert!(data.labels().is_empty());
 }
 
+#[test]
+fn a_regression_is_measured_by_squares_and_by_its_tolerance() {
+    let task = numbers(2);
+    let data = DataSet::from_csv(b"1,0.25,-0.25\n2,0.25,0.5\n3,0,-1\n", &task).unwrap();
+    let metrics = evaluate(&task, &vec![0.0; task.num_params()], &data).unwrap();
+    // Everything is said to be 0: within 0.25 of both targets once. The mean of 0.0625, 0.15625 and 0.5.
+    assert_eq!((metrics.examples, metrics.correct, metrics.loss_micros), (3, 1, 239_583));
+}
+
 /// Which of two pulses comes first: nothing that forgets the order of steps can tell.
 fn order_of_pulses(layers: &str) -> (Task, DataSet) {
     let task = Task::from_toml(&format!(

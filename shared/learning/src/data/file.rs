@@ -70,7 +70,8 @@ pub(crate) fn files(path: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, DataE
 }
 
 /// `path` itself if it is a file, or every file in that folder and the folders in it, sorted. What is being written,
-/// by its name (`.*`, `*.part`, `*.tmp`), and what is no ordinary file is left out.
+/// by its name (`.*`, `*.part`, `*.tmp`), and what is no ordinary file is left out; so is a folder in it that must not
+/// be looked into, `lost+found` for instance.
 pub(super) fn all_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     if path.is_file() {
         return Ok(vec![path.into()]);
@@ -80,7 +81,10 @@ pub(super) fn all_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
         if entry.is_dir() { folders.push(entry) } else { files.push(entry) }
     }
     for folder in folders {
-        files.extend(files_in(&folder)?);
+        match files_in(&folder) {
+            Err(DataError::Access { .. }) => continue,
+            inside => files.extend(inside?),
+        }
         if files.len() > MAX_ENTRIES {
             return Err(malformed(path, &format!("it has more than {MAX_ENTRIES} files")));
         }

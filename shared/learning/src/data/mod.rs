@@ -176,7 +176,7 @@ impl DataSet {
                 let label = label.to_string();
                 return Err(DataError::Label { position, label, classes: task.classes });
             }
-            reading.admit_bytes(pixels.to_vec(), Target::Class(class));
+            reading.admit_bytes(pixels, Target::Class(class));
         }
         reading.finish()
     }

@@ -172,19 +172,28 @@ impl<'a> Reading<'a> {
         self.report.files += 2;
         while let (Some(example), Some(label)) = (features.next_row(), labels.next_row()) {
             self.check_room("features.npy")?;
-            match self.target(&label) {
-                Err(problem) => self.refuse(labels.refusal(problem)),
-                Ok(target) => match &mut self.values {
-                    Values::Bytes(_) => {
-                        self.admit_bytes(example.into_iter().map(|v| v as u8).collect(), target)
-                    }
-                    _ if example.iter().all(|value| (*value as f32).is_finite()) => {
-                        self.admit_numbers(example.into_iter().map(|value| value as f32).collect(), target);
-                    }
-                    _ => self.refuse(features.refusal("a value is not a finite number".into())),
-                },
-            }
+            let outcome = match self.target(&label) {
+                Err(problem) => Err(labels.refusal(problem)),
+                Ok(target) => {
+                    self.admit_values(&example, target).map_err(|problem| features.refusal(problem))
+                }
+            };
+            outcome.unwrap_or_else(|error| self.refuse(error));
         }
+        Ok(())
+    }
+
+    fn admit_values(&mut self, example: &[f64], target: Target) -> Result<(), String> {
+        if let Values::Bytes(_) = self.values {
+            let bytes: Vec<u8> = example.iter().map(|value| *value as u8).collect();
+            self.admit_bytes(&bytes, target);
+            return Ok(());
+        }
+        let numbers: Vec<f32> = example.iter().map(|value| *value as f32).collect();
+        if !numbers.iter().all(|number| number.is_finite()) {
+            return Err("a value is not a finite number".into());
+        }
+        self.admit_numbers(numbers, target);
         Ok(())
     }
 
@@ -219,7 +228,7 @@ impl<'a> Reading<'a> {
         self.check_room(what)?;
         let Some(class) = self.class_of_folder(what, path)? else { return Err(without_class(what)) };
         let pixels = image::pixels(path, &self.task.input)?;
-        self.admit_bytes(pixels, class);
+        self.admit_bytes(&pixels, class);
         Ok(())
     }
 
@@ -232,11 +241,11 @@ impl<'a> Reading<'a> {
         }
     }
 
-    pub(super) fn admit_bytes(&mut self, example: Vec<u8>, target: Target) {
-        if self.cataloguing.admit(example.clone(), target, None)
+    pub(super) fn admit_bytes(&mut self, example: &[u8], target: Target) {
+        if self.cataloguing.admit(example.to_vec(), target, None)
             && let Values::Bytes(bytes) = &mut self.values
         {
-            bytes.extend(example);
+            bytes.extend_from_slice(example);
         }
     }
 

@@ -14,13 +14,19 @@ pub(super) fn check(task: &Task) -> Result<(), TaskError> {
     let mut shape = task.input.clone();
     check_batch("input", &shape, task.batch_size)?;
     for (position, layer) in task.layers.iter().enumerate() {
-        shape = output(layer, &shape).map_err(|problem| TaskError::Shape {
+        let input = shape;
+        shape = output(layer, &input).map_err(|problem| TaskError::Shape {
             position,
             layer: layer.kind(),
-            input: shape.clone(),
+            input: input.clone(),
             problem,
         })?;
-        check_batch(&format!("layers[{position}].{}", layer.kind()), &shape, task.batch_size)?;
+        let key = format!("layers[{position}].{}", layer.kind());
+        check_batch(&key, &shape, task.batch_size)?;
+        if let Layer::Gru { hidden, .. } = layer {
+            // What goes into all gates at all steps is computed at once.
+            check_batch(&key, &[GATES * hidden, input[1]], task.batch_size)?;
+        }
     }
     let wanted = task.num_outputs();
     if shape != [wanted] {
