@@ -112,17 +112,17 @@ fn upkeep(text: &mut String, status: &MemberStatus) -> fmt::Result {
 
 fn duration(ms: u64) -> String {
     match ms {
-        ..60_000 => format!("{} s", ms / 1_000),
-        ..HOUR_MS => format!("{} min", ms / 60_000),
-        ..DAY_MS => format!("{} h", ms / HOUR_MS),
+        0..60_000 => format!("{} s", ms / 1_000),
+        60_000..HOUR_MS => format!("{} min", ms / 60_000),
+        HOUR_MS..DAY_MS => format!("{} h", ms / HOUR_MS),
         _ => format!("{} days", ms / DAY_MS),
     }
 }
 
 fn bytes(count: u128) -> String {
     match count {
-        ..1_000_000 => format!("{} kB", count / 1_000),
-        ..1_000_000_000 => format!("{}.{} MB", count / 1_000_000, count / 100_000 % 10),
+        0..1_000_000 => format!("{} kB", count / 1_000),
+        1_000_000..1_000_000_000 => format!("{}.{} MB", count / 1_000_000, count / 100_000 % 10),
         _ => format!("{}.{} GB", count / 1_000_000_000, count / 100_000_000 % 10),
     }
 }

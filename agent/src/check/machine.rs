@@ -71,13 +71,15 @@ pub(super) fn disk(dir: &Path) -> Finding {
         }
     };
     let found = format!("{mb} MB free, a sync takes {:.1} ms", sync.as_secs_f64() * 1e3);
-    match free {
-        ..MIN_FREE => Finding::problem("disk", found, "make room, or use a larger card"),
-        ..LOW_FREE => Finding::warning("disk", found, "make room: a round keeps several models"),
-        _ if sync > SLOW_SYNC => {
-            Finding::warning("disk", found, "use a faster card: every write waits for it")
-        }
-        _ => Finding::ok("disk", found),
+    if free < MIN_FREE {
+        return Finding::problem("disk", found, "make room, or use a larger card");
+    }
+    if free < LOW_FREE {
+        return Finding::warning("disk", found, "make room: a round keeps several models");
+    }
+    match sync > SLOW_SYNC {
+        true => Finding::warning("disk", found, "use a faster card: every write waits for it"),
+        false => Finding::ok("disk", found),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::{Outcome, percent, plot, watch};
 use rafty_learning::{DataSet, Task, evaluate, initial_weights, train};
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// Who is kept apart together.
@@ -78,9 +79,10 @@ fn keep_apart(task: &Task, folder: &Path, apart: [u32; 2]) -> Outcome<Curves> {
         let each = alone.iter().map(|weights| accuracy(task, weights, &unseen));
         let each: Vec<f64> = each.collect::<Outcome<_>>()?;
         curves.alone.push(each.iter().sum::<f64>() / each.len() as f64);
-        eprint!("\rapart {apart:?}: round {} of {ROUNDS}", round + 1);
+        if std::io::stderr().is_terminal() {
+            eprint!("\rpeople {apart:?} apart: round {} of {ROUNDS} ", round + 1);
+        }
     }
-    eprintln!();
     Ok(curves)
 }
 
