@@ -117,6 +117,11 @@ impl Cli {
             Command::Join { join, data } => {
                 let data = data.or(settings.data).map(readable).transpose()?;
                 let member = joining::enter(dir.clone(), &join, data)?;
+                if member.data.is_none() {
+                    eprintln!(
+                        "no data is given: this device votes and aggregates, and trains once `up` has --data"
+                    );
+                }
                 println!("{}", member::welcome(&member, &dir, self.json, "rafty-agent up"));
             }
             Command::Up { up, .. } => stay(dir, &up, &settings, own)?,

@@ -38,7 +38,10 @@ const LAPTOP: &[Case] = &[
 ];
 
 const DEVICE: &[Case] = &[
-    (&["join", "nonsense", "--peer", "127.0.0.1:1"], 2, &["--data"]),
+    (&["join", "nonsense", "--peer", "127.0.0.1:1"], 2, &["token", "nothing was changed"]),
+    (&["join", "nonsense"], 2, &["token", "nothing was changed"]),
+    (&["up", "--settings", "/no/such/file"], 2, &["/no/such/file", "nothing was changed"]),
+    (&["up", "--set", "training.cpu_percent=0"], 2, &["training.cpu_percent", "1 to 100"]),
     (&["join", "nonsense", "--peer", "127.0.0.1:1", "--data", "/no/such/data"], 2, &["/no/such/data"]),
     (&["join", "nonsense", "--peer", "127.0.0.1:1", "--data", "/"], 2, &["token", "nothing was changed"]),
     (&["up"], 3, &["not the directory of a member"]),

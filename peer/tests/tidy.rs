@@ -12,7 +12,13 @@ const FLOORS: &[&[&str]] = &[
     &["rafty-node", "rafty-learning", "rafty-storage", "rafty-client"],
     &["rafty-runtime", "rafty-sim"],
     &["rafty-agent"],
-    &["rafty", "rafty-example-counter", "rafty-example-dictionary"],
+    &[
+        "rafty",
+        "rafty-example-counter",
+        "rafty-example-dictionary",
+        "rafty-example-own-model",
+        "rafty-example-sensors",
+    ],
 ];
 
 /// Who alone may know an outside package.
