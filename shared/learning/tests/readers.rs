@@ -216,6 +216,8 @@ fn bad_images_are_refused_by_name_and_the_others_count() {
     {
         assert!(reason.contains(name) && !reason.contains('\n'), "{reason}");
     }
+    let text = report.to_string();
+    assert_eq!(text.matches("limit").count(), 2, "sizes are refused before room is made for them: {text}");
     fs::remove_file(folder.path().join("bee/good.png")).unwrap();
     assert!(DataSet::open(folder.path(), &task).unwrap_err().to_string().contains("bad.jpg"));
 }

@@ -60,12 +60,13 @@ fn windows_go_over_no_file_and_no_refused_row() {
     write(folder.path(), "a.csv", &steps(0, 7));
     write(folder.path(), "b.csv", &format!("{}x,1,walk\n{}", steps(100, 5), steps(200, 4)));
     write(folder.path(), "c.csv", &steps(300, 3));
+    write(folder.path(), "d.csv", "1,2,swim\n");
     write(folder.path(), "d.txt", "not data");
     let set = DataSet::open(folder.path(), &task(4, 3, 0)).unwrap();
     let firsts: Vec<f32> = (0..set.len()).map(|at| set.sample(at).unwrap()[0]).collect();
     assert_eq!(firsts, [0.0, 1.0, 2.0, 3.0, 100.0, 101.0, 200.0]);
     let report = set.report();
-    assert_eq!((report.files, report.examples, report.refused, report.short), (3, 7, 1, 1));
+    assert_eq!((report.files, report.examples, report.refused, report.short), (4, 7, 2, 1));
     let reason = "b.csv, line 6 cannot be used: column 0: `x` is not a number; correct or remove it";
     assert!(report.reasons[0].ends_with(reason), "{:?}", report.reasons);
 }

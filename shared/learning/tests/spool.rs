@@ -71,15 +71,16 @@ fn what_comes_is_read_and_what_is_not_finished_waits() {
 fn bad_rows_are_counted_and_the_first_are_told() {
     let rows: String = (0..20).map(|row| format!("now,{row},x,dry\n")).collect();
     let set =
-        DataSet::from_csv(format!("{rows}now,1,2,dry\nnow,1,2,dry\n").as_bytes(), &task("csv")).unwrap();
+        DataSet::from_csv(format!("{rows}now,1,2,dry\ntime,a,b,sky\nnow,1,2,dry\n").as_bytes(), &task("csv"))
+            .unwrap();
     let report = set.report();
-    assert_eq!((report.examples, report.duplicates, report.refused, report.reasons.len()), (1, 1, 20, 5));
+    assert_eq!((report.examples, report.duplicates, report.refused, report.reasons.len()), (1, 1, 21, 5));
     let text = report.to_string();
     assert!(
-        text.starts_with("1 examples in 1 files, 1 duplicates left out, 20 rows or files refused\n"),
+        text.starts_with("1 examples in 1 files, 1 duplicates left out, 21 rows or files refused\n"),
         "{text}"
     );
-    assert!(text.ends_with("\n  and 15 more"), "{text}");
+    assert!(text.ends_with("\n  and 16 more"), "{text}");
     let nothing = DataSet::from_csv(rows.as_bytes(), &task("csv")).unwrap();
     assert_eq!((nothing.len(), nothing.report().refused), (0, 20));
     let mut once = task("csv");
