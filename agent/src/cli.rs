@@ -65,7 +65,7 @@ enum Command {
         #[command(subcommand)]
         command: SettingsCommand,
     },
-    /// Say what the newest model sees in a file: IDX images, a CSV file, or a PGM image
+    /// Say what the newest model sees in a file: CSV, IDX, NumPy arrays, or a picture (PNG, JPEG, PGM)
     Predict {
         /// The file
         file: PathBuf,

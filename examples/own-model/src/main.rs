@@ -56,6 +56,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn its_task_has_the_weights_of_a_line() {
+        let task = rafty_learning::Task::from_toml(include_str!("../task.toml")).unwrap();
+        assert_eq!(task.num_params(), 2);
+    }
+
+    #[test]
     fn a_line_is_fitted_and_weighted_by_its_points() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "x,y\n0,1\n1,3\n2,5\n\n3,").unwrap();

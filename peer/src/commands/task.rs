@@ -7,7 +7,8 @@ use std::path::PathBuf;
 /// From which data, and where to.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct NewTaskArgs {
-    /// A folder with images.idx and labels.idx, or a CSV file: what a device will have
+    /// What a device will have: a CSV file, or a folder with images.idx and labels.idx, with features.npy and labels.npy,
+    /// or with a folder of pictures for each class
     #[arg(long, value_name = "DATA")]
     from: PathBuf,
     /// A name for the task
