@@ -16,6 +16,7 @@ use rafty_types::{
 };
 use rafty_wire::JoinReply;
 use rand_core::Rng;
+use std::fs::{DirEntry, File};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -309,17 +310,44 @@ impl Drop for Staged {
     }
 }
 
+/// The directory in the making, in a place that is there and empty, where it may be the only one that can be written.
+const IN_THE_MAKING: &str = ".new";
+
 fn stage(place: &Path) -> Result<Staged, SetupError> {
-    let occupied = place.join(MEMBER_FILE).exists()
-        || std::fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied {
+    let inside = place.join(IN_THE_MAKING);
+    if inside.join(MEMBER_FILE).exists() {
+        // It was all there, and then it was cut off on its way to its place.
+        move_up(&inside, place)
+            .map_err(|why| SetupError::Disk { dir: place.into(), why: why.to_string() })?;
+    }
+    let is_other =
+        |entry: std::io::Result<DirEntry>| entry.is_ok_and(|entry| entry.file_name() != IN_THE_MAKING);
+    if std::fs::read_dir(place).is_ok_and(|mut entries| entries.any(is_other)) {
         return Err(SetupError::Already(place.into()));
     }
-    let mut name = place.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".new-{}", std::process::id()));
-    let dir = place.with_file_name(name);
+    let dir = if place.is_dir() {
+        inside
+    } else {
+        let mut name = place.file_name().unwrap_or_default().to_os_string();
+        name.push(format!("{IN_THE_MAKING}-{}", std::process::id()));
+        place.with_file_name(name)
+    };
     let _ = std::fs::remove_dir_all(&dir);
     Ok(Staged { dir, kept: false })
+}
+
+/// Moves what a directory holds into the one above, the member file last: with it the directory is a member's.
+fn move_up(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let name = entry?.file_name();
+        if name != MEMBER_FILE {
+            std::fs::rename(from.join(&name), to.join(&name))?;
+        }
+    }
+    File::open(to)?.sync_all()?;
+    std::fs::rename(from.join(MEMBER_FILE), to.join(MEMBER_FILE))?;
+    std::fs::remove_dir(from)?;
+    File::open(to)?.sync_all()
 }
 
 /// Everything that is known before anybody is asked: the keys and an empty log.
@@ -347,9 +375,11 @@ fn write_genesis(staged: &Staged, genesis: Genesis, machine: impl UserMachine) -
 /// The last file, and the directory goes to its place.
 fn settle(mut staged: Staged, member: &MemberFile, place: &Path) -> Result<(), String> {
     write_member(&DataDir::open(&staged.dir).map_err(|error| error.to_string())?, member)?;
-    // An empty directory may be there; a rename does not replace it everywhere.
-    let _ = std::fs::remove_dir(place);
-    std::fs::rename(&staged.dir, place).map_err(|error| error.to_string())?;
+    let moved = match staged.dir.ends_with(IN_THE_MAKING) {
+        true => move_up(&staged.dir, place),
+        false => std::fs::rename(&staged.dir, place),
+    };
+    moved.map_err(|error| error.to_string())?;
     staged.kept = true;
     Ok(())
 }
@@ -387,4 +417,66 @@ fn try_bind(listen: SocketAddr) -> std::io::Result<UdpSocket> {
 fn with_port(listen: SocketAddr, socket: &UdpSocket) -> SocketAddr {
     let port = socket.local_addr().map_or(listen.port(), |bound| bound.port());
     SocketAddr::new(listen.ip(), port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory in the making that has everything but its place.
+    fn made(place: &Path) -> Staged {
+        let staged = stage(place).unwrap();
+        std::fs::create_dir_all(staged.dir.join("log")).unwrap();
+        for file in [IDENTITY_FILE, MEMBER_FILE] {
+            std::fs::write(staged.dir.join(file), file).unwrap();
+        }
+        staged
+    }
+
+    fn names(place: &Path) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(place)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn in_a_place_that_is_there_nothing_is_made_beside_it() {
+        let base = tempfile::tempdir().unwrap();
+        let place = base.path().join("state");
+        std::fs::create_dir(&place).unwrap();
+        let mut staged = made(&place);
+        assert_eq!((names(base.path()), names(&place)), (vec!["state".into()], vec![".new".into()]));
+        move_up(&staged.dir, &place).unwrap();
+        staged.kept = true;
+        assert_eq!(names(&place), [IDENTITY_FILE, "log", MEMBER_FILE]);
+        assert!(matches!(stage(&place), Err(SetupError::Already(_))));
+    }
+
+    #[test]
+    fn what_was_given_up_leaves_nothing_and_can_be_begun_again() {
+        let base = tempfile::tempdir().unwrap();
+        drop(made(base.path()));
+        assert!(names(base.path()).is_empty());
+        let dir = base.path().join(".new");
+        std::fs::create_dir_all(dir.join("log")).unwrap();
+        drop(stage(base.path()).unwrap());
+        assert!(names(base.path()).is_empty(), "a cut-off attempt is no member");
+    }
+
+    #[test]
+    fn a_member_that_was_cut_off_on_its_way_to_its_place_is_one_afterwards() {
+        for moved in [&[][..], &["log"], &["log", IDENTITY_FILE]] {
+            let base = tempfile::tempdir().unwrap();
+            let mut staged = made(base.path());
+            staged.kept = true;
+            for name in moved {
+                std::fs::rename(staged.dir.join(name), base.path().join(name)).unwrap();
+            }
+            assert!(matches!(stage(base.path()), Err(SetupError::Already(_))));
+            assert_eq!(names(base.path()), [IDENTITY_FILE, "log", MEMBER_FILE]);
+        }
+    }
 }
