@@ -70,11 +70,12 @@ impl Trainer for DeviceTrainer {
             return Ok(sits_out(&why));
         }
         let task = Task::from_toml(&spec.task).map_err(|error| error.to_string())?;
-        if let Some(why) = self.limits.too_large(task.training_bytes(), &self.device) {
-            return Ok(sits_out(&why));
-        }
         let (limits, device) = (self.limits.clone(), self.device.clone());
         let loaded = self.load(&spec.task, task)?;
+        // The examples are in memory now, so what is left is what training may take.
+        if let Some(why) = limits.too_large(loaded.task.training_bytes(), &device) {
+            return Ok(sits_out(&why));
+        }
         if loaded.data.training().is_empty() {
             return Ok(None);
         }

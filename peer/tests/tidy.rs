@@ -11,11 +11,12 @@ const FLOORS: &[&[&str]] = &[
     &["rafty-consensus", "rafty-dictionary", "rafty-rounds", "rafty-wire", "rafty-seal", "rafty-aggregation"],
     &["rafty-node", "rafty-learning", "rafty-storage", "rafty-client"],
     &["rafty-runtime", "rafty-sim"],
-    &["rafty-agent"],
+    &["rafty-agent", "rafty-example-comparison"],
     &[
         "rafty",
         "rafty-example-counter",
         "rafty-example-dictionary",
+        "rafty-example-digits",
         "rafty-example-own-model",
         "rafty-example-sensors",
     ],

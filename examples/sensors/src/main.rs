@@ -11,15 +11,11 @@
 //! process, for every pair of people kept apart.
 
 mod compare;
-mod plot;
 mod watch;
 
-use rafty_learning::{DataSet, evaluate, read_model};
-use rafty_types::Metrics;
+use rafty_example_comparison::{Outcome, score};
 use std::path::Path;
 use std::process::ExitCode;
-
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const USAGE: &str =
     "usage: sensors-example split FOLDER [SUBJECT...] | score MODEL FOLDER | compare [--plot FILE.svg]";
@@ -29,7 +25,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["split", folder, apart @ ..] => split(Path::new(folder), apart),
-        ["score", model, folder] => score(Path::new(model), Path::new(folder)),
+        ["score", model, folder] => {
+            score(Path::new(model), Path::new(folder), "windows").map(|line| println!("{line}"))
+        }
         ["compare"] => compare::run(None),
         ["compare", "--plot", file] => compare::run(Some(Path::new(file))),
         _ => Err(USAGE.into()),
@@ -53,17 +51,4 @@ fn split(folder: &Path, apart: &[&str]) -> Outcome<()> {
     }
     println!("{}", folder.display());
     Ok(())
-}
-
-fn score(model: &Path, folder: &Path) -> Outcome<()> {
-    let (task, weights) = read_model(&std::fs::read(model)?)?;
-    let data = DataSet::open(folder, &task)?;
-    let measured = evaluate(&task, &weights, &data)?;
-    println!("{:.1} % of {} windows", percent(&measured), measured.examples);
-    Ok(())
-}
-
-/// The share that was told right.
-fn percent(measured: &Metrics) -> f64 {
-    100.0 * measured.correct as f64 / measured.examples.max(1) as f64
 }

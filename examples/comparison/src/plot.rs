@@ -1,18 +1,27 @@
 //! The curves as a picture.
 
-use crate::Outcome;
-use crate::compare::Curves;
+use crate::{Curves, Outcome};
 use plotters::prelude::*;
 use std::path::Path;
 
 const SIZE: (u32, u32) = (760, 420);
 
-pub(crate) fn draw(curves: &Curves, file: &Path) -> Outcome<()> {
+/// What stands in the picture.
+pub struct Words<'a> {
+    /// Above it.
+    pub caption: &'a str,
+    /// The names of the lines.
+    pub federated: &'a str,
+    /// That of the devices by themselves.
+    pub alone: &'a str,
+}
+
+pub(crate) fn draw(curves: &Curves, words: &Words<'_>, file: &Path) -> Outcome<()> {
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let rounds = curves.federated.len();
     let mut chart = ChartBuilder::on(&area)
-        .caption("Exercises of people who were never recorded", ("sans-serif", 18))
+        .caption(words.caption, ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(36)
         .y_label_area_size(46)
@@ -20,8 +29,8 @@ pub(crate) fn draw(curves: &Curves, file: &Path) -> Outcome<()> {
     chart.configure_mesh().x_desc("round").y_desc("told right, %").light_line_style(WHITE).draw()?;
     let lines = [
         ("all data pooled", &curves.pooled, RGBColor(130, 130, 130)),
-        ("federated: data stays on eight watches", &curves.federated, RGBColor(20, 110, 190)),
-        ("each watch alone, mean of eight", &curves.alone, RGBColor(200, 90, 30)),
+        (words.federated, &curves.federated, RGBColor(20, 110, 190)),
+        (words.alone, &curves.alone, RGBColor(200, 90, 30)),
     ];
     for (name, curve, colour) in lines {
         let points = curve.iter().enumerate().map(|(at, percent)| (at + 1, *percent));
