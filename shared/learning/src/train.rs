@@ -13,7 +13,7 @@ const MAX_LOSS_MICROS: f64 = 1e12;
 
 /// What training tells and asks while it runs, after each batch.
 pub trait TrainControl {
-    /// `done` of `total` examples have been trained on, all epochs together.
+    /// `done` of `total` examples have been trained on, all epochs together: none while the holdout is measured.
     fn progress(&self, done: u64, total: u64);
     /// Whether to stop now.
     fn cancelled(&self) -> bool;
@@ -93,10 +93,13 @@ pub fn train(
     if data.training().is_empty() {
         return Err(TrainError::NoExamples);
     }
-    let mut holdout = measure(task, &network, &source, data.holdout());
-    let mut descent = Descent::new(task);
     let mut order = data.training().to_vec();
     let total = order.len() as u64 * u64::from(task.local_epochs);
+    let mut holdout = measure(task, &network, &source, data.holdout(), || {
+        control.progress(0, total);
+        control.cancelled()
+    })?;
+    let mut descent = Descent::new(task);
     let mut done = 0;
     let mut loss = 0.0;
     for epoch in 1..=task.local_epochs {
@@ -131,7 +134,7 @@ pub fn train(
 pub fn evaluate(task: &Task, weights: &[f32], data: &DataSet) -> Result<Metrics, TrainError> {
     let network = network(task, weights)?;
     let all: Vec<usize> = (0..data.len()).collect();
-    Ok(measure(task, &network, &Source::new(task, data)?, &all))
+    measure(task, &network, &Source::new(task, data)?, &all, || false)
 }
 
 /// The probability of each class for one example, or the outputs of a regression. The example is given as the numbers
@@ -201,7 +204,14 @@ impl<'a> Source<'a> {
     }
 }
 
-fn measure(task: &Task, network: &Network<'_>, source: &Source<'_>, positions: &[usize]) -> Metrics {
+/// `cancelled` is asked after each batch.
+fn measure(
+    task: &Task,
+    network: &Network<'_>,
+    source: &Source<'_>,
+    positions: &[usize],
+    cancelled: impl Fn() -> bool,
+) -> Result<Metrics, TrainError> {
     let mut correct = 0;
     let mut loss = 0.0;
     for positions in positions.chunks(task.batch_size) {
@@ -211,9 +221,12 @@ fn measure(task: &Task, network: &Network<'_>, source: &Source<'_>, positions: &
             correct += u64::from(right);
             loss += micros(example_loss) as f64;
         }
+        if cancelled() {
+            return Err(TrainError::Cancelled);
+        }
     }
     let mean = if positions.is_empty() { 0.0 } else { loss / positions.len() as f64 };
-    Metrics { examples: positions.len() as u64, correct, loss_micros: mean as u64, train_loss_micros: 0 }
+    Ok(Metrics { examples: positions.len() as u64, correct, loss_micros: mean as u64, train_loss_micros: 0 })
 }
 
 /// Of each example in a batch whether it counts as right, and its loss.

@@ -258,6 +258,12 @@ fn training_tells_how_far_it_is_and_stops_when_told() {
     listener.stop_after.set(Some(3));
     assert_eq!(train(&task, &base, &data, 1, &listener), Err(TrainError::Cancelled));
     assert_eq!(listener.seen.borrow().len(), 3);
+    // A device with much to measure must not be deaf meanwhile.
+    assert!(!data.holdout().is_empty());
+    listener.seen.take();
+    listener.stop_after.set(Some(1));
+    assert_eq!(train(&task, &base, &data, 1, &listener), Err(TrainError::Cancelled));
+    assert_eq!(listener.seen.take(), [(0, total)]);
 }
 
 #[test]
