@@ -12,6 +12,7 @@ use rafty_learning::{DataSet, Task, evaluate, initial_weights, read_model, train
 use rafty_types::Metrics;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// What an example answers with.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -25,7 +26,7 @@ pub struct Parties {
 }
 
 /// Accuracy on what no device has, in percent, after each round.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Curves {
     /// All devices, each keeping its data.
     pub federated: Vec<f64>,
@@ -72,9 +73,32 @@ impl Parties {
     }
 }
 
+/// Prints a line for each comparison as soon as it is done and one for their mean, and draws that into `picture`. `first` is
+/// what the names of the comparisons are called.
+///
+/// # Errors
+/// Those of the comparisons; a file that cannot be written.
+pub fn report(
+    first: &str,
+    comparisons: impl Iterator<Item = Outcome<(String, Curves)>>,
+    words: &Words<'_>,
+    picture: Option<&Path>,
+) -> Outcome<()> {
+    println!("{first:<8} federated   alone (mean)   pooled");
+    let mut all = Vec::new();
+    for compared in comparisons {
+        let (name, curves) = compared?;
+        println!("{}", curves.row(&name));
+        all.push(curves);
+    }
+    let mean = Curves::mean(&all);
+    println!("{}", mean.row("mean"));
+    picture.map_or(Ok(()), |file| plot::draw(&mean, words, file))
+}
+
 impl Curves {
     /// The mean of several, which have as many rounds.
-    pub fn mean(all: &[Self]) -> Self {
+    fn mean(all: &[Self]) -> Self {
         let of = |curve: fn(&Self) -> &[f64]| {
             let rounds = all.iter().map(|curves| curve(curves).len()).min().unwrap_or_default();
             let at = |round| all.iter().map(|curves| curve(curves)[round]).sum::<f64>() / all.len() as f64;
@@ -87,37 +111,36 @@ impl Curves {
         }
     }
 
-    /// The head of a table with one [`row`](Self::row) for each comparison.
-    pub fn head(first: &str) -> String {
-        format!("{first:<8} federated   alone (mean)   pooled")
-    }
-
     /// What all three have reached at the end.
-    pub fn row(&self, name: &str) -> String {
+    fn row(&self, name: &str) -> String {
         let last = |curve: &[f64]| curve.last().copied().unwrap_or_default();
         let (federated, alone, pooled) = (last(&self.federated), last(&self.alone), last(&self.pooled));
         format!("{name:<8} {federated:>7.1} %   {alone:>10.1} %  {pooled:>5.1} %")
     }
-
-    /// Writes them into an SVG file.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
-    pub fn draw(&self, words: &Words<'_>, file: &Path) -> Outcome<()> {
-        plot::draw(self, words, file)
-    }
 }
 
-/// Scores the model that `rafty model export` wrote on the data in a folder, and says so in one line; `unit` is what an
-/// example of it is called.
+/// Scores the model that `rafty model export` wrote on the data in a folder, and prints that in one line; `unit` is what
+/// an example of it is called.
 ///
 /// # Errors
 /// A file that is no model, data that cannot be read.
-pub fn score(model: &Path, folder: &Path, unit: &str) -> Outcome<String> {
+pub fn score(model: &Path, folder: &Path, unit: &str) -> Outcome<()> {
     let (task, weights) = read_model(&std::fs::read(model)?)?;
     let data = DataSet::open(folder, &task)?;
     let measured = evaluate(&task, &weights, &data)?;
-    Ok(format!("{:.1} % of {} {unit}", percent(&measured), measured.examples))
+    println!("{:.1} % of {} {unit}", percent(&measured), measured.examples);
+    Ok(())
+}
+
+/// How an example ends: with what went wrong on stderr.
+pub fn end(done: Outcome<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Files and folders below `from`, under the same names below `to`.

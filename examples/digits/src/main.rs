@@ -12,7 +12,7 @@
 
 mod pictures;
 
-use rafty_example_comparison::{Curves, Outcome, Parties, Words, score};
+use rafty_example_comparison::{Outcome, Parties, Words, end, report, score};
 use rafty_learning::Task;
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,20 +27,12 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["split", folder] => split(Path::new(folder)),
-        ["score", model, folder] => {
-            score(Path::new(model), Path::new(folder), "pictures").map(|line| println!("{line}"))
-        }
+        ["score", model, folder] => score(Path::new(model), Path::new(folder), "pictures"),
         ["compare"] => compare(None),
         ["compare", "--plot", file] => compare(Some(Path::new(file))),
         _ => Err(USAGE.into()),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end(done)
 }
 
 fn split(folder: &Path) -> Outcome<()> {
@@ -51,24 +43,18 @@ fn split(folder: &Path) -> Outcome<()> {
 
 fn compare(picture: Option<&Path>) -> Outcome<()> {
     let task = task()?;
-    println!("{}", Curves::head("dealt"));
-    let mut all = Vec::new();
-    for seed in 0..DEALS {
+    let deals = (0..DEALS).map(|seed| {
         let folder = tempfile::tempdir()?;
         let (devices, unseen) = pictures::deal(&task, folder.path(), seed)?;
         let parties = Parties { devices, unseen: vec![unseen] };
-        let curves = parties.compare(&format!("deal {seed}"), &task, ROUNDS, seed)?;
-        println!("{}", curves.row(&seed.to_string()));
-        all.push(curves);
-    }
-    let mean = Curves::mean(&all);
-    println!("{}", mean.row("mean"));
+        Ok((seed.to_string(), parties.compare(&format!("deal {seed}"), &task, ROUNDS, seed)?))
+    });
     let words = Words {
         caption: "Digits that no device has seen",
         federated: "federated: pictures stay on eight devices",
         alone: "each device alone, mean of eight",
     };
-    picture.map_or(Ok(()), |file| mean.draw(&words, file))
+    report("dealt", deals, &words, picture)
 }
 
 fn task() -> Outcome<Task> {

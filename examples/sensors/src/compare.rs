@@ -1,7 +1,7 @@
 //! Every pair of people is kept apart once, and the other eight learn.
 
 use crate::{Outcome, watch};
-use rafty_example_comparison::{Curves, Parties, Words};
+use rafty_example_comparison::{Parties, Words, report};
 use rafty_learning::Task;
 use std::path::Path;
 
@@ -17,22 +17,17 @@ pub(crate) fn run(picture: Option<&Path>) -> Outcome<()> {
     for subject in watch::SUBJECTS {
         watch::write(&recordings, subject, &folder(subject))?;
     }
-    println!("{}", Curves::head("apart"));
-    let mut all = Vec::new();
-    for apart in PAIRS {
+    let pairs = PAIRS.into_iter().map(|apart| {
         let learners = watch::SUBJECTS.filter(|subject| !apart.contains(subject));
         let parties = Parties { devices: learners.map(folder).collect(), unseen: apart.map(folder).into() };
         let name = format!("{}, {}", apart[0], apart[1]);
         let curves = parties.compare(&format!("people {name} apart"), &task, ROUNDS, u64::from(apart[0]))?;
-        println!("{}", curves.row(&name));
-        all.push(curves);
-    }
-    let mean = Curves::mean(&all);
-    println!("{}", mean.row("mean"));
+        Ok((name, curves))
+    });
     let words = Words {
         caption: "Exercises of people who were never recorded",
         federated: "federated: data stays on eight watches",
         alone: "each watch alone, mean of eight",
     };
-    picture.map_or(Ok(()), |file| mean.draw(&words, file))
+    report("apart", pairs, &words, picture)
 }

@@ -13,7 +13,7 @@
 mod compare;
 mod watch;
 
-use rafty_example_comparison::{Outcome, score};
+use rafty_example_comparison::{Outcome, end, score};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -25,20 +25,12 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["split", folder, apart @ ..] => split(Path::new(folder), apart),
-        ["score", model, folder] => {
-            score(Path::new(model), Path::new(folder), "windows").map(|line| println!("{line}"))
-        }
+        ["score", model, folder] => score(Path::new(model), Path::new(folder), "windows"),
         ["compare"] => compare::run(None),
         ["compare", "--plot", file] => compare::run(Some(Path::new(file))),
         _ => Err(USAGE.into()),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    end(done)
 }
 
 fn split(folder: &Path, apart: &[&str]) -> Outcome<()> {
