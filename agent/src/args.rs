@@ -2,7 +2,7 @@
 //!
 //! It does not know any command.
 
-use crate::Failure;
+use crate::{Failure, failure, output};
 use clap::error::ErrorKind;
 use std::ffi::OsString;
 use std::time::Duration;
@@ -10,14 +10,19 @@ use std::time::Duration;
 /// Reads a command line, the program's name first. Help and version are printed and end the process.
 ///
 /// # Errors
-/// What is wrong with it, in one line.
+/// What is wrong with it, in one line; or help cannot be printed.
 pub fn parse<C: clap::Parser, A: Into<OsString> + Clone>(
     arguments: impl IntoIterator<Item = A>,
 ) -> Result<C, Failure> {
     C::try_parse_from(arguments).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::text(error.render()) {
+            Ok(()) => std::process::exit(i32::from(failure::DONE)),
+            Err(failure) => failure,
+        },
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::note(error.render().to_string().trim_end());
+            std::process::exit(i32::from(failure::USAGE))
+        }
         _ => Failure::usage(one_line(&error.to_string())),
     })
 }

@@ -7,7 +7,7 @@ use crate::member::UpArgs;
 use crate::predict::{NEWEST, predictions};
 use crate::provision::{self, ProvisionArgs};
 use crate::settings::{Layers, Settings};
-use crate::{DeviceTrainer, Failure, failure, leave, member, place, status};
+use crate::{DeviceTrainer, Failure, failure, leave, member, output, place, status};
 use clap::{CommandFactory, Parser, Subcommand};
 use rafty_runtime::{MemberFile, Trainer};
 use std::fmt::Display;
@@ -100,13 +100,14 @@ impl Cli {
             // These need no settings, and must not fail for wrong ones.
             Command::Provision(args) => return provision::run(args),
             Command::Completions { shell } => {
-                clap_complete::generate(*shell, &mut Self::command(), "rafty-agent", &mut std::io::stdout());
-                return Ok(());
+                let mut script = Vec::new();
+                clap_complete::generate(*shell, &mut Self::command(), "rafty-agent", &mut script);
+                return output::bytes(&script);
             }
             Command::Man => {
-                return clap_mangen::Man::new(Self::command())
-                    .render(&mut std::io::stdout())
-                    .map_err(|error| Failure::failed(format!("the manual page cannot be written: {error}")));
+                let mut page = Vec::new();
+                clap_mangen::Man::new(Self::command()).render(&mut page).expect("memory takes any text");
+                return output::bytes(&page);
             }
             _ => {}
         }
@@ -118,19 +119,19 @@ impl Cli {
                 let data = data.or(settings.data).map(readable).transpose()?;
                 let member = joining::enter(dir.clone(), &join, data)?;
                 if member.data.is_none() {
-                    eprintln!(
-                        "no data is given: this device votes and aggregates, and trains once `up` has --data"
+                    output::note(
+                        "no data is given: this device votes and aggregates, and trains once `up` has --data",
                     );
                 }
-                println!("{}", member::welcome(&member, &dir, self.json, "rafty-agent up"));
+                output::line(member::welcome(&member, &dir, self.json, "rafty-agent up"))?;
             }
             Command::Up { up, .. } => stay(dir, &up, &settings, own)?,
-            Command::Status => println!("{}", status::ask(&dir, self.json)?.trim_end()),
+            Command::Status => output::line(status::ask(&dir, self.json)?.trim_end())?,
             Command::Check(args) => check::run(&settings, &args, self.json)?,
             Command::Leave => leave::leave(&dir, self.json)?,
-            Command::Settings { command: SettingsCommand::Explain } => explain(&layers, self.json),
+            Command::Settings { command: SettingsCommand::Explain } => explain(&layers, self.json)?,
             Command::Predict { file, model } => {
-                print!("{}", predictions(&model.unwrap_or_else(|| dir.join(NEWEST)), &file, self.json)?);
+                output::text(predictions(&model.unwrap_or_else(|| dir.join(NEWEST)), &file, self.json)?)?;
             }
             Command::Provision(_) | Command::Completions { .. } | Command::Man => {
                 unreachable!("these need no settings")
@@ -169,7 +170,7 @@ fn text(value: Option<impl Display>) -> Option<String> {
 fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings, own: Option<MakeTrainer>) -> Result<(), Failure> {
     if !dir.join("member.json").exists() && settings.token.is_some() {
         let member = joining::enter_patiently(dir.clone(), settings)?;
-        eprintln!("joined `{}` as member {}", member.name, member.member);
+        output::note(format_args!("joined `{}` as member {}", member.name, member.member));
     }
     let data = settings.data.clone().or(MemberFile::read(&dir)?.data);
     let trainer = data.map(|path| match own {
@@ -187,16 +188,19 @@ fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings, own: Option<MakeTrainer>
     member::stay(dir, &args, trainer)
 }
 
-fn explain(layers: &Layers, json: bool) {
+fn explain(layers: &Layers, json: bool) -> Result<(), Failure> {
     let lines = layers.explain();
     if json {
-        println!("{}", serde_json::to_string_pretty(&lines).expect("settings always encode"));
-        return;
+        return output::line(serde_json::to_string_pretty(&lines).expect("settings always encode"));
     }
     for line in lines {
         let value = if line.value.is_empty() { "-" } else { &line.value };
-        println!("{:<24} {value}  (from {})\n{:25}{}", line.setting, line.from, "", line.about);
+        output::line(format_args!(
+            "{:<24} {value}  (from {})\n{:25}{}",
+            line.setting, line.from, "", line.about
+        ))?;
     }
+    Ok(())
 }
 
 /// Where the data is, from everywhere; checked before anything is created.

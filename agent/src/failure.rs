@@ -2,12 +2,15 @@
 //!
 //! Every exit code is decided here. It does not print anything but that line.
 
+use crate::output;
 use rafty_learning::{DataError, ModelError, TaskError, TrainError};
 use rafty_runtime::operator::CallError;
 use rafty_runtime::setup::SetupError;
 use rafty_runtime::{MemberError, UpError};
 use std::process::ExitCode;
 
+/// Done; or nobody reads what is left to print.
+pub const DONE: u8 = 0;
 /// Something did not work.
 pub const FAILED: u8 = 1;
 /// The command line is not understood; nothing was done.
@@ -40,7 +43,7 @@ RAFTY_DIR in the environment stands for --dir.";
 pub struct Failure {
     /// The exit code.
     pub code: u8,
-    /// One line for a person.
+    /// One line for a person; empty when there is nothing to say.
     pub message: String,
 }
 
@@ -67,6 +70,11 @@ impl Failure {
         Self::new(UNKNOWN, message)
     }
 
+    /// Whoever read the output has gone away: ends the program without a word, as if all were printed.
+    pub fn nobody_reads() -> Self {
+        Self { code: DONE, message: String::new() }
+    }
+
     /// An argument cannot be used.
     pub fn usage(message: impl std::fmt::Display) -> Self {
         Self::new(USAGE, message)
@@ -78,7 +86,10 @@ pub fn finish(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            // Empty when whatever read the output has gone away: nothing went wrong here.
+            if !failure.message.is_empty() {
+                output::note(format_args!("error: {failure}"));
+            }
             ExitCode::from(failure.code)
         }
     }

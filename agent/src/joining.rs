@@ -1,7 +1,7 @@
 //! Becoming a member with a token: at once for a person who waits, patiently for a device that boots before its network.
 
 use crate::settings::Settings;
-use crate::{Failure, discovery, place, supervision};
+use crate::{Failure, discovery, output, place, supervision};
 use rafty_runtime::MemberFile;
 use rafty_runtime::setup::{Joining, SetupError, join, join_when_reached};
 use rafty_seal::Token;
@@ -73,7 +73,7 @@ pub fn enter_patiently(dir: PathBuf, settings: &Settings) -> Result<MemberFile, 
             return None;
         }
         if pause > Duration::ZERO {
-            eprintln!("{error}; tries again in {} s", pause.as_secs());
+            output::note(format_args!("{error}; tries again in {} s", pause.as_secs()));
         }
         supervision::starting("waits for the peer set", pause + SEARCH * 4);
         std::thread::sleep(pause);
@@ -81,7 +81,7 @@ pub fn enter_patiently(dir: PathBuf, settings: &Settings) -> Result<MemberFile, 
         // Names may not be known before there is a network: that passes, too.
         let found = addresses(&settings.peers, &joining.token, settings.discover);
         Some(found.unwrap_or_else(|failure| {
-            eprintln!("{failure}");
+            output::note(&failure);
             Vec::new()
         }))
     };
@@ -106,7 +106,7 @@ fn addresses(peers: &[String], token: &str, discover: bool) -> Result<Vec<Socket
     }
     let token: Token =
         token.parse().map_err(|error| Failure::usage(format!("{error}; nothing was changed")))?;
-    eprintln!("looks for the member that made the token on the local network");
+    output::note("looks for the member that made the token on the local network");
     let found = discovery::search(token.cluster, token.responder, SEARCH)
         .map_err(|why| Failure::failed(format!("the local network cannot be searched ({why}); {advice}")))?;
     if found.is_empty() {
@@ -116,6 +116,6 @@ fn addresses(peers: &[String], token: &str, discover: bool) -> Result<Vec<Socket
             SEARCH.as_secs()
         )));
     }
-    found.iter().for_each(|address| eprintln!("found it at {address}"));
+    found.iter().for_each(|address| output::note(format_args!("found it at {address}")));
     Ok(found)
 }

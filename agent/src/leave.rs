@@ -3,7 +3,7 @@
 //! It deletes nothing: keys, models and data stay in the directory until somebody removes it.
 
 use crate::status::{self, unexpected};
-use crate::{Failure, failure};
+use crate::{Failure, failure, output};
 use rafty_runtime::operator::{Reply, Request, call};
 use serde_json::json;
 use std::path::Path;
@@ -28,13 +28,13 @@ pub(crate) fn leave(dir: &Path, json: bool) -> Result<(), Failure> {
         other => return Err(unexpected(&other)),
     }
     if json {
-        println!("{}", json!({ "left": status.name, "member": member }));
+        output::line(json!({ "left": status.name, "member": member }))?;
     } else {
-        eprintln!(
+        output::note(format_args!(
             "member {member} has left `{}` and ends; its keys and models are still in {}: remove it to join again",
             status.name,
             dir.display()
-        );
+        ));
     }
     Ok(())
 }

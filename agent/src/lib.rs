@@ -3,9 +3,11 @@
 //! The program `rafty-agent` is nothing but a call of it, and the laptop program enters it too when it plays a
 //! device. The modules beside it are what both programs say and do alike: how arguments are read ([`args`]), where
 //! a member lives ([`place`]), how it becomes one ([`joining`]), how a program ends ([`failure`]), how a status reads
-//! ([`status`]).
+//! ([`status`]), and how anything is printed ([`output`]).
 //!
 //! What it does not do: draw on the terminal, carry data of its own, or give an operator's commands.
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod args;
 mod check;
@@ -17,6 +19,7 @@ pub mod joining;
 mod leave;
 mod limits;
 pub mod member;
+pub mod output;
 pub mod place;
 mod predict;
 mod provision;

@@ -3,7 +3,7 @@
 //! What a member then does is in the runtime; this only hands over what the command line says.
 
 use crate::discovery::{self, Announcement};
-use crate::{Failure, place, supervision};
+use crate::{Failure, output, place, supervision};
 use rafty_runtime::{MemberFile, Running, Trainer, up};
 use serde_json::json;
 use std::io::Read;
@@ -66,7 +66,9 @@ pub fn stay(dir: PathBuf, args: &UpArgs, trainer: Option<Box<dyn Trainer>>) -> R
     let UpArgs { quiet, listen, clients, .. } = *args;
     let announcement = if args.no_discovery { Ok(None) } else { announce(&dir, listen) };
     let _announcement = announcement.unwrap_or_else(|why| {
-        eprintln!("newcomers on the local network cannot find this member ({why}): give them its address");
+        output::note(format_args!(
+            "newcomers on the local network cannot find this member ({why}): give them its address"
+        ));
         None
     });
     let supervisor = Some(supervision::supervisor());

@@ -6,8 +6,8 @@
 //!
 //! It runs as root before the network is up, and asks nobody.
 
-use crate::Failure;
 use crate::settings::{Layers, Origin, unknown};
+use crate::{Failure, output};
 use rustix::system::sethostname;
 use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
@@ -62,10 +62,10 @@ pub(crate) fn run(args: &ProvisionArgs) -> Result<(), Failure> {
         save(&state, &kept, "")?;
     }
     let Some(mut given) = read(file)? else {
-        eprintln!(
+        output::note(format_args!(
             "{} is not there: nothing was changed; put it on the boot partition, or use `rafty-agent join`",
             file.display()
-        );
+        ));
         return Ok(());
     };
     let wrong = |why: String| Failure::usage(format!("{}: {why}; nothing was changed", file.display()));
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &ProvisionArgs) -> Result<(), Failure> {
         }
         save(file, &given, TAKEN)?;
     }
-    eprintln!("{} was taken over", file.display());
+    output::note(format_args!("{} was taken over", file.display()));
     Ok(())
 }
 
@@ -137,7 +137,7 @@ fn set_name(root: &Path, name: &str) -> Result<(), Failure> {
     if root == Path::new("/")
         && let Err(error) = sethostname(name.as_bytes())
     {
-        eprintln!("the name is {name} from the next start on: {error}");
+        output::note(format_args!("the name is {name} from the next start on: {error}"));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 use crate::device::Device;
 use crate::limits::{Gently, Limits};
+use crate::output;
 use rafty_learning::{DataSet, Stamp, Task, TrainControl, TrainError, train};
 use rafty_runtime::{Contribution, Trainer};
 use rafty_types::RunSpec;
@@ -45,7 +46,7 @@ impl DeviceTrainer {
             self.loaded = None;
             let data = DataSet::open(&self.path, &task).map_err(|error| error.to_string())?;
             if data.report().refused > 0 {
-                eprintln!("{}: {}", self.path.display(), data.report());
+                output::note(format_args!("{}: {}", self.path.display(), data.report()));
             }
             self.loaded = Some(Loaded { text: text.into(), task, stamp, data });
         }
@@ -55,7 +56,7 @@ impl DeviceTrainer {
 
 /// The round goes on without this device; the next one asks it again.
 fn sits_out<T>(why: &str) -> Option<T> {
-    eprintln!("this device does not train in this round: {why}");
+    output::note(format_args!("this device does not train in this round: {why}"));
     None
 }
 

@@ -13,7 +13,7 @@ use crate::demo::{self, DemoArgs};
 use clap::{Parser, Subcommand};
 use rafty_agent::joining::{self, JoinArgs};
 use rafty_agent::member::{self, UpArgs};
-use rafty_agent::{Failure, failure, place, status};
+use rafty_agent::{Failure, failure, output, place, status};
 use rafty_types::MemberId;
 use std::path::PathBuf;
 
@@ -183,13 +183,13 @@ impl Cli {
             Command::Init(args) => init::run(dir, &args, json),
             Command::Join(args) => {
                 let member = joining::enter(dir.clone(), &args, None)?;
-                println!("{}", member::welcome(&member, &dir, json, "rafty up"));
+                output::line(member::welcome(&member, &dir, json, "rafty up"))?;
                 Ok(())
             }
             Command::Up(args) => member::stay(dir, &args, None),
             Command::Noise(args) => bench::noise::stay(dir, &args),
             Command::Status => {
-                println!("{}", status::ask(&dir, json)?.trim_end());
+                output::line(status::ask(&dir, json)?.trim_end())?;
                 Ok(())
             }
             Command::Token(TokenCommand::Create(args)) => token::create(&dir, &args, json),

@@ -3,6 +3,8 @@
 //! This file only starts it; [`cli`] has its commands. What it does not do: train on this device's data; that is
 //! `rafty-agent`'s, whose code it carries to play devices in the demo.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod bench;
 mod cli;
 mod commands;

@@ -3,6 +3,7 @@
 //! The order is ARCHITECTURE.md's. It does not judge what is inside a crate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Our packages from the bottom up. A package may depend only on packages of a lower floor.
@@ -77,6 +78,31 @@ fn pure_packages_depend_on_nothing_that_does_io() {
             assert!(ours || allowed.contains(&dependency.as_str()), "{package} must stay pure: {dependency}");
         }
     }
+}
+
+/// What panics when nobody reads, or the disk is full, and what goes around the one place that does not. The lints
+/// `print_stdout` and `print_stderr` see the macros only.
+#[test]
+fn only_one_place_writes_to_standard_output() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let mut seen = 0;
+    let mut folders: Vec<PathBuf> = ["agent/src", "peer/src"].map(|folder| root.join(folder)).into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("source text");
+            let own = path.ends_with("agent/src/output.rs");
+            for way in ["stdout()", "println!(", "print!(", ".exit()"] {
+                assert!(own || !text.contains(way), "{} has {way}: use rafty_agent::output", path.display());
+            }
+            seen += usize::from(own);
+        }
+    }
+    assert_eq!(seen, 1, "the one place was looked at");
 }
 
 /// Each workspace package with what it depends on, tests and builds aside.

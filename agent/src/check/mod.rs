@@ -8,7 +8,7 @@ mod machine;
 mod network;
 
 use crate::settings::Settings;
-use crate::{Failure, place};
+use crate::{Failure, output, place};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -67,9 +67,9 @@ pub(crate) fn run(settings: &Settings, args: &CheckArgs, json: bool) -> Result<(
     findings.extend(network::peers(&dir, settings));
     findings.extend(learning::findings(&dir, settings, args.task.as_deref()));
     if json {
-        println!("{}", serde_json::to_string_pretty(&findings).expect("findings always encode"));
+        output::line(serde_json::to_string_pretty(&findings).expect("findings always encode"))?;
     } else {
-        print!("{}", table(&findings));
+        output::text(table(&findings))?;
     }
     let problems = findings.iter().filter(|finding| finding.standing == Standing::Problem).count();
     match problems {

@@ -11,7 +11,7 @@ mod keys;
 
 pub use hours::Hours;
 
-use crate::Failure;
+use crate::{Failure, output};
 use keys::KEYS;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ impl Layers {
             layers.read(&path)?;
         }
         for unknown in layers.environment(std::env::vars_os())? {
-            eprintln!("warning: {unknown}");
+            output::note(format_args!("warning: {unknown}"));
         }
         Ok(layers)
     }

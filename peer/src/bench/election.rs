@@ -9,7 +9,7 @@ use super::spread::{quantile, share_under};
 use super::{Usage, folder, print};
 use crate::local::{Interrupt, LocalSet, Plan, hear};
 use crate::narration::{Line, now_us};
-use rafty_agent::{Failure, status};
+use rafty_agent::{Failure, output, status};
 use rafty_node::Event;
 use rafty_types::{MemberId, Term};
 use serde::Serialize;
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &ElectionArgs, json: bool) -> Result<(), Failure> {
     let short: &[&str] = if args.handover { &SHORT_TENURES } else { &[] };
     let settings = [fast, short].concat();
     let plan = Plan { settings: &settings, ..Plan::of_peers(base.path(), args.peers.into()) };
-    eprintln!("starts {} members", args.peers);
+    output::note(format_args!("starts {} members", args.peers));
     let usage = Usage::begin(base.path())?;
     let mut trials = Trials::begin(LocalSet::start(&plan, &interrupt)?, &interrupt);
     let (times_ms, tenure_times_ms) = trials.all(args)?.into_iter().unzip();
@@ -98,8 +98,7 @@ pub(crate) fn run(args: &ElectionArgs, json: bool) -> Result<(), Failure> {
     if let Some(path) = &args.plot {
         draw_times(path, &measured)?;
     }
-    print(&measured, json);
-    Ok(())
+    print(&measured, json)
 }
 
 /// Members that are killed, or hand over, again and again.
@@ -127,7 +126,7 @@ impl<'a> Trials<'a> {
             trials.push(if args.handover { self.hand_over()? } else { self.kill()? });
             if told.elapsed() >= TELL_EVERY {
                 told = Instant::now();
-                eprintln!("{} of {} trials", trials.len(), args.trials);
+                output::note(format_args!("{} of {} trials", trials.len(), args.trials));
             }
         }
         Ok(trials)

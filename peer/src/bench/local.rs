@@ -10,7 +10,7 @@ use super::samples::{Sample, Sampler};
 use super::spread::quantile_sorted;
 use super::{Usage, folder, print};
 use crate::local::{Interrupt, LocalSet, Plan};
-use rafty_agent::{Failure, status};
+use rafty_agent::{Failure, output, status};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub(crate) fn run(args: &LocalArgs, json: bool) -> Result<(), Failure> {
     let base = folder()?;
     let plan = Plan::of_peers(base.path(), args.servers.into());
     let usage = Usage::begin(base.path())?;
-    eprintln!("starts {} members", args.servers);
+    output::note(format_args!("starts {} members", args.servers));
     let set = LocalSet::start(&plan, &interrupt)?;
     let members: Result<Vec<_>, Failure> = set
         .members
@@ -84,8 +84,7 @@ pub(crate) fn run(args: &LocalArgs, json: bool) -> Result<(), Failure> {
     if let Some(path) = &args.plot {
         picture(path, &measured, &seen.times_ms)?;
     }
-    print(&measured, json);
-    Ok(())
+    print(&measured, json)
 }
 
 fn sum_up(args: &LocalArgs, seen: &Seen, usage: Usage, samples: Vec<Sample>) -> Measured {

@@ -15,7 +15,7 @@ mod samples;
 mod spread;
 mod usage;
 
-use rafty_agent::Failure;
+use rafty_agent::{Failure, output};
 use tempfile::TempDir;
 use usage::Usage;
 
@@ -26,11 +26,11 @@ fn folder() -> Result<TempDir, Failure> {
 }
 
 /// Prints what was measured: one object, or lines for people.
-fn print(measured: &(impl serde::Serialize + std::fmt::Display), json: bool) {
+fn print(measured: &(impl serde::Serialize + std::fmt::Display), json: bool) -> Result<(), Failure> {
     if json {
-        println!("{}", serde_json::to_string(measured).expect("numbers always encode"));
+        output::line(serde_json::to_string(measured).expect("numbers always encode"))
     } else {
-        println!("{measured}");
+        output::line(measured)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use rafty_agent::Failure;
+use rafty_agent::{Failure, output};
 use std::path::Path;
 
 /// Width of a picture, in pixels.
@@ -70,7 +70,7 @@ pub(crate) fn draw(path: &Path, title: &str, panels: &[Panel<'_>]) -> Result<(),
         picture.present()
     })();
     drawn.map_err(|error| Failure::failed(format!("cannot draw {}: {error}", path.display())))?;
-    eprintln!("drew {}", path.display());
+    output::note(format_args!("drew {}", path.display()));
     Ok(())
 }
 

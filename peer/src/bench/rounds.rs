@@ -4,7 +4,7 @@ use super::plot::{Curve, Panel, draw};
 use super::spread::quantile;
 use super::{Usage, folder, print};
 use crate::local::{AgentRuns, Interrupt, LocalSet, Plan, hear};
-use rafty_agent::{Failure, status};
+use rafty_agent::{Failure, output, status};
 use rafty_learning::{MAX_PARAMS, Task};
 use rafty_node::Event;
 use rafty_runtime::operator::{Reply, Request, call};
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &RoundsArgs, json: bool) -> Result<(), Failure> {
     let data: Vec<PathBuf> = vec![base.path().to_path_buf(); args.agents];
     let plan = Plan { data: &data, run_agents_by: AgentRuns::Noise, ..Plan::of_peers(base.path(), 1) };
     let usage = Usage::begin(base.path())?;
-    eprintln!("starts {} processes", args.agents + 1);
+    output::note(format_args!("starts {} processes", args.agents + 1));
     let set = LocalSet::start(&plan, &interrupt)?;
     let (usage, idle) = (usage.since_now(&set), memory(&set, "VmRSS"));
     let watched = watch(&set, &task, args.rounds, &interrupt)?;
@@ -87,8 +87,7 @@ pub(crate) fn run(args: &RoundsArgs, json: bool) -> Result<(), Failure> {
     if let Some(path) = &args.plot {
         picture(path, &measured)?;
     }
-    print(&measured, json);
-    Ok(())
+    print(&measured, json)
 }
 
 /// What each member has of this kind of memory, in MB.
@@ -165,11 +164,11 @@ fn watch(set: &LocalSet, task: &Task, rounds: u32, interrupt: &Interrupt) -> Res
                 watched.seconds.push(at_us.saturating_sub(opened_us) as f64 / 1e6);
                 watched.aggregators.insert(round.aggregator);
                 until = Instant::now() + ROUND_WITHIN;
-                eprintln!(
+                output::note(format_args!(
                     "round {}: {:.2} s",
                     round.round,
                     watched.seconds.last().copied().unwrap_or_default()
-                );
+                ));
             }
             _ => {}
         }

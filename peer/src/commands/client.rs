@@ -2,7 +2,7 @@
 
 use super::{ask, do_it};
 use rafty_agent::status::unexpected;
-use rafty_agent::{Failure, args};
+use rafty_agent::{Failure, args, output};
 use rafty_runtime::operator::{ClientLine, Reply, Request};
 use serde_json::json;
 use std::path::Path;
@@ -57,15 +57,17 @@ fn create(dir: &Path, name: String, read_only: bool, ttl: Duration, json: bool) 
         let answer = json!({
             "token": token, "read_only": read_only, "ttl_s": ttl_s, "addresses": addresses, "abroad": abroad,
         });
-        println!("{answer}");
+        output::line(&answer)?;
         return Ok(());
     }
-    println!("{token}");
+    output::line(&token)?;
     let members: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
-    eprintln!("keep it secret; on the client's machine, within {ttl_s} s, in Python:");
-    eprintln!("  DistributedDict([{}], token=TOKEN)", members.join(", "));
+    output::note(format_args!("keep it secret; on the client's machine, within {ttl_s} s, in Python:"));
+    output::note(format_args!("  DistributedDict([{}], token=TOKEN)", members.join(", ")));
     if abroad.is_none() {
-        eprintln!("this member serves its own machine only; start each member with `up --clients 0.0.0.0`");
+        output::note(
+            "this member serves its own machine only; start each member with `up --clients 0.0.0.0`",
+        );
     }
     Ok(())
 }
@@ -76,9 +78,9 @@ fn list(dir: &Path, json: bool) -> Result<(), Failure> {
         other => return Err(unexpected(&other)),
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&clients).expect("clients always encode"));
+        output::line(serde_json::to_string_pretty(&clients).expect("clients always encode"))?;
     } else {
-        clients.iter().for_each(|client| println!("{}", describe(client)));
+        clients.iter().try_for_each(|client| output::line(describe(client)))?;
     }
     Ok(())
 }

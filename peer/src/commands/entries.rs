@@ -2,7 +2,7 @@
 
 use super::{PATIENCE, ask, client, do_it, of_client, print_lines, stopped_telling};
 use rafty_agent::status::unexpected;
-use rafty_agent::{Failure, status};
+use rafty_agent::{Failure, output, status};
 use rafty_runtime::operator::{self, Reply, Request, WatchLine, json_of};
 use serde_json::Value;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn value_of(text: &str) -> Value {
 
 pub(crate) fn get(dir: &Path, key: String) -> Result<(), Failure> {
     match ask(dir, &Request::Get { key: key.clone() })? {
-        Reply::Value { found: true, value } => println!("{value}"),
+        Reply::Value { found: true, value } => output::line(&value)?,
         Reply::Value { found: false, .. } => {
             return Err(Failure::failed(format!("there is no entry `{key}`")));
         }
@@ -33,11 +33,10 @@ pub(crate) fn dump(dir: &Path, json: bool) -> Result<(), Failure> {
     let state = client(dir)?.get_state().map_err(of_client)?;
     let entries = state.entries.iter().map(|(key, value)| (key, json_of(value.bytes())));
     if json {
-        println!("{}", Value::Object(entries.map(|(key, value)| (key.clone(), value)).collect()));
-    } else {
-        entries.for_each(|(key, value)| println!("{key} = {value}"));
+        return output::line(Value::Object(entries.map(|(key, value)| (key.clone(), value)).collect()));
     }
-    Ok(())
+    let mut entries = entries;
+    entries.try_for_each(|(key, value)| output::line(format_args!("{key} = {value}")))
 }
 
 /// A line for each entry there is, and then for each that changes, until the member ends or nobody reads.
@@ -61,8 +60,7 @@ pub(crate) fn diagnostic(dir: &Path, json: bool) -> Result<(), Failure> {
     let at = status::fetch(dir, PATIENCE)?.clients.to_string();
     let found = client(dir)?.diagnostic_of(&at).map_err(of_client)?;
     let shown = if json { serde_json::to_string(&found) } else { serde_json::to_string_pretty(&found) };
-    println!("{}", shown.expect("a diagnostic always encodes"));
-    Ok(())
+    output::line(shown.expect("a diagnostic always encodes"))
 }
 
 pub(crate) fn delete(dir: &Path, key: String, json: bool) -> Result<(), Failure> {

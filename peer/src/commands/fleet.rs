@@ -4,7 +4,7 @@
 
 use super::ask;
 use rafty_agent::status::unexpected;
-use rafty_agent::{Failure, args};
+use rafty_agent::{Failure, args, output};
 use rafty_runtime::operator::{Reply, Request};
 use rafty_types::PeerRole;
 use serde_json::json;
@@ -65,6 +65,8 @@ pub(crate) fn package(dir: &Path, args: &PackageArgs, json: bool) -> Result<(), 
             there.display()
         )));
     }
+    // Every card gets its file, whether or not anybody reads their names.
+    let mut told = Ok(());
     for (done, (name, file)) in files.iter().enumerate() {
         let written = one(dir, args, name, wifi.as_ref()).and_then(|text| write(file, &text));
         written.map_err(|failure| {
@@ -72,16 +74,16 @@ pub(crate) fn package(dir: &Path, args: &PackageArgs, json: bool) -> Result<(), 
             Failure::new(failure.code, message)
         })?;
         if json {
-            println!("{}", json!({ "name": name, "file": file }));
+            told = told.and_then(|()| output::line(json!({ "name": name, "file": file })));
         } else {
-            println!("{}", file.display());
+            told = told.and_then(|()| output::line(file.display()));
         }
     }
-    eprintln!(
+    output::note(
         "copy each rafty.toml to the boot partition of its card, or let `targets/card` do it; \
-         each holds a token: keep the folder to yourself, and delete it when the cards are written"
+         each holds a token: keep the folder to yourself, and delete it when the cards are written",
     );
-    Ok(())
+    told
 }
 
 /// What the file of one device says, with a token of its own.

@@ -1,6 +1,6 @@
 //! `rafty init`: founds a peer set.
 
-use rafty_agent::{Failure, args, member, place};
+use rafty_agent::{Failure, args, member, output, place};
 use rafty_runtime::setup::{Founding, found};
 use rafty_types::Settings;
 use std::net::SocketAddr;
@@ -91,6 +91,6 @@ pub(crate) fn run(dir: PathBuf, args: &InitArgs, json: bool) -> Result<(), Failu
     let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
     let (name, listen, settings) = (args.name.clone(), args.listen, args.settings.settings());
     let member = found(&Founding { dir: dir.clone(), name, listen, advertise, settings })?;
-    println!("{}", member::welcome(&member, &dir, json, "rafty up"));
+    output::line(member::welcome(&member, &dir, json, "rafty up"))?;
     Ok(())
 }

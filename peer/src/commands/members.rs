@@ -1,7 +1,7 @@
 //! `rafty members`: who belongs to the peer set.
 
 use super::{PATIENCE, client, do_it, of_client};
-use rafty_agent::{Failure, status};
+use rafty_agent::{Failure, output, status};
 use rafty_client::ConfigAction;
 use rafty_runtime::operator::Request;
 use rafty_types::MemberId;
@@ -12,9 +12,9 @@ pub(crate) fn list(dir: &Path, json: bool) -> Result<(), Failure> {
     let status = status::fetch(dir, PATIENCE)?;
     if json {
         let members = &status.node.members;
-        println!("{}", serde_json::to_string_pretty(members).expect("members always encode"));
+        output::line(serde_json::to_string_pretty(members).expect("members always encode"))?;
     } else {
-        print!("{}", status::member_table(&status));
+        output::text(status::member_table(&status))?;
     }
     Ok(())
 }
@@ -28,9 +28,9 @@ pub(crate) fn add(dir: &Path, member: MemberId, json: bool) -> Result<(), Failur
     })?;
     client(dir)?.config_cluster(ConfigAction::Add, &address.to_string()).map_err(of_client)?;
     if json {
-        println!("{}", json!({ "done": true }));
+        output::line(json!({ "done": true }))?;
     } else {
-        eprintln!("member {member} votes");
+        output::note(format_args!("member {member} votes"));
     }
     Ok(())
 }

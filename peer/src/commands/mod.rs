@@ -15,12 +15,11 @@ pub(crate) mod task;
 pub(crate) mod token;
 
 use rafty_agent::status::unexpected;
-use rafty_agent::{Failure, status};
+use rafty_agent::{Failure, output, status};
 use rafty_client::ClientError;
 use rafty_client::blocking::ClusterClient;
 use rafty_runtime::operator::{Lines, Reply, Request, call};
 use serde_json::json;
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,8 +33,8 @@ pub(crate) fn ask(dir: &Path, request: &Request) -> Result<Reply, Failure> {
 /// For requests that are answered by yes or no.
 fn do_it(dir: &Path, request: &Request, done: &str, json: bool) -> Result<(), Failure> {
     match ask(dir, request)? {
-        Reply::Done { index } if json => println!("{}", json!({ "done": true, "index": index })),
-        Reply::Done { .. } => eprintln!("{done}"),
+        Reply::Done { index } if json => output::line(json!({ "done": true, "index": index }))?,
+        Reply::Done { .. } => output::note(done),
         other => return Err(unexpected(&other)),
     }
     Ok(())
@@ -47,8 +46,8 @@ fn print_lines(
     told: impl Fn(&str) -> Result<Option<String>, Failure>,
 ) -> Result<(), Failure> {
     while let Some(line) = lines.next_line().map_err(stopped_telling)? {
-        if told(line.trim_end())?.is_some_and(|text| writeln!(std::io::stdout(), "{text}").is_err()) {
-            return Ok(());
+        if let Some(text) = told(line.trim_end())? {
+            output::line(text)?;
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! `rafty model`: hands out what was learned.
 
 use super::ask;
-use rafty_agent::Failure;
 use rafty_agent::status::unexpected;
+use rafty_agent::{Failure, output};
 use rafty_runtime::operator::{Reply, Request};
 use serde_json::json;
 use std::path::Path;
@@ -19,10 +19,15 @@ pub(crate) fn export(dir: &Path, to: &Path, json: bool) -> Result<(), Failure> {
     })?;
     if json {
         let (run, version, digest) = (model.run, model.version, model.digest);
-        println!("{}", json!({ "path": to, "run": run, "version": version, "digest": digest }));
+        output::line(json!({ "path": to, "run": run, "version": version, "digest": digest }))?;
     } else {
-        eprintln!("version {} of run {} ({}) is in:", model.version, model.run, model.digest.short());
-        println!("{}", to.display());
+        output::note(format_args!(
+            "version {} of run {} ({}) is in:",
+            model.version,
+            model.run,
+            model.digest.short()
+        ));
+        output::line(to.display())?;
     }
     Ok(())
 }

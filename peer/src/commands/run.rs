@@ -1,8 +1,8 @@
 //! `rafty run`: starts, stops and explains runs.
 
 use super::{ask, do_it};
-use rafty_agent::Failure;
 use rafty_agent::status::unexpected;
+use rafty_agent::{Failure, output};
 use rafty_learning::Task;
 use rafty_node::RoundLine;
 use rafty_runtime::operator::{Reply, Request, RunLog};
@@ -62,11 +62,14 @@ fn start(
     let name = name.unwrap_or(task.name);
     match ask(dir, &Request::RunStart { name: name.clone(), task: text, rounds, seed })? {
         Reply::Done { index } if json => {
-            println!("{}", json!({ "run": index, "name": name, "rounds": rounds }))
+            output::line(json!({ "run": index, "name": name, "rounds": rounds }))?
         }
         Reply::Done { index } => {
-            eprintln!("run {} `{name}` of {rounds} rounds has started", index.unwrap_or_default());
-            eprintln!("watch it with: rafty status, rafty run log");
+            output::note(format_args!(
+                "run {} `{name}` of {rounds} rounds has started",
+                index.unwrap_or_default()
+            ));
+            output::note("watch it with: rafty status, rafty run log");
         }
         other => return Err(unexpected(&other)),
     }
@@ -90,9 +93,9 @@ fn log(dir: &Path, run: Option<RunId>, json: bool) -> Result<(), Failure> {
         other => return Err(unexpected(&other)),
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&log).expect("a log always encodes"));
+        output::line(serde_json::to_string_pretty(&log).expect("a log always encodes"))?;
     } else {
-        println!("{}", describe(&log));
+        output::line(describe(&log))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `rafty task`: describes what is to be learned.
 
-use rafty_agent::Failure;
+use rafty_agent::{Failure, output};
 use rafty_learning::Task;
 use std::path::PathBuf;
 
@@ -27,11 +27,16 @@ pub(crate) fn new(args: &NewTaskArgs) -> Result<(), Failure> {
     }
     let text = task.to_toml();
     let Some(file) = &args.to else {
-        print!("{text}");
+        output::text(&text)?;
         return Ok(());
     };
     create_new(file, text.as_bytes())?;
-    eprintln!("task `{}` of {} weights is in {}", task.name, task.num_params(), file.display());
+    output::note(format_args!(
+        "task `{}` of {} weights is in {}",
+        task.name,
+        task.num_params(),
+        file.display()
+    ));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::ask;
 use rafty_agent::status::unexpected;
-use rafty_agent::{Failure, args};
+use rafty_agent::{Failure, args, output};
 use rafty_runtime::operator::{Reply, Request};
 use rafty_types::PeerRole;
 use serde_json::json;
@@ -48,15 +48,17 @@ pub(crate) fn create(dir: &Path, args: &TokenArgs, json: bool) -> Result<(), Fai
         other => return Err(unexpected(&other)),
     };
     if json {
-        println!("{}", json!({ "token": token, "role": role, "ttl_s": ttl_s, "addresses": addresses }));
+        output::line(json!({ "token": token, "role": role, "ttl_s": ttl_s, "addresses": addresses }))?;
         return Ok(());
     }
-    println!("{token}");
+    output::line(&token)?;
     let peer = addresses.first().map_or("HOST:PORT".into(), ToString::to_string);
-    eprintln!("on the newcomer, within {} s:", ttl_s);
+    output::note(format_args!("on the newcomer, within {} s:", ttl_s));
     match role {
-        PeerRole::Agent => eprintln!("  rafty-agent join TOKEN --peer {peer} --data PATH && rafty-agent up"),
-        PeerRole::Peer => eprintln!("  rafty join TOKEN --peer {peer} && rafty up"),
+        PeerRole::Agent => {
+            output::note(format_args!("  rafty-agent join TOKEN --peer {peer} --data PATH && rafty-agent up"))
+        }
+        PeerRole::Peer => output::note(format_args!("  rafty join TOKEN --peer {peer} && rafty up")),
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ mod story;
 mod view;
 
 use crate::local::{AgentRuns, Interrupt, LocalSet, Plan};
-use rafty_agent::Failure;
+use rafty_agent::{Failure, output};
 use rafty_learning::Task;
 use stage::Stage;
 use std::path::{Path, PathBuf};
@@ -82,9 +82,9 @@ pub(crate) fn run(args: &DemoArgs, json: bool) -> Result<(), Failure> {
     drop(show);
     let report = played.map_err(|failure| base.explain(failure))?;
     if json {
-        println!("{}", serde_json::to_string(&report).expect("a report always encodes"));
+        output::line(serde_json::to_string(&report).expect("a report always encodes"))?;
     } else {
-        println!("{report}");
+        output::line(&report)?;
     }
     Ok(())
 }

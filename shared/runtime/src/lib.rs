@@ -6,6 +6,8 @@
 //!
 //! Nothing here decides: what is sent, believed or stored is the machines' business.
 
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 mod address;
 mod alarm;
 mod clients;

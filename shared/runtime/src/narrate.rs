@@ -66,6 +66,11 @@ impl Narrator {
     }
 }
 
+/// What a member says before it has a [`Narrator`].
+pub(crate) fn warn(text: &str) {
+    write_line(Level::Warning, text);
+}
+
 /// How much a line matters: syslog's numbers (RFC 5424).
 #[derive(Clone, Copy)]
 enum Level {

@@ -7,7 +7,7 @@ use crate::envelopes::Envelopes;
 use crate::machine::UserMachine;
 use crate::measure::measure_links;
 use crate::member::{MEMBER_FILE, MemberError, MemberFile, Secrets, load};
-use crate::narrate::Narrator;
+use crate::narrate::{Narrator, warn};
 use crate::net::{Net, NetConfig, NetEvents};
 use crate::operator::desk::Desk;
 use crate::operator::{EnvelopeCounts, wall_ms};
@@ -278,7 +278,7 @@ fn open_log(dir: &DataDir, member: &mut MemberFile, secrets: &Secrets) -> Result
         |error: &dyn std::fmt::Display| UpError::Disk { dir: dir.root().into(), why: error.to_string() };
     match Log::open(&dir.log()) {
         Err(error @ (OpenError::Damaged { .. } | OpenError::Missing(_))) => {
-            eprintln!("{error}: enrolling again");
+            warn(&format!("{error}: enrolling again"));
             *member =
                 rejoin(dir, member, secrets).map_err(|why| UpError::NotRejoined(error.to_string(), why))?;
             dir.set_log_aside().map_err(|error| failed(&error))?;

@@ -4,7 +4,7 @@ use super::board::Board;
 use super::{HeadAddress, OVER, PLAN, READY, RESULTS, RUN, RunPlan, TestPlan};
 use crate::bench::load::{Load, drive};
 use crate::local::Interrupt;
-use rafty_agent::Failure;
+use rafty_agent::{Failure, output};
 use rafty_client::Address;
 
 /// Times of requests that are handed in for one run.
@@ -24,13 +24,13 @@ pub(crate) fn run(args: &ClientArgs) -> Result<(), Failure> {
     let plan: TestPlan = board.wait(PLAN, &interrupt, Some)?;
     let name = format!("{:016x}", fastrand::u64(..));
     board.put(&format!("{READY}{name}"), &true, &interrupt)?;
-    eprintln!("ready for {} runs; waits for the head", plan.runs.len());
+    output::note(format_args!("ready for {} runs; waits for the head", plan.runs.len()));
     for (run, number) in plan.runs.iter().zip(0_u32..) {
         let reached = board.wait(RUN, &interrupt, |now: u32| (now >= number).then_some(now))?;
         if reached == OVER {
             break;
         }
-        eprintln!("run {}: {} requests of {} bytes", number + 1, run.entries, run.kind.size);
+        output::note(format_args!("run {}: {} requests of {} bytes", number + 1, run.entries, run.kind.size));
         let (_, members) = board.all::<bool>(READY, &interrupt)?;
         let seen = drive(&load(run, &members, &args.head)?, &interrupt, &mut |_| {})?;
         board.put(&format!("{RESULTS}{number}/{name}"), &seen.thinned(MAX_TIMES), &interrupt)?;

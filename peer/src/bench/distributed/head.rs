@@ -7,7 +7,7 @@ use crate::bench::load::Kind;
 use crate::bench::plot::{Curve, Panel, draw};
 use crate::bench::{Usage, folder, print};
 use crate::local::{Interrupt, LocalSet, Plan, create_token, voters};
-use rafty_agent::{Failure, status};
+use rafty_agent::{Failure, output, status};
 use rafty_runtime::operator::{Reply, Request, call};
 use rafty_types::PeerRole;
 use serde::Serialize;
@@ -92,8 +92,8 @@ pub(crate) fn run(args: &HeadArgs, json: bool) -> Result<(), Failure> {
     let runs = runs(args);
     let admission = create_token(dir, PeerRole::Peer, usize::from(args.servers) - 1, ADMITS_FOR)?;
     board.put(PLAN, &TestPlan { admission, runs: runs.clone() }, &interrupt)?;
-    eprintln!("start {} times: rafty bench server {head}", args.servers - 1);
-    eprintln!("start {} times: rafty bench client {head}", args.clients);
+    output::note(format_args!("start {} times: rafty bench server {head}", args.servers - 1));
+    output::note(format_args!("start {} times: rafty bench client {head}", args.clients));
     wait_for_all(dir, &board, args, &interrupt)?;
     let usage = usage.since_now(&set);
     let lines: Result<Vec<Line>, Failure> =
@@ -106,14 +106,14 @@ pub(crate) fn run(args: &HeadArgs, json: bool) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(&measured).expect("numbers always encode");
         std::fs::write(path, text)
             .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
-        eprintln!("saved {}", path.display());
+        output::note(format_args!("saved {}", path.display()));
     }
     if let Some(path) = &args.plot {
         picture(path, &measured)?;
     }
-    print(&measured, json);
+    let printed = print(&measured, json);
     std::thread::sleep(GOODBYE);
-    Ok(())
+    printed
 }
 
 /// What the others are told. Only on this machine is it enough to know where.
@@ -158,7 +158,10 @@ fn wait_for_all(dir: &Path, board: &Board, args: &HeadArgs, interrupt: &Interrup
         if told.elapsed() >= TELL_EVERY {
             told = Instant::now();
             let (clients, servers) = (args.clients, args.servers);
-            eprintln!("{voters} of {servers} servers and {} of {clients} clients are here", ready.len());
+            output::note(format_args!(
+                "{voters} of {servers} servers and {} of {clients} clients are here",
+                ready.len()
+            ));
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -177,7 +180,7 @@ fn measure(
         let (parts, _) = board.all::<Seen>(&results, interrupt)?;
         if parts.len() >= usize::from(args.clients) {
             let line = sum_up(run, &parts);
-            eprintln!("run {}: {line}", number + 1);
+            output::note(format_args!("run {}: {line}", number + 1));
             return Ok(line);
         }
         std::thread::sleep(LOOK_EVERY);

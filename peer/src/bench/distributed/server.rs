@@ -4,7 +4,7 @@ use super::board::Board;
 use super::{HeadAddress, OVER, PLAN, RUN, TestPlan};
 use crate::bench::folder;
 use crate::local::{Interrupt, Local};
-use rafty_agent::{Failure, place};
+use rafty_agent::{Failure, output, place};
 use rafty_runtime::setup::free_port;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
     let base = folder()?;
     let abroad = (!listen.ip().is_loopback()).then(|| listen.ip());
     let member = Local::join(base.path(), &plan.admission, &args.head.member, listen, abroad, &interrupt)?;
-    eprintln!("joined; serves on {listen} until the head is done");
+    output::note(format_args!("joined; serves on {listen} until the head is done"));
     loop {
         interrupt.check()?;
         // When the head has gone, so has its board.

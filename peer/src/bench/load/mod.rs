@@ -10,7 +10,7 @@ use super::figures::Seen;
 use super::spread::sorted;
 use crate::local::Interrupt;
 use client::Client;
-use rafty_agent::Failure;
+use rafty_agent::{Failure, output};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::time::{Duration, Instant};
@@ -107,7 +107,7 @@ impl Watch<'_> {
         (self.look)(answered);
         if self.told.elapsed() >= TELL_EVERY {
             self.told = Instant::now();
-            eprintln!("{answered} of {} requests are answered", self.requests);
+            output::note(format_args!("{answered} of {} requests are answered", self.requests));
         }
         Ok(())
     }
