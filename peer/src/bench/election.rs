@@ -69,6 +69,10 @@ struct Measured {
     under_80_ms: f64,
     under_100_ms: f64,
     under_150_ms: f64,
+    /// Who stood for election, and when: each trial.
+    candidacies: Vec<Vec<Candidacy>>,
+    /// Elections that the first candidate did not win.
+    second_candidates: usize,
     /// Until its tenure was committed.
     tenure_times_ms: Vec<f64>,
     tenure_p50_ms: f64,
@@ -87,13 +91,13 @@ pub(crate) fn run(args: &ElectionArgs, json: bool) -> Result<(), Failure> {
     output::note(format_args!("starts {} members", args.peers));
     let usage = Usage::begin(base.path())?;
     let mut trials = Trials::begin(LocalSet::start(&plan, &interrupt)?, &interrupt);
-    let (times_ms, tenure_times_ms) = trials.all(args)?.into_iter().unzip();
+    let elections = trials.all(args)?;
     let measured = Measured {
         peers: args.peers,
         fast: args.fast,
         handover: args.handover,
         usage: usage.end(&trials.set),
-        ..sum_up(times_ms, tenure_times_ms)
+        ..sum_up(elections)
     };
     if let Some(path) = &args.plot {
         draw_times(path, &measured)?;
@@ -109,8 +113,23 @@ struct Trials<'a> {
     interrupt: &'a Interrupt,
 }
 
-/// Milliseconds until there was a leader, and until its tenure was committed.
-type Trial = (f64, f64);
+/// A member that stood for election.
+#[derive(Clone, Debug, Serialize)]
+struct Candidacy {
+    member: MemberId,
+    term: Term,
+    at_ms: f64,
+}
+
+/// One election.
+#[derive(Clone, Debug)]
+struct Trial {
+    /// Milliseconds until there was a leader.
+    elected_ms: f64,
+    /// Milliseconds until its tenure was committed.
+    tenure_ms: f64,
+    candidacies: Vec<Candidacy>,
+}
 
 impl<'a> Trials<'a> {
     fn begin(set: LocalSet, interrupt: &'a Interrupt) -> Self {
@@ -161,10 +180,14 @@ impl<'a> Trials<'a> {
         let until = Instant::now() + TRIAL_WITHIN;
         let after_ms = |at_us: u64| at_us.saturating_sub(since_us) as f64 / 1e3;
         let mut elected: Option<(Term, f64)> = None;
+        let mut candidacies = Vec::new();
         loop {
             let line = self.next_line(until, "no leader was elected")?;
             match line.event {
                 _ if line.at_us < since_us || Some(line.member) == but => {}
+                Event::Role { role, term, .. } if role == "candidate" && elected.is_none() => {
+                    candidacies.push(Candidacy { member: line.member, term, at_ms: after_ms(line.at_us) });
+                }
                 Event::Role { role, term, .. } if role == "leader" && elected.is_none() => {
                     elected = Some((term, after_ms(line.at_us)));
                 }
@@ -172,7 +195,7 @@ impl<'a> Trials<'a> {
                     if let Some((first, at_ms)) = elected
                         && first <= term
                     {
-                        return Ok((at_ms, after_ms(line.at_us)));
+                        return Ok(Trial { elected_ms: at_ms, tenure_ms: after_ms(line.at_us), candidacies });
                     }
                 }
                 _ => {}
@@ -225,8 +248,14 @@ impl<'a> Trials<'a> {
     }
 }
 
-fn sum_up(times_ms: Vec<f64>, tenure_times_ms: Vec<f64>) -> Measured {
+fn sum_up(elections: Vec<Trial>) -> Measured {
+    let times_ms: Vec<_> = elections.iter().map(|trial| trial.elected_ms).collect();
+    let tenure_times_ms: Vec<_> = elections.iter().map(|trial| trial.tenure_ms).collect();
+    let candidacies: Vec<_> = elections.into_iter().map(|trial| trial.candidacies).collect();
+    let several = |trial: &&Vec<Candidacy>| trial.iter().any(|one| one.member != trial[0].member);
     Measured {
+        second_candidates: candidacies.iter().filter(several).count(),
+        candidacies,
         trials: times_ms.len(),
         p50_ms: quantile(&times_ms, 0.5),
         p90_ms: quantile(&times_ms, 0.9),
@@ -270,6 +299,7 @@ impl std::fmt::Display for Measured {
             share(self.under_100_ms),
             share(self.under_150_ms)
         )?;
+        writeln!(f, "                    {} of them not won by the first candidate", self.second_candidates)?;
         writeln!(f, "tenure committed    50: {:.1}, 99: {:.1} ms", self.tenure_p50_ms, self.tenure_p99_ms)?;
         write!(f, "{}", self.usage)
     }

@@ -42,6 +42,7 @@ mod links;
 mod log;
 mod machine;
 mod membership;
+mod pre_vote;
 mod random;
 mod reads;
 mod ready;

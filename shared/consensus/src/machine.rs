@@ -9,6 +9,7 @@ use crate::heard::Heard;
 use crate::io::{Input, Output, Proposal, Role};
 use crate::links::{Link, Links};
 use crate::log::Log;
+use crate::pre_vote::PreVote;
 use crate::random::Random;
 use crate::reads::Reads;
 use crate::snapshots::Sending;
@@ -41,6 +42,7 @@ pub struct Consensus {
     pub(crate) random: Random,
     /// The election timeout in ticks, ours instead of the engine's.
     pub(crate) drawn: usize,
+    pub(crate) pre_vote: PreVote,
     pub(crate) outputs: Vec<Output>,
     pub(crate) unsynced: Unsynced,
     /// The engine's number of the last batch of its work.
@@ -85,6 +87,7 @@ impl Consensus {
             now,
             random,
             drawn: 0,
+            pre_vote: PreVote::default(),
             outputs: Vec::new(),
             last_ready: 0,
             applied,
@@ -157,9 +160,22 @@ impl Consensus {
         if campaigns && !self.is_synced() {
             return;
         }
+        if campaigns {
+            self.pre_vote.begin();
+        }
         self.raw.tick();
         if campaigns {
             self.draw_election();
+        } else {
+            self.repeat_pre_vote();
+        }
+    }
+
+    fn repeat_pre_vote(&mut self) {
+        if self.raw.raft.state == StateRole::PreCandidate {
+            self.outputs.extend(self.pre_vote.repeat().into_iter().map(Output::Send));
+        } else {
+            self.pre_vote.end();
         }
     }
 

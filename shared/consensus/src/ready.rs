@@ -137,6 +137,9 @@ impl Consensus {
         let term_synced = self.unsynced.term >= self.raw.raft.term;
         for engine in messages {
             let Some(message) = own_message(&engine, self.raw.store()) else { continue };
+            if message.kind == MessageKind::RequestPreVote {
+                self.pre_vote.asked(&message);
+            }
             let at_once = if leads { term_synced } else { promises_nothing(&message) }
                 || planted(Mutation::VoteBeforeSync) && message.kind == MessageKind::RequestVoteResponse
                 || planted(Mutation::AckBeforeSync) && message.kind == MessageKind::AppendResponse;
@@ -243,8 +246,9 @@ impl Consensus {
     }
 }
 
-/// Answers of a follower that hold whether or not its disk keeps up. A heartbeat's answer confirms a read and shows
-/// life; both are true now, and a vote that could contradict it is synced before it is sent.
+/// What a member that does not lead says whether or not its disk keeps up. A heartbeat's answer confirms a read and shows
+/// life; both are true now, and a vote that could contradict it is synced before it is sent. A pre-vote binds nobody.
 fn promises_nothing(message: &Message) -> bool {
-    matches!(message.kind, MessageKind::HeartbeatResponse | MessageKind::ReadIndex)
+    use MessageKind::{HeartbeatResponse, ReadIndex, RequestPreVote, RequestPreVoteResponse};
+    matches!(message.kind, HeartbeatResponse | ReadIndex | RequestPreVote | RequestPreVoteResponse)
 }
