@@ -20,6 +20,9 @@ const FALSE_ALARM: u64 = 10_000;
 const MOST_HEARTBEATS: u32 = 32;
 /// Round trips that fit into a timeout: of the question whether to vote, of the vote, and one to spare.
 const ROUND_TRIPS: u32 = 3;
+/// Of so many round-trip times, measured one after the other, the least counts: a member that was busy for a moment is not far
+/// away.
+const ROUND_TRIPS_KEPT: usize = 3;
 /// A new measurement of loss counts for one part in so many.
 const SMOOTHING: u64 = 8;
 
@@ -39,14 +42,16 @@ pub struct Link {
 /// One way, smoothed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Quality {
-    rtt: Duration,
+    /// The last ones measured, newest first.
+    rtts: [Option<Duration>; ROUND_TRIPS_KEPT],
     /// Of a packet one way, in a million.
     loss: u64,
 }
 
 impl Quality {
     fn take(&mut self, link: &Link) {
-        self.rtt = link.rtt;
+        self.rtts.rotate_right(1);
+        self.rtts[0] = Some(link.rtt);
         if let Some(loss) = link.lost.min(link.sent).saturating_mul(1_000_000).checked_div(link.sent) {
             self.loss = (self.loss * (SMOOTHING - 1) + loss) / SMOOTHING;
         }
@@ -62,7 +67,8 @@ impl Quality {
             chance = chance * there_and_back / 1_000_000;
             heartbeats += 1;
         }
-        heartbeat * heartbeats + self.rtt * ROUND_TRIPS
+        let rtt = self.rtts.iter().flatten().min().copied().unwrap_or_default();
+        heartbeat * heartbeats + rtt * ROUND_TRIPS
     }
 }
 
@@ -168,6 +174,21 @@ mod tests {
         assert!(lossy > Duration::from_millis(600), "{lossy:?}");
         let hopeless = stretched(&[(2, 1, 999), (3, 1, 999)], None);
         assert!(hopeless <= Duration::from_millis(20 * 150));
+    }
+
+    #[test]
+    fn a_member_that_was_busy_for_a_moment_is_not_far_away() {
+        let timeout_after = |rtts: &[u64]| {
+            let mut quality = Quality::default();
+            for rtt in rtts {
+                let rtt = Duration::from_millis(*rtt);
+                quality.take(&Link { member: MemberId(2), rtt, sent: 100, lost: 0 });
+            }
+            quality.timeout(Duration::from_millis(10))
+        };
+        assert_eq!(timeout_after(&[1, 100, 100]), Duration::from_millis(13));
+        assert_eq!(timeout_after(&[1, 100, 100, 100]), Duration::from_millis(310));
+        assert_eq!(timeout_after(&[100]), Duration::from_millis(310));
     }
 
     #[test]

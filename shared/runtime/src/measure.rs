@@ -15,6 +15,10 @@ use std::time::Duration;
 /// How often round-trip times and losses are looked at.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
+/// A connection is not judged before it has sent so many packets. Its first round trips last as long as the other end
+/// takes to start, or to make a key; the smoothed time forgets an eighth of that with each answer.
+const FEWEST_PACKETS: u64 = 64;
+
 /// Tells the loop, for as long as it goes on.
 pub(crate) fn measure_links(executor: &Arc<Executor<'static>>, net: Net, loop_back: Sender<Happening>) {
     let measure = async move {
@@ -32,8 +36,12 @@ pub(crate) fn measure_links(executor: &Arc<Executor<'static>>, net: Net, loop_ba
     executor.spawn(measure).detach();
 }
 
-/// What was measured after `before`; nothing while there is no connection. A new connection counts from its start.
+/// What was measured after `before`; nothing while there is no connection, or one that is too new to be judged. A new
+/// connection's losses count from its start.
 fn since(before: Option<&PeerStats>, now: &PeerStats, member: MemberId) -> Option<Link> {
+    if now.sent < FEWEST_PACKETS {
+        return None;
+    }
     let before = before.filter(|before| before.sent <= now.sent && before.lost <= now.lost);
     let (sent, lost) = before.map_or((0, 0), |before| (before.sent, before.lost));
     Some(Link { member, rtt: now.rtt?, sent: now.sent - sent, lost: now.lost - lost })
@@ -50,8 +58,16 @@ mod tests {
             since(before.as_ref(), &now, MemberId(2)).map(|link| (link.sent, link.lost))
         };
         assert_eq!(counted(Some(stats(100, 3)), stats(130, 5)), Some((30, 2)));
-        assert_eq!(counted(Some(stats(100, 3)), stats(20, 0)), Some((20, 0)));
-        assert_eq!(counted(None, stats(20, 1)), Some((20, 1)));
-        assert_eq!(counted(Some(stats(20, 1)), PeerStats::default()), None);
+        assert_eq!(counted(Some(stats(200, 3)), stats(70, 0)), Some((70, 0)));
+        assert_eq!(counted(None, stats(70, 1)), Some((70, 1)));
+        assert_eq!(counted(Some(stats(70, 1)), PeerStats::default()), None);
+    }
+
+    #[test]
+    fn a_connection_is_not_judged_by_its_handshake() {
+        let stats = |sent, millis| PeerStats { rtt: Some(Duration::from_millis(millis)), sent, lost: 1 };
+        assert_eq!(since(None, &stats(20, 100), MemberId(2)), None);
+        let later = since(Some(&stats(20, 100)), &stats(70, 1), MemberId(2));
+        assert_eq!(later.map(|link| (link.rtt, link.sent)), Some((Duration::from_millis(1), 50)));
     }
 }
