@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use support::peer_set::{Folder, Member, PeerSet};
-use support::{run_command, until};
+use support::{ok, rafty, run_command, until};
 
 /// Changes that must be seen before and after the leader is killed.
 const SOME: usize = 20;
@@ -27,6 +27,8 @@ fn the_client_libraries() {
     entries_come_back_as_they_went(&members);
     a_dictionary_is_as_fresh_as_its_policy(&members);
     the_layer_below_answers(&set, &members);
+    one_member_is_enough_whoever_leads(&set, &members);
+    reads_see_every_acknowledged_write_while_a_follower_hangs(&set, &members);
     a_change_whose_answer_is_lost_counts_once(&set, &members);
     nothing_fails_or_counts_twice_while_the_leader_is_killed(&mut set, &members);
     python_does_the_same(&members);
@@ -108,6 +110,39 @@ fn the_layer_below_answers(set: &PeerSet, members: &[String]) {
     client.get_state().expect("what is there can be read");
     let stranger = client.config_cluster(ConfigAction::Add, "192.0.2.1:1");
     assert!(matches!(stranger, Err(ClientError::Refused { code, .. }) if code == "unknown_peer"));
+}
+
+/// As a program beside a member reaches it: no other address can be connected to, so redirects would lead nowhere.
+fn one_member_is_enough_whoever_leads(set: &PeerSet, members: &[String]) {
+    let way = Lossy::new(&members[0], || {});
+    let mut dict = way.lose(0);
+    for turn in 0..members.len() {
+        let id = set.members[turn].id().expect("it runs");
+        ok(&rafty(), &["members", "transfer", &id.to_string(), "--dir", &set.founder().dir]);
+        until("a hand-over", || (set.leader() == Some(turn)).then_some(()));
+        dict.insert("turn", &turn).unwrap_or_else(|error| panic!("{turn}: {error}"));
+        assert_eq!(dict.get("turn").unwrap(), Some(turn));
+    }
+    assert!(dict.remove("turn").unwrap());
+}
+
+/// The 20 increments of a follower that does not hear of them end at 20.
+fn reads_see_every_acknowledged_write_while_a_follower_hangs(set: &PeerSet, members: &[String]) {
+    let leader = set.await_leader();
+    let follower = &set.members[(leader + 1) % members.len()];
+    let signal = |name: &str| {
+        let pid = follower.pid().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().expect("kill runs").success());
+    };
+    signal("-STOP");
+    let mut dict = dict(members);
+    for count in 0..20 {
+        let before: Option<i32> = dict.get("count").unwrap();
+        assert_eq!(before.unwrap_or(0), count);
+        dict.insert("count", &(count + 1)).unwrap();
+    }
+    signal("-CONT");
+    assert!(dict.remove("count").unwrap());
 }
 
 /// A way to a member on which the answers to some requests get lost, and on which something happens meanwhile.
@@ -239,8 +274,15 @@ fn without_a_majority_nothing_is_promised() {
         ..Limits::default()
     };
     let alone = ClusterClient::with_limits(&members, limits).unwrap();
-    assert_eq!(alone.get_state().expect("what is there").entries.len(), 1);
+    let result = alone.get_state();
+    assert!(matches!(result, Err(ClientError::NoQuorum(_))), "{result:?}");
+    let stale = alone.read_state(Consistency::Stale).expect("what is there");
+    assert!(stale.stale && stale.entries.len() == 1, "{stale:?}");
+    let lamp = alone.read_value("lamp", Consistency::Stale).expect("what is there");
+    assert!(lamp.stale && lamp.value.is_some(), "{lamp:?}");
     let mut dict = DistributedDict::over(alone);
+    dict.set_stale_reads(true);
+    assert_eq!((dict.get("lamp").unwrap(), dict.is_stale()), (Some(1), true));
     let result = dict.insert("lamp", &2);
     let honest = matches!(result, Err(ClientError::NoLeader(_) | ClientError::UnknownOutcome(_)));
     assert!(honest, "{result:?}");

@@ -118,6 +118,7 @@ fn the_client_port() {
     let mut home = Home::three(&folder);
     entries(&home);
     redirects(&home);
+    forwards(&home);
     sessions(&home);
     pieces(&home);
     pipeline(&home);
@@ -183,6 +184,34 @@ fn redirects(home: &Home) {
     }
     let seated = map! { r#type: "config", action: "add", address: own[0].clone(), port: own[1].clone() };
     assert_eq!(ask(home.at[leader], &seated), done());
+}
+
+/// Who asks for it is not sent on: a member passes changes to the leader and gives its answer.
+fn forwards(home: &Home) {
+    let leader = home.leader();
+    let other = home.at[home.follower()];
+    assert_eq!(ask(other, &forwarded(set("lamp", 2))), done());
+    assert_eq!(ask(home.at[leader], &get_key("lamp"))["value"], 2.into());
+    let session = ask(other, &map! { r#type: "session" })["session"].clone();
+    let once = |value: u64| {
+        let data = map! { action: "change", key: "lamp", value: value };
+        forwarded(map! { r#type: "append", data: data, session: session.clone(), serial: 1 })
+    };
+    assert_eq!(ask(other, &once(3)), done());
+    assert_eq!(ask(home.at[leader], &once(4)), done(), "it is answered as before, wherever it comes again");
+    assert_eq!(ask(other, &get_key("lamp"))["value"], 3.into(), "and not done again");
+    assert_eq!(ask(other, &forwarded(delete("lamp"))), done());
+    let Value::Array(own) = home.address(leader) else { unreachable!() };
+    let seated = map! { r#type: "config", action: "add", address: own[0].clone(), port: own[1].clone() };
+    assert_eq!(ask(other, &forwarded(seated)), done());
+    let unknown = map! { r#type: "config", action: "delete", address: "192.0.2.1", port: 1 };
+    assert_eq!(word(&ask(other, &forwarded(unknown))), ("result", "unknown_peer"));
+}
+
+fn forwarded(request: Value) -> Value {
+    let Value::Map(mut fields) = request else { unreachable!() };
+    fields.push(("forward".into(), true.into()));
+    Value::Map(fields)
 }
 
 fn sessions(home: &Home) {

@@ -74,11 +74,11 @@ fn connect(at: SocketAddr) -> TcpStream {
 
 fn request(ask: Ask, keep: bool, token: Option<&str>) -> Vec<u8> {
     let token = token.map(|token| token.parse().expect("a token"));
-    Request { ask, keep, timeout: None, token }.encode()
+    Request { ask, keep, timeout: None, token, forward: false }.encode()
 }
 
 fn get(keep: bool, token: Option<&str>) -> Vec<u8> {
-    request(Ask::Get { key: Some("lamp".into()), consistency: Consistency::Available }, keep, token)
+    request(Ask::get(Some("lamp"), Consistency::Available), keep, token)
 }
 
 /// The reply's error, or its type.

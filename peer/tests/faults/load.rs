@@ -337,7 +337,7 @@ impl Record {
 
     fn entries_at(&self, at: usize) -> BTreeMap<String, u64> {
         let client = self.way.to(at, PATIENCE);
-        let ask = Ask::Get { key: None, consistency: Consistency::Linearizable };
+        let ask = Ask::Get { key: None, consistency: Consistency::Linearizable, framed: false };
         let reply = until("a linearizable read", || client.request(&ask).ok());
         let entries = rafty_wire::client::decode_entries(&reply).expect("entries");
         let number = |value: &[u8]| rafty_client::Value::from_bytes(value.to_vec()).ok()?.decode().ok();

@@ -3,8 +3,8 @@
 //! Not for use inside asynchronous code: a call blocks its thread.
 
 use crate::{
-    Address, Ask, Change, ClientError, ConfigAction, Consistency, Diagnostic, Limits, Refresh, Session,
-    State, Value,
+    Address, Ask, Change, ClientError, ConfigAction, Consistency, Diagnostic, Limits, Reading, Refresh,
+    Session, State, Value,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use smol::block_on;
@@ -46,6 +46,18 @@ impl ClusterClient {
 
     pub fn get_value(&self, key: &str, consistency: Consistency) -> Result<Option<Value>, ClientError> {
         block_on(self.0.get_value(key, consistency))
+    }
+
+    pub fn read_state(&self, consistency: Consistency) -> Result<State, ClientError> {
+        block_on(self.0.read_state(consistency))
+    }
+
+    pub fn read_value(
+        &self,
+        key: &str,
+        consistency: Consistency,
+    ) -> Result<Reading<Option<Value>>, ClientError> {
+        block_on(self.0.read_value(key, consistency))
     }
 
     pub fn append_log(&self, change: Change) -> Result<bool, ClientError> {
@@ -108,6 +120,14 @@ impl DistributedDict {
 
     pub fn set_refresh_policy(&mut self, policy: Refresh) {
         self.0.set_refresh_policy(policy);
+    }
+
+    pub fn set_stale_reads(&mut self, on: bool) {
+        self.0.set_stale_reads(on);
+    }
+
+    pub fn is_stale(&self) -> bool {
+        self.0.is_stale()
     }
 
     pub fn refresh(&mut self) -> Result<(), ClientError> {

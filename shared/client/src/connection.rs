@@ -62,7 +62,8 @@ impl Connection {
     /// [`ClientError::UnknownOutcome`]: no reply came, and whether a change counts is not known.
     pub async fn ask(&mut self, ask: Ask) -> Result<Vec<u8>, ClientError> {
         let token = self.secure.as_ref().map(|secure| secure.token().clone());
-        let request = zeroize::Zeroizing::new(Request { ask, keep: true, timeout: None, token }.encode());
+        let request = Request { ask, keep: true, timeout: None, token, forward: true };
+        let request = zeroize::Zeroizing::new(request.encode());
         let reply = within(ANSWER_WITHIN, self.exchange(&request)).await;
         reply.map_err(|why| ClientError::UnknownOutcome(why.to_string()))
     }

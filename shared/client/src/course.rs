@@ -15,7 +15,8 @@ pub struct Limits {
     pub tries: u32,
     /// How long a member may take to accept a connection.
     pub connect_within: Duration,
-    /// How long a member may take to answer. It is asked to wait for a leader half as long.
+    /// How long a member may take to answer. It is asked to wait for a leader half as long. Reads ask everybody once
+    /// in a hurry before: a quarter of this for the first byte of an answer, a sixteenth for a leader.
     pub answer_within: Duration,
     /// The pause behind the first failure; it doubles with each further one.
     pub first_pause: Duration,
@@ -37,6 +38,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// How long the first byte of an answer, and a leader, are waited for while somebody else can still be asked: one
+    /// member that is cut off or hangs must not hold up what the others can answer.
+    pub(crate) fn quick(&self) -> Option<(Duration, Duration)> {
+        (self.tries > 1).then_some((self.answer_within / 4, self.answer_within / 16))
+    }
+
     /// The pause behind so many failures in a row, at least one: between half and the whole of what has doubled.
     /// `random` is in 0..1; it keeps clients that failed together from coming back together.
     fn pause(&self, failures: u32, random: f64) -> Duration {
@@ -62,7 +69,8 @@ pub(crate) struct Course {
 
 impl Course {
     pub(crate) fn new(limits: Limits, order: Vec<Address>) -> Self {
-        let tries_left = limits.tries;
+        // Nobody is left out, however few tries were meant.
+        let tries_left = limits.tries.max(u32::try_from(order.len()).unwrap_or(u32::MAX));
         Self { limits, order, asked: 0, shown: None, hops: 0, failures: 0, tries_left }
     }
 
@@ -75,6 +83,11 @@ impl Course {
         let next = self.order.get(self.asked % self.order.len().max(1)).cloned();
         self.asked += 1;
         next
+    }
+
+    /// Whether nobody is asked a second time yet, and somebody else could be asked.
+    pub(crate) fn is_first_round(&self) -> bool {
+        self.order.len() > 1 && self.asked <= self.order.len()
     }
 
     /// A member said who leads. Gives the pause before that one is asked.
@@ -142,6 +155,19 @@ mod tests {
             };
         }
         assert_eq!(ports, [1, 2, 1, 9, 2]);
+    }
+
+    #[test]
+    fn everybody_is_asked_before_the_tries_are_over() {
+        let limits = Limits { tries: 2, ..Limits::default() };
+        let mut course = Course::new(limits, (1..=20).map(member).collect());
+        let (mut ports, mut first) = (Vec::new(), 0);
+        while let Some(who) = course.next() {
+            ports.push(who.1);
+            first += usize::from(course.is_first_round());
+            course.failed(0.0);
+        }
+        assert_eq!((ports, first), ((1..=20).collect(), 20));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use crate::freshness::Freshness;
 use crate::{Address, ClientError, ClusterClient, Refresh, Session, State, Value};
-use rafty_wire::client::{Change, MAX_KEY_LEN};
+use rafty_wire::client::{Change, Consistency, MAX_KEY_LEN};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
 use std::time::Instant;
@@ -15,6 +15,7 @@ pub struct DistributedDict {
     client: ClusterClient,
     session: Option<Session>,
     freshness: Freshness,
+    consistency: Consistency,
     state: State,
 }
 
@@ -40,8 +41,13 @@ impl DistributedDict {
 
     /// The dictionary that this client reaches.
     pub fn over(client: ClusterClient) -> Self {
-        let (freshness, state) = (Freshness::default(), State::default());
-        Self { client, session: Some(Session::default()), freshness, state }
+        Self {
+            client,
+            session: Some(Session::default()),
+            freshness: Freshness::default(),
+            consistency: Consistency::Linearizable,
+            state: State::default(),
+        }
     }
 
     /// The client below.
@@ -67,12 +73,24 @@ impl DistributedDict {
         self.freshness.set_policy(policy);
     }
 
+    /// Whether reads may show an older state when they ask a member: any one answers at once, with or without a leader.
+    /// Off by default: reads are linearizable, or fail.
+    pub fn set_stale_reads(&mut self, on: bool) {
+        self.consistency = if on { Consistency::Stale } else { Consistency::Linearizable };
+    }
+
+    /// Whether the copy was read without a leader's word that it is the newest; only with
+    /// [`set_stale_reads`](Self::set_stale_reads).
+    pub fn is_stale(&self) -> bool {
+        self.state.stale
+    }
+
     /// Asks a member now, whatever the policy says.
     ///
     /// # Errors
     /// As [`ClusterClient::request`]; what was read before stays.
     pub async fn refresh(&mut self) -> Result<(), ClientError> {
-        self.state = self.client.get_state().await?;
+        self.state = self.client.read_state(self.consistency).await?;
         self.freshness.asked(Instant::now());
         Ok(())
     }

@@ -15,6 +15,12 @@ pub enum ClientError {
     /// Nobody answered.
     #[error("no member answered ({0}); nothing was changed; check the addresses, and that members run")]
     Unreachable(String),
+    /// Members answered a read, but no leader with a majority confirmed it.
+    #[error(
+        "no quorum reachable: no member could confirm the read ({0}); nothing was changed; \
+         try again when most voters run, or ask for a stale read"
+    )]
+    NoQuorum(String),
     /// Members answered, but none leads.
     #[error("no leader was found ({0}); nothing was changed; try again when most voters run")]
     NoLeader(String),

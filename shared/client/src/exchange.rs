@@ -25,28 +25,39 @@ pub(crate) enum Failure {
     Refused(String, String),
 }
 
+/// How long each part of an exchange may take.
+pub(crate) struct Within {
+    pub(crate) connect: Duration,
+    /// From the request to the first byte of the reply.
+    pub(crate) first: Duration,
+    /// All of it behind connecting.
+    pub(crate) answer: Duration,
+}
+
 /// Sends a request and waits for its reply, one whole MessagePack value.
 pub(crate) async fn exchange(
     to: &Address,
     request: &[u8],
     secure: Option<&Secure>,
-    connect_within: Duration,
-    answer_within: Duration,
+    times: Within,
 ) -> Result<Vec<u8>, Failure> {
     let Address(host, port) = to;
     let because = |why: &dyn std::fmt::Display| format!("{host}:{port}: {why}");
-    let connect = within(connect_within, TcpStream::connect((host.as_str(), *port)));
+    let connect = within(times.connect, TcpStream::connect((host.as_str(), *port)));
     let stream = connect.await.map_err(|why| Failure::NotSent(because(&why)))?;
     let mut reply = Vec::new();
     let mut sent = Err(io::ErrorKind::TimedOut.into());
     let _ = stream.set_nodelay(true);
     let talk = async {
         match secure {
-            None => Ok(talk(stream, request, &mut sent, &mut reply).await),
-            Some(secure) => Ok(talk(secure.open(stream).await?, request, &mut sent, &mut reply).await),
+            None => Ok(talk(stream, request, times.first, &mut sent, &mut reply).await),
+            Some(secure) => {
+                let stream = secure.open(stream).await?;
+                Ok(talk(stream, request, times.first, &mut sent, &mut reply).await)
+            }
         }
     };
-    let read = match within(answer_within, async { Ok(talk.await) }).await {
+    let read = match within(times.answer, async { Ok(talk.await) }).await {
         Ok(Ok(read)) => read,
         Ok(Err(Failure::NotSent(why))) => return Err(Failure::NotSent(because(&why))),
         Ok(Err(failure)) => return Err(failure),
@@ -65,6 +76,7 @@ pub(crate) async fn exchange(
 async fn talk(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     request: &[u8],
+    first_within: Duration,
     sent: &mut io::Result<()>,
     reply: &mut Vec<u8>,
 ) -> io::Result<()> {
@@ -74,7 +86,10 @@ async fn talk(
     }
     .await;
     // A member that turns a client away says so without reading the request.
-    stream.take(MAX_REPLY_LEN as u64 + 1).read_to_end(reply).await.map(drop)
+    let mut first = [0; 1];
+    let read = within(first_within, stream.read(&mut first)).await?;
+    reply.extend_from_slice(&first[..read]);
+    stream.take(MAX_REPLY_LEN as u64).read_to_end(reply).await.map(drop)
 }
 
 pub(crate) async fn within<T>(time: Duration, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {

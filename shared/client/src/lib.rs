@@ -40,6 +40,6 @@ pub use dictionary::DistributedDict;
 pub use error::ClientError;
 pub use freshness::Refresh;
 pub use rafty_wire::client::{Address, Ask, Change, ConfigAction, Consistency, Diagnostic};
-pub use requests::{ClusterClient, State};
+pub use requests::{ClusterClient, Reading, State};
 pub use session::Session;
 pub use value::Value;

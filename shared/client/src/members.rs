@@ -2,6 +2,7 @@
 
 use rafty_wire::client::Address;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// Most members that are believed to be; a peer set has far fewer.
@@ -56,8 +57,15 @@ impl Members {
     }
 
     /// Everybody once, at random: who was told, then who was given and not told, then who lately did not answer. A
-    /// request that only the leader can do goes to the last known one first.
-    pub(crate) fn order(&self, for_leader: bool, now: Instant, rng: &mut fastrand::Rng) -> Vec<Address> {
+    /// request that only the leader can do goes to the last known one first. Without a `token` members answer on their
+    /// own machine only, so other addresses come last.
+    pub(crate) fn order(
+        &self,
+        for_leader: bool,
+        token: bool,
+        now: Instant,
+        rng: &mut fastrand::Rng,
+    ) -> Vec<Address> {
         let suspect = |member: &Address| {
             self.suspects.get(member).is_some_and(|since| now.duration_since(*since) < SUSPECT_FOR)
         };
@@ -65,7 +73,11 @@ impl Members {
         let mut order: Vec<_> = self.told.iter().map(|member| (0, member)).collect();
         order.extend(others.into_iter().map(|member| (1, member)));
         rng.shuffle(&mut order);
-        order.sort_by_key(|(rank, member)| if suspect(member) { 2 } else { *rank });
+        order.sort_by_key(|(rank, member)| match member {
+            member if !token && is_elsewhere(member) => 3,
+            member if suspect(member) => 2,
+            _ => *rank,
+        });
         let leader = self.leader.iter().filter(|_| for_leader);
         let mut members: Vec<Address> =
             leader.chain(order.into_iter().map(|(_, member)| member)).cloned().collect();
@@ -73,6 +85,11 @@ impl Members {
         members.retain(|member| seen.insert(member.clone()));
         members
     }
+}
+
+/// Whether it is certainly no address of this machine's own.
+fn is_elsewhere(member: &Address) -> bool {
+    member.0.parse().is_ok_and(|ip: IpAddr| !ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]
@@ -84,7 +101,7 @@ mod tests {
     }
 
     fn ports(members: &Members, for_leader: bool, now: Instant, seed: u64) -> Vec<u16> {
-        let order = members.order(for_leader, now, &mut fastrand::Rng::with_seed(seed));
+        let order = members.order(for_leader, false, now, &mut fastrand::Rng::with_seed(seed));
         order.into_iter().map(|member| member.1).collect()
     }
 
@@ -124,6 +141,20 @@ mod tests {
         }
         known.answered(&members(&[3])[0], false, now);
         assert!((0..32).all(|seed| ports(&known, true, now, seed)[2] == 3));
+    }
+
+    #[test]
+    fn without_a_token_this_machine_comes_first() {
+        let now = Instant::now();
+        let mut known = Members::new(members(&[1]));
+        let elsewhere = Address("192.0.2.1".into(), 7400);
+        known.learn(vec![elsewhere.clone()]);
+        known.answered(&members(&[1])[0], false, now);
+        for seed in 0..32 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            assert_eq!(known.order(false, false, now, &mut rng)[0], members(&[1])[0]);
+            assert_eq!(known.order(false, true, now, &mut rng)[0], elsewhere);
+        }
     }
 
     #[test]

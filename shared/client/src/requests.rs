@@ -1,14 +1,14 @@
 //! Any request to any member, until it is answered or was tried often enough.
 
 use crate::course::{Course, Limits};
-use crate::exchange::{Failure, exchange};
+use crate::exchange::{Failure, Within, exchange};
 use crate::members::Members;
 use crate::secure::Secure;
 use crate::verdict::{Verdict, failed, judge};
 use crate::{ClientError, Value, address};
 use rafty_wire::client::{
     Address, Ask, Change, ConfigAction, Consistency, Diagnostic, MAX_TIMEOUT, Reply, Request, decode_answer,
-    decode_entries, decode_value,
+    decode_framed, decode_value, is_stale,
 };
 use smol::Timer;
 use std::collections::BTreeMap;
@@ -16,6 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
+/// A member's word for hearing no leader.
+const NO_LEADER: &str = "no_leader";
 /// Refusals that say nothing about a try before: the session that knew is gone.
 const FORGETFUL: &[&str] = &["unknown_session", "forgotten_serial"];
 
@@ -26,9 +28,22 @@ pub struct State {
     pub cluster: Vec<Address>,
     /// The entries.
     pub entries: BTreeMap<String, Value>,
+    /// Whether no leader confirmed that this is the newest state; only after a read that asked for
+    /// [`Stale`](Consistency::Stale).
+    pub stale: bool,
 }
 
-/// A client of a peer set. It may be shared: requests do not wait for each other.
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading<T> {
+    /// The value.
+    pub value: T,
+    /// Whether no leader confirmed that it is the newest.
+    pub stale: bool,
+}
+
+/// A client of a peer set. It may be shared between threads, in an `Arc`: requests do not wait for each other. It keeps no
+/// connection between two requests, so it may be used after a `fork`, too.
 #[derive(Debug)]
 pub struct ClusterClient {
     limits: Limits,
@@ -84,38 +99,59 @@ impl ClusterClient {
     }
 
     /// Asks anything, and gives the bytes of the reply. Redirects are followed; whatever can be repeated safely is tried
-    /// again.
+    /// again, at every member that is known, until the [limits](Limits) are reached.
     ///
     /// # Errors
-    /// [`Unreachable`](ClientError::Unreachable), [`NoLeader`](ClientError::NoLeader) and
-    /// [`Refused`](ClientError::Refused): nothing was changed. [`UnknownOutcome`](ClientError::UnknownOutcome): a change
+    /// [`Unreachable`](ClientError::Unreachable), [`NoQuorum`](ClientError::NoQuorum),
+    /// [`NoLeader`](ClientError::NoLeader) and [`Refused`](ClientError::Refused): nothing was changed. [`UnknownOutcome`](ClientError::UnknownOutcome): a change
     /// without a session was sent and not answered, or one with a session not within the limits.
     pub async fn request(&self, ask: &Ask) -> Result<Vec<u8>, ClientError> {
         let order = {
             let known = &mut *self.known();
-            known.members.order(needs_leader(ask), Instant::now(), &mut known.rng)
+            known.members.order(needs_leader(ask), self.secure.is_some(), Instant::now(), &mut known.rng)
         };
         self.request_in_turn(ask, order).await
     }
 
-    /// All entries, from a random member. Linearizable; without a leader, whatever that member has.
+    /// All entries, linearizably. Every member is asked before this fails.
     ///
     /// # Errors
     /// As [`request`](Self::request).
     pub async fn get_state(&self) -> Result<State, ClientError> {
-        let reply = self.request(&Ask::Get { key: None, consistency: Consistency::Available }).await?;
+        self.read_state(Consistency::Linearizable).await
+    }
+
+    /// All entries, as fresh as asked for.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub async fn read_state(&self, consistency: Consistency) -> Result<State, ClientError> {
+        let reply = self.request(&Ask::get(None, consistency)).await?;
         let state = state(&reply).ok_or_else(|| ClientError::Decode("a member's state".into()))?;
         self.known().members.learn(state.cluster.clone());
         Ok(state)
     }
 
-    /// One entry, from a random member.
+    /// One entry, as fresh as asked for.
     ///
     /// # Errors
     /// As [`request`](Self::request).
     pub async fn get_value(&self, key: &str, consistency: Consistency) -> Result<Option<Value>, ClientError> {
-        let reply = self.request(&Ask::Get { key: Some(key.into()), consistency }).await?;
-        Ok(decode_value(&reply).flatten().map(Value::received))
+        self.read_value(key, consistency).await.map(|read| read.value)
+    }
+
+    /// The same, and whether it is stale.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub async fn read_value(
+        &self,
+        key: &str,
+        consistency: Consistency,
+    ) -> Result<Reading<Option<Value>>, ClientError> {
+        let reply = self.request(&Ask::get(Some(key), consistency)).await?;
+        let value = decode_value(&reply).flatten().map(Value::received);
+        Ok(Reading { value, stale: is_stale(&reply) })
     }
 
     /// Changes an entry, without a session: when no answer comes it is not tried again. `false` when there was no entry
@@ -128,13 +164,12 @@ impl ClusterClient {
         Ok(found(&reply))
     }
 
-    /// Asks the peer set's own machine, where it is not the dictionary, at a random member. Linearizable; without a
-    /// leader, whatever that member has.
+    /// Asks the peer set's own machine, where it is not the dictionary, linearizably.
     ///
     /// # Errors
     /// As [`request`](Self::request).
     pub async fn query(&self, query: &[u8]) -> Result<Vec<u8>, ClientError> {
-        let ask = Ask::Query { query: query.to_vec(), consistency: Consistency::Available };
+        let ask = Ask::Query { query: query.to_vec(), consistency: Consistency::Linearizable };
         self.request(&ask).await.map(|reply| answer(&reply))
     }
 
@@ -165,14 +200,22 @@ impl ClusterClient {
     }
 
     async fn request_in_turn(&self, ask: &Ask, order: Vec<Address>) -> Result<Vec<u8>, ClientError> {
-        let timeout = Some((self.limits.answer_within / 2).min(MAX_TIMEOUT));
-        let token = self.secure.as_ref().map(|secure| secure.token().clone());
-        let request = Zeroizing::new(Request { ask: ask.clone(), keep: false, timeout, token }.encode());
+        let request = |leader_within: Duration| {
+            let timeout = Some(leader_within.min(MAX_TIMEOUT));
+            let token = self.secure.as_ref().map(|secure| secure.token().clone());
+            let request = Request { ask: ask.clone(), keep: false, timeout, token, forward: true };
+            Zeroizing::new(request.encode())
+        };
+        let quick = self.limits.quick().filter(|_| is_read(ask));
+        let patient = (self.limits.answer_within, request(self.limits.answer_within / 2));
+        let quick = quick.map(|(first_within, leader_within)| (first_within, request(leader_within)));
         let until = Instant::now() + self.limits.patience;
         let mut course = Course::new(self.limits.clone(), order);
         let mut trouble = Trouble::default();
         while let Some(member) = course.next() {
-            let verdict = self.try_once(&member, ask, &request, until).await;
+            let (first_within, request) =
+                quick.as_ref().filter(|_| course.is_first_round()).unwrap_or(&patient);
+            let verdict = self.try_once(&member, ask, request, *first_within, until).await;
             self.learn(&member, ask, &verdict);
             let pause = match verdict {
                 Verdict::Answer(reply) => return Ok(reply),
@@ -203,14 +246,25 @@ impl ClusterClient {
             }
             Timer::after(pause).await;
         }
-        Err(trouble.error())
+        Err(trouble.error(ask))
     }
 
-    async fn try_once(&self, member: &Address, ask: &Ask, request: &[u8], until: Instant) -> Verdict {
+    async fn try_once(
+        &self,
+        member: &Address,
+        ask: &Ask,
+        request: &[u8],
+        first_within: Duration,
+        until: Instant,
+    ) -> Verdict {
         let Limits { connect_within, answer_within, .. } = self.limits;
         let within = |time: Duration| time.min(left(until));
-        let secure = self.secure.as_ref();
-        match exchange(member, request, secure, within(connect_within), within(answer_within)).await {
+        let times = Within {
+            connect: within(connect_within),
+            first: within(first_within),
+            answer: within(answer_within),
+        };
+        match exchange(member, request, self.secure.as_ref(), times).await {
             Ok(reply) => judge(ask, reply),
             Err(Failure::NotSent(why)) => Verdict::NotSent(why),
             Err(Failure::NoReply(why)) => Verdict::Unclear(why),
@@ -221,8 +275,13 @@ impl ClusterClient {
     /// What a try tells about the members.
     fn learn(&self, member: &Address, ask: &Ask, verdict: &Verdict) {
         let members = &mut self.known().members;
-        let silent = matches!(verdict, Verdict::NotSent(_) | Verdict::Unclear(_));
-        members.answered(member, !silent, Instant::now());
+        // A member that hears no leader is as little use as one that is silent: others are asked first.
+        let helpless = match verdict {
+            Verdict::NotSent(_) | Verdict::Unclear(_) => true,
+            Verdict::NotNow { code, .. } => code == NO_LEADER,
+            _ => false,
+        };
+        members.answered(member, !helpless, Instant::now());
         match verdict {
             Verdict::Answer(_) if needs_leader(ask) => members.leads(Some(member.clone())),
             Verdict::Redirect(leader) => members.leads(Some(leader.clone())),
@@ -251,7 +310,7 @@ struct Trouble {
 impl Trouble {
     fn not_now(&mut self, code: String, detail: String) {
         self.last = Some(match code.as_str() {
-            "no_leader" => ClientError::NoLeader(detail),
+            NO_LEADER => ClientError::NoLeader(detail),
             _ => ClientError::Refused { code, detail },
         });
     }
@@ -270,10 +329,11 @@ impl Trouble {
         }
     }
 
-    fn error(self) -> ClientError {
-        match self.doubt {
-            Some(doubt) => ClientError::UnknownOutcome(doubt),
-            None => self.last.unwrap_or_else(|| ClientError::Unreachable("none was tried in time".into())),
+    fn error(self, ask: &Ask) -> ClientError {
+        match (self.doubt, self.last) {
+            (Some(doubt), _) => ClientError::UnknownOutcome(doubt),
+            (None, Some(ClientError::NoLeader(why))) if is_read(ask) => ClientError::NoQuorum(why),
+            (None, last) => last.unwrap_or_else(|| ClientError::Unreachable("none was tried in time".into())),
         }
     }
 }
@@ -284,6 +344,10 @@ fn needs_leader(ask: &Ask) -> bool {
 
 fn is_change(ask: &Ask) -> bool {
     matches!(ask, Ask::Append { .. } | Ask::Config { .. })
+}
+
+fn is_read(ask: &Ask) -> bool {
+    matches!(ask, Ask::Get { .. } | Ask::Query { .. })
 }
 
 /// Whether doing it twice is no more than doing it once.
@@ -306,8 +370,9 @@ pub(crate) fn found(reply: &[u8]) -> bool {
 }
 
 fn state(reply: &[u8]) -> Option<State> {
-    let mut state = State::default();
-    for (key, value) in decode_entries(reply)? {
+    let read = decode_framed(reply)?;
+    let mut state = State { stale: read.stale, ..State::default() };
+    for (key, value) in read.entries {
         if key == "cluster" {
             state.cluster = rmp_serde::from_slice(value).ok()?;
         } else {

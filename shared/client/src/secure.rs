@@ -62,7 +62,7 @@ impl Secure {
         let name = ServerName::try_from(NAME).map_err(|why| not_sent(&why))?;
         let mut stream = self.connector.connect(name, stream).await.map_err(|why| not_sent(&why))?;
         let ask = Ask::Proof { client: self.token.id() };
-        let request = Request { ask, keep: true, timeout: None, token: None }.encode();
+        let request = Request { ask, keep: true, timeout: None, token: None, forward: false }.encode();
         let reply = ask_for_proof(&mut stream, &request).await.map_err(|why| not_sent(&why))?;
         if self.is_proved(&stream, &reply) {
             return Ok(stream);

@@ -15,11 +15,14 @@ const FULL: &str = "full";
 const UNKNOWN_SESSION: &str = "unknown_session";
 
 /// A session with a peer set, opened when it is first used and again when the peer set has forgotten it. One change at a
-/// time goes through it.
+/// time goes through it. It is no `Clone`: two users of one session would give one serial to two changes, of which only
+/// the first would count. For the same reason a child process opens a session of its own.
 #[derive(Debug, Default)]
 pub struct Session {
     /// Its name, and the serial of the next change.
     open: Option<(SessionId, Serial)>,
+    /// The process that opened it.
+    process: u32,
 }
 
 impl ClusterClient {
@@ -45,9 +48,10 @@ impl ClusterClient {
     async fn change_once(&self, session: &mut Session, change: &Change) -> Result<Vec<u8>, ClientError> {
         for left in (0..MAX_SESSIONS).rev() {
             // Taken: whoever stops waiting for this leaves a session of which it does not know how far it is.
+            let process = std::mem::replace(&mut session.process, std::process::id());
             let (id, serial) = match session.open.take() {
-                Some(open) => open,
-                None => (self.open_session().await?, Serial(1)),
+                Some(open) if process == session.process => open,
+                _ => (self.open_session().await?, Serial(1)),
             };
             let ask = Ask::Append { change: change.clone(), session: Some((id, serial)) };
             let result = self.request(&ask).await;

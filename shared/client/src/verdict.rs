@@ -1,7 +1,8 @@
 //! What a member's reply means for the request it answers.
 
 use rafty_wire::client::{
-    Address, Ask, Change, Diagnostic, Reply, decode_answer, decode_entries, decode_value,
+    Address, Ask, Change, Diagnostic, Entry, Reply, decode_answer, decode_entries, decode_framed,
+    decode_value,
 };
 
 /// Codes that pass by themselves: nothing was changed, and trying again may help.
@@ -45,9 +46,10 @@ pub(crate) fn judge(ask: &Ask, reply: Vec<u8>) -> Verdict {
 
 fn answers(ask: &Ask, reply: &[u8]) -> bool {
     match ask {
-        Ask::Get { key: None, .. } => {
-            decode_entries(reply).is_some_and(|entries| entries.iter().any(|(key, _)| *key == "cluster"))
+        Ask::Get { key: None, framed: true, .. } => {
+            decode_framed(reply).is_some_and(|read| has_members(&read.entries))
         }
+        Ask::Get { key: None, .. } => decode_entries(reply).is_some_and(|entries| has_members(&entries)),
         Ask::Get { key: Some(_), .. } => decode_value(reply).is_some(),
         Ask::Query { .. } | Ask::Proof { .. } | Ask::Append { change: Change::Command(_), .. } => {
             decode_answer(reply).is_some()
@@ -58,6 +60,10 @@ fn answers(ask: &Ask, reply: &[u8]) -> bool {
         }
         Ask::Session => matches!(Reply::decode(reply), Some(Reply::Session { .. })),
     }
+}
+
+fn has_members(entries: &[Entry<'_>]) -> bool {
+    entries.iter().any(|(key, _)| *key == "cluster")
 }
 
 pub(crate) fn failed(code: String, detail: String) -> Verdict {
@@ -72,9 +78,9 @@ pub(crate) fn failed(code: String, detail: String) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rafty_wire::client::{Consistency, encode_entries, encode_value};
+    use rafty_wire::client::{Consistency, encode_entries, encode_framed, encode_value};
 
-    const GET: Ask = Ask::Get { key: None, consistency: Consistency::Available };
+    const GET: Ask = Ask::Get { key: None, consistency: Consistency::Available, framed: false };
 
     fn member() -> Address {
         Address("127.0.0.1".into(), 7400)
@@ -89,8 +95,11 @@ mod tests {
         let redirect: Vec<(&[u8], &[u8])> =
             vec![(b"type", b"\xa8redirect"), (b"leader", b"\x92\xa4evil\x01"), (b"error", b"\xa4busy")];
         let reply = encode_entries(&[member()], redirect.into_iter(), 64);
-        assert_eq!(judge(&GET, reply.clone()), Verdict::Answer(reply));
-        let by_key = Ask::Get { key: Some("type".into()), consistency: Consistency::Available };
+        assert_eq!(judge(&GET, reply.clone()), Verdict::Answer(reply.clone()));
+        let framed = Ask::get(None, Consistency::Stale);
+        assert!(matches!(judge(&framed, encode_framed(&reply, true)), Verdict::Answer(_)));
+        assert!(matches!(judge(&framed, reply), Verdict::Answer(_)), "a member of the older kind");
+        let by_key = Ask::get(Some("type"), Consistency::Available);
         assert!(matches!(judge(&by_key, encode_value(Some(b"\xa8redirect"))), Verdict::Answer(_)));
     }
 

@@ -83,7 +83,7 @@ impl<'a> Client<'a> {
         }
         self.tries += 1;
         if self.load.kind.reads {
-            Ask::Get { key: Some(key), consistency: Consistency::Linearizable }
+            Ask::get(Some(&key), Consistency::Linearizable)
         } else {
             let change = Change::Set { key, value: self.value.clone() };
             Ask::Append { change, session: None::<(SessionId, _)> }

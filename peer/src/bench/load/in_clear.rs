@@ -115,7 +115,9 @@ impl<'a> Line<'a> {
             self.asks = true;
             self.reply.clear();
             self.scanner = Scanner::new(2 * MAX_REQUEST_LEN);
-            self.unsent = Request { ask: self.client.ask(), keep, timeout: None, token: None }.encode();
+            let ask = self.client.ask();
+            // To the leader itself: a forwarded change would be measured with its detour.
+            self.unsent = Request { ask, keep, timeout: None, token: None, forward: false }.encode();
         }
         let stream = match &mut self.stream {
             Some(stream) => stream,

@@ -5,10 +5,10 @@ token both reach members of other machines, over TLS. Nothing here keeps a conne
 peer set; without a token nothing is encrypted or authenticated.
 """
 
-from ._client import ClusterClient, Session
+from ._client import ClusterClient, Session, State
 from ._course import Limits
 from ._dictionary import DistributedDict
-from ._errors import NoLeader, RaftyError, Refused, UnknownOutcome, Unreachable
+from ._errors import NoLeader, NoQuorum, RaftyError, Refused, UnknownOutcome, Unreachable
 from ._refresh import Always, Count, Lock, RefreshPolicy, Time
 
 __all__ = [
@@ -19,10 +19,12 @@ __all__ = [
     "Limits",
     "Lock",
     "NoLeader",
+    "NoQuorum",
     "RaftyError",
     "RefreshPolicy",
     "Refused",
     "Session",
+    "State",
     "Time",
     "UnknownOutcome",
     "Unreachable",

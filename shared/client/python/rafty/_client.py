@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from random import Random
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 import msgpack  # type: ignore[import-untyped]
 
 from ._course import Address, Course, Limits
-from ._errors import NoLeader, RaftyError, Refused, UnknownOutcome, Unreachable
-from ._exchange import NoReply, NotSent, exchange, split_map, unpack
+from ._errors import NoLeader, NoQuorum, RaftyError, Refused, UnknownOutcome, Unreachable
+from ._exchange import NoReply, NotSent, exchange, unpack
+from ._fork import Forkable
 from ._members import Members, parse
 from ._secure import RefusedBefore, Secure
-from ._verdict import Kind, Verdict, cluster_of, failed, judge
+from ._verdict import Kind, Verdict, cluster_of, entries_of, failed, judge
 
 _CHANGES = ("append", "config")
 """What only the leader does, and what leaves a doubt when no answer comes."""
+_READS = ("get", "query")
+_NO_LEADER = "no_leader"
+"""A member's word for hearing no leader."""
 _FORGETFUL = ("unknown_session", "forgotten_serial")
 """Refusals that say nothing about a try before: the session that knew is gone."""
 _MAX_SESSIONS = 3
@@ -26,21 +30,37 @@ _MAX_TIMEOUT_MS = 60_000
 """Longest time that a member waits for a leader."""
 
 
-class Session:
+class State(NamedTuple):
+    """Everything that a dictionary holds, at one moment."""
+
+    entries: Dict[str, bytes]
+    """The exact bytes of each value."""
+    cluster: List[Address]
+    """Where the members are."""
+    stale: bool
+    """Whether no leader confirmed that this is the newest; only after a read that asked for "stale"."""
+
+
+class Session(Forkable):
     """A session with a peer set: its changes count once, however often they must be sent.
 
     It is opened when it is first used, and again when the peer set has forgotten it. One change at a time goes through
-    it; threads wait for each other.
+    it; threads wait for each other. A child process after a fork opens one of its own: with a shared one both would
+    number their changes alike, and only the first of each number would count.
     """
 
     def __init__(self) -> None:
+        self._after_fork()
+        self._watch_forks()
+
+    def _after_fork(self) -> None:
         self._lock = threading.Lock()
         self._open: Optional[Tuple[int, int]] = None
         """Its name, and the serial of the next change."""
 
 
-class ClusterClient:
-    """A client of a peer set. Threads may share it."""
+class ClusterClient(Forkable):
+    """A client of a peer set. Threads may share it, and processes after a fork: it keeps no connection."""
 
     def __init__(
         self,
@@ -60,8 +80,12 @@ class ClusterClient:
             raise ValueError("no address of a member was given; name at least one, as HOST:PORT")
         self._limits = limits or Limits()
         self._secure = None if token is None else Secure(token)
-        self._lock = threading.Lock()
         self._members = Members(given)
+        self._after_fork()
+        self._watch_forks()
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
         self._random = Random()
 
     @property
@@ -73,30 +97,40 @@ class ClusterClient:
     def request(self, message: Mapping[str, Any]) -> Any:
         """Asks anything, and gives the reply.
 
-        Redirects are followed; whatever can be repeated safely is tried again. Raises Unreachable, NoLeader or Refused
-        when nothing was changed, UnknownOutcome when that is not known.
+        Redirects are followed; whatever can be repeated safely is tried again, at every member that is known. Reads
+        are linearizable unless their `consistency` is "stale"; a reply with `stale` true is not. Raises Unreachable,
+        NoQuorum, NoLeader or Refused when nothing was changed, UnknownOutcome when that is not known.
         """
         return unpack(self.request_raw(message))
 
     def request_raw(self, message: Mapping[str, Any]) -> bytes:
         """The same, and gives the bytes of the reply."""
+        if message.get("type") in _READS:
+            message = {"consistency": "linearizable", **message}
         with self._lock:
-            order = self._members.order(message.get("type") in _CHANGES, time.monotonic(), self._random)
+            for_leader, token = message.get("type") in _CHANGES, self._secure is not None
+            order = self._members.order(for_leader, token, time.monotonic(), self._random)
         return self._request_in_turn(message, order)
 
     def get_state(self) -> Dict[str, Any]:
-        """All entries and, as `cluster`, the members, from a random member.
-
-        Linearizable; without a leader, whatever that member has.
-        """
+        """All entries and, as `cluster`, the members, linearizably. Every member is asked before this fails."""
         return {key: unpack(value) for key, value in self.get_raw_state().items()}
 
     def get_raw_state(self) -> Dict[str, bytes]:
         """The same, with the exact bytes of each value."""
-        state = split_map(self.request_raw({"type": "get"}))
+        return self._get_entries("linearizable")[0]
+
+    def read_state(self, consistency: str = "linearizable") -> State:
+        """All entries: linearizable ones, or "stale" ones from any member at once, with or without a leader."""
+        entries, stale = self._get_entries(consistency)
+        return State(entries, cluster_of({"cluster": entries.pop("cluster")}), stale)
+
+    def _get_entries(self, consistency: str) -> Tuple[Dict[str, bytes], bool]:
+        message = {"type": "get", "framed": True, "consistency": consistency}
+        entries, stale = entries_of(self.request_raw(message))
         with self._lock:
-            self._members.learn(cluster_of(state))
-        return state
+            self._members.learn(cluster_of(entries))
+        return entries, stale
 
     def append_log(self, data: Mapping[str, Any], session: Optional[Session] = None) -> bool:
         """Changes an entry: `data` is `{"action": "change", "key", "value"}` or `{"action": "delete", "key"}`.
@@ -110,14 +144,9 @@ class ClusterClient:
         """Commands a machine that is not the dictionary, and gives what it answers; sessions as in `append_log`."""
         return bytes(self._append({"action": "command", "command": command}, session)["value"])
 
-    def query(self, query: bytes, consistency: Optional[str] = None) -> bytes:
-        """Asks a machine that is not the dictionary: linearizably; without a leader, for what a random member has.
-
-        `consistency` "linearizable" makes that an error instead; "stale" does not wait for a leader.
-        """
-        message: Dict[str, Any] = {"type": "query", "query": query}
-        if consistency is not None:
-            message["consistency"] = consistency
+    def query(self, query: bytes, consistency: str = "linearizable") -> bytes:
+        """Asks a machine that is not the dictionary, linearizably; "stale": any member at once, without a leader."""
+        message = {"type": "query", "query": query, "consistency": consistency}
         return bytes(self.request(message)["value"])
 
     def diagnostic(self, member: Union[None, str, Address] = None) -> Dict[str, Any]:
@@ -163,14 +192,17 @@ class ClusterClient:
         raise AssertionError("the last session's result is returned")
 
     def _request_in_turn(self, message: Mapping[str, Any], order: List[Address]) -> bytes:
-        timeout_ms = min(int(self._limits.answer_within * 500), _MAX_TIMEOUT_MS)
-        shown = {} if self._secure is None else {"token": self._secure.token}
-        request: bytes = msgpack.packb({"timeout_ms": timeout_ms, **message, "keep": False, **shown})
+        answer_within = self._limits.answer_within
+        patient = answer_within, self._packed(message, answer_within / 2)
+        quick = patient
+        if message.get("type") in _READS:
+            quick = answer_within / 4, self._packed(message, answer_within / 16)
         until = time.monotonic() + self._limits.patience
         course = Course(self._limits, order)
         trouble = _Trouble()
         while (member := course.next()) is not None:
-            verdict = self._try_once(member, message, request, until)
+            first_within, request = quick if course.is_first_round else patient
+            verdict = self._try_once(member, message, request, first_within, until)
             self._learn(member, message, verdict)
             if verdict.kind is Kind.ANSWER:
                 return verdict.reply
@@ -186,13 +218,22 @@ class ClusterClient:
             if until - time.monotonic() <= pause:
                 break
             time.sleep(pause)
-        raise trouble.error()
+        raise trouble.error(message)
 
-    def _try_once(self, member: Address, message: Mapping[str, Any], request: bytes, until: float) -> Verdict:
+    def _packed(self, message: Mapping[str, Any], leader_within: float) -> bytes:
+        timeout_ms = min(int(leader_within * 1_000), _MAX_TIMEOUT_MS)
+        shown = {} if self._secure is None else {"token": self._secure.token}
+        fields = {"timeout_ms": timeout_ms, **message, "forward": True, "keep": False, **shown}
+        packed: bytes = msgpack.packb(fields)
+        return packed
+
+    def _try_once(
+        self, member: Address, message: Mapping[str, Any], request: bytes, first_within: float, until: float
+    ) -> Verdict:
         left = until - time.monotonic()
-        connect_within, answer_within = self._limits.connect_within, self._limits.answer_within
+        times = (self._limits.connect_within, first_within, self._limits.answer_within)
         try:
-            reply = exchange(member, request, self._secure, min(connect_within, left), min(answer_within, left))
+            reply = exchange(member, request, self._secure, *(min(within, left) for within in times))
         except NotSent as why:
             return Verdict(Kind.NOT_SENT, str(why))
         except NoReply as why:
@@ -203,8 +244,9 @@ class ClusterClient:
 
     def _learn(self, member: Address, message: Mapping[str, Any], verdict: Verdict) -> None:
         with self._lock:
-            silent = verdict.kind in (Kind.NOT_SENT, Kind.UNCLEAR)
-            self._members.answered(member, not silent, time.monotonic())
+            # A member that hears no leader is as little use as one that is silent: others are asked first.
+            helpless = verdict.kind in (Kind.NOT_SENT, Kind.UNCLEAR) or verdict.code == _NO_LEADER
+            self._members.answered(member, not helpless, time.monotonic())
             if verdict.kind is Kind.ANSWER and message.get("type") in _CHANGES:
                 self._members.leads(member)
             elif verdict.kind in (Kind.REDIRECT, Kind.NOT_NOW):
@@ -226,7 +268,7 @@ class _Trouble:
         elif verdict.kind is Kind.REDIRECT:
             self._last = NoLeader(f"sent on to {verdict.leader}")
         elif verdict.kind is Kind.REFUSED or verdict.kind is Kind.NOT_NOW:
-            no_leader = verdict.code == "no_leader"
+            no_leader = verdict.code == _NO_LEADER
             self._last = NoLeader(verdict.detail) if no_leader else Refused(verdict.code, verdict.detail)
             if verdict.kind is Kind.REFUSED and verdict.code not in _FORGETFUL:
                 self._doubt = None
@@ -240,6 +282,8 @@ class _Trouble:
         unsafe = self._doubt is not None and not once
         return verdict.kind is Kind.REFUSED or unsafe
 
-    def error(self) -> RaftyError:
+    def error(self, message: Mapping[str, Any]) -> RaftyError:
         """What to raise."""
+        if type(self._last) is NoLeader and message.get("type") in _READS:
+            return NoQuorum(f"no quorum reachable: no member could confirm the read ({self._last})")
         return self._last if self._doubt is None else UnknownOutcome(self._doubt)

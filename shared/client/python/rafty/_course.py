@@ -22,7 +22,10 @@ class Limits:
     connect_within: float = 2.0
     """How long a member may take to accept a connection."""
     answer_within: float = 8.0
-    """How long a member may take to answer. It is asked to wait for a leader half as long."""
+    """How long a member may take to answer. It is asked to wait for a leader half as long.
+
+    Reads ask everybody once in a hurry before: a quarter of this for the first byte, a sixteenth for a leader.
+    """
     first_pause: float = 0.025
     """The pause behind the first failure; it doubles with each further one."""
     longest_pause: float = 2.0
@@ -47,7 +50,8 @@ class Course:
         self._shown: Optional[Address] = None
         self._hops = 0
         self._failures = 0
-        self._tries_left = limits.tries
+        # Nobody is left out, however few tries were meant.
+        self._tries_left = max(limits.tries, len(order))
 
     def next(self) -> Optional[Address]:
         """Whom to ask now; none when it was tried often enough."""
@@ -59,6 +63,11 @@ class Course:
             return shown
         self._asked += 1
         return self._order[(self._asked - 1) % len(self._order)]
+
+    @property
+    def is_first_round(self) -> bool:
+        """Whether nobody is asked a second time yet, and somebody else could be asked."""
+        return 1 < len(self._order) >= self._asked
 
     def redirected(self, leader: Address, random: float) -> float:
         """A member said who leads. Gives the pause before that one is asked."""

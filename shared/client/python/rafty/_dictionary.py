@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
-from typing import Any, Dict, Iterable, List, Optional, Union
+from typing import Any, Dict, Iterable, List, Optional, Tuple, Union
 
 import msgpack  # type: ignore[import-untyped]
 
 from ._client import ClusterClient, Session
+from ._fork import Forkable
 from ._course import Address, Limits
 from ._errors import RaftyError
 from ._exchange import unpack
@@ -19,12 +20,14 @@ _MAX_KEY_LEN = 1_024
 _MAX_VALUE_LEN = 1_024 * 1_024
 
 
-class DistributedDict(MutableMapping[str, Any]):
+class DistributedDict(MutableMapping[str, Any], Forkable):
     """The dictionary of a peer set: keys are str, values whatever MessagePack can say.
 
     Reads go to a copy, which is renewed as the refresh policy says; changes go to the peer set, each in a session
     unless told otherwise, and into the copy once they count. Every read gives a value of its own: changing a list that
-    was read changes nothing else. Threads may share it. `dict(d)` reads every key on its own; `d.copy()` reads once.
+    was read changes nothing else. Reads of a member are linearizable, or raise NoQuorum, unless `stale` is set. `pop`,
+    `popitem`, `setdefault` and `clear` always ask a member, linearizably. Threads may share it, and so may processes after
+    a fork: each has a session of its own. `dict(d)` reads every key on its own; `d.copy()` reads once.
     """
 
     def __init__(
@@ -35,11 +38,13 @@ class DistributedDict(MutableMapping[str, Any]):
         sessions: bool = True,
         limits: Optional[Limits] = None,
         token: Optional[str] = None,
+        stale: bool = False,
     ) -> None:
         """The dictionary of the peer set with these members, each as `"HOST:PORT"` or as a pair; or a client of it.
 
-        A token, as `rafty client create` printed it, reaches members of other machines. Nothing is asked yet. Raises
-        ValueError when an address or the token is none, or when there is no address.
+        A token, as `rafty client create` printed it, reaches members of other machines. With `stale` any member
+        may answer a read at once with what it has, with or without a leader. Nothing is asked yet. Raises ValueError
+        when an address or the token is none, or when there is no address.
         """
         if isinstance(addresses, ClusterClient):
             self.client = addresses
@@ -47,12 +52,23 @@ class DistributedDict(MutableMapping[str, Any]):
             self.client = ClusterClient(addresses, limits=limits, token=token)
         self.refresh_policy = refresh_policy or Always()
         self._session = Session() if sessions else None
-        self._lock = threading.RLock()
+        self._stale_reads = stale
+        self._is_stale = False
+        self._after_fork()
+        self._watch_forks()
         self._entries: Dict[str, bytes] = {}
         self._asked: Optional[float] = None
         """When a member was asked last, by the monotonic clock."""
         self._reads = 0
         """How often the answer was read since."""
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the copy was read without a leader's word that it is the newest; only with `stale=True`."""
+        return self._is_stale
 
     @property
     def refresh_policy(self) -> RefreshPolicy:
@@ -73,10 +89,7 @@ class DistributedDict(MutableMapping[str, Any]):
 
     def refresh(self) -> None:
         """Asks a member now, whatever the policy says."""
-        with self._lock:
-            state = self.client.get_raw_state()
-            del state["cluster"]
-            self._entries, self._asked, self._reads = state, time.monotonic(), 0
+        self._refresh("stale" if self._stale_reads else "linearizable")
 
     def raw(self, key: str) -> bytes:
         """The exact bytes of a value: one MessagePack value. Raises KeyError when there is none."""
@@ -136,9 +149,49 @@ class DistributedDict(MutableMapping[str, Any]):
         if not found:
             raise KeyError(key)
 
+    def pop(self, key: str, *default: Any) -> Any:
+        """Removes an entry and gives its newest value; without one the default, or KeyError."""
+        if len(default) > 1:
+            raise TypeError("pop takes a key and at most one default")
+        with self._lock:
+            newest = self._newest()
+            if key in newest:
+                value = unpack(newest[key])
+                try:
+                    del self[key]
+                    return value
+                except KeyError:  # somebody else removed it
+                    pass
+        if default:
+            return default[0]
+        raise KeyError(key)
+
+    def popitem(self) -> Tuple[str, Any]:
+        """Removes some entry and gives it. Raises KeyError when there is none."""
+        with self._lock:
+            for key in list(self._newest()):
+                value = unpack(self._entries[key])
+                try:
+                    del self[key]
+                    return key, value
+                except KeyError:  # somebody else removed it
+                    pass
+        raise KeyError("the dictionary is empty")
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The newest value of a key, which is set first when there is none."""
+        with self._lock:
+            newest = self._newest()
+            if key in newest:
+                return unpack(newest[key])
+            self[key] = default
+        return default
+
     def clear(self) -> None:
         """Removes every entry that is there now, one after the other."""
-        for key in self:
+        with self._lock:
+            keys = list(self._newest())
+        for key in keys:
             try:
                 del self[key]
             except KeyError:  # somebody else removed it
@@ -151,6 +204,17 @@ class DistributedDict(MutableMapping[str, Any]):
         except RaftyError:
             entries = {key: unpack(value) for key, value in self._entries.items()}
         return f"{type(self).__name__}({entries!r})"
+
+    def _newest(self) -> Dict[str, bytes]:
+        """What a change is decided by: a copy would lose what others changed meanwhile."""
+        self._refresh("linearizable")
+        return self._entries
+
+    def _refresh(self, consistency: str) -> None:
+        with self._lock:
+            entries, _, stale = self.client.read_state(consistency)
+            self._entries, self._is_stale = entries, stale
+            self._asked, self._reads = time.monotonic(), 0
 
     def _read(self) -> Dict[str, bytes]:
         if self._asked is None or self._policy.is_due(self._reads, time.monotonic() - self._asked):

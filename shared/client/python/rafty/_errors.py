@@ -15,6 +15,10 @@ class NoLeader(RaftyError):
     """Members answered, but none leads. Nothing was changed; try again when most voters run."""
 
 
+class NoQuorum(NoLeader):
+    """No quorum reachable: no member could confirm a read. Try again when most voters run, or ask for a stale read."""
+
+
 class UnknownOutcome(RaftyError):
     """The change was sent, and what became of it is not known. Read before you repeat it."""
 

@@ -31,12 +31,19 @@ class NoReply(Exception):
 
 
 def exchange(
-    member: Address, request: bytes, secure: Optional[Secure], connect_within: float, answer_within: float
+    member: Address,
+    request: bytes,
+    secure: Optional[Secure],
+    connect_within: float,
+    first_within: float,
+    answer_within: float,
 ) -> bytes:
-    """Sends a request and waits for its reply, one whole MessagePack value."""
+    """Sends a request and waits for its reply, one whole MessagePack value, and for its first byte not as long."""
     host, port = member
     try:
         stream = socket.create_connection(member, timeout=max(connect_within, 0.001))
+        # Small writes follow each other, and must not wait for the answer to the first one.
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except (OSError, UnicodeError) as why:
         raise NotSent(f"{host}:{port}: {why}") from why
     deadline = time.monotonic() + answer_within
@@ -48,7 +55,7 @@ def exchange(
     with stream:
         unsent = _send(stream, request, deadline)
         # A member that turns a client away says so without reading the request.
-        reply, broken = _receive(stream, deadline)
+        reply, broken = _receive(stream, min(deadline, time.monotonic() + first_within), deadline)
     if is_whole(reply):
         return reply
     if unsent is not None:
@@ -100,12 +107,12 @@ def _send(stream: socket.socket, request: bytes, deadline: float) -> Optional[OS
     return None
 
 
-def _receive(stream: socket.socket, deadline: float) -> Tuple[bytes, Optional[OSError]]:
+def _receive(stream: socket.socket, first: float, deadline: float) -> Tuple[bytes, Optional[OSError]]:
     """What came until the end of the stream, and why it broke off, if it did."""
     reply = bytearray()
     try:
         while len(reply) <= _MAX_REPLY_LEN:
-            _limit(stream, deadline)
+            _limit(stream, deadline if reply else first)
             chunk = stream.recv(_CHUNK)
             if not chunk:
                 break

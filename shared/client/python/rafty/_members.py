@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from random import Random
 from typing import Dict, Iterable, List, Optional, Tuple, Union
 
@@ -59,15 +60,18 @@ class Members:
         """Who answered a change, or was said to lead."""
         self._leader = leader
 
-    def order(self, for_leader: bool, now: float, random: Random) -> List[Address]:
+    def order(self, for_leader: bool, token: bool, now: float, random: Random) -> List[Address]:
         """Everybody once, at random: who was told, then who was given and not told, then who lately did not answer.
 
-        A request that only the leader can do goes to the last known one first.
+        A request that only the leader can do goes to the last known one first. Without a token members answer on their
+        own machine only, so other addresses come last.
         """
         everybody = list(dict.fromkeys([*self.told, *self._given]))
         random.shuffle(everybody)
 
         def rank(member: Address) -> int:
+            if not token and _is_elsewhere(member):
+                return 3
             if now - self._suspects.get(member, float("-inf")) < _SUSPECT_FOR:
                 return 2
             return 0 if member in self.told else 1
@@ -75,3 +79,11 @@ class Members:
         everybody.sort(key=rank)
         first = [self._leader] if for_leader and self._leader is not None else []
         return list(dict.fromkeys([*first, *everybody]))
+
+
+def _is_elsewhere(member: Address) -> bool:
+    """Whether it is certainly no address of this machine's own."""
+    try:
+        return not ipaddress.ip_address(member[0]).is_loopback
+    except ValueError:
+        return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Any, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ._course import Address
 from ._exchange import MALFORMED, split_map, unpack
@@ -44,7 +44,7 @@ def judge(message: Mapping[str, Any], reply: bytes) -> Verdict:
     """Judges a reply by what was asked: entries may have any names, so theirs must not be taken for a reply's."""
     try:
         fields = split_map(reply)
-        if _is_answer(message, fields):
+        if _is_answer(message, fields, reply):
             return Verdict(Kind.ANSWER, reply=reply)
         said = {name: unpack(fields[name]) for name in ("type", "error", "detail", "leader") if name in fields}
         if said.get("type") == "redirect":
@@ -56,15 +56,29 @@ def judge(message: Mapping[str, Any], reply: bytes) -> Verdict:
     return Verdict(Kind.UNCLEAR, "what came back is no answer to the request")
 
 
+def entries_of(reply: bytes) -> Tuple[Dict[str, bytes], bool]:
+    """The entries of a reply with all of them, the members under `cluster`, and whether they are stale.
+
+    A member of an older kind sends them bare, and does not say that they are stale.
+    """
+    fields = split_map(reply)
+    if "cluster" not in fields and unpack(fields["type"]) == "entries":
+        return split_map(fields["entries"]), bool(unpack(fields.get("stale", b"\xc2")))
+    return fields, False
+
+
 def cluster_of(fields: Mapping[str, bytes]) -> List[Address]:
     """The members that a reply with every entry names."""
     return [parse(tuple(member)) for member in unpack(fields["cluster"])]
 
 
-def _is_answer(message: Mapping[str, Any], fields: Mapping[str, bytes]) -> bool:
+def _is_answer(message: Mapping[str, Any], fields: Mapping[str, bytes], reply: bytes) -> bool:
     kind = message.get("type")
     if kind == "get" and message.get("key") is None:
-        return bool(cluster_of(fields))
+        # Entries may have any name, but only bare ones have the members among them.
+        if "cluster" in fields:
+            return bool(cluster_of(fields))
+        return unpack(fields["type"]) == "entries" and bool(cluster_of(entries_of(reply)[0]))
     if kind == "diagnostic":
         return "status" in fields
     expected = {"get": "value", "query": "value", "config": "result", "session": "session"}.get(str(kind))

@@ -3,6 +3,7 @@
 With a token in RAFTY_TOKEN they come as from another machine.
 """
 
+import multiprocessing
 import os
 import threading
 import unittest
@@ -83,6 +84,23 @@ class Cluster(unittest.TestCase):
             thread.join()
         mine = [key for key in self.d if key.startswith(self.prefix)]
         self.assertEqual(len(mine), 40)
+
+    @unittest.skipUnless("fork" in multiprocessing.get_all_start_methods(), "there is no fork here")
+    def test_processes_share_one_dictionary(self) -> None:
+        def write(process: int) -> None:
+            for count in range(25):
+                self.d[self.key(f"{process}-{count}")] = count
+
+        self.d[self.key("first")] = 0
+        forking = multiprocessing.get_context("fork")
+        children = [forking.Process(target=write, args=(process,)) for process in range(3)]
+        for child in children:
+            child.start()
+        write(3)
+        for child in children:
+            child.join()
+        self.assertEqual([child.exitcode for child in children], [0, 0, 0])
+        self.assertEqual(sum(key.startswith(self.prefix) for key in self.d), 101)
 
     def test_the_layer_below(self) -> None:
         client, key = ClusterClient(self.members, token=TOKEN), self.key("lamp")

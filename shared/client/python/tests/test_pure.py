@@ -90,15 +90,15 @@ class Knowing(unittest.TestCase):
         members = Members([("given", 1), ("both", 2)])
         members.learn([("both", 2), ("told", 3)])
         for seed in range(32):
-            self.assertEqual(members.order(False, 0.0, Random(seed))[-1], ("given", 1))
+            self.assertEqual(members.order(False, True, 0.0, Random(seed))[-1], ("given", 1))
         members.answered(("told", 3), False, 0.0)
         for seed in range(32):
-            self.assertEqual(members.order(False, 9.0, Random(seed))[-1], ("told", 3))
-            self.assertEqual(members.order(False, 10.0, Random(seed))[-1], ("given", 1))
+            self.assertEqual(members.order(False, True, 9.0, Random(seed))[-1], ("told", 3))
+            self.assertEqual(members.order(False, True, 10.0, Random(seed))[-1], ("given", 1))
         members.leads(("told", 3))
-        self.assertEqual(members.order(True, 0.0, Random(0))[0], ("told", 3))
+        self.assertEqual(members.order(True, True, 0.0, Random(0))[0], ("told", 3))
         members.answered(("told", 3), False, 0.0)
-        self.assertEqual(members.order(True, 0.0, Random(0))[-1], ("told", 3))
+        self.assertEqual(members.order(True, True, 0.0, Random(0))[-1], ("told", 3))
         members.learn([])
         self.assertEqual(len(members.told), 2)
 

@@ -1,5 +1,6 @@
 """The clients against members that do as they are told: lie, hang up, fall silent, point at each other."""
 
+import os
 import socket
 import threading
 import unittest
@@ -7,7 +8,19 @@ from typing import Any, Callable, Dict, List, Optional
 
 import msgpack
 
-from rafty import ClusterClient, DistributedDict, Limits, Lock, NoLeader, Refused, Session, UnknownOutcome, Unreachable
+from rafty import (
+    ClusterClient,
+    DistributedDict,
+    Limits,
+    Lock,
+    NoLeader,
+    NoQuorum,
+    Refused,
+    Session,
+    UnknownOutcome,
+    Unreachable,
+)
+from rafty import _exchange
 
 DONE = {"type": "result", "success": True}
 HANG_UP, HANG = None, "hang"
@@ -169,6 +182,70 @@ class Scripted(unittest.TestCase):
         self.assertEqual((dict(d), gets()), ({"a": [1], "b": 3}, 1))
         d.refresh()
         self.assertEqual((d.copy(), gets()), ({"a": [1], "other": 2}, 2))
+
+    def cut_off(self) -> Member:
+        """A member that hears no leader, and has an old state."""
+        cluster: List[Any] = []
+
+        def script(_: int, request: Dict[str, Any]) -> Any:
+            if request["consistency"] != "stale":
+                return {"type": "error", "error": "no_leader", "detail": "cut off"}
+            return {"type": "entries", "stale": True, "entries": {"cluster": cluster, "n": 1}}
+
+        member = self.member(script)
+        cluster.append(list(member.address))
+        return member
+
+    def test_a_member_that_is_cut_off_is_never_read_unless_stale_reads_are_asked_for(self) -> None:
+        cut_off = self.cut_off()
+        good = self.member(lambda *_: {"type": "entries", "entries": {"cluster": cluster, "n": 2}})
+        cluster = [list(good.address), list(cut_off.address)]
+        for _ in range(8):
+            d = DistributedDict(self.client(cut_off, good))
+            self.assertEqual((d["n"], d.stale), (2, False))
+        alone = DistributedDict(self.client(cut_off))
+        with self.assertRaises(NoQuorum):
+            alone["n"]
+        stale = DistributedDict(self.client(cut_off), stale=True)
+        self.assertEqual((stale["n"], stale.stale), (1, True))
+        with self.assertRaises(NoQuorum):
+            stale.setdefault("n", 3)
+        self.assertTrue(all(asked["forward"] for asked in cut_off.asked + good.asked))
+
+    def test_a_member_of_the_older_kind_answers_with_bare_entries(self) -> None:
+        old = self.member(lambda *_: {"cluster": [["127.0.0.1", 1]], "type": "entries", "entries": {"n": 1}})
+        d = DistributedDict(self.client(old))
+        self.assertEqual(d.copy(), {"type": "entries", "entries": {"n": 1}})
+
+    def test_small_writes_do_not_wait_for_each_other(self) -> None:
+        delays: List[int] = []
+        send = _exchange._send
+
+        def noting(stream: socket.socket, *rest: Any) -> Any:
+            delays.append(stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            return send(stream, *rest)
+
+        _exchange._send = noting
+        self.addCleanup(setattr, _exchange, "_send", send)
+        self.client(self.member(lambda *_: DONE)).append_log(CHANGE)
+        self.assertEqual([delay != 0 for delay in delays], [True])
+
+    @unittest.skipUnless(hasattr(os, "fork"), "there is no fork here")
+    def test_a_child_opens_a_session_of_its_own_and_waits_for_no_thread_of_its_parent(self) -> None:
+        member = self.with_sessions(lambda _: DONE)
+        client, session = self.client(member), Session()
+        client.append_log(CHANGE, session)
+        with session._lock, client._lock:  # as a thread of the parent may hold them
+            child = os.fork()
+            if child == 0:
+                try:
+                    client.append_log(CHANGE, session)
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        client.append_log(CHANGE, session)
+        self.assertEqual(self.numbers(member), [(10, 1), (11, 1), (10, 2)])
 
     def test_what_no_member_would_take_is_not_sent(self) -> None:
         member = self.member(lambda *_: HANG_UP)

@@ -11,10 +11,13 @@ use crate::shell::{Asker, Shell};
 use rafty_consensus::Role;
 use rafty_dictionary::{CLUSTER_KEY, EntryCommand, EntryRefusal, EntryResult};
 use rafty_node::{Answer, DEFAULT_TIMEOUT, Input, Request as NodeRequest};
-use rafty_types::{Command, ControlCommand, ControlResult, Index, Member, MemberId, Rejection, SessionId};
+use rafty_types::{
+    Command, ControlCommand, ControlResult, Index, Member, MemberId, Rejection, Serial, SessionId,
+};
 use rafty_wire::client::{
     Address, Ask, Change, ConfigAction, Consistency, Diagnostic, ErrorCode, LeaderStatus, Log, Persist,
-    Reply, Volatile, encode_answer, encode_cluster, encode_entries, encode_value,
+    Reply, Volatile, encode_answer, encode_cluster, encode_entries, encode_framed, encode_query_answer,
+    encode_reading,
 };
 use rustls::pki_types::CertificateDer;
 use std::sync::{Arc, Weak};
@@ -84,7 +87,7 @@ impl<U: UserMachine> Shell<U> {
             }
             Ask::Get { consistency: Consistency::Stale, .. }
             | Ask::Query { consistency: Consistency::Stale, .. } => {
-                self.show(&call);
+                self.show(&call, true);
                 return None;
             }
             Ask::Get { .. } | Ask::Query { .. } => NodeRequest::Read,
@@ -99,7 +102,7 @@ impl<U: UserMachine> Shell<U> {
             Ask::Append { change, session } => {
                 self.clients.tally.count(wall_ms() / 1_000, Done::Write, 1);
                 match user_command(change) {
-                    Ok(command) => NodeRequest::CommitHere { session: *session, command },
+                    Ok(command) => self.change(&call, *session, command),
                     Err(why) => {
                         self.tell(&call, refused(why).encode());
                         return None;
@@ -107,12 +110,43 @@ impl<U: UserMachine> Shell<U> {
                 }
             }
             Ask::Config { action, address, port } => match self.config_command(*action, address, *port) {
-                Ok(command) => NodeRequest::CommitHere { session: None, command },
+                Ok(command) => self.change(&call, None, command),
                 // This member may not have heard of it yet.
                 Err(_) => NodeRequest::Read,
             },
         };
         Some(self.client_request(call, request))
+    }
+
+    /// How a change gets to the leader: by a redirect of the client, or forwarded when the client wants that. A token is
+    /// looked up here only, so a member that does not lead must hear the newest first: it may have been revoked.
+    fn change(
+        &self,
+        call: &ClientCall,
+        session: Option<(SessionId, Serial)>,
+        command: Command,
+    ) -> NodeRequest {
+        let leads = self.node.consensus().leader() == Some(self.me);
+        match call.request.forward {
+            true if call.token.is_some() && !leads => NodeRequest::Read,
+            true => NodeRequest::Commit { session, command },
+            false => NodeRequest::CommitHere { session, command },
+        }
+    }
+
+    /// A change whose client's token had to be looked up in the newest state first.
+    fn change_after_read(&mut self, call: ClientCall) -> Option<Input> {
+        let Ask::Append { change, session } = &call.request.ask else { return None };
+        let reply = match (self.refusal(&call), user_command(change)) {
+            (Some(reply), _) => reply,
+            (None, Err(why)) => refused(why),
+            (None, Ok(command)) => {
+                let request = NodeRequest::Commit { session: *session, command };
+                return Some(self.client_request(call, request));
+            }
+        };
+        self.tell(&call, reply.encode());
+        None
     }
 
     fn client_request(&mut self, call: ClientCall, request: NodeRequest) -> Input {
@@ -132,19 +166,22 @@ impl<U: UserMachine> Shell<U> {
                 self.tell(&call, error(ErrorCode::NoLeader, why).encode());
             }
             // What was committed when the read came is applied only now: the client's revocation may be among it.
-            (Ask::Get { .. } | Ask::Query { .. }, _) => match self.refusal(&call) {
-                None => self.show(&call),
+            (Ask::Get { .. } | Ask::Query { .. }, answer) => match self.refusal(&call) {
+                None => self.show(&call, !matches!(answer, Answer::Readable(_))),
                 Some(reply) => self.tell(&call, reply.encode()),
             },
+            (Ask::Append { .. }, Answer::Readable(_)) => return self.change_after_read(call),
             (Ask::Append { change: Change::Command(_), .. }, Answer::User(result, _)) => {
                 self.tell(&call, encode_answer(&result));
             }
             (Ask::Config { action, address, port }, Answer::Readable(_)) => {
                 match self.config_command(*action, address, *port) {
                     Ok(command) => {
-                        let request = NodeRequest::CommitHere { session: None, command };
+                        let request = self.change(&call, None, command);
                         return Some(self.client_request(call, request));
                     }
+                    // What a read has just confirmed is the newest, so the leader knows no more.
+                    Err(reply) if call.request.forward => self.tell(&call, reply.encode()),
                     Err(reply) => self.tell(&call, self.elsewhere().unwrap_or(reply).encode()),
                 }
             }
@@ -160,20 +197,22 @@ impl<U: UserMachine> Shell<U> {
         call.answer(self.clients.body(bytes));
     }
 
-    /// Answers a read from the applied state.
-    fn show(&mut self, call: &ClientCall) {
+    /// Answers a read from the applied state, which is `stale` unless a leader confirmed it.
+    fn show(&mut self, call: &ClientCall, stale: bool) {
         self.clients.tally.count(wall_ms() / 1_000, Done::Read, 1);
         match &call.request.ask {
             Ask::Get { key: Some(key), .. } if key.as_bytes() == CLUSTER_KEY => {
-                self.tell(call, encode_value(Some(&encode_cluster(&self.cluster()))));
+                self.tell(call, encode_reading(Some(&encode_cluster(&self.cluster())), stale));
             }
             Ask::Get { key: Some(key), .. } => {
                 let entries = self.node.state().user().dictionary();
-                self.tell(call, encode_value(entries.and_then(|entries| entries.get(key.as_bytes()))));
+                let value = entries.and_then(|entries| entries.get(key.as_bytes()));
+                self.tell(call, encode_reading(value, stale));
             }
             Ask::Query { query, .. } => {
-                self.tell(call, encode_answer(&self.node.state().user().query(query)))
+                self.tell(call, encode_query_answer(&self.node.state().user().query(query), stale))
             }
+            Ask::Get { framed: true, .. } => self.tell(call, encode_framed(&self.entries(), stale)),
             _ => call.answer(self.whole()),
         }
     }
@@ -185,14 +224,17 @@ impl<U: UserMachine> Shell<U> {
         if let Some(body) = known.upgrade().filter(|_| *index == applied) {
             return body;
         }
-        let cluster = self.cluster();
-        let bytes = match self.node.state().user().dictionary() {
-            Some(entries) => encode_entries(&cluster, entries.iter(), entries.byte_len()),
-            None => encode_entries(&cluster, std::iter::empty(), 0),
-        };
-        let body = self.clients.body(bytes);
+        let body = self.clients.body(self.entries());
         self.clients.whole = (applied, Arc::downgrade(&body));
         body
+    }
+
+    fn entries(&self) -> Vec<u8> {
+        let cluster = self.cluster();
+        match self.node.state().user().dictionary() {
+            Some(entries) => encode_entries(&cluster, entries.iter(), entries.byte_len()),
+            None => encode_entries(&cluster, std::iter::empty(), 0),
+        }
     }
 
     /// What became of a change.

@@ -209,7 +209,7 @@ impl<U: UserMachine> Shell<U> {
 fn check_as_a_clients(change: Change) -> Result<(), String> {
     let ask = Ask::Append { change, session: None };
     let mut parser = Parser::default();
-    parser.feed(&client::Request { ask, keep: false, timeout: None, token: None }.encode());
+    parser.feed(&client::Request { ask, keep: false, timeout: None, token: None, forward: false }.encode());
     parser.next_request().map(drop).map_err(|why| format!("{}; nothing was changed", why.detail))
 }
 

@@ -8,6 +8,7 @@
 //! | request | reply |
 //! |---|---|
 //! | `{type:"get"}` | every entry as a map, with `cluster: [[host, port], …]` among them |
+//! | `{type:"get", framed: true}` | `{type:"entries", entries}`, with these entries |
 //! | `{type:"get", key}` | `{type:"value", found, value}` |
 //! | `{type:"append", data:{action:"change", key, value}}`, `{…{action:"delete", key}}` | [`Reply::Result`] or [`Reply::Redirect`] |
 //! | `{type:"append", data:{action:"command", command}}` | `{type:"value", found: true, value}`, or as above |
@@ -17,8 +18,15 @@
 //! | `{type:"diagnostic"}` | a [`Diagnostic`] |
 //! | `{type:"proof", client}`, over TLS only | `{type:"value", found: true, value}`: see [`prove`] |
 //!
-//! Any of them may carry `keep` and `timeout_ms`; `get` takes `consistency: "linearizable"` or `"stale"`; `append` takes
-//! `session` and `serial`, the session's commands being numbered 1, 2, 3, …: each is applied once, however often it is
+//! Any of them may carry `keep` and `timeout_ms`. `get` and `query` take `consistency`: `"linearizable"` is answered by the
+//! newest state or by the error `no_leader`; `"stale"` at once by what the member has; without the field the member tries
+//! the first and falls back to the second. Replies `value` and `entries` say `stale: true` when no leader confirmed them.
+//!
+//! With `forward: true` a member that does not lead passes `append` and `config` on to the leader and gives its answer;
+//! without it, as clients of the older kind send them, it answers with a redirect. The leader may serve clients of its
+//! own machine only, so redirects do not reach it from elsewhere.
+//!
+//! `append` takes `session` and `serial`, the session's commands being numbered 1, 2, 3, …: each is applied once, however often it is
 //! sent. Requests that are sent before the reply to an earlier one are answered in order but done at the same time: only
 //! changes of one session follow each other, so a read that must see a change waits for its reply. Whatever cannot be understood is answered by [`Reply::Error`] and changes nothing.
 //!
@@ -40,8 +48,9 @@ mod token;
 
 pub use parser::Parser;
 pub use reply::{
-    Address, Diagnostic, Entry, LeaderStatus, Log, Persist, Reply, Stats, Volatile, decode_answer,
-    decode_entries, decode_value, encode_answer, encode_cluster, encode_entries, encode_value,
+    Address, Diagnostic, Entries, Entry, LeaderStatus, Log, Persist, Reply, Stats, Volatile, decode_answer,
+    decode_entries, decode_framed, decode_value, encode_answer, encode_cluster, encode_entries,
+    encode_framed, encode_query_answer, encode_reading, encode_value, is_stale,
 };
 pub use request::{Ask, Change, ConfigAction, Consistency, ErrorCode, MAX_TIMEOUT, Request, RequestError};
 pub use scanner::{MAX_DEPTH, ScanError, Scanner};

@@ -225,21 +225,80 @@ pub fn decode_entries(bytes: &[u8]) -> Option<Vec<Entry<'_>>> {
     entries.filter(|_| rest.is_empty())
 }
 
+/// The reply to a `get` of everything that asks for `framed`, as it was decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entries<'a> {
+    /// As [`decode_entries`] gives them.
+    pub entries: Vec<Entry<'a>>,
+    /// Whether no leader confirmed that they are the newest.
+    pub stale: bool,
+}
+
+/// Frames what [`encode_entries`] wrote, to say whether it is stale: a reply of bare entries has no room for that.
+pub fn encode_framed(entries: &[u8], stale: bool) -> Vec<u8> {
+    let mut map = Map::with_capacity(64 + entries.len());
+    map.text("type", "entries");
+    if stale {
+        map.flag("stale", true);
+    }
+    map.field("entries", entries);
+    map.finish()
+}
+
+/// Reads what [`encode_framed`] wrote, or the bare entries of a member of an older kind, which does not say that they
+/// are stale. `None` for anything else.
+pub fn decode_framed(bytes: &[u8]) -> Option<Entries<'_>> {
+    let fields = decode_entries(bytes)?;
+    let field = |name| fields.iter().find(|(field, _)| *field == name).map(|(_, bytes)| *bytes);
+    // Entries may have any name, but only bare ones have the members among them.
+    if field("cluster").is_some() {
+        return Some(Entries { entries: fields, stale: false });
+    }
+    if text(field("type")?)? != "entries" {
+        return None;
+    }
+    Some(Entries { entries: decode_entries(field("entries")?)?, stale: flag(field("stale"))? })
+}
+
+/// Whether the reply to a `get` of one key or to a query says that no leader confirmed it to be the newest.
+pub fn is_stale(bytes: &[u8]) -> bool {
+    let fields = decode_entries(bytes).unwrap_or_default();
+    let stale = fields.iter().find(|(name, _)| *name == "stale").map(|(_, bytes)| *bytes);
+    flag(stale).unwrap_or(false)
+}
+
+fn flag(bytes: Option<&[u8]>) -> Option<bool> {
+    bytes.map_or(Some(false), |bytes| rmp_serde::from_slice(bytes).ok())
+}
+
 /// The reply to a `get` of one key.
 pub fn encode_value(value: Option<&[u8]>) -> Vec<u8> {
+    encode_reading(value, false)
+}
+
+/// The same, which says when it is stale.
+pub fn encode_reading(value: Option<&[u8]>, stale: bool) -> Vec<u8> {
     const NIL: &[u8] = &[0xc0];
     let mut map = Map::with_capacity(64 + value.map_or(0, <[u8]>::len));
     map.text("type", "value");
     map.flag("found", value.is_some());
     map.field("value", value.unwrap_or(NIL));
+    if stale {
+        map.flag("stale", true);
+    }
     map.finish()
 }
 
-/// The reply to a query of, or a command to, a machine that is not the dictionary.
+/// The reply to a command to a machine that is not the dictionary.
 pub fn encode_answer(answer: &[u8]) -> Vec<u8> {
+    encode_query_answer(answer, false)
+}
+
+/// The reply to a query of such a machine, which says when it is stale.
+pub fn encode_query_answer(answer: &[u8], stale: bool) -> Vec<u8> {
     let mut value = Vec::with_capacity(answer.len() + MAX_PAIR_HEADS);
     write_bin(&mut value, answer).expect(INTO_MEMORY);
-    encode_value(Some(&value))
+    encode_reading(Some(&value), stale)
 }
 
 /// Reads what [`encode_answer`] wrote. `None` for anything else.

@@ -24,6 +24,9 @@ pub struct Request {
     pub timeout: Option<Duration>,
     /// By which the client is known on this connection from here on.
     pub token: Option<ClientToken>,
+    /// Whether a member that does not lead shall pass a change on to the leader and give its answer, instead of a
+    /// redirect to an address that the client may not reach.
+    pub forward: bool,
 }
 
 /// What is asked.
@@ -35,6 +38,8 @@ pub enum Ask {
         key: Option<String>,
         /// How fresh it must be.
         consistency: Consistency,
+        /// Whether the reply to a `get` of everything is to say if it is stale: see [`Entries`](super::Entries).
+        framed: bool,
     },
     /// To change an entry.
     Append {
@@ -108,6 +113,13 @@ pub enum Consistency {
     Linearizable,
     /// Whatever this member has, at once.
     Stale,
+}
+
+impl Ask {
+    /// To read one entry, or all of them, told apart from stale ones.
+    pub fn get(key: Option<&str>, consistency: Consistency) -> Self {
+        Self::Get { key: key.map(Into::into), consistency, framed: key.is_none() }
+    }
 }
 
 impl Consistency {
@@ -203,8 +215,15 @@ impl Request {
     pub fn decode(frame: &[u8]) -> Result<Self, RequestError> {
         let fields = Fields::of("the request", frame)?;
         let keep = fields.typed("keep")?.unwrap_or(false);
-        let request =
-            || Ok(Self { token: token(&fields)?, ask: ask(&fields)?, keep, timeout: timeout(&fields)? });
+        let request = || {
+            Ok(Self {
+                token: token(&fields)?,
+                ask: ask(&fields)?,
+                keep,
+                timeout: timeout(&fields)?,
+                forward: fields.typed("forward")?.unwrap_or(false),
+            })
+        };
         request().map_err(|error| RequestError { keep, ..error })
     }
 
@@ -224,11 +243,14 @@ impl Request {
     pub fn encode(&self) -> Vec<u8> {
         let mut map = Map::default();
         match &self.ask {
-            Ask::Get { key, consistency } => {
+            Ask::Get { key, consistency, framed } => {
                 map.text("type", "get");
                 key.iter().for_each(|key| map.text("key", key));
                 if let Some(word) = consistency.word() {
                     map.text("consistency", word);
+                }
+                if *framed {
+                    map.flag("framed", true);
                 }
             }
             Ask::Query { query, consistency } => {
@@ -268,6 +290,9 @@ impl Request {
         if let Some(token) = &self.token {
             map.text("token", &token.to_text());
         }
+        if self.forward {
+            map.flag("forward", true);
+        }
         map.finish()
     }
 }
@@ -294,7 +319,8 @@ fn ask(fields: &Fields<'_>) -> Result<Ask, RequestError> {
 
 fn get(fields: &Fields<'_>) -> Result<Ask, RequestError> {
     let key = fields.text("key")?.map(checked_key).transpose()?;
-    Ok(Ask::Get { key, consistency: consistency(fields)? })
+    let framed = fields.typed("framed")?.unwrap_or(false);
+    Ok(Ask::Get { key, consistency: consistency(fields)?, framed })
 }
 
 fn consistency(fields: &Fields<'_>) -> Result<Consistency, RequestError> {

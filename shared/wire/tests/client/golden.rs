@@ -10,11 +10,15 @@ use std::time::Duration;
 const GOLDEN: &str = include_str!("golden.txt");
 
 fn request(ask: Ask) -> Request {
-    Request { ask, keep: false, timeout: None, token: None }
+    Request { ask, keep: false, timeout: None, token: None, forward: false }
 }
 
 fn get(key: Option<&str>, consistency: Consistency) -> Request {
-    request(Ask::Get { key: key.map(Into::into), consistency })
+    request(Ask::Get { key: key.map(Into::into), consistency, framed: false })
+}
+
+fn forwarded(ask: Ask) -> Request {
+    Request { forward: true, ..request(ask) }
 }
 
 fn token() -> ClientToken {
@@ -23,7 +27,7 @@ fn token() -> ClientToken {
 
 fn requests() -> Vec<(&'static str, Request)> {
     let set = Change::Set { key: "lamp".into(), value: vec![0x81, 0xa2, b'o', b'n', 0xc3] };
-    let delete = Change::Delete { key: "lamp".into() };
+    let delete = || Change::Delete { key: "lamp".into() };
     let session = Some((SessionId(9), Serial(300)));
     let config = |action| request(Ask::Config { action, address: "127.0.0.1".into(), port: 7400 });
     vec![
@@ -41,7 +45,7 @@ fn requests() -> Vec<(&'static str, Request)> {
         ),
         ("append-change", request(Ask::Append { change: set.clone(), session: None })),
         ("append-change-once", request(Ask::Append { change: set, session })),
-        ("append-delete", request(Ask::Append { change: delete, session: None })),
+        ("append-delete", request(Ask::Append { change: delete(), session: None })),
         ("append-command", request(Ask::Append { change: Change::Command(vec![1, 0xff]), session })),
         (
             "query",
@@ -52,6 +56,9 @@ fn requests() -> Vec<(&'static str, Request)> {
         ("session", request(Ask::Session)),
         ("diagnostic", request(Ask::Diagnostic)),
         ("proof", request(Ask::Proof { client: token().id() })),
+        ("append-forwarded", forwarded(Ask::Append { change: delete(), session })),
+        ("config-forwarded", forwarded(config(ConfigAction::Add).ask)),
+        ("get-framed", forwarded(Ask::get(None, Consistency::Stale))),
         ("get-with-token", Request { token: Some(token()), ..get(None, Consistency::Available) }),
     ]
 }
@@ -107,14 +114,22 @@ fn every_request_and_reply_is_written_and_read_as_it_was_pinned() {
 
     let entries = [("lamp", &[0xc3][..]), ("tree", &[0x01])];
     let pairs = entries.map(|(key, value)| (key.as_bytes(), value));
-    let bytes = encode_entries(&diagnostic().volatile.cluster, pairs.into_iter(), 12);
-    written += &line("entries", &bytes);
-    assert_eq!(decode_entries(&bytes).unwrap()[1..], entries);
+    let all = encode_entries(&diagnostic().volatile.cluster, pairs.into_iter(), 12);
+    written += &line("entries", &all);
+    assert_eq!(decode_entries(&all).unwrap()[1..], entries);
     for (name, value) in [("value", Some(&[0xc3][..])), ("value-none", None)] {
         let bytes = encode_value(value);
         written += &line(name, &bytes);
         assert_eq!(decode_value(&bytes), Some(value));
     }
+    let (framed, none) = (encode_framed(&all, true), encode_reading(None, true));
+    written += &line("entries-framed-stale", &framed);
+    assert_eq!(
+        decode_framed(&framed).map(|read| (read.entries, read.stale)),
+        decode_entries(&all).map(|all| (all, true))
+    );
+    written += &line("value-none-stale", &none);
+    assert_eq!((decode_value(&none), is_stale(&none)), (Some(None), true));
     assert!(written == GOLDEN, "the client protocol changed; written now:\n{written}");
 }
 

@@ -55,8 +55,8 @@ fn ask() -> impl Strategy<Value = Ask> {
     let session = prop::option::of((any::<u64>().prop_map(SessionId), (1u64..).prop_map(Serial)));
     let action = prop::sample::select(vec![ConfigAction::Add, ConfigAction::Delete]);
     prop_oneof![
-        (prop::option::of(key), consistency.clone())
-            .prop_map(|(key, consistency)| Ask::Get { key, consistency }),
+        (prop::option::of(key), consistency.clone(), any::<bool>())
+            .prop_map(|(key, consistency, framed)| Ask::Get { key, consistency, framed }),
         (vec(any::<u8>(), 0..40), consistency)
             .prop_map(|(query, consistency)| Ask::Query { query, consistency }),
         (change, session).prop_map(|(change, session)| Ask::Append { change, session }),
@@ -69,12 +69,15 @@ fn ask() -> impl Strategy<Value = Ask> {
 
 fn request() -> impl Strategy<Value = Request> {
     let timeout = prop::option::of((0u64..=60_000).prop_map(Duration::from_millis));
-    (ask(), any::<bool>(), timeout, any::<bool>()).prop_map(|(ask, keep, timeout, token)| Request {
-        ask,
-        keep,
-        timeout,
-        token: token.then(|| ClientToken::from_secret([7; 32].into())),
-    })
+    (ask(), any::<bool>(), timeout, any::<bool>(), any::<bool>()).prop_map(
+        |(ask, keep, timeout, token, forward)| Request {
+            ask,
+            keep,
+            timeout,
+            token: token.then(|| ClientToken::from_secret([7; 32].into())),
+            forward,
+        },
+    )
 }
 
 /// Everything that a parser reads out of pieces.
@@ -164,8 +167,13 @@ fn long_requests_in_small_pieces_take_no_longer_than_their_bytes() {
     let value = [&b"\xdc\xff\xff"[..], &[0x07; 65_535]].concat();
     let values = [&b"\x9f"[..], &value.repeat(15)].concat();
     let change = Change::Set { key: "k".into(), value: values };
-    let request =
-        Request { ask: Ask::Append { change, session: None }, keep: false, timeout: None, token: None };
+    let request = Request {
+        ask: Ask::Append { change, session: None },
+        keep: false,
+        timeout: None,
+        token: None,
+        forward: false,
+    };
     let bytes = request.encode();
     let pieces: Vec<_> = bytes.chunks(1).collect();
     assert_eq!(read(&pieces).unwrap(), [request]);
