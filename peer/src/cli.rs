@@ -82,7 +82,11 @@ enum Command {
         key: String,
     },
     /// Show every entry of the dictionary
-    Dump,
+    Dump {
+        /// What this member has, even when no leader can say that it is the newest.
+        #[arg(long)]
+        stale: bool,
+    },
     /// Follow the entries of the dictionary as they change
     Watch {
         /// One key; all when not given
@@ -208,7 +212,7 @@ impl Cli {
             Command::Set { key, value } => entries::set(&dir, key, &value, json),
             Command::Get { key } => entries::get(&dir, key),
             Command::Delete { key } => entries::delete(&dir, key, json),
-            Command::Dump => entries::dump(&dir, json),
+            Command::Dump { stale } => entries::dump(&dir, stale, json),
             Command::Watch { key } => entries::watch(&dir, key, json),
             Command::Diagnostic => entries::diagnostic(&dir, json),
             Command::Events => events::follow(&dir, json),

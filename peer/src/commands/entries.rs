@@ -3,6 +3,7 @@
 use super::{PATIENCE, ask, client, do_it, of_client, print_lines, stopped_telling};
 use rafty_agent::status::unexpected;
 use rafty_agent::{Failure, output, status};
+use rafty_client::Consistency;
 use rafty_runtime::operator::{self, Reply, Request, WatchLine, json_of};
 use serde_json::Value;
 use std::path::Path;
@@ -28,9 +29,10 @@ pub(crate) fn get(dir: &Path, key: String) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every entry, a line each; as JSON, one object.
-pub(crate) fn dump(dir: &Path, json: bool) -> Result<(), Failure> {
-    let state = client(dir)?.get_state().map_err(of_client)?;
+/// Every entry, a line each; as JSON, one object. The newest, or with `stale` what the member has.
+pub(crate) fn dump(dir: &Path, stale: bool, json: bool) -> Result<(), Failure> {
+    let consistency = if stale { Consistency::Stale } else { Consistency::Linearizable };
+    let state = client(dir)?.read_state(consistency).map_err(of_client)?;
     let entries = state.entries.iter().map(|(key, value)| (key, json_of(value.bytes())));
     if json {
         return output::line(Value::Object(entries.map(|(key, value)| (key.clone(), value)).collect()));

@@ -1,6 +1,6 @@
 //! Clients of the dictionary, over TCP and MessagePack.
 //!
-//! A [`ClusterClient`] asks any member anything: it follows redirects to the leader, tries again elsewhere after a pause
+//! A [`ClusterClient`] asks any member anything, which passes changes on to the leader; it tries again elsewhere after a pause
 //! that grows, and says of every failure whether something was changed. On it stands the [`DistributedDict`], a
 //! dictionary whose reads are as fresh as its [`Refresh`] says, and whose changes each count once: they carry a
 //! [`Session`], so that repeating one is safe. [`blocking`] has both for programs without an executor.
