@@ -33,7 +33,8 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    fn client(&self) -> ClusterClient {
+    /// A client that knows all members.
+    pub(crate) fn to_all(&self) -> ClusterClient {
         self.client_of(&self.members, PATIENCE)
     }
 
@@ -194,7 +195,7 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(way: &Way, shared: &'a Shared, at: usize) -> Self {
-        let entries = DistributedDict::over(way.client());
+        let entries = DistributedDict::over(way.to_all());
         let mut without_session = DistributedDict::over(way.client_of(&way.members, IMPATIENCE));
         without_session.set_sessions(false);
         Self { shared, at, entries, without_session }
@@ -274,7 +275,7 @@ fn register_key(at: usize) -> String {
 
 /// Reads registers, linearizably, at whichever member the library asks.
 fn read(way: &Way, shared: &Shared) {
-    let client = way.client();
+    let client = way.to_all();
     while !shared.stop.load(SeqCst) {
         let at = fastrand::usize(..WRITERS);
         let register = &shared.registers[at];

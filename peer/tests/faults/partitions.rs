@@ -9,7 +9,8 @@ use crate::scene::{SETTINGS, Scene, places};
 use crate::support::peer_set::Folder;
 use crate::support::{json, rafty};
 use crate::world::World;
-use rafty_client::Consistency;
+use rafty_client::blocking::DistributedDict;
+use rafty_client::{ClientError, Consistency};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -41,6 +42,34 @@ fn whoever_is_cut_off_acknowledges_nothing_and_serves_nothing() {
             }
         }
         scene.end(&format!("{} partitions: {made:?}", faults(FEW)));
+    });
+}
+
+/// A client that knows all members never reads behind what it was acknowledged, and never loses a change to such a read.
+#[test]
+fn increments_are_all_there_though_a_follower_is_cut_off() {
+    let test = "partitions::increments_are_all_there_though_a_follower_is_cut_off";
+    World::Network.enter(test, &["unshare", "nsenter", "ip", "mount"], || {
+        let mut cables = Cables::lay(MEMBERS);
+        let scene = scene();
+        let follower = (scene.set.await_leader() + 1) % MEMBERS;
+        let cut = Partition::Split(vec![follower], Cut::Silent);
+        cut.make(&mut cables);
+        for count in 0..20 {
+            // A client of its own each time: none remembers who was of no use.
+            let mut dict = DistributedDict::over(scene.load.way().to_all());
+            let before: u64 = dict.get("increments").unwrap().unwrap_or(0);
+            assert_eq!(before, count);
+            dict.insert("increments", &(count + 1)).unwrap();
+        }
+        let alone = scene.load.way().to(follower, LONG_ENOUGH);
+        let confirmed = alone.get_state();
+        assert!(matches!(confirmed, Err(ClientError::NoQuorum(_))), "{confirmed:?}");
+        let stale = alone.read_value("increments", Consistency::Stale).unwrap();
+        assert!(stale.stale && stale.value.is_none(), "{stale:?}");
+        cut.end(&mut cables);
+        scene.catches_up(follower);
+        scene.end("one follower was cut off");
     });
 }
 
