@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::member::UpArgs;
 use crate::predict::{NEWEST, predictions};
 use crate::provision::{self, ProvisionArgs};
+use crate::recovery::{self, RecoverArgs, RejoinArgs};
 use crate::settings::{Layers, Settings};
 use crate::{DeviceTrainer, Failure, failure, leave, member, output, place, status};
 use clap::{CommandFactory, Parser, Subcommand};
@@ -60,6 +61,10 @@ enum Command {
     Check(CheckArgs),
     /// Leave the peer set for good
     Leave,
+    /// Go on with this member alone when most voters are lost for good; it must be stopped
+    Recover(RecoverArgs),
+    /// Come back, under the same identity, to a set that was recovered without this member; it must be stopped
+    Rejoin(RejoinArgs),
     /// Show the settings of this device
     Settings {
         #[command(subcommand)]
@@ -129,6 +134,8 @@ impl Cli {
             Command::Status => output::line(status::ask(&dir, self.json)?.trim_end())?,
             Command::Check(args) => check::run(&settings, &args, self.json)?,
             Command::Leave => leave::leave(&dir, self.json)?,
+            Command::Recover(args) => recovery::recover(&dir, &args, self.json)?,
+            Command::Rejoin(args) => recovery::rejoin(&dir, &args, self.json)?,
             Command::Settings { command: SettingsCommand::Explain } => explain(&layers, self.json)?,
             Command::Predict { file, model } => {
                 output::text(predictions(&model.unwrap_or_else(|| dir.join(NEWEST)), &file, self.json)?)?;

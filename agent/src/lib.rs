@@ -23,6 +23,7 @@ pub mod output;
 pub mod place;
 mod predict;
 mod provision;
+pub mod recovery;
 pub mod settings;
 pub mod status;
 mod supervision;

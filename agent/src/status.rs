@@ -63,6 +63,7 @@ fn describe(text: &mut String, status: &MemberStatus) -> fmt::Result {
     run(text, status)?;
     writeln!(text, "waits for: {}", node.waiting_for)?;
     upkeep(text, status)?;
+    status.other_epochs.iter().try_for_each(|other| writeln!(text, "other epoch: {other}"))?;
     status.trouble.iter().try_for_each(|trouble| writeln!(text, "trouble: {trouble}"))
 }
 

@@ -13,6 +13,7 @@ use crate::demo::{self, DemoArgs};
 use clap::{Parser, Subcommand};
 use rafty_agent::joining::{self, JoinArgs};
 use rafty_agent::member::{self, UpArgs};
+use rafty_agent::recovery::{self, RecoverArgs, RejoinArgs};
 use rafty_agent::{Failure, failure, output, place, status};
 use rafty_types::MemberId;
 use std::path::PathBuf;
@@ -41,6 +42,10 @@ enum Command {
     Join(JoinArgs),
     /// Be a member until stopped
     Up(UpArgs),
+    /// Go on with this member alone when most voters are lost for good; it must be stopped
+    Recover(RecoverArgs),
+    /// Come back, under the same identity, to a set that was recovered without this member; it must be stopped
+    Rejoin(RejoinArgs),
     /// Show members, tenure, run and round, and what is waited for
     Status,
     /// Admit newcomers
@@ -191,6 +196,8 @@ impl Cli {
                 Ok(())
             }
             Command::Up(args) => member::stay(dir, &args, None),
+            Command::Recover(args) => recovery::recover(&dir, &args, json),
+            Command::Rejoin(args) => recovery::rejoin(&dir, &args, json),
             Command::Noise(args) => bench::noise::stay(dir, &args),
             Command::Status => {
                 output::line(status::ask(&dir, json)?.trim_end())?;

@@ -10,9 +10,9 @@ use crate::runs::{RunStatus, Runs};
 use crate::tenures::Tenures;
 use crate::{Event, RunState, TenureRecord, TenureState};
 use rafty_types::{
-    Accepted, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Genesis, Index, Member, MemberId,
-    Mutation, PeerKey, Publication, Rejection, RunId, Settings, Signature, Term, TokenRecord, Version,
-    planted, tenure_statement,
+    Accepted, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis, Index, Member,
+    MemberId, Mutation, PeerKey, Publication, Rejection, RunId, SetId, Settings, Signature, Term,
+    TokenRecord, Version, planted, tenure_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,6 +28,7 @@ pub struct Control {
     pub(crate) tenures: Tenures,
     pub(crate) runs: Runs,
     pub(crate) clients: Clients,
+    epoch: Epoch,
 }
 
 /// Where in the log a command stands, and who issued it when.
@@ -57,6 +58,7 @@ impl Control {
             settings,
             feature_level: 1,
             roster: Roster::founded(founder),
+            epoch: Epoch::first(cluster),
             ..Self::default()
         }
     }
@@ -70,6 +72,20 @@ impl Control {
     /// The peer set's id; all zero before the first snapshot.
     pub fn cluster(&self) -> ClusterId {
         self.cluster
+    }
+
+    /// The peer set and its epoch: what statements and labels are bound to.
+    pub fn set(&self) -> SetId {
+        let epoch = if planted(Mutation::EpochLeftOut) { Epoch::first(self.cluster) } else { self.epoch };
+        SetId { cluster: self.cluster, epoch }
+    }
+
+    /// Goes on in a new epoch, in which only `survivor` votes.
+    pub(crate) fn recover(&mut self, survivor: MemberId, bits: [u8; 16]) -> Result<(), Rejection> {
+        self.roster.member(survivor)?;
+        self.epoch = self.epoch.recovered(bits);
+        self.roster.recover(survivor);
+        Ok(())
     }
 
     /// The peer set's name; empty before the first snapshot.
@@ -167,17 +183,18 @@ impl Control {
         if leader_only(&command) {
             self.check_leader(at)?;
         }
+        let set = self.set();
         match command {
             ControlCommand::TokenCreated(token) => self.roster.create_token(at, token).map(|()| Vec::new()),
             ControlCommand::Enrol(enrolment) => self.enrol(at, enrolment),
             ControlCommand::Revoke { member } => self.revoke(member),
             ControlCommand::RotateKey { member, rsa_public, signature } => self
                 .roster
-                .rotate_key(self.cluster, member, rsa_public, &signature)
+                .rotate_key(set, member, rsa_public, &signature)
                 .map(|()| vec![Event::RosterChanged]),
             ControlCommand::AddressChanged { member, addresses, signature } => self
                 .roster
-                .change_addresses(self.cluster, member, addresses, &signature)
+                .change_addresses(set, member, addresses, &signature)
                 .map(|()| vec![Event::RosterChanged]),
             ControlCommand::SeatChanged { give, take } => {
                 self.roster.change_seats(give, take).map(|()| vec![Event::SeatsChanged])
@@ -217,7 +234,7 @@ impl Control {
 
     fn enrol(&mut self, at: &Context, enrolment: Enrolment) -> Effect {
         let before = self.desired_voters();
-        let replaced = self.roster.enrol(at, self.cluster, self.settings.max_members, enrolment)?;
+        let replaced = self.roster.enrol(at, self.set(), self.settings.max_members, enrolment)?;
         let mut events = vec![Event::RosterChanged];
         if let Some(old) = replaced {
             self.runs.drop_update_of(old);
@@ -245,7 +262,7 @@ impl Control {
             return Err(Rejection::NotAllowed);
         }
         check_rsa_key(&rsa_public)?;
-        check_signature(holder, &tenure_statement(self.cluster, holder.id, &rsa_public), signature)?;
+        check_signature(holder, &tenure_statement(self.set(), holder.id, &rsa_public), signature)?;
         let participants_key = self.members().values().any(|member| member.rsa_public == rsa_public);
         if participants_key || self.tenures.has_served(Digest::of(&rsa_public)) {
             return Err(Rejection::Duplicate);

@@ -9,8 +9,8 @@ use crate::sessions::{Sessions, Turn};
 use crate::{Applied, Control, Event, Outcome, invariants, snapshot};
 use rafty_types::{
     ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, MAX_NAME_LEN, MemberId,
-    Mutation, Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SettingsError, StateMachine,
-    planted,
+    Mutation, Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SetId, SettingsError,
+    StateMachine, planted,
 };
 use serde::{Deserialize, Serialize};
 
@@ -191,6 +191,20 @@ impl<U: StateMachine> Replicated<U> {
         }
     }
 
+    /// Goes on without the lost majority: in a new epoch with these random bits, in which only `survivor` votes. It
+    /// takes an index of its own, so that no index stands for two states.
+    ///
+    /// # Errors
+    /// When `survivor` is no member or this program [halted](Self::halted); nothing was changed then.
+    pub fn recover(&mut self, survivor: MemberId, bits: [u8; 16]) -> Result<(), Rejection> {
+        if self.halted().is_some() {
+            return Err(Rejection::FeatureLevel);
+        }
+        self.fixed.control.recover(survivor, bits)?;
+        self.fixed.applied = self.fixed.applied.next();
+        Ok(())
+    }
+
     /// The whole state in bytes. Equal states give equal bytes.
     pub fn snapshot(&self) -> Vec<u8> {
         let fixed = if planted(Mutation::SessionsLeftOutOfSnapshot) {
@@ -221,6 +235,14 @@ impl<U: StateMachine> Replicated<U> {
     /// Those of [`restore`](Self::restore) but the user machine's.
     pub fn applied_in(bytes: &[u8]) -> Result<Index, RestoreError> {
         read_fixed(bytes).map(|(fixed, _)| fixed.applied)
+    }
+
+    /// Of which peer set, in which epoch, a state in bytes is. Its user part is not looked at.
+    ///
+    /// # Errors
+    /// Those of [`restore`](Self::restore) but the user machine's.
+    pub fn set_in(bytes: &[u8]) -> Result<SetId, RestoreError> {
+        read_fixed(bytes).map(|(fixed, _)| fixed.control.set())
     }
 
     /// A digest of the whole state, the applied index included: equal on peers that applied the same log.

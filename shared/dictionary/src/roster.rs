@@ -5,8 +5,8 @@
 
 use crate::control::Context;
 use rafty_types::{
-    ClusterId, Digest, Enrolment, EnrolmentStatement, MAX_ADDRESSES, MAX_RSA_KEY_LEN, Member, MemberId,
-    PeerKey, Rejection, Signature, TokenRecord, address_statement, rotate_key_statement,
+    Digest, Enrolment, EnrolmentStatement, MAX_ADDRESSES, MAX_RSA_KEY_LEN, Member, MemberId, PeerKey,
+    Rejection, SetId, Signature, TokenRecord, address_statement, rotate_key_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -87,12 +87,12 @@ impl Roster {
     pub(crate) fn enrol(
         &mut self,
         at: &Context,
-        cluster: ClusterId,
+        set: SetId,
         max_members: u32,
         enrolment: Enrolment,
     ) -> Result<Option<MemberId>, Rejection> {
         let statement = &enrolment.statement;
-        ensure(statement.cluster == cluster, "the statement is for another peer set")?;
+        ensure(statement.set == set, "the statement is for another peer set or another epoch of it")?;
         check_addresses(&statement.addresses)?;
         check_rsa_key(&statement.rsa_public)?;
         let bytes = statement.to_bytes();
@@ -193,6 +193,12 @@ impl Roster {
         }
     }
 
+    /// Leaves the only seat to `survivor`. The others stay members: they come back under their identities.
+    pub(crate) fn recover(&mut self, survivor: MemberId) {
+        self.members.values_mut().for_each(|member| member.seat = member.id == survivor);
+        self.silent_since_ms.clear();
+    }
+
     /// Sends a member away; the last one with a seat stays.
     pub(crate) fn send_away(&mut self, id: MemberId) -> Result<Member, Rejection> {
         let member = self.remove(id)?;
@@ -215,28 +221,28 @@ impl Roster {
 
     pub(crate) fn rotate_key(
         &mut self,
-        cluster: ClusterId,
+        set: SetId,
         id: MemberId,
         rsa_public: Vec<u8>,
         signature: &Signature,
     ) -> Result<(), Rejection> {
         let member = self.members.get_mut(&id).ok_or(Rejection::UnknownMember)?;
         check_rsa_key(&rsa_public)?;
-        check_signature(member, &rotate_key_statement(cluster, id, &rsa_public), signature)?;
+        check_signature(member, &rotate_key_statement(set, id, &rsa_public), signature)?;
         member.rsa_public = rsa_public;
         Ok(())
     }
 
     pub(crate) fn change_addresses(
         &mut self,
-        cluster: ClusterId,
+        set: SetId,
         id: MemberId,
         addresses: Vec<SocketAddr>,
         signature: &Signature,
     ) -> Result<(), Rejection> {
         let member = self.members.get_mut(&id).ok_or(Rejection::UnknownMember)?;
         check_addresses(&addresses)?;
-        check_signature(member, &address_statement(cluster, id, &addresses), signature)?;
+        check_signature(member, &address_statement(set, id, &addresses), signature)?;
         member.addresses = addresses;
         Ok(())
     }

@@ -6,7 +6,7 @@
 use rafty_types::RestoreError;
 
 const MAGIC: &[u8; 8] = b"raftysta";
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// Puts the two parts together.
 pub(crate) fn join(fixed: &[u8], user: &[u8]) -> Vec<u8> {

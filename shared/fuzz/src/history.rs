@@ -111,15 +111,15 @@ fn sign(state: &Replicated<Entries>, command: &mut ControlCommand, by: MemberId)
     match command {
         ControlCommand::TenureBegan { member, rsa_public, signature } => {
             *member = by;
-            *signature = identity(by).sign(&tenure_statement(CLUSTER, by, rsa_public));
+            *signature = identity(by).sign(&tenure_statement(rafty_types::SetId::first(CLUSTER), by, rsa_public));
         }
         ControlCommand::RotateKey { member, rsa_public, signature } => {
             *member = known(*member).unwrap_or(by);
-            *signature = identity(*member).sign(&rotate_key_statement(CLUSTER, *member, rsa_public));
+            *signature = identity(*member).sign(&rotate_key_statement(rafty_types::SetId::first(CLUSTER), *member, rsa_public));
         }
         ControlCommand::AddressChanged { member, addresses, signature } => {
             *member = known(*member).unwrap_or(by);
-            *signature = identity(*member).sign(&address_statement(CLUSTER, *member, addresses));
+            *signature = identity(*member).sign(&address_statement(rafty_types::SetId::first(CLUSTER), *member, addresses));
         }
         ControlCommand::TokenCreated(token) => token.public_key = identity(MemberId(0)).key(),
         ControlCommand::Enrol(enrolment) => sign_enrolment(state, enrolment),
@@ -130,7 +130,7 @@ fn sign(state: &Replicated<Entries>, command: &mut ControlCommand, by: MemberId)
 /// A newcomer's key is that of the id it will have, so that it can sign later.
 fn sign_enrolment(state: &Replicated<Entries>, enrolment: &mut Enrolment) {
     let newcomer = identity(MemberId(state.applied().next().0));
-    enrolment.statement.cluster = CLUSTER;
+    enrolment.statement.set = rafty_types::SetId::first(CLUSTER);
     enrolment.statement.key = newcomer.key();
     if let Some(token) = state.control().tokens().keys().next() {
         enrolment.token = *token;

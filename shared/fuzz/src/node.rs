@@ -170,7 +170,7 @@ impl Shell {
         }
         let off = |wits: &mut Wits<'_>, number: u64| if wits.byte() > 200 { number + 1 } else { number };
         let label = Label {
-            cluster: CLUSTER,
+            set: rafty_types::SetId::first(CLUSTER),
             tenure: rafty_types::Tenure(off(wits, tenure.tenure.0)),
             run: run.id,
             round: rafty_types::Round(off(wits, open.map_or(run.round.0, |open| open.round.0))),
@@ -308,7 +308,7 @@ impl Shell {
     fn tenure_key(&mut self) -> TenureKey {
         self.last_handle += 1;
         let rsa_public = Digest::of(&self.last_handle.to_be_bytes()).0.to_vec();
-        let signature = identity(ME).sign(&tenure_statement(CLUSTER, ME, &rsa_public));
+        let signature = identity(ME).sign(&tenure_statement(rafty_types::SetId::first(CLUSTER), ME, &rsa_public));
         TenureKey { rsa_public, signature }
     }
 }
@@ -391,7 +391,7 @@ fn made(members: u64) -> (Snapshot, HardState) {
 
 pub(crate) fn enrolment(id: MemberId, token: [u8; 16]) -> rafty_types::Enrolment {
     let statement = rafty_types::EnrolmentStatement {
-        cluster: CLUSTER,
+        set: rafty_types::SetId::first(CLUSTER),
         key: identity(id).key(),
         rsa_public: vec![2; 398],
         addresses: vec![([10, 0, 0, 2], 7_000).into()],

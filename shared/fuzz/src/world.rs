@@ -33,7 +33,7 @@ pub(crate) fn aggregator_key() -> &'static RsaKey {
 /// An update of the participant to the aggregator.
 pub(crate) fn label() -> Label {
     Label {
-        cluster: CLUSTER,
+        set: rafty_types::SetId::first(CLUSTER),
         tenure: Tenure(40),
         run: RunId(12),
         round: Round(3),

@@ -13,6 +13,7 @@ mod event;
 mod io;
 mod leader;
 mod node;
+pub mod recovery;
 mod requests;
 mod roster;
 mod sides;

@@ -209,7 +209,7 @@ impl<U: StateMachine> Node<U> {
             durations_ms: &seen.durations_ms,
         });
         rounds::View {
-            cluster: control.cluster(),
+            set: control.set(),
             me: self.me,
             tenure,
             run,

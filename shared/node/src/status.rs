@@ -200,7 +200,9 @@ impl<U: StateMachine> Node<U> {
     /// What the peer set waits for, from the bottom up: a leader, a tenure, a round.
     fn waiting_for(&self) -> String {
         let control = self.state.control();
-        let Some(leader) = self.consensus.leader() else { return "a leader: too few voters answer".into() };
+        let Some(leader) = self.consensus.leader() else {
+            return "a leader: too few voters answer (if most are lost for good: `recover`)".into();
+        };
         let holder = control.tenure().filter(|tenure| tenure.term == self.consensus.term());
         if holder.is_none() {
             let key = leader == self.me && !self.has_tenure_key();

@@ -15,7 +15,7 @@ impl View<'_> {
         content: Digest,
     ) -> Label {
         Label {
-            cluster: self.cluster,
+            set: self.set,
             tenure: key.tenure,
             run: key.run,
             round: key.round,
@@ -38,6 +38,6 @@ impl View<'_> {
 
     /// Whether `label` can be of an envelope that `from` sealed here as one whole.
     pub(crate) fn is_sound(&self, label: &Label, from: MemberId) -> bool {
-        label.cluster == self.cluster && label.sender == from && (label.segment, label.segments) == (0, 1)
+        label.set == self.set && label.sender == from && (label.segment, label.segments) == (0, 1)
     }
 }

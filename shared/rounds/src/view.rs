@@ -4,16 +4,15 @@
 
 use crate::AttemptKey;
 use rafty_types::{
-    Accepted, Attempt, ClusterId, Digest, MemberId, PeerRole, Round, RunId, RunSpec, Settings, Tenure,
-    Version,
+    Accepted, Attempt, Digest, MemberId, PeerRole, Round, RunId, RunSpec, SetId, Settings, Tenure, Version,
 };
 use std::collections::BTreeMap;
 
 /// The replicated state as it stands applied, as far as rounds need it.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// The peer set.
-    pub cluster: ClusterId,
+    /// The peer set and its epoch.
+    pub set: SetId,
     /// This member.
     pub me: MemberId,
     /// The current tenure.

@@ -45,7 +45,7 @@ impl<U: UserMachine> Shell<U> {
         }
         self.narrator.say(&format!("this member is at {address} now; the others are told"));
         let addresses = vec![address];
-        let statement = address_statement(self.bench.cluster, self.me, &addresses);
+        let statement = address_statement(self.bench.set, self.me, &addresses);
         let signature = self.bench.secrets.identity.sign(&statement);
         let command =
             Command::Control(ControlCommand::AddressChanged { member: self.me, addresses, signature });

@@ -2,7 +2,7 @@
 
 use rafty_seal::{Identity, RsaKey};
 use rafty_storage::DataDir;
-use rafty_types::{ClusterId, Member, MemberId, PeerRole, Settings};
+use rafty_types::{ClusterId, Epoch, Member, MemberId, PeerRole, SetId, Settings};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,9 @@ pub(crate) const MEMBER_FILE: &str = "member.json";
 pub struct MemberFile {
     /// The peer set.
     pub cluster: ClusterId,
+    /// The epoch it knew last; `None` in files from before there were epochs: the first.
+    #[serde(default)]
+    pub epoch: Option<Epoch>,
     /// Its name.
     pub name: String,
     /// This member's Raft id.
@@ -71,6 +74,11 @@ pub enum MemberError {
 }
 
 impl MemberFile {
+    /// The peer set in the epoch that this file knows. The replicated state knows better, once there is one.
+    pub fn set(&self) -> SetId {
+        SetId { cluster: self.cluster, epoch: self.epoch.unwrap_or_else(|| Epoch::first(self.cluster)) }
+    }
+
     /// What the member in `dir` knew when it was made. Anybody may look; its secrets are elsewhere.
     ///
     /// # Errors

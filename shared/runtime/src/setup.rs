@@ -2,17 +2,17 @@
 //!
 //! Nothing half-made is left behind: the directory is made beside its place and renamed when all is well.
 
-use crate::address::{own_address, reachable};
+use crate::address::reachable;
 use crate::clients::client_address;
 use crate::machine::UserMachine;
-use crate::member::{IDENTITY_FILE, MEMBER_FILE, MemberFile, RSA_FILE, Secrets};
+use crate::member::{IDENTITY_FILE, MEMBER_FILE, MemberFile, RSA_FILE};
 use crate::net;
 use rafty_dictionary::{Entries, Replicated};
 use rafty_seal::{Identity, RsaKey, Token};
 use rafty_storage::{DataDir, Log, replace_file};
 use rafty_types::{
-    Batch, ClusterId, Genesis, HardState, Index, Member, MemberId, Membership, PeerRole, Settings, Snapshot,
-    SnapshotMeta, Term,
+    Batch, ClusterId, Epoch, Genesis, HardState, Index, Member, MemberId, Membership, PeerRole, SetId,
+    Settings, Snapshot, SnapshotMeta, Term,
 };
 use rafty_wire::JoinReply;
 use rand_core::Rng;
@@ -160,6 +160,7 @@ pub fn found_with(founding: &Founding, machine: impl UserMachine) -> Result<Memb
         Genesis { cluster, name: name.clone(), settings: settings.clone(), founder: founder.clone() };
     let member = MemberFile {
         cluster,
+        epoch: Some(Epoch::first(cluster)),
         name,
         member: FOUNDER,
         kind: PeerRole::Peer,
@@ -207,12 +208,20 @@ pub fn join_when_reached(
     write_secrets(&staged, &identity, &rsa).map_err(|why| SetupError::Disk { dir: dir.clone(), why })?;
     let enrol = |peer| {
         let address = joining.advertise.unwrap_or_else(|| reachable(listen, Some(peer)));
-        ask(peer, token.cluster, token.responder, |exporter| {
-            rafty_seal::enrol(&identity, rsa.public(), &token, exporter, vec![address])
-        })
+        let ask_in = |set| {
+            let reply = ask(peer, token.cluster, token.responder, |exporter| {
+                rafty_seal::enrol(&identity, rsa.public(), &token, set, exporter, vec![address])
+            });
+            reply.map(|reply| (reply, set))
+        };
+        // A token does not say in which epoch the set is; the member that the token names does.
+        match ask_in(SetId::first(token.cluster))? {
+            (JoinReply::OtherEpoch { epoch }, set) => ask_in(SetId { epoch, ..set }),
+            answered => Ok(answered),
+        }
     };
     let mut peers = joining.peers.clone();
-    let reply = loop {
+    let (reply, set) = loop {
         match ask_in_turn(&peers, enrol) {
             Ok(reply) => break reply,
             Err(error) => peers = again(&error).ok_or(error)?,
@@ -223,13 +232,26 @@ pub fn join_when_reached(
             (member, cluster, name, settings, members)
         }
         JoinReply::Refused { reason } => return Err(SetupError::Refused(reason)),
+        JoinReply::OtherEpoch { .. } => return Err(SetupError::Refused("it was recovered meanwhile".into())),
     };
     let own = members.iter().find(|known| known.id == member);
     let kind = own.map_or(PeerRole::Agent, |own| own.role);
     let data = joining.data.as_deref().map(|data| std::path::absolute(data).unwrap_or_else(|_| data.into()));
     let advertise = joining.advertise;
-    let file =
-        MemberFile { cluster, name, member, kind, listen, advertise, clients: None, settings, members, data };
+    let epoch = Some(set.epoch);
+    let file = MemberFile {
+        cluster,
+        epoch,
+        name,
+        member,
+        kind,
+        listen,
+        advertise,
+        clients: None,
+        settings,
+        members,
+        data,
+    };
     settle(staged, &file, &joining.dir).map_err(|why| SetupError::Admitted { member, dir, why })?;
     Ok(file)
 }
@@ -237,42 +259,13 @@ pub fn join_when_reached(
 /// What the first one says that can be reached; or why the last one could not.
 fn ask_in_turn(
     peers: &[SocketAddr],
-    ask: impl Fn(SocketAddr) -> Result<JoinReply, SetupError>,
-) -> Result<JoinReply, SetupError> {
+    ask: impl Fn(SocketAddr) -> Result<(JoinReply, SetId), SetupError>,
+) -> Result<(JoinReply, SetId), SetupError> {
     let mut failure = SetupError::NobodyToAsk;
     for peer in peers {
         match ask(*peer) {
             Err(error) => failure = error,
             reply => return reply,
-        }
-    }
-    Err(failure)
-}
-
-/// Enrols a member anew whose log is lost or damaged: it must never vote with that. It keeps its identity and gets a
-/// new id; the old one leaves the peer set.
-///
-/// # Errors
-/// When no member that was known answers, or the peer set refuses. Nothing was changed then.
-pub(crate) fn rejoin(dir: &DataDir, lost: &MemberFile, secrets: &Secrets) -> Result<MemberFile, SetupError> {
-    let addresses = vec![own_address(lost)];
-    let others = lost.members.iter().filter(|member| member.key != secrets.identity.key());
-    let mut failure = SetupError::Refused("no other member is known".into());
-    for (other, address) in
-        others.flat_map(|other| other.addresses.iter().map(move |address| (other, *address)))
-    {
-        let enrolment = |exporter| {
-            let public = secrets.rsa.public();
-            rafty_seal::re_enrol(&secrets.identity, public, lost.cluster, exporter, addresses.clone())
-        };
-        match ask(address, lost.cluster, rafty_seal::short_hash(&other.key), enrolment) {
-            Ok(JoinReply::Granted { member, name, settings, members, .. }) => {
-                let found = MemberFile { member, name, settings, members, ..lost.clone() };
-                let failed = |why| SetupError::Disk { dir: dir.root().into(), why };
-                return write_member(dir, &found).map(|()| found).map_err(failed);
-            }
-            Ok(JoinReply::Refused { reason }) => failure = SetupError::Refused(reason),
-            Err(error) => failure = error,
         }
     }
     Err(failure)
@@ -284,7 +277,7 @@ pub(crate) fn write_member(dir: &DataDir, member: &MemberFile) -> Result<(), Str
     replace_file(&dir.file(MEMBER_FILE), &json, false).map_err(|error| error.to_string())
 }
 
-fn ask(
+pub(crate) fn ask(
     peer: SocketAddr,
     cluster: ClusterId,
     responder: [u8; 16],

@@ -22,7 +22,7 @@ use rafty_node::{Answer, Input, Node, Output, RequestId};
 use rafty_rounds::{EnvelopeHandle, Work, WorkResult};
 use rafty_seal::{SignedHeader, Token};
 use rafty_storage::SpoolHandle;
-use rafty_types::{Frame, Member, MemberId, PersistId, Time};
+use rafty_types::{Epoch, Frame, Member, MemberId, PersistId, Time};
 use rafty_wire::JoinReply;
 use rafty_wire::client::ClientToken;
 use smol::Executor;
@@ -90,6 +90,8 @@ pub(crate) struct Shell<U: UserMachine> {
     pub(crate) requests: BTreeMap<RequestId, Asker>,
     pub(crate) last_request: u64,
     pub(crate) trouble: Option<String>,
+    /// Members that are in another epoch of the peer set, and in which.
+    pub(crate) other_epochs: BTreeMap<MemberId, Epoch>,
     pub(crate) stopping: Option<Instant>,
     pub(crate) alarm: Alarm,
     pub(crate) signs: Signs,
@@ -211,6 +213,7 @@ impl<U: UserMachine> Shell<U> {
             }
             NetEvent::Snapshot { from, message, data } => Some(Input::Snapshot { from, message, data }),
             NetEvent::Connected(member) => {
+                self.other_epochs.remove(&member);
                 self.standing.let_in(member);
                 None
             }
@@ -220,6 +223,10 @@ impl<U: UserMachine> Shell<U> {
             }
             NetEvent::Refused(member) => {
                 self.standing.refused(member, self.started.elapsed());
+                None
+            }
+            NetEvent::OtherEpoch { member, epoch } => {
+                self.met_other_epoch(member, epoch);
                 None
             }
             NetEvent::Join { enrolment, reply } => Some(self.enrol(enrolment, reply)),

@@ -12,7 +12,8 @@ use crate::net::{Net, NetConfig, NetEvents};
 use crate::operator::desk::Desk;
 use crate::operator::{EnvelopeCounts, wall_ms};
 use crate::persist::{Persister, Unsynced};
-use crate::setup::{SetupError, rejoin, write_member};
+use crate::rejoin::{RejoinError, re_enrol};
+use crate::setup::write_member;
 use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
 use crate::signs::{Signs, Supervisor};
 use crate::standing::Standing;
@@ -94,7 +95,7 @@ pub enum UpError {
     },
     /// The log is lost or damaged, and this member could not enrol again.
     #[error("{0}, but it could not: {1}; nothing was changed; start other members and try again")]
-    NotRejoined(String, SetupError),
+    NotRejoined(String, RejoinError),
     /// The log does not make a member.
     #[error(transparent)]
     Start(#[from] rafty_node::StartError),
@@ -195,9 +196,16 @@ fn assemble<U: UserMachine>(
     let updates = Blobs::open(&dir.file("updates")).map_err(|error| disk(&error))?;
     let spool = Arc::new(Spool::open(&dir.spool(), MAX_SPOOL_BYTES).map_err(|error| disk(&error))?);
 
+    let before = member.clone();
+    let boot = boot(&member, recovered, &dir, &models, trainer.is_some())?;
+    let node = Node::new(boot, machine, Time::ZERO)?;
+    if node.state().control().initialised() {
+        // A recovery may have been cut off before it wrote its note.
+        member.epoch = Some(node.state().control().set().epoch);
+    }
+
     let started = Instant::now();
     let (loop_back, happenings) = bounded(QUEUE);
-    let before = member.clone();
     member.listen = listen_at.unwrap_or(member.listen);
     member.advertise = advertise.or(member.advertise);
     member.clients = abroad.or(member.clients);
@@ -209,8 +217,6 @@ fn assemble<U: UserMachine>(
     if member != before {
         write_member(&dir, &member).map_err(|error| disk(&error))?;
     }
-    let boot = boot(&member, recovered, &dir, &models, trainer.is_some())?;
-    let node = Node::new(boot, machine, Time::ZERO)?;
     let mut standing = Standing::default();
     if !node.state().control().initialised() {
         let peers: Vec<_> = member.members.iter().map(roster_peer).collect();
@@ -220,7 +226,7 @@ fn assemble<U: UserMachine>(
     let dir_for_notes = dir.clone();
     let bench = Arc::new(Bench {
         me: member.member,
-        cluster: member.cluster,
+        set: member.set(),
         secrets,
         dir,
         models,
@@ -265,6 +271,7 @@ fn assemble<U: UserMachine>(
         requests: BTreeMap::new(),
         last_request: 0,
         trouble: None,
+        other_epochs: BTreeMap::new(),
         stopping: None,
         alarm: Alarm::default(),
         signs: Signs::new(supervisor),
@@ -280,7 +287,7 @@ fn open_log(dir: &DataDir, member: &mut MemberFile, secrets: &Secrets) -> Result
         Err(error @ (OpenError::Damaged { .. } | OpenError::Missing(_))) => {
             warn(&format!("{error}: enrolling again"));
             *member =
-                rejoin(dir, member, secrets).map_err(|why| UpError::NotRejoined(error.to_string(), why))?;
+                re_enrol(dir, member, secrets).map_err(|why| UpError::NotRejoined(error.to_string(), why))?;
             dir.set_log_aside().map_err(|error| failed(&error))?;
             Log::create(&dir.log()).map_err(|error| failed(&error))?;
             Log::open(&dir.log()).map_err(|error| failed(&error))
@@ -297,7 +304,7 @@ fn listen(
 ) -> Result<(Net, NetEvents), UpError> {
     let config = NetConfig {
         listen: member.listen,
-        cluster: member.cluster,
+        set: member.set(),
         key: secrets.identity.key(),
         pkcs8: secrets.identity.to_pkcs8_der(),
     };

@@ -3,20 +3,21 @@
 //! Only made here. It is checked where it is applied, on every peer, with nothing but public keys.
 
 use crate::{Identity, RsaPublic, Token};
-use rafty_types::{ClusterId, Enrolment, EnrolmentStatement, Signature};
+use rafty_types::{Enrolment, EnrolmentStatement, SetId, Signature};
 use std::net::SocketAddr;
 
-/// The statement of a newcomer that holds `token`. `exporter` is the TLS exporter of the connection it joins over:
+/// The statement of a newcomer that holds `token`, for the peer set in the epoch `set`. `exporter` is the TLS exporter of the connection it joins over:
 /// the statement is worth nothing on another. More addresses than
 /// [`MAX_ADDRESSES`](rafty_types::MAX_ADDRESSES) are refused where it is applied.
 pub fn enrol(
     identity: &Identity,
     rsa_public: &RsaPublic,
     token: &Token,
+    set: SetId,
     exporter: [u8; 32],
     addresses: Vec<SocketAddr>,
 ) -> Enrolment {
-    let mut enrolment = re_enrol(identity, rsa_public, token.cluster, exporter, addresses);
+    let mut enrolment = re_enrol(identity, rsa_public, set, exporter, addresses);
     enrolment.token = token.id;
     enrolment.token_signature = token.signing_identity().sign(&enrolment.statement.to_bytes());
     enrolment
@@ -27,12 +28,12 @@ pub fn enrol(
 pub fn re_enrol(
     identity: &Identity,
     rsa_public: &RsaPublic,
-    cluster: ClusterId,
+    set: SetId,
     exporter: [u8; 32],
     addresses: Vec<SocketAddr>,
 ) -> Enrolment {
     let rsa_public = rsa_public.der().to_vec();
-    let statement = EnrolmentStatement { cluster, key: identity.key(), rsa_public, addresses, exporter };
+    let statement = EnrolmentStatement { set, key: identity.key(), rsa_public, addresses, exporter };
     let own_signature = identity.sign(&statement.to_bytes());
     Enrolment { token: [0; 16], statement, own_signature, token_signature: Signature::default() }
 }

@@ -160,10 +160,10 @@ fn wrap(
 
 /// The OAEP label: a wrapped key opens for one purpose, as one member, with one key.
 fn binding(label: &Label, member: MemberId, key_id: Digest) -> Vec<u8> {
-    canonical(b"rafty content key v1", &(label, member, key_id))
+    canonical(b"rafty content key v2", &(label, member, key_id))
 }
 
 /// The associated data of every chunk: content decrypts for one purpose.
 fn purpose(label: &Label) -> Digest {
-    Digest::of(&canonical(b"rafty envelope content v1", label))
+    Digest::of(&canonical(b"rafty envelope content v2", label))
 }

@@ -17,7 +17,7 @@
 //! # let mut rng = ChaCha20Rng::from_seed([1; 32]);
 //! # let key = RsaKey::from_der(include_bytes!("../tests/keys/aggregator.der"))?;
 //! # let label = Label {
-//! #     cluster: Default::default(), tenure: Default::default(), run: Default::default(),
+//! #     set: Default::default(), tenure: Default::default(), run: Default::default(),
 //! #     round: Default::default(), attempt: Default::default(), version: Default::default(),
 //! #     kind: EnvelopeKind::Update, content: Digest::of(b"an update"), segment: 0, segments: 1,
 //! #     sender: MemberId(2),

@@ -59,7 +59,8 @@ fn other_labels(label: &Label) -> Vec<(&'static str, Label)> {
         other
     };
     vec![
-        ("cluster", with(|label| label.cluster = ClusterId([8; 16]))),
+        ("cluster", with(|label| label.set.cluster = ClusterId([8; 16]))),
+        ("epoch", with(|label| label.set.epoch = label.set.epoch.recovered([1; 16]))),
         ("tenure", with(|label| label.tenure = Tenure(41))),
         ("run", with(|label| label.run = RunId(13))),
         ("round", with(|label| label.round = Round(4))),

@@ -83,18 +83,19 @@ fn the_record_lets_peers_check_and_not_mint() {
 fn an_enrolment_proves_both_keys() {
     let (token, newcomer, rsa) = (token(), identity(PARTICIPANT), rsa_key(PARTICIPANT));
     let addresses = vec!["192.0.2.7:4100".parse().unwrap()];
-    let enrolment = enrol(&newcomer, rsa.public(), &token, [4; 32], addresses.clone());
+    let set = rafty_types::SetId::first(token.cluster);
+    let enrolment = enrol(&newcomer, rsa.public(), &token, set, [4; 32], addresses.clone());
     let bytes = enrolment.statement.to_bytes();
     let record = token.record(PeerRole::Agent, true, 0, 1);
     assert_eq!(enrolment.token, record.id);
     assert!(newcomer.key().verify(&bytes, &enrolment.own_signature));
     assert!(record.public_key.verify(&bytes, &enrolment.token_signature));
-    assert_eq!(enrolment.statement.cluster, token.cluster);
+    assert_eq!(enrolment.statement.set, set);
     assert_eq!(enrolment.statement.key, newcomer.key());
     assert_eq!(enrolment.statement.rsa_public, rsa.public_der());
     assert_eq!(enrolment.statement.exporter, [4; 32]);
 
-    let again = re_enrol(&newcomer, rsa.public(), token.cluster, [5; 32], addresses);
+    let again = re_enrol(&newcomer, rsa.public(), set, [5; 32], addresses);
     assert!(newcomer.key().verify(&again.statement.to_bytes(), &again.own_signature));
     assert!(
         !newcomer.key().verify(&again.statement.to_bytes(), &enrolment.own_signature),

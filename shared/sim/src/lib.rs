@@ -22,6 +22,7 @@ pub mod invariants;
 pub mod linearizability;
 pub mod member;
 pub mod network;
+pub mod recovery;
 pub mod report;
 pub mod run;
 pub mod shrink;

@@ -1,5 +1,6 @@
 //! Runs of seeds: one by one or side by side, with what failed caught and told again.
 
+use crate::recovery;
 use crate::story::{self, Outcome, Plan};
 use crate::world::World;
 use std::cell::RefCell;
@@ -33,6 +34,14 @@ thread_local! {
 /// What did not hold.
 pub fn run(plan: &Plan) -> Result<Outcome, Failure> {
     tell(plan, &mut story::world(plan))
+}
+
+/// Tells the story of a lost majority of this seed.
+///
+/// # Errors
+/// What did not hold.
+pub fn recover(seed: u64) -> Result<(), Failure> {
+    caught(|| recovery::tell(seed)).map_err(|what| Failure { what })
 }
 
 /// Tells a plan with its story, however it ends.

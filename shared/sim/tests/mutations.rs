@@ -6,7 +6,7 @@
 #![cfg(feature = "mutations")]
 
 use Mutation as M;
-use rafty_sim::run::run;
+use rafty_sim::run::{recover, run};
 use rafty_sim::story::Plan;
 use rafty_types::mutation::{Mutation, plant};
 use std::collections::BTreeSet;
@@ -104,6 +104,16 @@ fn side_by_side<T: Sync>(items: &[T], act: impl Fn(&T) + Sync) {
 fn wanted() -> Vec<&'static Case> {
     let only = std::env::var("RAFTY_MUTATION").unwrap_or_default();
     CASES.iter().filter(|case| format!("{:?}", case.mutation).contains(&only)).collect()
+}
+
+#[test]
+fn an_epoch_left_out_is_caught_after_a_recovery() {
+    plant(Some(M::EpochLeftOut));
+    let failed = (0..MAX_SEEDS).find_map(|seed| Some((seed, recover(seed).err()?)));
+    plant(None);
+    let (seed, failure) = failed.expect("the bug is caught");
+    assert_eq!(failure.kind(), "nothing of another epoch counts", "{}", failure.what);
+    assert!(recover(seed).is_ok(), "without the bug");
 }
 
 /// The seeds that the cases took, without a bug: whatever was found before is the bug's doing.

@@ -93,13 +93,19 @@ impl DataDir {
         self.root.join("spool")
     }
 
-    /// Renames a damaged log to `log.damaged`, so that a new one can be created and someone may still look at it. One
-    /// that was set aside before is removed. The log must not be open. Without a log nothing happens.
+    /// Where [`set_log_aside`](Self::set_log_aside) puts a log.
+    pub fn log_aside(&self) -> PathBuf {
+        self.root.join("log.damaged")
+    }
+
+    /// Renames a log that is damaged or not to be used any more to `log.damaged`, so that a new one can be created and
+    /// someone may still look at it. One that was set aside before is removed. The log must not be open. Without a log
+    /// nothing happens.
     ///
     /// # Errors
     /// The disk failed; the log is where it was.
     pub fn set_log_aside(&self) -> Result<(), DiskError> {
-        let (log, aside) = (self.log(), self.root.join("log.damaged"));
+        let (log, aside) = (self.log(), self.log_aside());
         if !log.try_exists().map_err(DiskError::of("look for", &log))? {
             return Ok(());
         }

@@ -1,8 +1,8 @@
 //! What a log entry carries into the replicated state, and the records that state is made of.
 
 use crate::{
-    Attempt, ClientRecord, ClusterId, Digest, MemberId, PeerKey, Round, RunId, Serial, SessionId, Settings,
-    Signature, Tenure, Term, Version,
+    Attempt, ClientRecord, ClusterId, Digest, MemberId, PeerKey, Round, RunId, Serial, SessionId, SetId,
+    Settings, Signature, Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -242,8 +242,8 @@ pub struct Enrolment {
 /// What a newcomer says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrolmentStatement {
-    /// The peer set it means.
-    pub cluster: ClusterId,
+    /// The peer set and the epoch it means.
+    pub set: SetId,
     /// Its identity.
     pub key: PeerKey,
     /// Its participant key, PKCS#1 DER.
@@ -257,23 +257,23 @@ pub struct EnrolmentStatement {
 impl EnrolmentStatement {
     /// The bytes that are signed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        statement(b"rafty enrolment v1", self)
+        statement(b"rafty enrolment v2", self)
     }
 }
 
 /// The bytes a member signs for [`ControlCommand::TenureBegan`].
-pub fn tenure_statement(cluster: ClusterId, member: MemberId, rsa_public: &[u8]) -> Vec<u8> {
-    statement(b"rafty tenure v1", &(cluster, member, rsa_public))
+pub fn tenure_statement(set: SetId, member: MemberId, rsa_public: &[u8]) -> Vec<u8> {
+    statement(b"rafty tenure v2", &(set, member, rsa_public))
 }
 
 /// The bytes a member signs for [`ControlCommand::RotateKey`].
-pub fn rotate_key_statement(cluster: ClusterId, member: MemberId, rsa_public: &[u8]) -> Vec<u8> {
-    statement(b"rafty rotate key v1", &(cluster, member, rsa_public))
+pub fn rotate_key_statement(set: SetId, member: MemberId, rsa_public: &[u8]) -> Vec<u8> {
+    statement(b"rafty rotate key v2", &(set, member, rsa_public))
 }
 
 /// The bytes a member signs for [`ControlCommand::AddressChanged`].
-pub fn address_statement(cluster: ClusterId, member: MemberId, addresses: &[SocketAddr]) -> Vec<u8> {
-    statement(b"rafty address v1", &(cluster, member, addresses))
+pub fn address_statement(set: SetId, member: MemberId, addresses: &[SocketAddr]) -> Vec<u8> {
+    statement(b"rafty address v2", &(set, member, addresses))
 }
 
 fn statement<T: Serialize>(context: &[u8], content: &T) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! What an envelope is for: bound into its encryption, so that it opens nowhere else.
 
-use crate::{Attempt, ClusterId, Digest, MemberId, PeerKey, Round, RunId, Tenure, Version};
+use crate::{Attempt, Digest, MemberId, PeerKey, Round, RunId, SetId, Tenure, Version};
 use serde::{Deserialize, Serialize};
 
 /// What an envelope carries. Grows at the end only.
@@ -18,8 +18,8 @@ pub enum EnvelopeKind {
 /// for the purpose it was sealed for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Label {
-    /// The peer set.
-    pub cluster: ClusterId,
+    /// The peer set and its epoch.
+    pub set: SetId,
     /// The tenure in which it was sealed.
     pub tenure: Tenure,
     /// The run it belongs to.

@@ -49,6 +49,8 @@ pub enum Mutation {
     TenureNotFenced,
     /// A round whose attempt failed is passed over.
     FailedRoundPassedOver,
+    /// What is signed and sealed is bound to the peer set and not to its epoch.
+    EpochLeftOut,
 
     /// One member takes some commands for nothing.
     ApplyDependsOnMember,

@@ -1,7 +1,7 @@
 //! What opens a bulk stream, what answers it, and the two messages of a join.
 
 use crate::header::{Header, WireError, join, split, value};
-use rafty_types::{ClusterId, Digest, Enrolment, Member, MemberId, Message, Settings};
+use rafty_types::{ClusterId, Digest, Enrolment, Epoch, Member, MemberId, Message, Settings};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,11 @@ pub enum JoinReply {
     Refused {
         /// Why, in words for people.
         reason: String,
+    },
+    /// The statement was made for another epoch; nothing was changed.
+    OtherEpoch {
+        /// The epoch of the member that was asked.
+        epoch: Epoch,
     },
 }
 

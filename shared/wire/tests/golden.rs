@@ -38,6 +38,8 @@ fn every_unit_is_written_and_read_as_it_was_pinned() {
     written += &head::<JoinRequest>("join-request", &samples::join_request());
     written += &head::<JoinReply>("join-granted", &samples::join_granted());
     written += &head::<JoinReply>("join-refused", &JoinReply::Refused { reason: "no".into() });
+    let epoch = rafty_types::Epoch::first(rafty_types::ClusterId([1; 16])).recovered([2; 16]);
+    written += &head::<JoinReply>("join-other-epoch", &JoinReply::OtherEpoch { epoch });
     assert!(written == GOLDEN, "the wire format changed; written now:\n{written}");
 }
 

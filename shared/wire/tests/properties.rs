@@ -175,7 +175,7 @@ fn join_request() -> impl Strategy<Value = JoinRequest> {
     (statement, any::<[u8; 32]>(), vec(any::<u8>(), 64..65)).prop_map(
         |((cluster, key, rsa_public, addresses), exporter, signature)| {
             let statement = EnrolmentStatement {
-                cluster: ClusterId(cluster),
+                set: rafty_types::SetId::first(ClusterId(cluster)),
                 key: PeerKey(key),
                 rsa_public,
                 addresses,

@@ -197,20 +197,26 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
         }
         Command::Rotate(who, key, signer) => {
             let (member, rsa_public) = (id(who), rsa_of(key));
-            let signature =
-                sign(signer.as_ref().unwrap_or(who), &rotate_key_statement(CLUSTER, member, &rsa_public));
+            let signature = sign(
+                signer.as_ref().unwrap_or(who),
+                &rotate_key_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public),
+            );
             (who, control(C::RotateKey { member, rsa_public, signature }))
         }
         Command::Move(who, port, signer) => {
             let (member, addresses) = (id(who), vec![address(*port)]);
-            let signature =
-                sign(signer.as_ref().unwrap_or(who), &address_statement(CLUSTER, member, &addresses));
+            let signature = sign(
+                signer.as_ref().unwrap_or(who),
+                &address_statement(rafty_types::SetId::first(CLUSTER), member, &addresses),
+            );
             (who, control(C::AddressChanged { member, addresses, signature }))
         }
         Command::Begin(who, key, signer) => {
             let (member, rsa_public) = (id(who), rsa_of(key));
-            let signature =
-                sign(signer.as_ref().unwrap_or(who), &tenure_statement(CLUSTER, member, &rsa_public));
+            let signature = sign(
+                signer.as_ref().unwrap_or(who),
+                &tenure_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public),
+            );
             (who, control(C::TenureBegan { member, rsa_public, signature }))
         }
         Command::Token { by, name, peer, uses, may_lead } => {

@@ -80,8 +80,9 @@ fn joining_needs_every_proof() {
     assert_eq!(refused(again("bob", 1)), Rejection::UnknownMember);
     assert_eq!(refused(enrolment("ann", &ticket, "ticket", 1)), Rejection::AlreadyMember);
 
-    let altered: [fn(&mut EnrolmentStatement); 5] = [
-        |statement| statement.cluster = ClusterId([8; 16]),
+    let altered: [fn(&mut EnrolmentStatement); 6] = [
+        |statement| statement.set.cluster = ClusterId([8; 16]),
+        |statement| statement.set.epoch = statement.set.epoch.recovered([1; 16]),
         |statement| statement.addresses.clear(),
         |statement| statement.addresses = vec![address(1); MAX_ADDRESSES + 1],
         |statement| statement.rsa_public.clear(),
@@ -204,11 +205,12 @@ fn keys_and_addresses_change_by_their_owner_with_its_signature() {
     let mut story = Script::founded_by("ann");
     let bob = story.joins("bob", Agent);
     let rotate = |signer: &str, rsa_public: Vec<u8>| {
-        let signature = sign(signer, &rotate_key_statement(CLUSTER, bob, &rsa_public));
+        let signature =
+            sign(signer, &rotate_key_statement(rafty_types::SetId::first(CLUSTER), bob, &rsa_public));
         C::RotateKey { member: bob, rsa_public, signature }
     };
     let moved = |signer: &str, addresses: Vec<std::net::SocketAddr>| {
-        let signature = sign(signer, &address_statement(CLUSTER, bob, &addresses));
+        let signature = sign(signer, &address_statement(rafty_types::SetId::first(CLUSTER), bob, &addresses));
         C::AddressChanged { member: bob, addresses, signature }
     };
     assert_eq!(story.cannot("bob", rotate("ann", vec![5])), Rejection::BadSignature);

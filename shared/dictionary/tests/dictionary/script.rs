@@ -67,7 +67,7 @@ pub(crate) fn token(name: &str, role: PeerRole, uses: u32) -> TokenRecord {
 /// `who` joins with the token `with`, over a connection that no other has.
 pub(crate) fn enrolment(who: &str, with: &TokenRecord, token_name: &str, connection: u8) -> Enrolment {
     let statement = EnrolmentStatement {
-        cluster: CLUSTER,
+        set: rafty_types::SetId::first(CLUSTER),
         key: key_of(who),
         rsa_public: rsa_of(who),
         addresses: vec![address(9)],
@@ -207,7 +207,7 @@ impl Script {
 
     pub(crate) fn begin_with(&self, who: &str, rsa_public: Vec<u8>) -> ControlCommand {
         let member = self.id(who);
-        let signature = sign(who, &tenure_statement(CLUSTER, member, &rsa_public));
+        let signature = sign(who, &tenure_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public));
         ControlCommand::TenureBegan { member, rsa_public, signature }
     }
 

@@ -12,7 +12,7 @@ fn a_tenure_begins_by_the_leader_itself_with_its_signature() {
     story.joins("bob", Peer);
     assert_eq!(story.cannot("ann", story.begin("bob")), Rejection::NotAllowed);
     let C::TenureBegan { member, rsa_public, .. } = story.begin("ann") else { panic!() };
-    let signature = sign("bob", &tenure_statement(CLUSTER, member, &rsa_public));
+    let signature = sign("bob", &tenure_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public));
     assert_eq!(
         story.cannot("ann", C::TenureBegan { member, rsa_public, signature }),
         Rejection::BadSignature

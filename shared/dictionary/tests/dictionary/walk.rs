@@ -94,13 +94,14 @@ impl Walk {
                 member,
                 signature: sign(
                     if y % 8 == 7 { "forger" } else { name },
-                    &rotate_key_statement(CLUSTER, member, &rsa_public),
+                    &rotate_key_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public),
                 ),
                 rsa_public,
             },
             12 => {
                 let addresses = vec![address(u16::from(y)); usize::from(x % 10)];
-                let signature = sign(name, &address_statement(CLUSTER, member, &addresses));
+                let signature =
+                    sign(name, &address_statement(rafty_types::SetId::first(CLUSTER), member, &addresses));
                 C::AddressChanged { member, addresses, signature }
             }
             13 | 14 => C::SeatChanged {
@@ -109,7 +110,10 @@ impl Walk {
             },
             15 | 16 => {
                 let member = self.id(self.leader);
-                let signature = sign(self.leader, &tenure_statement(CLUSTER, member, &rsa_public));
+                let signature = sign(
+                    self.leader,
+                    &tenure_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public),
+                );
                 C::TenureBegan { member, rsa_public, signature }
             }
             17 => C::RunSubmitted(run_spec(u32::from(x % 5))),

@@ -94,7 +94,7 @@ fn token(may_lead: bool) -> TokenRecord {
 fn enrolment(number: usize) -> Enrolment {
     let newcomer = identity(number);
     let statement = EnrolmentStatement {
-        cluster: CLUSTER,
+        set: rafty_types::SetId::first(CLUSTER),
         key: newcomer.key(),
         rsa_public: format!("key of {number}").into_bytes(),
         addresses: vec![([10, 0, 0, number as u8 + 1], 7_000).into()],
@@ -313,7 +313,8 @@ impl Peers {
         let peer = self.member(id);
         peer.keys_made += 1;
         let rsa_public = format!("tenure key {} of n{id}", peer.keys_made).into_bytes();
-        let signature = identity(enrolled).sign(&tenure_statement(CLUSTER, id, &rsa_public));
+        let signature =
+            identity(enrolled).sign(&tenure_statement(rafty_types::SetId::first(CLUSTER), id, &rsa_public));
         self.agenda.push_back((id, Input::TenureKey(TenureKey { rsa_public, signature })));
     }
 

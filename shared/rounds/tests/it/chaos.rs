@@ -108,7 +108,7 @@ fn nonsense(world: &mut World, from: MemberId) -> Input {
 fn planted(world: &mut World, sender: MemberId) -> Envelope {
     let kinds = [EnvelopeKind::Update, EnvelopeKind::Publication, EnvelopeKind::Model];
     let label = Label {
-        cluster: ClusterId([9; 16]),
+        set: rafty_types::SetId::first(ClusterId([9; 16])),
         tenure: Tenure(world.draw(0, 6)),
         run: RunId(world.draw(1, 3)),
         round: Round(world.draw(0, 3)),

@@ -79,7 +79,7 @@ fn a_model_that_was_not_committed_is_not_taken_from_one_who_is_not_aggregator() 
     let mut world = trained(2);
     let genuine = Envelope {
         label: rafty_types::Label {
-            cluster: rafty_types::ClusterId([9; 16]),
+            set: rafty_types::SetId::first(rafty_types::ClusterId([9; 16])),
             tenure: world.truth.tenure.as_ref().unwrap().0,
             run: world.truth.run.as_ref().unwrap().id,
             round: rafty_types::Round(3),
@@ -106,7 +106,7 @@ fn a_model_that_was_not_committed_is_not_taken_from_one_who_is_not_aggregator() 
 fn bystanders_drop_what_is_not_for_them() {
     let mut world = trained(1);
     let label = rafty_types::Label {
-        cluster: rafty_types::ClusterId([9; 16]),
+        set: rafty_types::SetId::first(rafty_types::ClusterId([9; 16])),
         tenure: rafty_types::Tenure(1),
         run: rafty_types::RunId(2),
         round: rafty_types::Round(1),

@@ -199,8 +199,8 @@ fn record(number: u64) -> MemberRecord {
 fn label(key: AttemptKey, kind: EnvelopeKind, sender: u64, content: Digest) -> Label {
     let AttemptKey { tenure, run, round, attempt } = key;
     let version = Version(u64::from(kind != EnvelopeKind::Update));
-    let (cluster, sender) = (ClusterId([9; 16]), MemberId(sender));
-    Label { cluster, tenure, run, round, attempt, version, kind, content, segment: 0, segments: 1, sender }
+    let (set, sender) = (rafty_types::SetId::first(ClusterId([9; 16])), MemberId(sender));
+    Label { set, tenure, run, round, attempt, version, kind, content, segment: 0, segments: 1, sender }
 }
 
 fn line(output: &Output) -> Option<String> {

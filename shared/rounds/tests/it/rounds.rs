@@ -78,7 +78,8 @@ fn an_envelope_counts_once_and_only_for_what_it_was_sealed_for() {
     world.deliver(id(3), id(1), twist(|label| label.round.0 += 1));
     world.deliver(id(3), id(1), twist(|label| label.attempt.0 += 1));
     world.deliver(id(3), id(1), twist(|label| label.version.0 += 1));
-    world.deliver(id(3), id(1), twist(|label| label.cluster.0[0] ^= 1));
+    world.deliver(id(3), id(1), twist(|label| label.set.cluster.0[0] ^= 1));
+    world.deliver(id(3), id(1), twist(|label| label.set.epoch = label.set.epoch.recovered([1; 16])));
     world.deliver(id(3), id(1), twist(|label| label.segments = 2));
     world.deliver(id(77), id(1), genuine);
     world.run_for(10);
@@ -86,7 +87,7 @@ fn an_envelope_counts_once_and_only_for_what_it_was_sealed_for() {
     let mut expected = vec!["1: drops an envelope of 2: Duplicate", "1: drops an envelope of 3: WrongLabel"];
     // Four are for attempts that may still come: each waits in place of the one before, the last in vain.
     expected.extend(["1: drops an envelope of 3: Replaced"; 3]);
-    expected.extend(["1: drops an envelope of 3: WrongLabel"; 3]);
+    expected.extend(["1: drops an envelope of 3: WrongLabel"; 4]);
     expected.push("1: drops an envelope of 77: Stranger");
     assert_eq!(drops, expected);
     let lines = world.story.len();

@@ -244,6 +244,6 @@ pub(crate) fn with_view<T>(
         rsa_public: key,
         mine: mine && *holder == me,
     });
-    let cluster = ClusterId([9; 16]);
-    look(&View { cluster, me, tenure, run, members: &members, settings: &state.settings })
+    let set = rafty_types::SetId::first(ClusterId([9; 16]));
+    look(&View { set, me, tenure, run, members: &members, settings: &state.settings })
 }

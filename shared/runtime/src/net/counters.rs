@@ -40,10 +40,12 @@ pub enum DropReason {
     JoinRefused,
     /// A bulk item that was not taken: cut short, over its bound or out of order.
     BulkRefused,
+    /// A connection of a member that is in another epoch of the peer set.
+    OtherEpoch,
 }
 
 impl DropReason {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::NotConnected,
         Self::QueueFull,
         Self::DatagramBufferFull,
@@ -60,6 +62,7 @@ impl DropReason {
         Self::JoinLimited,
         Self::JoinRefused,
         Self::BulkRefused,
+        Self::OtherEpoch,
     ];
 }
 

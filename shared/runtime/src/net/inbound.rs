@@ -5,10 +5,10 @@ use super::roster::Roster;
 use super::snapshots::Snapshots;
 use super::tls::{Lane, key_of};
 use super::units::{self, UnitError};
-use super::{Close, Inner, NetEvent, bulk_receive, joining, transport, within};
+use super::{Close, Inner, NetEvent, bulk_receive, joining, names, transport, within};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Incoming, RecvStream, VarInt};
-use rafty_types::{Frame, MemberId, PeerKey};
+use rafty_types::{ClusterId, Epoch, Frame, MemberId, PeerKey};
 use rafty_wire::{Decoded, MAX_FRAME_LEN, Newest, WireError, decode_frame, decode_frame_body, open_datagram};
 use rustls::pki_types::CertificateDer;
 use smol::Timer;
@@ -109,7 +109,12 @@ async fn take(net: Arc<Inner>, incoming: Incoming, permit: SemaphoreGuardArc) {
     let Ok(connecting) = incoming.accept() else { return };
     let Some(Ok(connection)) = within(HANDSHAKE_WITHIN, connecting).await else { return };
     drop(permit);
-    match (called(&connection, &net.server_name), caller(&connection)) {
+    let (lane, epoch) = called(&connection, net.set.cluster);
+    let same_epoch = epoch == Some(net.set.epoch);
+    match (lane, caller(&connection)) {
+        (Some(Lane::Peer | Lane::Bulk), Some(key)) if !same_epoch => {
+            other_epoch(&net, key, epoch, &connection)
+        }
         (Some(lane @ (Lane::Peer | Lane::Bulk)), Some(key)) => serve(&net, lane, key, connection).await,
         (Some(Lane::Join), None) => joining::answer(&net, connection).await,
         _ => {
@@ -119,10 +124,24 @@ async fn take(net: Arc<Inner>, incoming: Incoming, permit: SemaphoreGuardArc) {
     }
 }
 
-/// What the caller wants, if it means this peer set.
-fn called(connection: &Connection, server_name: &str) -> Option<Lane> {
-    let data = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
-    (data.server_name.as_deref() == Some(server_name)).then(|| Lane::of(&data.protocol?)).flatten()
+/// What the caller wants, if it means this peer set, and in which epoch it believes the set to be.
+fn called(connection: &Connection, cluster: ClusterId) -> (Option<Lane>, Option<Epoch>) {
+    let called = || {
+        let data = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
+        let epoch = names::read(data.server_name.as_deref()?, cluster)?;
+        Some((Lane::of(&data.protocol?)?, epoch))
+    };
+    called().map_or((None, None), |(lane, epoch)| (Some(lane), epoch))
+}
+
+/// Sends a member of another epoch away: it is told this one, and here it is known that it came.
+fn other_epoch(net: &Inner, key: PeerKey, epoch: Option<Epoch>, connection: &Connection) {
+    net.counters.count(DropReason::OtherEpoch);
+    connection.close(Close::OtherEpoch.code(), names::of_epoch(net.set.epoch).as_bytes());
+    if let (Some(member), Some(epoch)) = (net.roster.member(key), epoch) {
+        // It comes again; while the queue is full nobody need hear of it.
+        let _ = net.other.try_send(NetEvent::OtherEpoch { member, epoch });
+    }
 }
 
 /// The key the caller proved, if it showed one.

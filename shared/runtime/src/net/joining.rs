@@ -7,7 +7,7 @@ use super::counters::DropReason;
 use super::dial::client;
 use super::tls::{Expected, Lane};
 use super::units::{UnitError, read_head, write_head};
-use super::{Close, Inner, NetEvent, server_name, transport, within};
+use super::{Close, Inner, NetEvent, names, transport, within};
 use quinn::{Connection, ConnectionError, VarInt};
 use rafty_types::{ClusterId, Enrolment};
 use rafty_wire::{JoinReply, JoinRequest};
@@ -81,7 +81,7 @@ pub async fn join(
     let config = client(None, Lane::Join, expected, Arc::new(transport::join()))
         .ok_or_else(|| io::Error::other("TLS could not be set up"))?;
     let connecting = endpoint
-        .connect_with(config, server, &server_name(cluster))
+        .connect_with(config, server, &names::of_cluster(cluster))
         .map_err(|_| JoinError::Unreachable(server))?;
     let connection = match within(CONNECT_WITHIN, connecting).await {
         Some(Ok(connection)) => connection,
@@ -182,11 +182,15 @@ pub(super) async fn answer(net: &Inner, connection: Connection) {
 
 async fn decide(net: &Inner, connection: &Connection, enrolment: Enrolment) -> JoinReply {
     let refused = |reason: &str| JoinReply::Refused { reason: reason.into() };
-    if enrolment.statement.cluster != net.cluster
+    if enrolment.statement.set.cluster != net.set.cluster
         || exporter(connection) != Some(enrolment.statement.exporter)
     {
         net.counters.count(DropReason::JoinRefused);
         return refused("the statement was not made for this peer set and this connection");
+    }
+    if enrolment.statement.set.epoch != net.set.epoch {
+        net.counters.count(DropReason::JoinRefused);
+        return JoinReply::OtherEpoch { epoch: net.set.epoch };
     }
     let (reply, answer) = bounded(1);
     let decided = within(REPLY_WITHIN, async {

@@ -6,10 +6,10 @@ use super::dial::{dial, pause};
 use super::queue::FrameQueue;
 use super::roster::RosterPeer;
 use super::tls::Lane;
-use super::{Close, Inner, NetEvent, PeerStats, within};
+use super::{Close, Inner, NetEvent, PeerStats, names, within};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, SendStream, TransportErrorCode};
-use rafty_types::{MemberId, PeerKey};
+use rafty_types::{Epoch, MemberId, PeerKey};
 use rafty_wire::{MAX_DATAGRAM_LEN, STAMP_LEN, Stamp};
 use smol::channel::{Receiver, Sender, bounded};
 use smol::{Task, Timer, future};
@@ -199,6 +199,10 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
                 let _ = net.other.send(NetEvent::Refused(way.id)).await;
                 failures.saturating_add(1)
             }
+            Reached::OtherEpoch(epoch) => {
+                let _ = net.other.send(NetEvent::OtherEpoch { member: way.id, epoch }).await;
+                failures.saturating_add(1)
+            }
             Reached::Rung => 0,
         };
         let pause = async {
@@ -213,17 +217,27 @@ enum Reached {
     Nobody,
     /// The member answered, and does not let us in.
     Refused,
+    /// The member answered, and is in this other epoch.
+    OtherEpoch(Epoch),
     Rung,
 }
 
-/// Whether the other end knows us not, or not any more. It proved who it is before it says so.
-fn is_refusal(error: &ConnectionError) -> bool {
+/// Whether the other end knows us not, or not any more, or is in another epoch. It proved who it is before it says so.
+fn refusal(error: &ConnectionError) -> Option<Reached> {
     match error {
-        ConnectionError::ConnectionClosed(close) => {
-            close.error_code == TransportErrorCode::crypto(ACCESS_DENIED)
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == TransportErrorCode::crypto(ACCESS_DENIED) =>
+        {
+            Some(Reached::Refused)
         }
-        ConnectionError::ApplicationClosed(close) => close.error_code == Close::NotAdmitted.code(),
-        _ => false,
+        ConnectionError::ApplicationClosed(close) if close.error_code == Close::NotAdmitted.code() => {
+            Some(Reached::Refused)
+        }
+        ConnectionError::ApplicationClosed(close) if close.error_code == Close::OtherEpoch.code() => {
+            let epoch = std::str::from_utf8(&close.reason).ok().and_then(names::epoch_in);
+            epoch.map(Reached::OtherEpoch)
+        }
+        _ => None,
     }
 }
 
@@ -236,7 +250,7 @@ async fn reach(net: &Inner, way: &Way, failures: u32) -> Reached {
         // The first stream is granted when we were let in.
         match within(LET_IN, connection.open_uni()).await? {
             Ok(control) => Some(Reached::LetIn(connection, control)),
-            Err(error) => is_refusal(&error).then_some(Reached::Refused),
+            Err(error) => refusal(&error),
         }
     };
     let dialled = async { dialled.await.unwrap_or(Reached::Nobody) };

@@ -26,6 +26,7 @@ mod dial;
 mod inbound;
 mod joining;
 mod link;
+mod names;
 mod probe;
 mod queue;
 mod roster;
@@ -48,7 +49,7 @@ use counters::Counters;
 use inbound::Inbound;
 use link::Link;
 use quinn::{Endpoint, TransportConfig, VarInt};
-use rafty_types::{ClusterId, Enrolment, Frame, MemberId, Message, PeerKey};
+use rafty_types::{Enrolment, Epoch, Frame, MemberId, Message, PeerKey, SetId};
 use rafty_wire::{JoinReply, encode_frame};
 use roster::Roster;
 use smol::channel::{Receiver, RecvError, Sender, bounded};
@@ -81,6 +82,7 @@ enum Close {
     Superseded = 2,
     Malformed = 3,
     Busy = 4,
+    OtherEpoch = 5,
 }
 
 impl Close {
@@ -93,8 +95,8 @@ impl Close {
 pub struct NetConfig {
     /// Where to listen, UDP.
     pub listen: SocketAddr,
-    /// The peer set: connections of another are not let in.
-    pub cluster: ClusterId,
+    /// The peer set and its epoch: connections of another are not let in.
+    pub set: SetId,
     /// The public half of the identity.
     pub key: PeerKey,
     /// The identity as PKCS#8 DER.
@@ -149,6 +151,13 @@ pub enum NetEvent {
     Disconnected(MemberId),
     /// This member was reached and does not let us in: we are not in its roster. It is tried again.
     Refused(MemberId),
+    /// This member is in another epoch of the peer set: neither of us lets the other in.
+    OtherEpoch {
+        /// Whose epoch it is, by the key it proved.
+        member: MemberId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
     /// A newcomer's statement, made for the connection it came by. Whoever takes the event answers within
     /// 30 seconds, or the newcomer is told to try again.
     Join {
@@ -211,7 +220,7 @@ struct Inner {
     endpoint: Endpoint,
     identity: Identity,
     server_name: String,
-    cluster: ClusterId,
+    set: SetId,
     transport: Transports,
     roster: Arc<Roster>,
     links: Mutex<BTreeMap<MemberId, Link>>,
@@ -249,8 +258,8 @@ impl Net {
             executor: Arc::downgrade(executor),
             endpoint,
             identity,
-            server_name: server_name(config.cluster),
-            cluster: config.cluster,
+            server_name: names::of_set(config.set),
+            set: config.set,
             transport: Transports { peer: Arc::new(transport::peer()), bulk: Arc::new(transport::bulk()) },
             roster,
             links: Mutex::default(),
@@ -347,12 +356,6 @@ impl Inner {
             executor.spawn(future).detach();
         }
     }
-}
-
-/// What a dialler calls the peer set, so that two sets with the same keys (one was recovered from the other) never mix.
-fn server_name(cluster: ClusterId) -> String {
-    let hex: String = cluster.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex}.rafty.internal")
 }
 
 /// What `future` gives, unless it takes longer than `limit`.

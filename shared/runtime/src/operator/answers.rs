@@ -3,7 +3,7 @@
 use crate::clients::client_address;
 use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::operator::desk::Call;
-use crate::operator::{MemberStatus, ModelInfo, Reply, Request, RunLog, json_of};
+use crate::operator::{MemberStatus, ModelInfo, NO_LEADER, Reply, Request, RunLog, json_of};
 use crate::shell::{Asker, Shell};
 use crate::upkeep::written_bytes;
 use rafty_dictionary::{EntryCommand, EntryResult, RunStatus};
@@ -119,7 +119,7 @@ impl<U: UserMachine> Shell<U> {
             },
             Answer::Readable(_) => self.answer_get(call),
             Answer::NoLeader => call.refuse(
-                "there is no leader: too few voters answer; nothing was changed; start more members or wait",
+                NO_LEADER,
             ),
             Answer::Busy => call.refuse("too many requests wait; nothing was changed; try again"),
             Answer::Redirect(leader) => {
@@ -138,7 +138,7 @@ impl<U: UserMachine> Shell<U> {
     /// A token is shown only when the peer set knows it.
     fn create_token(&mut self, call: Call, role: PeerRole, may_lead: bool, ttl_s: u64, uses: u32) -> Input {
         let own_key = self.bench.secrets.identity.key();
-        let token = Token::generate(self.bench.cluster, &own_key, &mut crate::random::rng());
+        let token = Token::generate(self.bench.set.cluster, &own_key, &mut crate::random::rng());
         let expires_ms = wall_ms().saturating_add(ttl_s.saturating_mul(1_000));
         let record = token.record(role, may_lead, expires_ms, uses);
         let command = Command::Control(ControlCommand::TokenCreated(record));
@@ -171,6 +171,8 @@ impl<U: UserMachine> Shell<U> {
             clients: client_address(self.net.local_addr().unwrap_or(self.member.listen)),
             settings: self.node.settings().clone(),
             node: self.node.status(),
+            epoch: self.bench.set.epoch,
+            other_epochs: self.other_epochs(),
             trouble: self.trouble.clone(),
             envelopes: self.envelope_counts,
             dropped: self.net.stats().drops,

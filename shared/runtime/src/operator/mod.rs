@@ -13,7 +13,7 @@ pub(crate) use answers::{wall_ms, wall_us};
 use crate::Lateness;
 use crate::net::DropReason;
 use rafty_node::Status;
-use rafty_types::{Digest, MemberId, PeerRole, RunId, Settings, Version};
+use rafty_types::{Digest, Epoch, MemberId, PeerRole, RunId, Settings, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -25,6 +25,9 @@ use std::time::Duration;
 pub const SOCKET: &str = "control.sock";
 /// Longest request line, in bytes: a 1 MiB value in JSON's worst escape, and its frame.
 pub const MAX_LINE: u64 = 8 * 1024 * 1024;
+/// What is said when the peer set has no leader.
+pub(crate) const NO_LEADER: &str = "there is no leader: too few voters answer; nothing was changed; start more members \
+     or wait; if most of the voters are lost for good, stop this member and run `recover` here";
 /// Longest path a Unix socket may have.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -198,6 +201,10 @@ pub struct MemberStatus {
     /// What the node knows.
     #[serde(flatten)]
     pub node: Status,
+    /// The epoch of the peer set that this member is in.
+    pub epoch: Epoch,
+    /// Members that are in another epoch of it, in words that say what to do.
+    pub other_epochs: Vec<String>,
     /// What does not work, in words: an I/O error, a damaged file.
     pub trouble: Option<String>,
     /// Envelopes that arrived.

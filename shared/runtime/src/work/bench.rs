@@ -5,14 +5,14 @@ use crate::work::combine::Accumulator;
 use crate::work::keys::TenureKeys;
 use rafty_rounds::AttemptKey;
 use rafty_storage::{Blobs, DataDir, Spool};
-use rafty_types::{ClusterId, MemberId};
+use rafty_types::{MemberId, SetId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 /// Shared by the worker threads; each part has its own lock, held for no longer than its use.
 pub(crate) struct Bench {
     pub(crate) me: MemberId,
-    pub(crate) cluster: ClusterId,
+    pub(crate) set: SetId,
     pub(crate) secrets: Secrets,
     pub(crate) dir: Arc<DataDir>,
     pub(crate) models: Blobs,

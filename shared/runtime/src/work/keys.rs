@@ -47,7 +47,7 @@ impl TenureKeys {
 pub(crate) fn make_tenure_key(bench: &Bench, me: MemberId) -> TenureKey {
     let key = RsaKey::generate(&mut crate::random::rng());
     let rsa_public = key.public_der();
-    let signature = bench.secrets.identity.sign(&tenure_statement(bench.cluster, me, &rsa_public));
+    let signature = bench.secrets.identity.sign(&tenure_statement(bench.set, me, &rsa_public));
     bench.tenure_keys.add(key);
     TenureKey { rsa_public, signature }
 }

@@ -13,7 +13,7 @@ use rafty_node::{Answer, Request};
 use rafty_seal::{Identity, RsaKey, RsaPublic, Token, enrol, re_enrol};
 use rafty_types::{
     Command, ControlCommand, ControlResult, Enrolment, Entry, Genesis, HardState, Index, MemberId,
-    Membership, Payload, PeerRole, Proposal, Rejection, Snapshot, SnapshotMeta, Term,
+    Membership, Payload, PeerRole, Proposal, Rejection, SetId, Snapshot, SnapshotMeta, Term,
 };
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -63,13 +63,13 @@ impl World {
         let mut state = self.state_of(&identity);
         let mut people = vec![(FOUNDER, identity)];
         let key = people[0].1.key();
-        let token = Token::generate(self.cluster, &key, self.dice.rng());
+        let token = Token::generate(self.set.cluster, &key, self.dice.rng());
         let record = token.record(PeerRole::Peer, true, LATE_MS, 100);
         apply(&mut state, ControlCommand::TokenCreated(record));
         for number in 1..members {
             let identity = Identity::generate(self.dice.rng());
             let enrolment =
-                enrol(&identity, &rsa_public(), &token, [number as u8; 32], vec![address(number)]);
+                enrol(&identity, &rsa_public(), &token, self.set, [number as u8; 32], vec![address(number)]);
             let id = MemberId(apply(&mut state, ControlCommand::Enrol(enrolment)).0);
             if number < u64::from(self.settings.target_voters) {
                 apply(&mut state, ControlCommand::SeatChanged { give: Some(id), take: None });
@@ -92,8 +92,12 @@ impl World {
             seat: true,
             tenures: 0,
         };
-        let genesis =
-            Genesis { cluster: self.cluster, name: "sim".into(), settings: self.settings.clone(), founder };
+        let genesis = Genesis {
+            cluster: self.set.cluster,
+            name: "sim".into(),
+            settings: self.settings.clone(),
+            founder,
+        };
         Replicated::found(genesis, Witness::default()).expect("a sound genesis")
     }
 
@@ -116,6 +120,20 @@ impl World {
         ids.into_iter().for_each(|id| self.start(id));
     }
 
+    /// A peer set that goes on in another epoch with this member.
+    pub fn go_on(&mut self, set: SetId, member: Member) {
+        self.set = set;
+        self.founded_at = member.disk.snapshot.meta.index;
+        let id = member.id;
+        self.members.insert(id, member);
+        self.start(id);
+    }
+
+    /// The statement of a known member that wants to come back into the set in the epoch `set`.
+    pub fn comes_back(&mut self, identity: &Identity, id: MemberId, set: SetId) -> Enrolment {
+        re_enrol(identity, &rsa_public(), set, self.exporter(), vec![address(id.0)])
+    }
+
     /// Lets a newcomer join at a member. It gets the id at which its enrolment is committed.
     ///
     /// # Errors
@@ -136,7 +154,8 @@ impl World {
 
     fn statement(&mut self, identity: &Identity, token: &Token) -> Enrolment {
         let address = address(self.dice.roll());
-        enrol(identity, &rsa_public(), token, self.exporter(), vec![address])
+        let set = self.set;
+        enrol(identity, &rsa_public(), token, set, self.exporter(), vec![address])
     }
 
     /// Of a connection that no other statement was made on.
@@ -146,7 +165,8 @@ impl World {
         exporter
     }
 
-    fn move_in(&mut self, id: MemberId, identity: Identity, at: MemberId, disk: Disk) {
+    /// A member starts that was just enrolled at another.
+    pub fn move_in(&mut self, id: MemberId, identity: Identity, at: MemberId, disk: Disk) {
         Clients::newcomers_are_told_by_who_knows_them(id, self.node(at));
         let members = self.node(at).state().control().members().values();
         let told = members.map(|member| (member.key, member.id)).collect();
@@ -163,7 +183,7 @@ impl World {
 
     fn new_token(&mut self, at: MemberId, expires_ms: u64, uses: u32) -> (Token, ControlCommand) {
         let responder = self.members[&at].identity.key();
-        let token = Token::generate(self.cluster, &responder, self.dice.rng());
+        let token = Token::generate(self.set.cluster, &responder, self.dice.rng());
         let record = token.record(PeerRole::Peer, true, expires_ms, uses);
         (token, ControlCommand::TokenCreated(record))
     }
@@ -202,11 +222,8 @@ impl World {
     /// A member without its log asks somebody it knows to enrol it anew.
     pub(super) fn re_enrol(&mut self, id: MemberId) {
         let Some(member) = self.members.get(&id).filter(|member| member.disk.damaged) else { return };
-        let enrolment = {
-            let identity = member.identity.to_secret_bytes();
-            let identity = Identity::from_secret_bytes(&identity);
-            re_enrol(&identity, &rsa_public(), self.cluster, self.exporter(), vec![address(id.0)])
-        };
+        let identity = Identity::from_secret_bytes(&member.identity.to_secret_bytes());
+        let enrolment = self.comes_back(&identity, id, self.set);
         let open: Vec<_> = self.running().into_iter().filter(|at| self.network.is_open(id, *at)).collect();
         match self.dice.pick(&open) {
             None => self.later(ASK_AGAIN, Turn::ReEnrols(id)),

@@ -25,7 +25,8 @@ use crate::weather::{FAIR, Weather};
 use rafty_node::{Answer, Input, RequestId};
 use rafty_rounds::{Work, WorkId};
 use rafty_types::{
-    ClusterId, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PersistId, Settings, Term, Time,
+    ClusterId, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PersistId, SetId, Settings, Term,
+    Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -135,8 +136,8 @@ pub struct World {
     pub dropped: Vec<(MemberId, String)>,
     /// Settings of the peer set.
     pub settings: Settings,
-    /// Its id.
-    pub cluster: ClusterId,
+    /// Its id and epoch.
+    pub set: SetId,
     /// Who uses the dictionary.
     pub clients: Vec<Client>,
     /// What they did to registers.
@@ -182,7 +183,7 @@ impl World {
             snapshots: 0,
             dropped: Vec::new(),
             settings,
-            cluster: ClusterId([7; 16]),
+            set: SetId::first(ClusterId([7; 16])),
             clients: Vec::new(),
             history: History::default(),
             trace: Trace::default(),
@@ -381,7 +382,8 @@ impl World {
             Happening::Synced(id) => self.synced(to, id),
             Happening::Work { id, work } => self.work(to, id, work),
             Happening::Key => {
-                let key = process.worker.make_key(self.cluster, to, &member.identity, epoch);
+                let set = process.node.state().control().set();
+                let key = process.worker.make_key(set, to, &member.identity, epoch);
                 self.say(to, Input::TenureKey(key));
             }
             Happening::Unreachable(other) => self.say(to, Input::Unreachable(other)),

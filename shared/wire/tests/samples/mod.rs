@@ -125,7 +125,7 @@ pub(crate) fn snapshot_chunk() -> BulkHead {
 
 pub(crate) fn join_request() -> JoinRequest {
     let statement = EnrolmentStatement {
-        cluster: ClusterId([1; 16]),
+        set: rafty_types::SetId::first(ClusterId([1; 16])),
         key: PeerKey([2; 32]),
         rsa_public: vec![3; 4],
         addresses: vec!["192.0.2.1:7400".parse().unwrap(), "[2001:db8::1]:7400".parse().unwrap()],

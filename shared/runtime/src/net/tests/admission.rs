@@ -70,8 +70,29 @@ fn without_a_key_only_the_join_lane_is_open_and_with_one_it_is_not() {
 fn another_peer_set_with_the_same_keys_is_kept_apart() {
     let host = Host::start(1);
     members(&host, &[2]);
-    let caller = Caller::call_cluster(&host, Some(2), Lane::Peer, ClusterId([8; 16]));
+    let caller = Caller::call_set(&host, Some(2), Lane::Peer, SetId::first(ClusterId([8; 16])));
     caller.expect_closed_with(Close::NotAdmitted);
+}
+
+#[test]
+fn members_of_two_epochs_are_kept_apart_and_both_are_told() {
+    let epoch = Epoch::first(CLUSTER).recovered([1; 16]);
+    let (old, new) = (Host::start(1), Host::start_in(2, SetId { cluster: CLUSTER, epoch }));
+    old.knows(&[&new]);
+    new.knows(&[&old]);
+    let met = |host: &Host| {
+        host.expect(|event| match event {
+            NetEvent::OtherEpoch { member, epoch } => Some((member, epoch)),
+            NetEvent::Connected(member) => panic!("member {member} was let in"),
+            _ => None,
+        })
+    };
+    assert_eq!(met(&old), (new.id(), epoch));
+    assert_eq!(met(&new), (old.id(), Epoch::first(CLUSTER)));
+    for lane in [Lane::Peer, Lane::Bulk] {
+        let caller = Caller::call_set(&new, Some(1), lane, SetId::first(CLUSTER));
+        caller.expect_closed_with(Close::OtherEpoch);
+    }
 }
 
 #[test]
@@ -110,7 +131,7 @@ fn an_identity_whose_halves_do_not_match_is_refused_before_anything_is_opened() 
         discarded: Mutex::default(),
     });
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = NetConfig { listen, cluster: CLUSTER, key: key(1), pkcs8: pkcs8(2) };
+    let config = NetConfig { listen, set: SetId::first(CLUSTER), key: key(1), pkcs8: pkcs8(2) };
     let error = Net::bind(&runner.executor, &config, spool).err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }

@@ -4,8 +4,13 @@ use super::*;
 use rafty_types::{EnrolmentStatement, Signature};
 
 fn enrolment(cluster: ClusterId, exporter: [u8; 32]) -> Enrolment {
-    let statement =
-        EnrolmentStatement { cluster, key: key(5), rsa_public: vec![1], addresses: vec![], exporter };
+    let statement = EnrolmentStatement {
+        set: SetId::first(cluster),
+        key: key(5),
+        rsa_public: vec![1],
+        addresses: vec![],
+        exporter,
+    };
     let signature = Signature::from_bytes(&[1; 64]);
     Enrolment { token: [3; 16], statement, own_signature: signature, token_signature: signature }
 }
@@ -65,7 +70,15 @@ fn a_statement_made_for_another_connection_or_peer_set_is_refused() {
     assert!(matches!(ask(&host, hash_of(&host), other), Ok(JoinReply::Refused { .. })));
     let foreign = |exporter| enrolment(ClusterId([1; 16]), exporter);
     assert!(matches!(ask(&host, hash_of(&host), foreign), Ok(JoinReply::Refused { .. })));
-    assert_eq!(host.dropped(DropReason::JoinRefused), 2);
+    let epoch = Epoch::first(CLUSTER);
+    let older = |exporter| {
+        let mut enrolment = enrolment(CLUSTER, exporter);
+        enrolment.statement.set.epoch = epoch.recovered([1; 16]);
+        enrolment
+    };
+    let reply = ask(&host, hash_of(&host), older).unwrap();
+    assert_eq!(reply, JoinReply::OtherEpoch { epoch }, "it is told the epoch, so that it can ask again");
+    assert_eq!(host.dropped(DropReason::JoinRefused), 3);
     assert!(host.events.other.is_empty());
 }
 

@@ -10,7 +10,7 @@ use super::dial::client;
 use super::tls::{Expected, Identity, Lane};
 use super::*;
 use quinn::Connection;
-use rafty_types::{Index, MessageKind, Round, RunId, Term};
+use rafty_types::{ClusterId, Index, MessageKind, Round, RunId, Term};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -87,13 +87,21 @@ impl Host {
     }
 
     fn start_at(number: u8, listen: SocketAddr) -> Self {
+        Self::start_as(number, listen, SetId::first(CLUSTER))
+    }
+
+    fn start_in(number: u8, set: SetId) -> Self {
+        Self::start_as(number, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), set)
+    }
+
+    fn start_as(number: u8, listen: SocketAddr, set: SetId) -> Self {
         let runner = Runner::start();
         let spool = Arc::new(Folder {
             dir: TempDir::new().unwrap(),
             next: Mutex::default(),
             discarded: Mutex::default(),
         });
-        let config = NetConfig { listen, cluster: CLUSTER, key: key(number), pkcs8: pkcs8(number) };
+        let config = NetConfig { listen, set, key: key(number), pkcs8: pkcs8(number) };
         let (net, events) = Net::bind(&runner.executor, &config, spool.clone()).unwrap();
         Self { number, net, events, spool, runner }
     }
@@ -200,17 +208,17 @@ struct Caller {
 
 impl Caller {
     fn call(host: &Host, as_number: Option<u8>, lane: Lane) -> Self {
-        Self::call_cluster(host, as_number, lane, CLUSTER)
+        Self::call_set(host, as_number, lane, SetId::first(CLUSTER))
     }
 
-    fn call_cluster(host: &Host, as_number: Option<u8>, lane: Lane, cluster: ClusterId) -> Self {
+    fn call_set(host: &Host, as_number: Option<u8>, lane: Lane, set: SetId) -> Self {
         let runner = Runner::start();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let endpoint = transport::endpoint(&runner.executor, any, None, None).unwrap();
         let identity = as_number.map(|number| Identity::new(&pkcs8(number), key(number)).unwrap());
         let bounds = Arc::new(if lane == Lane::Join { transport::join() } else { transport::peer() });
         let config = client(identity.as_ref(), lane, Expected::Key(key(host.number)), bounds).unwrap();
-        let connecting = endpoint.connect_with(config, host.address(), &server_name(cluster)).unwrap();
+        let connecting = endpoint.connect_with(config, host.address(), &names::of_set(set)).unwrap();
         let connection = smol::block_on(connecting).unwrap();
         Self { endpoint, connection, runner }
     }

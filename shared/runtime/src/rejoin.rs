@@ -1,0 +1,253 @@
+//! How a member comes back to its set under its identity: by itself when its log is lost or damaged, and by an
+//! operator's decision when the set went on without it in a new epoch.
+//!
+//! It gets a new id, since it may have voted under the old one. Its data, models and identity stay, and so does its
+//! term: it votes only in later ones.
+
+use crate::address::own_address;
+use crate::member::{MEMBER_FILE, MemberError, MemberFile, Secrets, load};
+use crate::setup::{SetupError, ask, write_member};
+use rafty_dictionary::{Entries, Replicated};
+use rafty_seal::short_hash;
+use rafty_storage::{DataDir, Log};
+use rafty_types::{Batch, Epoch, HardState, Index, Kinship, PeerKey, SetId};
+use rafty_wire::JoinReply;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// A member that another one, in a newer epoch, would take back. Its directory is locked.
+pub struct Returning {
+    dir: DataDir,
+    member: MemberFile,
+    secrets: Secrets,
+    own: Epoch,
+    /// Who answered, and in which epoch it is.
+    at: (SocketAddr, PeerKey),
+    epoch: Epoch,
+}
+
+/// A member did not come back. Nothing was changed, unless it says so.
+#[derive(Debug, thiserror::Error)]
+pub enum RejoinError {
+    /// The directory.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// It is in use, foreign, or cannot be read.
+    #[error("cannot rejoin: {0}; nothing was changed; stop `up` of this member first if it runs")]
+    Dir(#[from] rafty_storage::DataDirError),
+    /// Nobody answered, or the set refused.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The others are in the same epoch.
+    #[error(
+        "the set is in epoch {0}, as this member is: it belongs to it already; nothing was changed; start it with `up`"
+    )]
+    NothingToDo(Epoch),
+    /// The others are in an older epoch.
+    #[error(
+        "{peer} is in epoch {other}, older than {own} of this member: it must come back to this member's set, not the \
+         other way round; nothing was changed; run `rejoin` there"
+    )]
+    Older {
+        /// Whose epoch it is.
+        peer: SocketAddr,
+        /// Its epoch.
+        other: Epoch,
+        /// This member's.
+        own: Epoch,
+    },
+    /// The others are in another branch.
+    #[error(
+        "this member belongs to another branch of the set: it is in epoch {own} and {peer} in {other}; two members were \
+         recovered apart; nothing was changed; to give up what was written in this branch since, use --abandon-branch"
+    )]
+    Fork {
+        /// Whose epoch it is.
+        peer: SocketAddr,
+        /// Its epoch.
+        other: Epoch,
+        /// This member's.
+        own: Epoch,
+    },
+    /// The set went on in another epoch, which only an operator may accept.
+    #[error(
+        "{peer} is in epoch {other} and this member in {own}: the set was recovered meanwhile; nothing was changed; run \
+         `rejoin` to bring this member back with its data and identity"
+    )]
+    OtherEpoch {
+        /// Who said so.
+        peer: SocketAddr,
+        /// Its epoch.
+        other: Epoch,
+        /// This member's.
+        own: Epoch,
+    },
+    /// The set took it, and then the disk failed.
+    #[error(
+        "the set has taken this member back, but {dir} cannot be changed: {why}; run `rejoin` or `up` again"
+    )]
+    Disk {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Returning {
+    /// Looks for a member in a newer epoch, at `peers` and where the others were last. One of another branch counts
+    /// when `abandon_branch`.
+    ///
+    /// # Errors
+    /// See [`RejoinError`].
+    pub fn find(dir: &Path, peers: &[SocketAddr], abandon_branch: bool) -> Result<Self, RejoinError> {
+        if !dir.join(MEMBER_FILE).exists() {
+            // Opening a directory would make it.
+            return Err(MemberError::NotMember(PathBuf::from(dir)).into());
+        }
+        let dir = DataDir::open(dir)?;
+        let (member, secrets) = load(&dir)?;
+        let own = own_epoch(&dir, &member);
+        let mut failure = SetupError::NobodyToAsk.into();
+        for at in candidates(&member, &secrets, peers) {
+            // No set is in this epoch, so whoever is asked only says in which one it is.
+            let nowhere = SetId { cluster: member.cluster, epoch: Epoch::default() };
+            match enrol_at(at, nowhere, &member, &secrets) {
+                Ok(JoinReply::OtherEpoch { epoch }) => match own.kinship(epoch) {
+                    Kinship::Newer => return Ok(Self { dir, member, secrets, own, at, epoch }),
+                    Kinship::Fork if abandon_branch => {
+                        return Ok(Self { dir, member, secrets, own, at, epoch });
+                    }
+                    Kinship::Fork => failure = RejoinError::Fork { peer: at.0, other: epoch, own },
+                    Kinship::Same => keep_fork(&mut failure, RejoinError::NothingToDo(own)),
+                    Kinship::Older => {
+                        keep_fork(&mut failure, RejoinError::Older { peer: at.0, other: epoch, own });
+                    }
+                },
+                Ok(JoinReply::Granted { .. } | JoinReply::Refused { .. }) => {
+                    let why = "it does not know epochs, or does not know this member".into();
+                    keep_epoch(&mut failure, SetupError::Unreachable { peer: at.0, why });
+                }
+                Err(error) => keep_epoch(&mut failure, error),
+            }
+        }
+        Err(failure)
+    }
+
+    /// The epoch this member is in, and the one it would come back to.
+    pub fn epochs(&self) -> (Epoch, Epoch) {
+        (self.own, self.epoch)
+    }
+
+    /// Comes back. What only this member's log holds is not brought into the set; the log is set aside.
+    ///
+    /// # Errors
+    /// See [`RejoinError`].
+    pub fn rejoin(self) -> Result<MemberFile, RejoinError> {
+        let Self { dir, member, secrets, own, at, epoch } = self;
+        let set = SetId { cluster: member.cluster, epoch };
+        let found = match enrol_at(at, set, &member, &secrets)? {
+            JoinReply::Granted { member: id, name, settings, members, .. } => {
+                MemberFile { member: id, epoch: Some(epoch), name, settings, members, ..member }
+            }
+            JoinReply::Refused { reason } => return Err(SetupError::Refused(reason).into()),
+            JoinReply::OtherEpoch { epoch: other } => {
+                return Err(RejoinError::OtherEpoch { peer: at.0, other, own });
+            }
+        };
+        // In this order, since a log of the old epoch must never be used under the new id. When it is cut off, the log
+        // is missing, and the member enrols once more.
+        let kept = kept_vote(&dir);
+        let failed = |why: String| RejoinError::Disk { dir: dir.root().into(), why };
+        dir.set_log_aside().map_err(|error| failed(error.to_string()))?;
+        write_member(&dir, &found).map_err(failed)?;
+        make_log(&dir, kept).map_err(failed)?;
+        Ok(found)
+    }
+}
+
+/// Enrols a member anew whose log is lost or damaged: it must never vote with that. It keeps its identity and gets a
+/// new id; the old one leaves the peer set.
+///
+/// # Errors
+/// When no member that was known answers, or the peer set refuses or is in another epoch. Nothing was changed then.
+pub(crate) fn re_enrol(
+    dir: &DataDir,
+    lost: &MemberFile,
+    secrets: &Secrets,
+) -> Result<MemberFile, RejoinError> {
+    let (set, own) = (lost.set(), lost.set().epoch);
+    let mut failure = SetupError::Refused("no other member is known".into()).into();
+    for at in candidates(lost, secrets, &[]) {
+        match enrol_at(at, set, lost, secrets) {
+            Ok(JoinReply::Granted { member, name, settings, members, .. }) => {
+                let found = MemberFile { member, name, settings, members, ..lost.clone() };
+                let failed = |why| RejoinError::Disk { dir: dir.root().into(), why };
+                return write_member(dir, &found).map(|()| found).map_err(failed);
+            }
+            Ok(JoinReply::Refused { reason }) => keep_epoch(&mut failure, SetupError::Refused(reason)),
+            Ok(JoinReply::OtherEpoch { epoch: other }) => {
+                failure = RejoinError::OtherEpoch { peer: at.0, other, own };
+            }
+            Err(error) => keep_epoch(&mut failure, error),
+        }
+    }
+    Err(failure)
+}
+
+/// What was learned of epochs says more than that somebody else did not answer.
+fn keep_epoch(failure: &mut RejoinError, error: SetupError) {
+    if matches!(failure, RejoinError::Setup(_)) {
+        *failure = error.into();
+    }
+}
+
+fn keep_fork(failure: &mut RejoinError, error: RejoinError) {
+    if !matches!(failure, RejoinError::Fork { .. }) {
+        *failure = error;
+    }
+}
+
+/// Where somebody may answer, and whose key must: `peers` first, each of which may be any of the others.
+fn candidates(member: &MemberFile, secrets: &Secrets, peers: &[SocketAddr]) -> Vec<(SocketAddr, PeerKey)> {
+    let own = secrets.identity.key();
+    let others: Vec<_> = member.members.iter().filter(|other| other.key != own).collect();
+    let given = peers.iter().flat_map(|peer| others.iter().map(|other| (*peer, other.key)));
+    let known = others.iter().flat_map(|other| other.addresses.iter().map(|address| (*address, other.key)));
+    given.chain(known).collect()
+}
+
+fn enrol_at(
+    (address, key): (SocketAddr, PeerKey),
+    set: SetId,
+    member: &MemberFile,
+    secrets: &Secrets,
+) -> Result<JoinReply, SetupError> {
+    let addresses = vec![own_address(member)];
+    ask(address, set.cluster, short_hash(&key), |exporter| {
+        rafty_seal::re_enrol(&secrets.identity, secrets.rsa.public(), set, exporter, addresses)
+    })
+}
+
+/// What the log says, when it can be read; the member file's note may be behind.
+fn own_epoch(dir: &DataDir, member: &MemberFile) -> Epoch {
+    let in_log = || {
+        let (_, recovered) = Log::open(&dir.log()).ok()?;
+        Replicated::<Entries>::set_in(&recovered.snapshot.data).ok()
+    };
+    in_log().unwrap_or_else(|| member.set()).epoch
+}
+
+/// Term and vote, of the log or of one that was set aside when this was cut off.
+fn kept_vote(dir: &DataDir) -> HardState {
+    let read = |log: &Path| Log::open(log).ok().map(|(_, recovered)| recovered.hard_state);
+    let kept = read(&dir.log()).or_else(|| read(&dir.log_aside())).unwrap_or_default();
+    HardState { commit: Index(0), ..kept }
+}
+
+fn make_log(dir: &DataDir, hard_state: HardState) -> Result<(), String> {
+    Log::create(&dir.log()).map_err(|error| error.to_string())?;
+    let (mut log, _) = Log::open(&dir.log()).map_err(|error| error.to_string())?;
+    let batch = Batch { hard_state: Some(hard_state), ..Batch::default() };
+    log.write(&[batch]).map_err(|error| error.to_string())
+}
