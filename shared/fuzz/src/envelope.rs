@@ -77,8 +77,8 @@ pub(crate) fn signed(bytes: &[u8]) {
 /// A header of version 1, put together from its description and signed by the participant.
 pub(crate) fn sign(header: &EnvelopeHeader) -> Vec<u8> {
     let body = postcard::to_allocvec(header).expect("a header always encodes");
-    let signature: Signature = identity(PARTICIPANT).sign(&[b"rafty envelope v1\0", &body[..]].concat());
-    [b"rfse\x01", &body[..], &signature.to_bytes()].concat()
+    let signature: Signature = identity(PARTICIPANT).sign(&[b"rafty envelope v2\0", &body[..]].concat());
+    [b"rfse\x02", &body[..], &signature.to_bytes()].concat()
 }
 
 /// The bytes as an RSA key, as both kinds of token, and as a digest.

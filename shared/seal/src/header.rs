@@ -15,7 +15,7 @@ pub const MAX_HEADER_LEN: usize = 64 * 1024;
 /// What every encoded header starts with.
 const MAGIC: [u8; 4] = *b"rfse";
 /// The version of the encoding, and of all that is bound into an envelope.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// An envelope's header with the sender's signature over it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,5 +122,5 @@ pub fn verify(signed: &SignedHeader, sender_key: &PeerKey) -> bool {
 }
 
 fn signed_bytes(header: &EnvelopeHeader) -> Vec<u8> {
-    canonical(b"rafty envelope v1", header)
+    canonical(b"rafty envelope v2", header)
 }

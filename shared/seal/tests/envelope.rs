@@ -185,7 +185,7 @@ fn wrapped(key: &[u8; 32], label: &Label, member: MemberId, key_id: Digest, publ
     use rsa::pkcs1::DecodeRsaPublicKey;
     let binding = postcard::to_allocvec(&(label, member, key_id)).unwrap();
     let padding =
-        rsa::Oaep::<sha2::Sha256>::new_with_label([b"rafty content key v1\0", &binding[..]].concat());
+        rsa::Oaep::<sha2::Sha256>::new_with_label([b"rafty content key v2\0", &binding[..]].concat());
     rsa::RsaPublicKey::from_pkcs1_der(public.der()).unwrap().encrypt(&mut rng(5), padding, key).unwrap()
 }
 
@@ -236,7 +236,7 @@ fn no_field_of_a_signed_header_may_lie() {
 fn sealed_by_hand(label: Label, content: &[u8]) -> Envelope {
     use chacha20poly1305::aead::{Aead, KeyInit, Payload};
     let (key, public) = ([3; 32], rsa_key(AGGREGATOR).public().clone());
-    let purpose = [b"rafty envelope content v1\0", &postcard::to_allocvec(&label).unwrap()[..]].concat();
+    let purpose = [b"rafty envelope content v2\0", &postcard::to_allocvec(&label).unwrap()[..]].concat();
     let payload = Payload { msg: content, aad: &Digest::of(&purpose).0 };
     let nonce = [5, 5, 5, 5, 5, 5, 5, 0, 0, 0, 0, 1]; // prefix, chunk 0, the last one
     let cipher = chacha20poly1305::ChaCha20Poly1305::new(&key.into());

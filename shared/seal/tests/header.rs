@@ -21,7 +21,7 @@ fn a_header_has_exactly_one_encoding() {
     }
     assert_eq!(SignedHeader::decode(&[&bytes[..], &[0]].concat()), Err(HeaderError::Malformed));
     // The tenure, 40, in one byte more than it needs.
-    let tenure = 5 + 16;
+    let tenure = 5 + 16 + 1 + 16 + 16;
     assert_eq!(bytes[tenure], 40);
     let long = [&bytes[..tenure], &[40 | 0x80, 0], &bytes[tenure + 1..]].concat();
     assert_eq!(SignedHeader::decode(&long), Err(HeaderError::Malformed));
@@ -33,8 +33,8 @@ fn other_bytes_are_told_apart() {
     assert_eq!(SignedHeader::decode(b""), Err(HeaderError::NotAHeader));
     assert_eq!(SignedHeader::decode(b"rfse"), Err(HeaderError::NotAHeader));
     assert_eq!(SignedHeader::decode(&vec![0; MAX_HEADER_LEN + 1]), Err(HeaderError::TooLong));
-    bytes[4] = 2;
-    assert_eq!(SignedHeader::decode(&bytes), Err(HeaderError::UnknownVersion(2)));
+    bytes[4] = 3;
+    assert_eq!(SignedHeader::decode(&bytes), Err(HeaderError::UnknownVersion(3)));
 }
 
 #[test]
@@ -70,7 +70,7 @@ proptest! {
     #[test]
     fn no_bytes_do_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..2048), with_magic: bool) {
         if with_magic {
-            bytes.splice(0..0, *b"rfse\x01");
+            bytes.splice(0..0, *b"rfse\x02");
         }
         if let Ok(signed) = SignedHeader::decode(&bytes) {
             prop_assert_eq!(signed.encode(), bytes);

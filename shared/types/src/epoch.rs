@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn the_first_epoch_is_pinned() {
-        let epoch = Epoch::first(ClusterId([7; 16]));
+        let epoch = Epoch::first(ClusterId([1; 16]));
         assert_eq!((epoch.number, epoch.parent), (0, [0; 16]));
-        assert_eq!(epoch.to_string(), "PINNED");
+        assert_eq!(epoch.to_string(), "0/697c923f");
         assert_ne!(epoch, Epoch::first(ClusterId([8; 16])));
     }
 
