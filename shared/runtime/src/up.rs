@@ -95,7 +95,7 @@ pub enum UpError {
     },
     /// The log is lost or damaged, and this member could not enrol again.
     #[error("{0}, but it could not: {1}; nothing was changed; start other members and try again")]
-    NotRejoined(String, RejoinError),
+    NotRejoined(String, Box<RejoinError>),
     /// The log does not make a member.
     #[error(transparent)]
     Start(#[from] rafty_node::StartError),
@@ -286,8 +286,8 @@ fn open_log(dir: &DataDir, member: &mut MemberFile, secrets: &Secrets) -> Result
     match Log::open(&dir.log()) {
         Err(error @ (OpenError::Damaged { .. } | OpenError::Missing(_))) => {
             warn(&format!("{error}: enrolling again"));
-            *member =
-                re_enrol(dir, member, secrets).map_err(|why| UpError::NotRejoined(error.to_string(), why))?;
+            *member = re_enrol(dir, member, secrets)
+                .map_err(|why| UpError::NotRejoined(error.to_string(), Box::new(why)))?;
             dir.set_log_aside().map_err(|error| failed(&error))?;
             Log::create(&dir.log()).map_err(|error| failed(&error))?;
             Log::open(&dir.log()).map_err(|error| failed(&error))
