@@ -5,9 +5,8 @@
 
 use crate::device::Device;
 use crate::limits::{Gently, Limits};
-use crate::output;
 use rafty_learning::{DataSet, Stamp, Task, TrainControl, TrainError, train};
-use rafty_runtime::{Contribution, Trainer};
+use rafty_runtime::{Contribution, LogLevel, Trainer, log};
 use rafty_types::RunSpec;
 use std::path::PathBuf;
 
@@ -46,7 +45,7 @@ impl DeviceTrainer {
             self.loaded = None;
             let data = DataSet::open(&self.path, &task).map_err(|error| error.to_string())?;
             if data.report().refused > 0 {
-                output::note(format_args!("{}: {}", self.path.display(), data.report()));
+                log(LogLevel::Warning, &format!("{}: {}", self.path.display(), data.report()));
             }
             self.loaded = Some(Loaded { text: text.into(), task, stamp, data });
         }
@@ -56,7 +55,7 @@ impl DeviceTrainer {
 
 /// The round goes on without this device; the next one asks it again.
 fn sits_out<T>(why: &str) -> Option<T> {
-    output::note(format_args!("this device does not train in this round: {why}"));
+    log(LogLevel::Info, &format!("this device does not train in this round: {why}"));
     None
 }
 

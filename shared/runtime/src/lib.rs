@@ -13,6 +13,7 @@ mod alarm;
 mod clients;
 mod envelopes;
 mod kinship;
+mod log_writer;
 mod machine;
 mod measure;
 mod member;
@@ -33,6 +34,7 @@ mod upkeep;
 mod watchers;
 mod work;
 
+pub use log_writer::{LogLevel, flush_log, log};
 pub use machine::UserMachine;
 pub use member::{MemberError, MemberFile};
 pub use signs::{Sign, Supervisor};

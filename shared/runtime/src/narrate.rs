@@ -1,12 +1,11 @@
 //! What a member tells: a line a happening on stderr, and JSON lines to whoever follows.
 
+use crate::log_writer::{LogLevel, log};
 use crate::operator::wall_us;
 use rafty_node::Event;
 use rafty_types::MemberId;
 use serde::Serialize;
 use smol::channel::Sender;
-use std::io::Write;
-use std::sync::LazyLock;
 
 /// How many may follow at once.
 const MAX_FOLLOWERS: usize = 64;
@@ -47,14 +46,14 @@ impl Narrator {
         let told = Told { at_ms: at_us / 1_000, at_us, on: self.me, event };
         let line = serde_json::to_string(&told).expect("an event always encodes");
         if !self.quiet {
-            write_line(Level::Info, &line);
+            log(LogLevel::Info, &line);
         }
         // Who reads too slowly, or has gone, is not waited for.
         self.followers.retain(|follower| follower.try_send(line.clone()).is_ok());
     }
 
     pub(crate) fn say(&self, text: &str) {
-        write_line(Level::Warning, &format!("member {}: {text}", self.me));
+        log(LogLevel::Warning, &format!("member {}: {text}", self.me));
     }
 
     /// Bytes or messages that cannot be used are counted; told at 1, 2, 4, 8, ... so that a flood fills no disk.
@@ -64,26 +63,4 @@ impl Narrator {
             self.say(&format!("dropped something from member {from}: {reason} ({} so far)", self.dropped));
         }
     }
-}
-
-/// What a member says before it has a [`Narrator`].
-pub(crate) fn warn(text: &str) {
-    write_line(Level::Warning, text);
-}
-
-/// How much a line matters: syslog's numbers (RFC 5424).
-#[derive(Clone, Copy)]
-enum Level {
-    Warning = 4,
-    Info = 6,
-}
-
-/// A line on stderr, unless that is a file on a full disk: a member goes on all the same. systemd's journal reads the
-/// level from a prefix, see sd-daemon(3).
-fn write_line(level: Level, line: &str) {
-    static JOURNAL: LazyLock<bool> = LazyLock::new(|| std::env::var_os("JOURNAL_STREAM").is_some());
-    let _ = match *JOURNAL {
-        true => writeln!(std::io::stderr(), "<{}>{line}", level as u8),
-        false => writeln!(std::io::stderr(), "{line}"),
-    };
 }

@@ -4,10 +4,11 @@ use crate::address::watch_address;
 use crate::alarm::Alarm;
 use crate::clients::{self, CALLS, ClientDesk, client_addresses};
 use crate::envelopes::Envelopes;
+use crate::log_writer::{LogLevel, flush_log, log};
 use crate::machine::UserMachine;
 use crate::measure::measure_links;
 use crate::member::{MEMBER_FILE, MemberError, MemberFile, Secrets, load};
-use crate::narrate::{Narrator, warn};
+use crate::narrate::Narrator;
 use crate::net::{Net, NetConfig, NetEvents};
 use crate::operator::desk::Desk;
 use crate::operator::{EnvelopeCounts, wall_ms};
@@ -161,7 +162,9 @@ pub fn up_with(running: Running, machine: impl UserMachine) -> Result<(), UpErro
         smol::Timer::after(SAY_GOODBYE).await;
         ended
     };
-    match smol::block_on(executor.run(run)) {
+    let ended = smol::block_on(executor.run(run));
+    flush_log();
+    match ended {
         Ended::Stopped => Ok(()),
         Ended::Removed(why) => Err(UpError::Removed(why)),
         Ended::Halted(why) => Err(UpError::Halted(why)),
@@ -285,7 +288,7 @@ fn open_log(dir: &DataDir, member: &mut MemberFile, secrets: &Secrets) -> Result
         |error: &dyn std::fmt::Display| UpError::Disk { dir: dir.root().into(), why: error.to_string() };
     match Log::open(&dir.log()) {
         Err(error @ (OpenError::Damaged { .. } | OpenError::Missing(_))) => {
-            warn(&format!("{error}: enrolling again"));
+            log(LogLevel::Warning, &format!("{error}: enrolling again"));
             *member = re_enrol(dir, member, secrets)
                 .map_err(|why| UpError::NotRejoined(error.to_string(), Box::new(why)))?;
             dir.set_log_aside().map_err(|error| failed(&error))?;
