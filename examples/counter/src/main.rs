@@ -9,7 +9,7 @@ use std::error::Error;
 const USAGE: &str =
     "found DIR LISTEN | join DIR LISTEN TOKEN PEER | up DIR | add NUMBER MEMBER | show MEMBER";
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Counter(i64);
 
 impl StateMachine for Counter {

@@ -157,6 +157,13 @@ impl Up {
         Self { child: member.spawn().expect("it starts") }
     }
 
+    /// Starts the member in `dir`, which logs to `errors`.
+    pub(crate) fn start_with_stderr(program: &Path, dir: &str, errors: Stdio) -> Self {
+        let mut command = command(program, &["up", "--exit-with-parent", "--dir", dir]);
+        let member = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(errors);
+        Self { child: member.spawn().expect("it starts") }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

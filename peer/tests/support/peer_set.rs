@@ -121,11 +121,15 @@ impl PeerSet {
             let votes = |status: &MemberStatus| {
                 status.node.members.iter().filter(|line| ["voter", "leader"].contains(&&*line.role)).count()
             };
-            let state = |status: &MemberStatus| -> (Index, Digest) {
-                (status.node.applied, status.node.state_digest)
+            let state = |status: &MemberStatus| -> (Index, Index, Option<Digest>) {
+                (status.node.applied, status.node.state_digest_at, status.node.state_digest)
             };
             let first = statuses.first()?;
-            let same = statuses.iter().all(|status| state(status) == state(first) && votes(status) == voters);
+            // A digest is made when somebody asks and comes with the next status.
+            let digested =
+                first.node.state_digest.is_some() && first.node.state_digest_at == first.node.applied;
+            let same = digested
+                && statuses.iter().all(|status| state(status) == state(first) && votes(status) == voters);
             (same && first.node.members.len() == voters && first.node.leader.is_some())
                 .then_some(first.node.applied)
         })

@@ -76,8 +76,8 @@ pub enum Refused {
     /// The transfer's target does not vote or leads already.
     #[error("leadership can only be handed to another voter")]
     BadTransfer,
-    /// A compaction must be at the applied index and beyond the last one.
-    #[error("a compaction must stand at the applied index, beyond the last snapshot")]
+    /// A compaction must be at an applied index, of the term that the log has there, and beyond the last one.
+    #[error("a compaction must stand at an applied index, beyond the last snapshot")]
     BadCompaction,
     /// The engine would not take it.
     #[error("the engine does not know the sender")]

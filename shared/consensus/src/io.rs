@@ -3,7 +3,8 @@
 use crate::check::Refused;
 use crate::links::Link;
 use rafty_types::{
-    Batch, Entry, Index, MemberId, Membership, MembershipChange, Message, PersistId, Snapshot, Term,
+    Batch, Entry, Index, MemberId, Membership, MembershipChange, Message, PersistId, Snapshot, SnapshotMeta,
+    Term,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,10 +44,11 @@ pub enum Input {
         /// Whether it arrived whole.
         ok: bool,
     },
-    /// The state as of the applied index, after which the front of the log can go.
+    /// The state as of an index that was applied, after which the front of the log can go. It may have taken a while
+    /// to bring it into bytes.
     Compact {
-        /// The applied index.
-        index: Index,
+        /// What [`applied_meta`](crate::Consensus::applied_meta) was when the state was taken.
+        meta: SnapshotMeta,
         /// The state's bytes.
         data: Arc<[u8]>,
     },

@@ -120,7 +120,7 @@ impl Consensus {
             Input::Measured(links) => self.measured(&links),
             Input::SnapshotArrived { message, data } => self.snapshot_arrived(&message, data),
             Input::SnapshotSent { to, ok } => self.snapshot_sent(to, ok),
-            Input::Compact { index, data } => self.compact(index, data),
+            Input::Compact { meta, data } => self.compact(meta, data),
             Input::Change(change) => self.change(&change),
             Input::Transfer { to } => self.transfer(to),
             Input::AbortTransfer => self.abort_transfer(),

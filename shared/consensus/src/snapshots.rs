@@ -65,16 +65,22 @@ impl Consensus {
         self.raw.raft.prs().get(member.0).map_or(0, |progress| progress.matched)
     }
 
-    /// Takes a snapshot of the applied state and drops the front of the log.
-    pub(crate) fn compact(&mut self, index: Index, data: Arc<[u8]>) -> Outcome {
+    /// What a snapshot of the state stands for that is applied now.
+    pub fn applied_meta(&self) -> SnapshotMeta {
+        let term = self.raw.store().term_at(self.applied).unwrap_or_default();
+        SnapshotMeta { index: Index(self.applied), term: Term(term), membership: self.membership.clone() }
+    }
+
+    /// Takes a snapshot of a state that was applied, now or earlier, and drops the front of the log.
+    pub(crate) fn compact(&mut self, meta: SnapshotMeta, data: Arc<[u8]>) -> Outcome {
         let log = self.raw.store();
-        let current = index.0 == self.applied && index > log.snapshot().meta.index;
-        let (true, Some(term)) = (current, log.term_at(index.0)) else {
+        let index = meta.index.0;
+        let newer = index <= self.applied && meta.index > log.snapshot().meta.index;
+        if !newer || log.term_at(index) != Some(meta.term.0) {
             return Err((None, Refused::BadCompaction));
-        };
-        let meta = SnapshotMeta { index, term: Term(term), membership: self.membership.clone() };
-        let too_far = if planted(Mutation::CompactedTooFar) { index.0 + 2 } else { 0 };
-        let first_kept = self.first_kept(index.0).max(too_far);
+        }
+        let too_far = if planted(Mutation::CompactedTooFar) { self.applied + 2 } else { 0 };
+        let first_kept = self.first_kept(index).max(too_far);
         let snapshot = Snapshot { meta, data };
         self.raw.mut_store().compact(snapshot.clone(), first_kept);
         let compaction = Some(Compaction { snapshot, first_kept: Index(first_kept) });

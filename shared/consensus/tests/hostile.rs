@@ -195,7 +195,7 @@ impl Target {
             1 => Input::Read { request },
             2 => Input::Unreachable(self.member()),
             3 => Input::SnapshotSent { to: self.member(), ok: self.below(2) == 0 },
-            4 => Input::Compact { index: self.machine.applied(), data: [1].into() },
+            4 => Input::Compact { meta: self.machine.applied_meta(), data: [1].into() },
             5 => Input::Change(MembershipChange {
                 steps: vec![
                     MembershipStep::AddLearner(self.member()),

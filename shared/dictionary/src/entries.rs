@@ -4,9 +4,10 @@
 //! they came. Reading MessagePack, and showing the members under the key `cluster`, is the client protocol's
 //! business.
 
-use rafty_types::{Digest, Index, RestoreError, StateMachine, Term};
+use rafty_types::{Digest, DigestWriter, Index, RestoreError, StateMachine, Term};
+use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Longest key, in bytes.
 pub const MAX_KEY_LEN: usize = 1_024;
@@ -96,22 +97,27 @@ pub enum EntryRefusal {
     Malformed,
 }
 
-/// The dictionary.
+/// The dictionary. A clone is made at once and shares all that neither of the two changes later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
-    map: BTreeMap<Vec<u8>, Vec<u8>>,
+    map: RedBlackTreeMapSync<Vec<u8>, Arc<[u8]>>,
     len: usize,
 }
 
 impl Entries {
     /// The value of `key`, one MessagePack value.
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.map.get(key).map(Vec::as_slice)
+        self.map.get(key).map(|value| &**value)
+    }
+
+    /// The same, to be kept.
+    pub fn get_shared(&self, key: &[u8]) -> Option<Arc<[u8]>> {
+        self.map.get(key).cloned()
     }
 
     /// Keys and values in the order of the keys' bytes.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        self.map.iter().map(|(key, value)| (key.as_slice(), value.as_slice()))
+        self.map.iter().map(|(key, value)| (key.as_slice(), &**value))
     }
 
     /// Bytes of all keys and values together, at most [`MAX_ENTRIES_LEN`].
@@ -130,14 +136,15 @@ impl Entries {
             return Err(EntryRefusal::Full);
         }
         self.len = len;
-        self.map.insert(key, value);
+        self.map.insert_mut(key, value.into());
         Ok(EntryResult::Done)
     }
 
     fn delete(&mut self, key: &[u8]) -> Result<EntryResult, EntryRefusal> {
         check_key(key)?;
-        let Some(value) = self.map.remove(key) else { return Ok(EntryResult::Missing) };
+        let Some(value) = self.map.get(key) else { return Ok(EntryResult::Missing) };
         self.len -= key.len() + value.len();
+        self.map.remove_mut(key);
         Ok(EntryResult::Done)
     }
 }
@@ -162,13 +169,10 @@ impl StateMachine for Entries {
 
     /// A format byte, then per entry two lengths (u32, little-endian), the key and the value.
     fn snapshot(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(1 + self.len + 8 * self.map.len());
+        let mut bytes = Vec::with_capacity(1 + self.len + 8 * self.map.size());
         bytes.push(FORMAT);
-        for (key, value) in &self.map {
-            for part in [key, value] {
-                let len = u32::try_from(part.len()).expect("keys and values are bounded");
-                bytes.extend(len.to_le_bytes());
-            }
+        for (key, value) in self.iter() {
+            bytes.extend(head(key, value));
             bytes.extend(key);
             bytes.extend(value);
         }
@@ -184,7 +188,7 @@ impl StateMachine for Entries {
         let mut entries = Self::default();
         while !rest.is_empty() {
             let (key, value) = take_entry(&mut rest).ok_or_else(|| unreadable("cut short"))?;
-            if entries.map.last_key_value().is_some_and(|(last, _)| last.as_slice() >= key) {
+            if entries.map.last().is_some_and(|(last, _)| last.as_slice() >= key) {
                 return Err(unreadable("keys out of order"));
             }
             entries.set(key.to_vec(), value.to_vec()).map_err(|why| unreadable(&why.to_string()))?;
@@ -193,9 +197,21 @@ impl StateMachine for Entries {
         Ok(())
     }
 
+    /// That of the snapshot, of which no copy is made for it.
     fn digest(&self) -> Digest {
-        Digest::of(&self.snapshot())
+        let mut digest = DigestWriter::default();
+        digest.write(&[FORMAT]);
+        for (key, value) in self.iter() {
+            [&head(key, value)[..], key, value].into_iter().for_each(|part| digest.write(part));
+        }
+        digest.finish()
     }
+}
+
+/// The two lengths before an entry in a snapshot.
+fn head(key: &[u8], value: &[u8]) -> [u8; 8] {
+    let len = |part: &[u8]| u32::try_from(part.len()).expect("keys and values are bounded");
+    (u64::from(len(key)) | u64::from(len(value)) << 32).to_le_bytes()
 }
 
 fn take_entry<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {

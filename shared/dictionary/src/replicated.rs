@@ -207,6 +207,10 @@ impl<U: StateMachine> Replicated<U> {
 
     /// The whole state in bytes. Equal states give equal bytes.
     pub fn snapshot(&self) -> Vec<u8> {
+        snapshot::join(&self.fixed_bytes(), &self.user.snapshot())
+    }
+
+    fn fixed_bytes(&self) -> Vec<u8> {
         let fixed = if planted(Mutation::SessionsLeftOutOfSnapshot) {
             postcard::to_allocvec(&Fixed { sessions: Sessions::default(), ..self.fixed.clone() })
         } else if planted(Mutation::ClockLeftOutOfSnapshot) {
@@ -214,8 +218,7 @@ impl<U: StateMachine> Replicated<U> {
         } else {
             postcard::to_allocvec(&self.fixed)
         };
-        let fixed = fixed.expect("the state always encodes");
-        snapshot::join(&fixed, &self.user.snapshot())
+        fixed.expect("the state always encodes")
     }
 
     /// Replaces the whole state by one that [`snapshot`](Self::snapshot) made.
@@ -229,12 +232,9 @@ impl<U: StateMachine> Replicated<U> {
         Ok(())
     }
 
-    /// As of which index a state in bytes is. Its user part is not looked at.
-    ///
-    /// # Errors
-    /// Those of [`restore`](Self::restore) but the user machine's.
-    pub fn applied_in(bytes: &[u8]) -> Result<Index, RestoreError> {
-        read_fixed(bytes).map(|(fixed, _)| fixed.applied)
+    /// Replaces the whole state by another one. What is not part of the replicated state stays.
+    pub fn replace_by(&mut self, other: Self) {
+        (self.fixed, self.user) = (other.fixed, other.user);
     }
 
     /// Of which peer set, in which epoch, a state in bytes is. Its user part is not looked at.
@@ -247,7 +247,8 @@ impl<U: StateMachine> Replicated<U> {
 
     /// A digest of the whole state, the applied index included: equal on peers that applied the same log.
     pub fn digest(&self) -> Digest {
-        Digest::of(&self.snapshot())
+        let user = self.user.digest();
+        Digest::of(&snapshot::join(&self.fixed_bytes(), &user.0))
     }
 
     /// The name of the first invariant that does not hold, for simulators. There should never be one.

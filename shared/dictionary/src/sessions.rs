@@ -6,8 +6,9 @@
 
 use crate::Outcome;
 use rafty_types::{Index, Mutation, Rejection, Serial, SessionId, planted};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Most sessions at a time; one more ends the session that was used least recently.
 pub const MAX_SESSIONS: usize = 1_024;
@@ -17,15 +18,30 @@ pub const KEPT_RESULTS: usize = 64;
 /// gives [`Rejection::ForgottenSerial`].
 pub const MAX_KEPT_RESULT_LEN: usize = 4_096;
 
-/// All open sessions.
+/// All open sessions. A clone of them shares each session until one of the two changes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Sessions(BTreeMap<SessionId, Session>);
+pub(crate) struct Sessions(BTreeMap<SessionId, Shared>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shared(Arc<Session>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Session {
     last: Serial,
     last_used: Index,
     results: BTreeMap<Serial, Outcome>,
+}
+
+impl Serialize for Shared {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Shared {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Session::deserialize(deserializer).map(|session| Self(Arc::new(session)))
+    }
 }
 
 /// Whether a command is to be applied now.
@@ -41,11 +57,15 @@ impl Sessions {
     /// Opens a session, named by the entry that opens it.
     pub(crate) fn open(&mut self, at: Index) {
         if self.0.len() >= MAX_SESSIONS {
-            let oldest =
-                self.0.iter().min_by_key(|(id, session)| (session.last_used, **id)).map(|(id, _)| *id);
+            let oldest = self
+                .0
+                .iter()
+                .min_by_key(|(id, Shared(session))| (session.last_used, **id))
+                .map(|(id, _)| *id);
             oldest.and_then(|id| self.0.remove(&id));
         }
-        self.0.insert(SessionId(at.0), Session { last: Serial(0), last_used: at, results: BTreeMap::new() });
+        let session = Session { last: Serial(0), last_used: at, results: BTreeMap::new() };
+        self.0.insert(SessionId(at.0), Shared(Arc::new(session)));
     }
 
     /// Ends a session.
@@ -55,7 +75,7 @@ impl Sessions {
 
     /// Whether the command with `serial` is to be applied now.
     pub(crate) fn turn(&mut self, id: SessionId, serial: Serial, at: Index) -> Result<Turn, Rejection> {
-        let session = self.0.get_mut(&id).ok_or(Rejection::UnknownSession)?;
+        let session = self.session_mut(id).ok_or(Rejection::UnknownSession)?;
         if serial == Serial(0) || serial > session.last.next() {
             return Err(Rejection::Invalid(format!("the session's next serial is {}", session.last.next())));
         }
@@ -68,7 +88,7 @@ impl Sessions {
 
     /// Keeps the answer to a command whose turn it was. A session that the command itself ended keeps nothing.
     pub(crate) fn record(&mut self, id: SessionId, serial: Serial, outcome: &Outcome) {
-        let Some(session) = self.0.get_mut(&id) else { return };
+        let Some(session) = self.session_mut(id) else { return };
         session.last = serial;
         if outcome_len(outcome) <= MAX_KEPT_RESULT_LEN {
             session.results.insert(serial, outcome.clone());
@@ -78,6 +98,10 @@ impl Sessions {
         }
     }
 
+    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.0.get_mut(&id).map(|Shared(session)| Arc::make_mut(session))
+    }
+
     /// How many are open.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -85,7 +109,7 @@ impl Sessions {
 
     /// Whether every bound holds and nothing lies beyond `applied`.
     pub(crate) fn are_sound(&self, applied: Index) -> bool {
-        let sound = |(id, session): (&SessionId, &Session)| {
+        let sound = |(id, Shared(session)): (&SessionId, &Shared)| {
             id.0 <= applied.0
                 && session.last_used <= applied
                 && session.results.len() <= KEPT_RESULTS

@@ -39,7 +39,7 @@ pub(crate) fn frames(bytes: &[u8]) {
         }
     }
     assert_eq!(shell.node.state().broken_invariant(), None);
-    let _ = shell.node.status();
+    let _ = shell.node.status(None);
 }
 
 /// What surrounds a node, and what the node has promised it.
@@ -294,6 +294,10 @@ impl Shell {
                 }
                 assert!(self.orders.insert(id, work).is_none(), "{id:?} names two orders");
             }
+            Output::TakeSnapshot(state) => {
+                return Some(Input::SnapshotTaken { index: state.index(), data: state.snapshot() });
+            }
+            Output::ReadSnapshot(snapshot) => return Some(Input::SnapshotRead(snapshot.read())),
             Output::MakeTenureKey => return Some(Input::TenureKey(self.tenure_key())),
             Output::SendEnvelope { handle, .. } => assert!(self.spool.contains(&handle)),
             Output::DropEnvelope(handle) => {

@@ -81,7 +81,11 @@ impl Target {
             16 => Input::Read { request },
             17 => Input::Unreachable(wits.member()),
             18 => Input::SnapshotSent { to: wits.member(), ok: wits.is() },
-            19 => Input::Compact { index: Index(wits.number(self.machine.applied().0)), data: [1].into() },
+            19 => {
+                let index = Index(wits.number(self.machine.applied().0));
+                let meta = SnapshotMeta { index, ..self.machine.applied_meta() };
+                Input::Compact { meta, data: [1].into() }
+            }
             20 => Input::Change(wits.change()),
             21 => Input::Transfer { to: wits.member() },
             22 => Input::AbortTransfer,

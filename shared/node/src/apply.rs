@@ -2,6 +2,7 @@
 //!
 //! It compacts the log behind itself and decides when that is worth its cost.
 
+use crate::frozen::{FrozenState, ReadState, UnreadState};
 use crate::io::Output;
 use crate::node::Node;
 use crate::requests::{Answer, Duty, Proposer};
@@ -9,9 +10,10 @@ use crate::{Event, requests::RequestId};
 use rafty_consensus as consensus;
 use rafty_dictionary::{Applied, Event as Change, Outcome};
 use rafty_types::{
-    Command, ControlResult, Entry, ForwardOutcome, Frame, Index, MemberId, Mutation, Payload, Proposal,
-    Snapshot, StateMachine, planted,
+    Command, ControlResult, Entry, ForwardOutcome, Frame, Index, MemberId, Message, Mutation, Payload,
+    Proposal, Snapshot, SnapshotMeta, StateMachine, planted,
 };
+use std::sync::Arc;
 
 /// What logging an entry costs beside its bytes: framing, its share of a sync, its copies on other members.
 const ENTRY_COST: u64 = 512;
@@ -25,11 +27,20 @@ pub(crate) struct Compactor {
     entries: u64,
     /// Bytes of the last snapshot: what the next one will cost, about.
     snapshot_len: u64,
+    /// What the snapshot stands for that a worker makes now.
+    under_way: Option<SnapshotMeta>,
+}
+
+/// A snapshot from the leader that a worker reads now.
+pub(crate) struct Arriving {
+    from: MemberId,
+    message: Message,
+    data: Arc<[u8]>,
 }
 
 impl Compactor {
     pub(crate) fn new(snapshot_len: usize) -> Self {
-        Self { cost: 0, entries: 0, snapshot_len: snapshot_len as u64 }
+        Self { cost: 0, entries: 0, snapshot_len: snapshot_len as u64, under_way: None }
     }
 
     fn applied(&mut self, entry: &Entry) {
@@ -41,8 +52,21 @@ impl Compactor {
         self.entries > compact_after && self.cost >= self.snapshot_len.saturating_mul(SNAPSHOT_SHARE)
     }
 
-    fn compacted(&mut self, snapshot_len: usize) {
-        *self = Self::new(snapshot_len);
+    /// A snapshot begins: what is applied from here on counts for the next one.
+    fn begin(&mut self, meta: SnapshotMeta) {
+        (self.cost, self.entries, self.under_way) = (0, 0, Some(meta));
+    }
+
+    /// The snapshot that was begun, when it is the one of this index.
+    fn end(&mut self, index: Index, snapshot_len: usize) -> Option<SnapshotMeta> {
+        let meta = self.under_way.take_if(|meta| meta.index == index)?;
+        self.snapshot_len = snapshot_len as u64;
+        Some(meta)
+    }
+
+    /// The state is that of a leader's snapshot. One that is under way is out of date, and still under way.
+    fn restored(&mut self, snapshot_len: usize) {
+        *self = Self { under_way: self.under_way.take(), ..Self::new(snapshot_len) };
     }
 }
 
@@ -77,12 +101,41 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
-    /// Takes over a snapshot from the leader.
-    pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
-        if let Err(error) = self.state.restore(&snapshot.data) {
-            return self.halt(format!("a snapshot from the leader is not usable: {error}"));
+    /// A snapshot has come whole. It is read first, on a worker thread; consensus hears of it when that worked.
+    pub(crate) fn snapshot_arrived(&mut self, from: MemberId, message: Message, data: Arc<[u8]>) {
+        if message.from != from {
+            return self.dropped(from, "a snapshot in another member's name");
         }
-        self.compactor.compacted(snapshot.data.len());
+        if self.arriving.is_some() {
+            // The leader sends it again when this member is not level after a while.
+            return self.dropped(from, "a snapshot, while another one is being read");
+        }
+        self.out.push(Output::ReadSnapshot(UnreadState::new(data.clone(), &self.state)));
+        self.arriving = Some(Arriving { from, message, data });
+    }
+
+    /// The snapshot that came was read.
+    pub(crate) fn snapshot_read(&mut self, state: ReadState) {
+        let Some(Arriving { from, message, data }) = self.arriving.take() else { return };
+        let stands_for = message.snapshot.as_ref().map(|meta| meta.index);
+        match state.into_state() {
+            Ok(state) if Some(state.applied()) == stands_for => {
+                self.read = Some(state);
+                self.step(consensus::Input::SnapshotArrived { message, data });
+                // Consensus may have had no use for it.
+                self.read = None;
+            }
+            _ => self.dropped(from, "a snapshot that is not what its message says"),
+        }
+    }
+
+    /// Takes over a snapshot from the leader, which was read before consensus heard of it.
+    pub(crate) fn restore(&mut self, snapshot: &Snapshot) {
+        match self.read.take().filter(|state| state.applied() == snapshot.meta.index) {
+            Some(state) => self.state.replace_by(state),
+            None => return self.halt("consensus restores a snapshot that it was not given".into()),
+        }
+        self.compactor.restored(snapshot.data.len());
         if self.watched {
             self.out.push(Output::UserRestored);
         }
@@ -190,14 +243,30 @@ impl<U: StateMachine> Node<U> {
         self.out.push(Output::Halt(why));
     }
 
-    /// Compacts the log when that is worth its cost, or when a newcomer that the last snapshot does not know needs one.
+    /// Begins a snapshot when that is worth its cost, or when a newcomer that the last one does not know needs one.
     pub(crate) fn compact_if_due(&mut self) {
-        let index = self.state.applied();
+        let meta = self.consensus.applied_meta();
         let due = self.compactor.is_due(self.settings().compact_after) || self.consensus.snapshot_wanted();
-        if due && index > self.consensus.snapshot().index {
-            let data = self.state.snapshot();
-            self.compactor.compacted(data.len());
-            self.step(consensus::Input::Compact { index, data: data.into() });
+        if due && self.compactor.under_way.is_none() && meta.index > self.consensus.snapshot().index {
+            self.compactor.begin(meta);
+            self.out.push(Output::TakeSnapshot(FrozenState::of(&self.state)));
         }
+    }
+
+    /// A worker has brought the state into bytes: the log before it can go, unless the leader's snapshot was faster.
+    pub(crate) fn snapshot_taken(&mut self, index: Index, data: Arc<[u8]>) {
+        let Some(meta) = self.compactor.end(index, data.len()) else { return };
+        let meta = match planted(Mutation::SnapshotNamedWhenTaken) {
+            true => self.consensus.applied_meta(),
+            false => meta,
+        };
+        if meta.index > self.consensus.snapshot().index {
+            self.step(consensus::Input::Compact { meta, data });
+        }
+    }
+
+    /// The replicated state as it is now, to be digested elsewhere.
+    pub fn freeze(&self) -> FrozenState {
+        FrozenState::of(&self.state)
     }
 }

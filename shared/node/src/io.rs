@@ -1,6 +1,6 @@
 //! What goes into a node and what comes out of it.
 
-use crate::{Answer, Event, RequestId};
+use crate::{Answer, Event, FrozenState, ReadState, RequestId, UnreadState};
 use rafty_consensus::Link;
 use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
@@ -73,6 +73,15 @@ pub enum Input {
         /// The state's bytes.
         data: Arc<[u8]>,
     },
+    /// What [`Output::TakeSnapshot`] asked for.
+    SnapshotTaken {
+        /// Of the state that was given.
+        index: Index,
+        /// The state's bytes.
+        data: Arc<[u8]>,
+    },
+    /// What [`Output::ReadSnapshot`] asked for.
+    SnapshotRead(ReadState),
     /// A snapshot was sent, or not.
     SnapshotSent {
         /// To whom.
@@ -159,6 +168,11 @@ pub enum Output {
         /// The state's bytes.
         data: Arc<[u8]>,
     },
+    /// Bring this state into bytes on a worker thread, then say [`Input::SnapshotTaken`]. At most one is asked for at a
+    /// time.
+    TakeSnapshot(FrozenState),
+    /// Read this snapshot on a worker thread, then say [`Input::SnapshotRead`]. At most one is asked for at a time.
+    ReadSnapshot(UnreadState),
     /// A request ended.
     Reply {
         /// Which.

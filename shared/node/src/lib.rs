@@ -2,7 +2,7 @@
 //!
 //! A [`Node`] is told what happened ([`Input`]) and when, and answers with what may be done ([`Output`]). It decides
 //! about metadata only: weights, envelopes and models pass as handles and digests, and whatever is heavy leaves as
-//! [`rafty_rounds::Work`]. The simulator and the shell drive exactly this code.
+//! [`rafty_rounds::Work`], or as a [`FrozenState`]. The simulator and the shell drive exactly this code.
 //!
 //! It has no clock, no socket, no disk and no thread, and it knows nothing of QUIC, burn or RSA.
 
@@ -10,6 +10,7 @@ mod apply;
 mod diagnostic;
 mod dispatch;
 mod event;
+mod frozen;
 mod io;
 mod leader;
 mod node;
@@ -21,6 +22,7 @@ mod status;
 
 pub use diagnostic::{Diagnostic, LeaderDiagnostic};
 pub use event::Event;
+pub use frozen::{FrozenState, ReadState, UnreadState};
 pub use io::{Boot, Input, Output, Request, TenureKey};
 pub use node::{Node, StartError};
 pub use requests::{Answer, DEFAULT_TIMEOUT, MAX_REQUESTS, RequestId};

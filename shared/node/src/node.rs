@@ -1,6 +1,6 @@
 //! The node itself: what happened goes to the machine it concerns, and what they say goes out.
 
-use crate::apply::Compactor;
+use crate::apply::{Arriving, Compactor};
 use crate::io::{Boot, Input, Output, TenureKey};
 use crate::requests::{Answer, Duty, Proposer, RequestId, Requests};
 use crate::roster::Roster;
@@ -28,6 +28,10 @@ pub struct Node<U: StateMachine> {
     pub(crate) duties: Duties,
     pub(crate) requests: Requests,
     pub(crate) compactor: Compactor,
+    /// A snapshot from the leader that is being read.
+    pub(crate) arriving: Option<Arriving>,
+    /// What was read of the snapshot that consensus is being given.
+    pub(crate) read: Option<Replicated<U>>,
     pub(crate) out: Vec<Output>,
     pub(crate) halted: bool,
     /// Whether each user command is told when it is applied.
@@ -91,6 +95,8 @@ impl<U: StateMachine> Node<U> {
             duties: Duties::default(),
             requests: Requests::default(),
             compactor,
+            arriving: None,
+            read: None,
             out: Vec::new(),
             halted: false,
             watched: false,
@@ -189,14 +195,9 @@ impl<U: StateMachine> Node<U> {
             Input::Persisted(id) => self.step(consensus::Input::Persisted(id)),
             Input::WorkDone { id, result } => self.work_done(id, result),
             Input::Envelope { from, header, handle } => self.envelope(from, header, handle),
-            Input::Snapshot { from, message, data } => {
-                let stands_for = message.snapshot.as_ref().map(|meta| meta.index);
-                if message.from == from && Replicated::<U>::applied_in(&data).ok() == stands_for {
-                    self.step(consensus::Input::SnapshotArrived { message, data });
-                } else {
-                    self.dropped(from, "a snapshot that is not what its message says");
-                }
-            }
+            Input::Snapshot { from, message, data } => self.snapshot_arrived(from, message, data),
+            Input::SnapshotTaken { index, data } => self.snapshot_taken(index, data),
+            Input::SnapshotRead(state) => self.snapshot_read(state),
             Input::SnapshotSent { to, arrived } => {
                 self.step(consensus::Input::SnapshotSent { to, ok: arrived });
             }

@@ -26,8 +26,11 @@ pub struct Status {
     pub commit: Index,
     /// The highest index it applied.
     pub applied: Index,
-    /// Digest of its replicated state.
-    pub state_digest: Digest,
+    /// Digest of its replicated state as of `state_digest_at`; none before the first was made. It is made beside the
+    /// loop when somebody asks, and takes long when the state is large: the next status has a newer one.
+    pub state_digest: Option<Digest>,
+    /// The index up to which that state was applied; 0 before the first.
+    pub state_digest_at: Index,
     /// Entries in its log.
     pub log_entries: u64,
     /// Everyone.
@@ -147,8 +150,8 @@ pub struct RoundLine {
 }
 
 impl<U: StateMachine> Node<U> {
-    /// What this member knows.
-    pub fn status(&self) -> Status {
+    /// What this member knows. `digest` is the newest that was made of a [frozen](Self::freeze) state, and of which index.
+    pub fn status(&self, digest: Option<(Index, Digest)>) -> Status {
         let control = self.state.control();
         Status {
             cluster: control.cluster(),
@@ -158,7 +161,8 @@ impl<U: StateMachine> Node<U> {
             term: self.consensus.term(),
             commit: self.consensus.commit(),
             applied: self.state.applied(),
-            state_digest: self.state.digest(),
+            state_digest: digest.map(|(_, digest)| digest),
+            state_digest_at: digest.map_or(Index(0), |(index, _)| index),
             log_entries: self.consensus.log_len() as u64,
             members: control.members().values().map(|member| self.member_line(member)).collect(),
             tenure: control.tenure().map(|tenure| TenureLine {

@@ -28,6 +28,7 @@ pub mod setup;
 mod shell;
 mod signs;
 mod standing;
+mod state_worker;
 mod trainer;
 mod up;
 mod upkeep;

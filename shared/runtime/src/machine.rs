@@ -12,7 +12,7 @@ pub(crate) const NO_DICTIONARY: &str = "this peer set has a machine of its own i
 ///
 /// Clients reach it by `command` and `query` over the client port, in bytes that only they and the machine understand.
 /// Every member of a peer set must run the same.
-pub trait UserMachine: StateMachine + Send + 'static {
+pub trait UserMachine: StateMachine {
     /// Answers a question about the state. Any bytes must be handled; nothing may change.
     fn query(&self, query: &[u8]) -> Vec<u8>;
 

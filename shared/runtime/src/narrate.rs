@@ -1,6 +1,7 @@
 //! What a member tells: a line a happening on stderr, and JSON lines to whoever follows.
 
 use crate::log_writer::{LogLevel, log};
+use crate::operator::desk::Line;
 use crate::operator::wall_us;
 use rafty_node::Event;
 use rafty_types::MemberId;
@@ -26,7 +27,7 @@ struct Told<'a> {
 pub(crate) struct Narrator {
     me: MemberId,
     quiet: bool,
-    followers: Vec<Sender<String>>,
+    followers: Vec<Sender<Line>>,
     dropped: u64,
 }
 
@@ -35,7 +36,7 @@ impl Narrator {
         Self { me, quiet, followers: Vec::new(), dropped: 0 }
     }
 
-    pub(crate) fn follow(&mut self, follower: Sender<String>) {
+    pub(crate) fn follow(&mut self, follower: Sender<Line>) {
         if self.followers.len() < MAX_FOLLOWERS {
             self.followers.push(follower);
         }
@@ -49,7 +50,7 @@ impl Narrator {
             log(LogLevel::Info, &line);
         }
         // Who reads too slowly, or has gone, is not waited for.
-        self.followers.retain(|follower| follower.try_send(line.clone()).is_ok());
+        self.followers.retain(|follower| follower.try_send(Line::Text(line.clone())).is_ok());
     }
 
     pub(crate) fn say(&self, text: &str) {

@@ -15,6 +15,7 @@ use crate::operator::{self, EnvelopeCounts};
 use crate::persist::{Persister, SYNC_WITHIN, Synced, Unsynced};
 use crate::signs::{Sign, Signs};
 use crate::standing::Standing;
+use crate::state_worker::{DigestCache, StateDone, StateJob, StateWorker};
 use crate::upkeep::Lateness;
 use crate::watchers::Watchers;
 use crate::work::{Bench, Order, Report, Workers};
@@ -48,6 +49,8 @@ pub(crate) enum Happening {
     Synced(Synced),
     /// A worker thread.
     Reported(Report),
+    /// The thread for the replicated state.
+    StateDone(StateDone),
     /// A snapshot was sent, or not.
     SnapshotSent { to: MemberId, arrived: bool },
     /// How good the ways to the others are.
@@ -76,6 +79,8 @@ pub(crate) struct Shell<U: UserMachine> {
     pub(crate) unsynced: Unsynced,
     pub(crate) disk_hangs: bool,
     pub(crate) workers: Workers,
+    pub(crate) state_worker: StateWorker,
+    pub(crate) digests: DigestCache,
     pub(crate) bench: Arc<Bench>,
     pub(crate) narrator: Narrator,
     pub(crate) watchers: Watchers,
@@ -128,6 +133,7 @@ pub(crate) enum Ended {
 impl<U: UserMachine> Shell<U> {
     /// Runs until the member ends.
     pub(crate) async fn run(mut self) -> Ended {
+        self.digest_if_stale();
         let ended = self.turn_after_turn().await;
         if matches!(ended, Ended::Removed(_)) {
             self.tell_who_removed_it();
@@ -281,6 +287,7 @@ impl<U: UserMachine> Shell<U> {
             Happening::Synced(Synced::Failing(why)) => vec![self.disk_fails(why)],
             Happening::Synced(Synced::Healed) => vec![self.disk_works()],
             Happening::Reported(report) => vec![self.reported(report)],
+            Happening::StateDone(done) => self.state_done(done).into_iter().collect(),
             Happening::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
             Happening::Measured(links) => vec![Input::Measured(links)],
             Happening::Located(address) => self.located(address).into_iter().collect(),
@@ -356,6 +363,10 @@ impl<U: UserMachine> Shell<U> {
                 self.persister.write(id, batch);
             }
             Output::SendSnapshot { to, message, data } => self.send_snapshot(to, message, data),
+            Output::TakeSnapshot(state) => return Ok(self.order_of_state(StateJob::TakeSnapshot(state))),
+            Output::ReadSnapshot(snapshot) => {
+                return Ok(self.order_of_state(StateJob::ReadSnapshot(snapshot)));
+            }
             Output::Reply { id, answer } => return Ok(self.answered(id, answer)),
             Output::Work { id, work } => return Ok(self.order(id, work)),
             Output::MakeTenureKey => self.workers.make_tenure_key(self.me),
@@ -416,6 +427,30 @@ impl<U: UserMachine> Shell<U> {
         let sender_key = about.and_then(|(_, sender)| members.get(&sender)).map(|member| member.key);
         let refused = self.workers.order(Order { id, work, envelope, sender_key }).err()?;
         Some(self.reported(refused))
+    }
+
+    fn order_of_state(&mut self, job: StateJob) -> Option<Input> {
+        let done = self.state_worker.order(job)?;
+        self.state_done(done)
+    }
+
+    fn state_done(&mut self, done: StateDone) -> Option<Input> {
+        match done {
+            StateDone::SnapshotTaken { index, data } => Some(Input::SnapshotTaken { index, data }),
+            StateDone::SnapshotRead(state) => Some(Input::SnapshotRead(state)),
+            StateDone::Digest { index, digest, took } => {
+                self.digests.made(index, digest, took, Instant::now());
+                None
+            }
+        }
+    }
+
+    /// Has the state digested, unless the newest digest is of this state, or was made just now.
+    pub(crate) fn digest_if_stale(&mut self) {
+        if self.digests.begin(self.node.state().applied(), Instant::now()) {
+            // A digest is no input of the node.
+            let _ = self.order_of_state(StateJob::Digest(self.node.freeze()));
+        }
     }
 
     fn send_snapshot(&self, to: MemberId, message: rafty_types::Message, data: Arc<[u8]>) {

@@ -18,6 +18,7 @@ use crate::setup::write_member;
 use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
 use crate::signs::{Signs, Supervisor};
 use crate::standing::Standing;
+use crate::state_worker::{DigestCache, StateWorker};
 use crate::trainer::Trainer;
 use crate::upkeep::Lateness;
 use crate::watchers::Watchers;
@@ -241,6 +242,7 @@ fn assemble<U: UserMachine>(
     let desk = Desk::open(executor, &path, loop_back.clone())?;
     let persister = Persister::start(log, log_dir, say(&loop_back, Happening::Synced))?;
     let workers = Workers::start(bench.clone(), trainer, say(&loop_back, Happening::Reported))?;
+    let state_worker = StateWorker::start(say(&loop_back, Happening::StateDone))?;
     stop_on_signals(executor, loop_back.clone())?;
     measure_links(executor, net.clone(), loop_back.clone());
     watch_address(executor, member.clone(), loop_back.clone());
@@ -261,6 +263,8 @@ fn assemble<U: UserMachine>(
         unsynced: Unsynced::default(),
         disk_hangs: false,
         workers,
+        state_worker,
+        digests: DigestCache::default(),
         bench,
         narrator,
         watchers: Watchers::default(),

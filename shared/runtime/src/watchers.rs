@@ -4,7 +4,7 @@
 //! reads too slowly is let go.
 
 use crate::machine::{NO_DICTIONARY, UserMachine};
-use crate::operator::desk::Call;
+use crate::operator::desk::{Call, Line};
 use crate::operator::{WatchLine, json_of};
 use crate::shell::Shell;
 use rafty_dictionary::{Entries, EntryCommand};
@@ -21,7 +21,7 @@ pub(crate) struct Watchers(Vec<Watcher>);
 
 struct Watcher {
     key: Option<Vec<u8>>,
-    lines: Sender<String>,
+    lines: Sender<Line>,
 }
 
 impl Watcher {
@@ -31,14 +31,18 @@ impl Watcher {
 
     /// `false` when it is not there any more, or does not read.
     fn tell(&self, key: &[u8], entries: &Entries, index: Index) -> bool {
-        let value = entries.get(key);
-        let line = WatchLine {
-            key: String::from_utf8_lossy(key).into_owned(),
-            found: value.is_some(),
-            value: value.map(json_of).unwrap_or_default(),
-            index,
+        let (key, value) = (key.to_vec(), entries.get_shared(key));
+        // As JSON a value may take long.
+        let line = move || {
+            let line = WatchLine {
+                key: String::from_utf8_lossy(&key).into_owned(),
+                found: value.is_some(),
+                value: value.map(|value| json_of(&value)).unwrap_or_default(),
+                index,
+            };
+            serde_json::to_string(&line).expect("a line always encodes")
         };
-        self.lines.try_send(serde_json::to_string(&line).expect("a line always encodes")).is_ok()
+        self.lines.try_send(Line::Later(Box::new(line))).is_ok()
     }
 
     /// Tells all it wants.

@@ -92,6 +92,10 @@ pub struct Process {
     pub synced_at: Time,
     /// When the heavy worker has done all that it was given.
     pub worked_at: Time,
+    /// Whether a worker brings its state into bytes.
+    pub takes_snapshot: bool,
+    /// Whether a worker reads a snapshot.
+    pub reads_snapshot: bool,
     /// The newest datagram of each sender.
     pub heard: BTreeMap<PeerKey, u64>,
     /// When it must be told the time next.
@@ -170,6 +174,8 @@ impl Member {
             delayed: BTreeMap::new(),
             synced_at: now,
             worked_at: now,
+            takes_snapshot: false,
+            reads_snapshot: false,
             heard: BTreeMap::new(),
             due: None,
             ticked_at: None,

@@ -58,6 +58,7 @@ const CASES: &[Case] = &[
     case(M::UnknownToldAsNoLeader, &["denied writes change nothing", "linearizability"]),
     case(M::AnsweredTwice, &["one answer each"]),
     case(M::NewcomerAnsweredTooSoon, &["newcomers are told by who knows them"]),
+    case(M::SnapshotNamedWhenTaken, &["a sound disk makes a member", "state-machine safety"]),
     case(M::TenureKeysKept, &["bounded memory"]),
     case(M::PublishedWithoutHolders, &["models are reachable"]),
     case(M::UpdateCountedTwice, &["no update counts twice"]),

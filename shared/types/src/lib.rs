@@ -27,7 +27,7 @@ mod weights;
 
 pub use client::ClientRecord;
 pub use command::*;
-pub use digest::Digest;
+pub use digest::{Digest, DigestWriter};
 pub use epoch::{Epoch, Kinship, SetId};
 pub use frame::*;
 pub use id::*;

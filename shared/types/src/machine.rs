@@ -7,10 +7,13 @@ use crate::{Digest, Index, Term};
 /// An implementation must not read a clock, draw randomness, depend on the order of a hash map, or use floating
 /// point in a decision. A node runs two: the fixed control part and a user machine.
 ///
+/// A node clones its machine for each snapshot and digest, which are then made on another thread while the machine goes
+/// on. What is large should be shared between clones, say behind an `Arc` or in a persistent map.
+///
 /// ```
 /// use rafty_types::{Digest, Index, RestoreError, StateMachine, Term};
 ///
-/// #[derive(Default)]
+/// #[derive(Clone, Default)]
 /// struct Counter(u64);
 ///
 /// impl StateMachine for Counter {
@@ -33,7 +36,7 @@ use crate::{Digest, Index, Term};
 /// let mut counter = Counter::default();
 /// assert_eq!(counter.apply(Index(1), Term(1), b"abc"), 3u64.to_le_bytes());
 /// ```
-pub trait StateMachine {
+pub trait StateMachine: Clone + Send + 'static {
     /// Applies one committed command and returns its result. Any bytes must be handled: a command that makes no
     /// sense changes nothing and says so in its result.
     fn apply(&mut self, index: Index, term: Term, command: &[u8]) -> Vec<u8>;

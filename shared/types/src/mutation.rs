@@ -62,6 +62,8 @@ pub enum Mutation {
     AnsweredTwice,
     /// A newcomer is answered by a member that does not know it yet.
     NewcomerAnsweredTooSoon,
+    /// A snapshot is said to be of the state that is applied when it is taken, not of the one it was begun with.
+    SnapshotNamedWhenTaken,
     /// The private halves of old tenure keys are kept.
     TenureKeysKept,
 

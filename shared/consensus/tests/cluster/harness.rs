@@ -396,8 +396,8 @@ impl Net {
         let applied_since = machine.applied().0 - machine.snapshot().index.0;
         let wanted = machine.snapshot_wanted() || machine.log_len() > COMPACT_AFTER;
         if wanted && applied_since > 0 {
-            let (index, data) = (running.applied, running.digest.to_le_bytes().as_slice().into());
-            self.input(member, Input::Compact { index, data });
+            let (meta, data) = (machine.applied_meta(), running.digest.to_le_bytes().as_slice().into());
+            self.input(member, Input::Compact { meta, data });
         }
     }
 

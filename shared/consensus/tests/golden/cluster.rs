@@ -56,10 +56,6 @@ pub(crate) struct Cluster {
 }
 
 impl Member {
-    pub(crate) fn applied(&self) -> Index {
-        self.machine.as_ref().map_or(Index(0), Consensus::applied)
-    }
-
     /// The applied commands as the bytes of a snapshot.
     pub(crate) fn state(&self) -> String {
         self.commands.iter().map(|(index, term, text)| format!("{index}@{term} {text}\n")).collect()

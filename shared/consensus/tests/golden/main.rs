@@ -11,7 +11,7 @@ mod tenures;
 use cluster::Cluster;
 use goldenscript::{Context, Runner};
 use rafty_consensus::{Input, Link, Proposal};
-use rafty_types::{Index, MemberId, MembershipChange, MembershipStep};
+use rafty_types::{Index, MemberId, MembershipChange, MembershipStep, SnapshotMeta};
 use std::error::Error;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -210,8 +210,9 @@ impl Cluster {
             Command::StepDown(N(id)) => (id, Input::StepDown),
             Command::Compact(N(id), index) => {
                 let member = self.member(*id);
-                let index = index.map_or(member.applied(), Index);
-                (id, Input::Compact { index, data: member.state().into_bytes().into() })
+                let applied = member.machine.as_ref().ok_or("it does not run")?.applied_meta();
+                let meta = SnapshotMeta { index: index.map_or(applied.index, Index), ..applied };
+                (id, Input::Compact { meta, data: member.state().into_bytes().into() })
             }
             Command::Measure { of: N(id), to, rtt, lost_percent } => {
                 let link = Link { member: to.0, rtt: rtt.0, sent: 100, lost: *lost_percent };

@@ -51,6 +51,7 @@ fn the_least_recently_used_session_makes_room() {
 
 #[test]
 fn a_huge_answer_is_given_once_and_not_kept() {
+    #[derive(Clone)]
     struct Loud;
     impl StateMachine for Loud {
         fn apply(&mut self, _: Index, _: Term, _: &[u8]) -> Vec<u8> {

@@ -285,6 +285,13 @@ impl Peers {
                 }
                 self.agenda.push_back((id, Input::SnapshotSent { to, arrived }));
             }
+            Output::TakeSnapshot(state) => {
+                let (index, data) = (state.index(), state.snapshot());
+                self.agenda.push_back((id, Input::SnapshotTaken { index, data }));
+            }
+            Output::ReadSnapshot(snapshot) => {
+                self.agenda.push_back((id, Input::SnapshotRead(snapshot.read())));
+            }
             Output::MakeTenureKey if self.makes_keys => self.make_key(id),
             Output::MakeTenureKey => drop(self.want_keys.insert(id)),
             Output::Roster(_) => self.member(id).roster = known,

@@ -11,6 +11,8 @@ pub(crate) fn output(output: &Output) -> Option<String> {
         Output::SendSnapshot { to, message, .. } => {
             format!("to n{to}: a snapshot of {}", message.snapshot.as_ref()?.index)
         }
+        Output::TakeSnapshot(state) => format!("begins a snapshot of {}", state.index()),
+        Output::ReadSnapshot(_) => "begins to read a snapshot".into(),
         Output::Reply { id, answer } => format!("answers #{}: {}", id.0, self::answer(answer)),
         Output::Work { work, .. } => format!("orders {}", work_line(work)),
         Output::MakeTenureKey => "wants a tenure key".into(),
@@ -100,7 +102,7 @@ fn work_line(work: &Work) -> &'static str {
 }
 
 pub(crate) fn status(node: &Node<Entries>) -> String {
-    let status = node.status();
+    let status = node.status(None);
     let leader = status.leader.map_or("nobody".to_owned(), |leader| format!("n{leader}"));
     let line = |member: &rafty_node::MemberLine| {
         let alive = if member.alive == Some(false) { " (silent)" } else { "" };

@@ -76,9 +76,12 @@ impl<U: UserMachine> Shell<U> {
     fn look_up(&mut self, call: Call) -> Vec<Input> {
         match &call.request {
             Request::Clients => call.answer(&self.client_list()),
-            Request::Status => call.answer(&Reply::Status(Box::new(self.status()))),
+            Request::Status => {
+                self.digest_if_stale();
+                call.answer(&Reply::Status(Box::new(self.status())));
+            }
             Request::RunLog { run } => match self.run_log(*run) {
-                Some(log) => call.answer(&Reply::RunLog(Box::new(log))),
+                Some(log) => call.answer_later(move || Reply::RunLog(Box::new(log))),
                 None => call.refuse("there is no such run; see `status`"),
             },
             Request::Model => match self.model() {
@@ -158,8 +161,11 @@ impl<U: UserMachine> Shell<U> {
     fn answer_get(&self, call: &Call) {
         let Request::Get { key } = &call.request else { return call.refuse("nothing to read") };
         let Some(entries) = self.node.state().user().dictionary() else { return call.refuse(NO_DICTIONARY) };
-        let value = entries.get(key.as_bytes()).map(json_of);
-        call.answer(&Reply::Value { found: value.is_some(), value: value.unwrap_or_default() });
+        let value = entries.get_shared(key.as_bytes());
+        call.answer_later(move || Reply::Value {
+            found: value.is_some(),
+            value: value.map(|value| json_of(&value)).unwrap_or_default(),
+        });
     }
 
     fn status(&self) -> MemberStatus {
@@ -170,7 +176,7 @@ impl<U: UserMachine> Shell<U> {
             listen: self.net.local_addr().unwrap_or(self.member.listen),
             clients: client_address(self.net.local_addr().unwrap_or(self.member.listen)),
             settings: self.node.settings().clone(),
-            node: self.node.status(),
+            node: self.node.status(self.digests.newest()),
             epoch: self.bench.set.epoch,
             other_epochs: self.other_epochs(),
             trouble: self.trouble.clone(),

@@ -18,16 +18,32 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How many lines may wait for a slow reader before it is cut off.
 const LINES: usize = 1_024;
 
+/// Longest request line, in bytes, that is read on the loop's thread.
+const READ_AT_ONCE: usize = 64 * 1024;
+
+/// A line for a person.
+pub(crate) enum Line {
+    /// As it is.
+    Text(String),
+    /// Written on another thread, since it may be long.
+    Later(Box<dyn FnOnce() -> String + Send>),
+}
+
 /// A person's request and the way back.
 pub(crate) struct Call {
     pub(crate) request: Request,
-    lines: Sender<String>,
+    lines: Sender<Line>,
 }
 
 impl Call {
     /// Answers. A person who has gone does not hear it.
     pub(crate) fn answer(&self, reply: &Reply) {
-        let _ = self.lines.try_send(serde_json::to_string(reply).expect("a reply always encodes"));
+        let _ = self.lines.try_send(Line::Text(encode(reply)));
+    }
+
+    /// Answers by what may be long: it is made and encoded beside the loop.
+    pub(crate) fn answer_later(&self, reply: impl FnOnce() -> Reply + Send + 'static) {
+        let _ = self.lines.try_send(Line::Later(Box::new(move || encode(&reply()))));
     }
 
     /// Says what went wrong.
@@ -41,9 +57,13 @@ impl Call {
     }
 
     /// The way to somebody who follows events.
-    pub(crate) fn follower(&self) -> Sender<String> {
+    pub(crate) fn follower(&self) -> Sender<Line> {
         self.lines.clone()
     }
+}
+
+fn encode(reply: &Reply) -> String {
+    serde_json::to_string(reply).expect("a reply always encodes")
 }
 
 /// The listening socket; its file goes when the desk goes.
@@ -92,7 +112,12 @@ async fn serve(stream: UnixStream, happenings: Sender<Happening>) -> std::io::Re
     let mut line = String::new();
     while requests.read_line(&mut line).await? > 0 {
         let (lines, replies) = bounded(LINES);
-        match serde_json::from_str(&line) {
+        let (request, back) = match line.len() {
+            0..READ_AT_ONCE => (serde_json::from_str(&line), line),
+            _ => smol::unblock(move || (serde_json::from_str(&line), line)).await,
+        };
+        line = back;
+        match request {
             Ok(request) => {
                 if happenings.send(Happening::Called(Call { request, lines })).await.is_err() {
                     return Ok(());
@@ -108,8 +133,12 @@ async fn serve(stream: UnixStream, happenings: Sender<Happening>) -> std::io::Re
     Ok(())
 }
 
-async fn write(mut stream: UnixStream, replies: Receiver<String>) -> std::io::Result<()> {
-    while let Ok(mut reply) = replies.recv().await {
+async fn write(mut stream: UnixStream, replies: Receiver<Line>) -> std::io::Result<()> {
+    while let Ok(line) = replies.recv().await {
+        let mut reply = match line {
+            Line::Text(text) => text,
+            Line::Later(make) => smol::unblock(make).await,
+        };
         reply.push('\n');
         stream.write_all(reply.as_bytes()).await?;
     }

@@ -134,7 +134,7 @@ fn work<T>(orders: &Receiver<T>, mut perform: impl FnMut(T)) {
 }
 
 /// Lowers this thread's priority. Not getting it is no reason not to work.
-fn be_nice() {
+pub(crate) fn be_nice() {
     let _ = rustix::process::nice(NICENESS);
 }
 

@@ -182,7 +182,7 @@ impl World {
     /// Everybody, in a line each.
     pub fn report(&self) -> String {
         let line = |id: MemberId| {
-            let status = self.node(id).status();
+            let status = self.node(id).status(None);
             format!(
                 "{id}: {} of term {}, leader {:?}, commit {}, applied {}, log to {}, tenure {:?}, waits for {}, run {:?}, membership {:?}",
                 status.role,

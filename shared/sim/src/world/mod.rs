@@ -22,7 +22,7 @@ use crate::network::Network;
 use crate::tally::{Evil, Sometimes, Tally};
 use crate::trace::Trace;
 use crate::weather::{FAIR, Weather};
-use rafty_node::{Answer, Input, RequestId};
+use rafty_node::{Answer, FrozenState, Input, RequestId, UnreadState};
 use rafty_rounds::{Work, WorkId};
 use rafty_types::{
     ClusterId, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PersistId, SetId, Settings, Term,
@@ -63,6 +63,8 @@ pub enum Happening {
         arrived: bool,
     },
     Synced(PersistId),
+    TakesSnapshot(FrozenState),
+    ReadsSnapshot(UnreadState),
     Work {
         id: WorkId,
         work: Work,
@@ -380,6 +382,15 @@ impl World {
                 self.say(to, Input::SnapshotSent { to: other, arrived });
             }
             Happening::Synced(id) => self.synced(to, id),
+            Happening::TakesSnapshot(state) => {
+                process.takes_snapshot = false;
+                let (index, data) = (state.index(), state.snapshot());
+                self.say(to, Input::SnapshotTaken { index, data });
+            }
+            Happening::ReadsSnapshot(snapshot) => {
+                process.reads_snapshot = false;
+                self.say(to, Input::SnapshotRead(snapshot.read()));
+            }
             Happening::Work { id, work } => self.work(to, id, work),
             Happening::Key => {
                 let set = process.node.state().control().set();

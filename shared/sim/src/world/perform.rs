@@ -36,6 +36,18 @@ impl World {
             Output::SendSnapshot { to, message, data } => self.send_snapshot(id, to, message, data),
             Output::Reply { id: request, answer } => self.answered(id, request, answer),
             Output::Work { id: order, work } => self.order(id, order, work)?,
+            Output::TakeSnapshot(state) => {
+                let before = std::mem::replace(&mut self.process(id)?.takes_snapshot, true);
+                assert!(!before, "bounded memory: member {id} takes two snapshots at a time");
+                let after = self.dice.ms(self.weather.work);
+                self.schedule(after, id, Happening::TakesSnapshot(state));
+            }
+            Output::ReadSnapshot(snapshot) => {
+                let before = std::mem::replace(&mut self.process(id)?.reads_snapshot, true);
+                assert!(!before, "bounded memory: member {id} reads two snapshots at a time");
+                let after = self.dice.ms(self.weather.work);
+                self.schedule(after, id, Happening::ReadsSnapshot(snapshot));
+            }
             Output::MakeTenureKey => {
                 let after = self.dice.ms(self.weather.key);
                 self.schedule(after, id, Happening::Key);

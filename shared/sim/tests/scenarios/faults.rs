@@ -168,7 +168,7 @@ fn a_leader_can_be_revoked() {
         let other = *all.iter().find(|id| **id != leader).unwrap();
         revoke(&mut sim, other, leader);
         let process = &sim.members[&leader].process;
-        assert!(process.as_ref().is_none_or(|process| process.node.status().role != "leader"));
+        assert!(process.as_ref().is_none_or(|process| process.node.status(None).role != "leader"));
     }
 }
 

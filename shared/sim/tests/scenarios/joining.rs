@@ -22,12 +22,12 @@ fn a_founder_alone_leads_opens_a_tenure_writes_and_reads() {
     let index = sim.node(founder).state().applied();
     assert_eq!(sim.answers[&read], Answer::Readable(index));
     sim.invariants.clients.acknowledged_writes_are_durable(sim.node(founder));
-    let status = sim.node(founder).status();
+    let status = sim.node(founder).status(None);
     assert_eq!((status.role.as_str(), status.waiting_for.as_str()), ("leader", "no run was submitted yet"));
 
     let first = status.tenure.unwrap().tenure;
     sim.run_for(settings().tenure + ms(500));
-    let tenure = sim.node(founder).status().tenure.unwrap();
+    let tenure = sim.node(founder).status(None).tenure.unwrap();
     assert!(tenure.tenure > first && sim.aggregator() == Some(founder), "a lone voter renews its tenure");
     assert_eq!(sim.dropped, []);
 }

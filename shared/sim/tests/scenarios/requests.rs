@@ -133,7 +133,7 @@ fn a_command_that_was_tried_before_its_leader_stepped_down_is_never_said_to_have
     let session = Some((session, Serial(1)));
     let write = sim.ask(leader, Request::CommitHere { session, command: set(1, 1) }, ms(3_000));
     sim.run_for(ms(3_001));
-    assert_ne!(sim.node(leader).status().role, "leader");
+    assert_ne!(sim.node(leader).status(None).role, "leader");
     assert_eq!(sim.answers[&write], Answer::Unknown);
 }
 
