@@ -27,8 +27,13 @@ fn founded() -> Replicated<Entries> {
 }
 
 fn entry(index: Index, command: Command, session: Option<(SessionId, Serial)>) -> Entry {
-    let proposal =
-        Proposal { origin: MemberId(1), term: Term(1), stamp_ms: 1_700_000_000_000, session, command };
+    let proposal = Proposal {
+        origin: MemberId(1),
+        term: Term(1),
+        stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: 1_700_000_000_000 },
+        session,
+        command,
+    };
     Entry { index, term: Term(1), payload: Payload::Command(proposal.encode().into()) }
 }
 

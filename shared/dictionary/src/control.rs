@@ -4,6 +4,7 @@
 //! control part's.
 
 use crate::clients::Clients;
+use crate::clock::Expiring;
 use crate::permission::{leader_only, may};
 use crate::roster::{Roster, check_rsa_key, check_signature, ensure};
 use crate::runs::{RunStatus, Runs};
@@ -12,7 +13,7 @@ use crate::{Event, RunState, TenureRecord, TenureState};
 use rafty_types::{
     Accepted, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis, Index, Member,
     MemberId, Mutation, PeerKey, Publication, Rejection, RunId, SetId, Settings, Signature, Term,
-    TokenRecord, Version, planted, tenure_statement,
+    TokenRecord, Version, address_statement, format_2, planted, rotate_key_statement, tenure_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,15 +21,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// The fixed part of the replicated state. Read it through its accessors; only applied entries change it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Control {
-    cluster: ClusterId,
-    name: String,
-    settings: Settings,
-    feature_level: u32,
+    pub(crate) cluster: ClusterId,
+    pub(crate) name: String,
+    pub(crate) settings: Settings,
+    pub(crate) feature_level: u32,
     pub(crate) roster: Roster,
     pub(crate) tenures: Tenures,
     pub(crate) runs: Runs,
     pub(crate) clients: Clients,
-    epoch: Epoch,
+    pub(crate) epoch: Epoch,
 }
 
 /// Where in the log a command stands, and who issued it when.
@@ -42,8 +43,10 @@ pub(crate) struct Context {
     pub(crate) origin: MemberId,
     /// The leader's term when it proposed.
     pub(crate) proposed_in: Term,
-    /// The latest stamp of any leader: it never runs back.
+    /// What time it is for the peer set, in milliseconds: it never runs back.
     pub(crate) now_ms: u64,
+    /// Whether that is wall time, and the command is to be judged by the rules of format 4.
+    pub(crate) by_wall: bool,
 }
 
 /// What a command does: what changed, or why nothing did.
@@ -123,8 +126,8 @@ impl Control {
         self.roster.departed()
     }
 
-    /// Since when a member has not been heard by any leader, by leaders' clocks in milliseconds since 1970. `None` for
-    /// one that is heard.
+    /// Since when a member has not been heard by any leader, in milliseconds of the peer set's time. `None` for one that
+    /// is heard.
     pub fn silent_since_ms(&self, id: MemberId) -> Option<u64> {
         self.roster.silent_since_ms(id)
     }
@@ -145,12 +148,12 @@ impl Control {
     }
 
     /// Open tokens by id. Expired ones may still be among them.
-    pub fn tokens(&self) -> &BTreeMap<[u8; 16], TokenRecord> {
+    pub fn tokens(&self) -> &BTreeMap<[u8; 16], Expiring<TokenRecord>> {
         self.roster.tokens()
     }
 
     /// Who may use the dictionary from other machines, by name. Expired ones may still be among them.
-    pub fn clients(&self) -> &BTreeMap<String, ClientRecord> {
+    pub fn clients(&self) -> &BTreeMap<String, Expiring<ClientRecord>> {
         self.clients.all()
     }
 
@@ -174,6 +177,12 @@ impl Control {
         self.runs.all()
     }
 
+    /// From here on elapsed time counts, from 0; until now it was wall time, and `wall_ms` by it.
+    pub(crate) fn count_elapsed(&mut self, wall_ms: u64) {
+        self.roster.count_elapsed(wall_ms);
+        self.clients.count_elapsed(wall_ms);
+    }
+
     /// Applies a member's command; when it is refused, nothing has changed.
     pub(crate) fn apply(&mut self, at: &Context, command: ControlCommand) -> Effect {
         let issuer = self.member(at.origin).ok_or(Rejection::NotAllowed)?;
@@ -188,14 +197,24 @@ impl Control {
             ControlCommand::TokenCreated(token) => self.roster.create_token(at, token).map(|()| Vec::new()),
             ControlCommand::Enrol(enrolment) => self.enrol(at, enrolment),
             ControlCommand::Revoke { member } => self.revoke(member),
-            ControlCommand::RotateKey { member, rsa_public, signature } => self
-                .roster
-                .rotate_key(set, member, rsa_public, &signature)
-                .map(|()| vec![Event::RosterChanged]),
-            ControlCommand::AddressChanged { member, addresses, signature } => self
-                .roster
-                .change_addresses(set, member, addresses, &signature)
-                .map(|()| vec![Event::RosterChanged]),
+            ControlCommand::RotateKey { member, rsa_public, signature } => {
+                let signed = if at.by_wall {
+                    format_2::rotate_key_statement(set.cluster, member, &rsa_public)
+                } else {
+                    rotate_key_statement(set, member, &rsa_public)
+                };
+                let rotated = self.roster.rotate_key(member, rsa_public, &signed, &signature);
+                rotated.map(|()| vec![Event::RosterChanged])
+            }
+            ControlCommand::AddressChanged { member, addresses, signature } => {
+                let signed = if at.by_wall {
+                    format_2::address_statement(set.cluster, member, &addresses)
+                } else {
+                    address_statement(set, member, &addresses)
+                };
+                let changed = self.roster.change_addresses(member, addresses, &signed, &signature);
+                changed.map(|()| vec![Event::RosterChanged])
+            }
             ControlCommand::SeatChanged { give, take } => {
                 self.roster.change_seats(give, take).map(|()| vec![Event::SeatsChanged])
             }
@@ -262,7 +281,12 @@ impl Control {
             return Err(Rejection::NotAllowed);
         }
         check_rsa_key(&rsa_public)?;
-        check_signature(holder, &tenure_statement(self.set(), holder.id, &rsa_public), signature)?;
+        let signed = if at.by_wall {
+            format_2::tenure_statement(self.cluster, holder.id, &rsa_public)
+        } else {
+            tenure_statement(self.set(), holder.id, &rsa_public)
+        };
+        check_signature(holder, &signed, signature)?;
         let participants_key = self.members().values().any(|member| member.rsa_public == rsa_public);
         if participants_key || self.tenures.has_served(Digest::of(&rsa_public)) {
             return Err(Rejection::Duplicate);

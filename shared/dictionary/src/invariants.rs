@@ -51,15 +51,15 @@ fn someone_votes(control: &Control) -> bool {
 
 fn identities_are_unique(control: &Control) -> bool {
     let keys: BTreeSet<PeerKey> = control.members().values().map(|member| member.key).collect();
-    let clients: BTreeSet<_> = control.clients().values().map(|client| client.id).collect();
+    let clients: BTreeSet<_> = control.clients().values().map(|client| client.record.id).collect();
     keys.len() == control.members().len() && clients.len() == control.clients().len()
 }
 
 fn records_stand_under_their_ids(control: &Control) -> bool {
     control.members().iter().all(|(id, member)| member.id == *id)
-        && control.tokens().iter().all(|(id, token)| token.id == *id && token.uses > 0)
+        && control.tokens().iter().all(|(id, token)| token.record.id == *id && token.record.uses > 0)
         && control.runs().iter().all(|(id, run)| run.id == *id)
-        && control.clients().iter().all(|(name, client)| client.name == *name)
+        && control.clients().iter().all(|(name, client)| client.record.name == *name)
 }
 
 fn only_the_newest_run_is_active(control: &Control) -> bool {

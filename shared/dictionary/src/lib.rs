@@ -30,23 +30,26 @@
 //!
 //! let blue = EntryCommand::Set { key: b"colour".to_vec(), value: b"\xa4blue".to_vec() };
 //! let command = Command::User(blue.encode());
-//! let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp_ms: 0, session: None, command };
+//! let stamp = Stamp::Elapsed { elapsed_ms: 0, wall_ms: 0 };
+//! let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp, session: None, command };
 //! let payload = Payload::Command(proposal.encode().into());
 //! state.apply(&Entry { index: Index(2), term: Term(1), payload });
 //! assert_eq!(state.user().get(b"colour"), Some(&b"\xa4blue"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here reads a clock, draws randomness or does I/O: time is what the leader stamped on the entry. Electing
+//! Nothing here reads a clock, draws randomness or does I/O: time is what leaders stamp on entries. Electing
 //! leaders is in `consensus`, collecting updates in `rounds`; this crate only says which of their results count.
 //!
 //! [`StateMachine`]: rafty_types::StateMachine
 
 mod applied;
 mod clients;
+mod clock;
 mod control;
 mod entries;
 mod invariants;
+mod migration;
 mod permission;
 mod replicated;
 mod roster;
@@ -58,6 +61,7 @@ mod tenures;
 
 pub use applied::{Applied, Event, Outcome};
 pub use clients::MAX_CLIENTS;
+pub use clock::{Expiring, MAX_STEP_MS, MAX_TTL_MS, MENDED_TTL_MS};
 pub use control::Control;
 pub use entries::{
     CLUSTER_KEY, Entries, EntryCommand, EntryRefusal, EntryResult, MAX_ENTRIES_LEN, MAX_KEY_LEN,

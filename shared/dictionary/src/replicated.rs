@@ -3,10 +3,11 @@
 //! Every entry is judged in this order: can it be read, is its issuer a member, is it its turn in its session, and then
 //! by the part it is for. When to apply, and keeping snapshots, is for others.
 
+use crate::clock::{Clock, Expiring, MENDED_TTL_MS, Stamped};
 use crate::control::Context;
 use crate::roster::{check_addresses, check_rsa_key};
 use crate::sessions::{Sessions, Turn};
-use crate::{Applied, Control, Event, Outcome, invariants, snapshot};
+use crate::{Applied, Control, Event, Outcome, invariants, migration, snapshot};
 use rafty_types::{
     ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, MAX_NAME_LEN, MemberId,
     Mutation, Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SetId, SettingsError,
@@ -27,11 +28,11 @@ pub struct Replicated<U: StateMachine> {
 
 /// What every peer set has in the same form.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Fixed {
-    applied: Index,
-    now_ms: u64,
-    control: Control,
-    sessions: Sessions,
+pub(crate) struct Fixed {
+    pub(crate) applied: Index,
+    pub(crate) clock: Clock,
+    pub(crate) control: Control,
+    pub(crate) sessions: Sessions,
 }
 
 /// A peer set cannot start from this. Nothing was made; correct it and found again.
@@ -76,9 +77,28 @@ impl<U: StateMachine> Replicated<U> {
         &self.user
     }
 
-    /// The latest time any leader stamped on an entry, in milliseconds since 1970: tokens expire by it.
-    pub fn now_ms(&self) -> u64 {
-        self.fixed.now_ms
+    /// How much time has passed for the peer set, in milliseconds as of the last entry: tokens expire by it. It rises by
+    /// the leaders' monotonic clocks. A state of format 4 that has applied nothing since has 0.
+    pub fn elapsed_ms(&self) -> u64 {
+        if self.fixed.clock.by_wall { 0 } else { self.fixed.clock.now_ms }
+    }
+
+    /// How long `record` is still good when it is `elapsed_ms` for the peer set. In a state of format 4 that has applied
+    /// nothing since, it is what will be left when elapsed time begins to count.
+    pub fn left_ms<T>(&self, record: &Expiring<T>, elapsed_ms: u64) -> u64 {
+        let clock = &self.fixed.clock;
+        if clock.by_wall {
+            record.left_ms(clock.now_ms).min(MENDED_TTL_MS)
+        } else {
+            record.left_ms(elapsed_ms)
+        }
+    }
+
+    /// What the wall clock of the last entry's leader showed, in milliseconds since 1970. `None` before there was one.
+    /// It is for display: nothing is decided by it.
+    pub fn wall_ms(&self) -> Option<u64> {
+        let clock = &self.fixed.clock;
+        Some(if clock.by_wall { clock.now_ms } else { clock.wall_ms }).filter(|wall_ms| *wall_ms > 0)
     }
 
     /// How many sessions are open, at most [`MAX_SESSIONS`](crate::MAX_SESSIONS).
@@ -134,10 +154,18 @@ impl<U: StateMachine> Replicated<U> {
     }
 
     fn apply_proposal(&mut self, entry: &Entry, proposal: Proposal) -> Applied {
-        let Proposal { origin, term: proposed_in, stamp_ms, session, command } = proposal;
-        self.fixed.now_ms = self.fixed.now_ms.max(stamp_ms);
-        let now_ms = self.fixed.now_ms;
-        let at = Context { index: entry.index, term: entry.term, origin, proposed_in, now_ms };
+        let Proposal { origin, term: proposed_in, stamp, session, command } = proposal;
+        let stamped = self.fixed.clock.stamped(stamp);
+        match stamped {
+            Stamped::ByWall | Stamped::Elapsed => {}
+            Stamped::First { wall_ms } => self.fixed.control.count_elapsed(wall_ms),
+            Stamped::TooLate => {
+                let why = "it is stamped as by an older version of this program".to_string();
+                return Applied::refused(entry.index, Rejection::Invalid(why));
+            }
+        }
+        let (now_ms, by_wall) = (self.fixed.clock.now_ms, stamped == Stamped::ByWall);
+        let at = Context { index: entry.index, term: entry.term, origin, proposed_in, now_ms, by_wall };
 
         let mut events = Vec::new();
         let outcome = match (self.control().member(origin), session) {
@@ -214,7 +242,7 @@ impl<U: StateMachine> Replicated<U> {
         let fixed = if planted(Mutation::SessionsLeftOutOfSnapshot) {
             postcard::to_allocvec(&Fixed { sessions: Sessions::default(), ..self.fixed.clone() })
         } else if planted(Mutation::ClockLeftOutOfSnapshot) {
-            postcard::to_allocvec(&Fixed { now_ms: 0, ..self.fixed.clone() })
+            postcard::to_allocvec(&Fixed { clock: Clock::default(), ..self.fixed.clone() })
         } else {
             postcard::to_allocvec(&self.fixed)
         };
@@ -259,12 +287,17 @@ impl<U: StateMachine> Replicated<U> {
 
 /// Takes a state in bytes apart: the fixed part, sound, and the user machine's.
 fn read_fixed(bytes: &[u8]) -> Result<(Fixed, &[u8]), RestoreError> {
-    let (fixed, user) = snapshot::split(bytes)?;
-    let (fixed, rest) = postcard::take_from_bytes::<Fixed>(fixed)
-        .map_err(|_| RestoreError("the fixed part cannot be read".into()))?;
-    if !rest.is_empty() {
-        return Err(RestoreError("the fixed part is too long".into()));
-    }
+    let (format, fixed, user) = snapshot::split(bytes)?;
+    let fixed = if format == snapshot::OLD_FORMAT {
+        migration::from_format_4(fixed)?
+    } else {
+        let (fixed, rest) = postcard::take_from_bytes::<Fixed>(fixed)
+            .map_err(|_| RestoreError("the fixed part cannot be read".into()))?;
+        if !rest.is_empty() {
+            return Err(RestoreError("the fixed part is too long".into()));
+        }
+        fixed
+    };
     match broken_invariant(&fixed) {
         Some(broken) => Err(RestoreError(format!("it breaks a rule: {broken}"))),
         None => Ok((fixed, user)),

@@ -3,10 +3,11 @@
 //! The roster is the *desired* membership; making the engine follow it is `consensus`. It checks signatures over
 //! statements; that a statement belongs to the connection it came over is checked where the connection is.
 
+use crate::clock::{Expiring, expiry};
 use crate::control::Context;
 use rafty_types::{
     Digest, Enrolment, EnrolmentStatement, MAX_ADDRESSES, MAX_RSA_KEY_LEN, Member, MemberId, PeerKey,
-    Rejection, SetId, Signature, TokenRecord, address_statement, rotate_key_statement,
+    Rejection, SetId, Signature, TokenRecord, format_2,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -27,15 +28,15 @@ const KEPT_IDENTITIES: usize = 256;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Roster {
-    members: BTreeMap<MemberId, Member>,
-    tokens: BTreeMap<[u8; 16], TokenRecord>,
+    pub(crate) members: BTreeMap<MemberId, Member>,
+    pub(crate) tokens: BTreeMap<[u8; 16], Expiring<TokenRecord>>,
     /// Statements that have been used, by identity. They stand in the log for all to read, so each counts once:
     /// otherwise any member could repeat another's and have its id replaced, or bring a revoked one back.
-    used_statements: BTreeMap<PeerKey, Vec<Digest>>,
+    pub(crate) used_statements: BTreeMap<PeerKey, Vec<Digest>>,
     /// Since when members have not been heard by any leader: it outlasts the leaders.
-    silent_since_ms: BTreeMap<MemberId, u64>,
+    pub(crate) silent_since_ms: BTreeMap<MemberId, u64>,
     /// Who was sent away last. The engine may still need its voice to let it go, also after all have started anew.
-    departed: VecDeque<Member>,
+    pub(crate) departed: VecDeque<Member>,
 }
 
 impl Roster {
@@ -47,7 +48,7 @@ impl Roster {
         &self.members
     }
 
-    pub(crate) fn tokens(&self) -> &BTreeMap<[u8; 16], TokenRecord> {
+    pub(crate) fn tokens(&self) -> &BTreeMap<[u8; 16], Expiring<TokenRecord>> {
         &self.tokens
     }
 
@@ -68,19 +69,26 @@ impl Roster {
     }
 
     pub(crate) fn create_token(&mut self, at: &Context, token: TokenRecord) -> Result<(), Rejection> {
-        let expired = |token: &TokenRecord| token.expires_ms <= at.now_ms;
+        let expired = |token: &Expiring<TokenRecord>| token.has_expired(at.now_ms);
         if self.tokens.contains_key(&token.id) {
             return Err(Rejection::Duplicate);
         }
         ensure(token.id != NO_TOKEN, "a token's id is not all zero")?;
         ensure(within(token.uses, MAX_TOKEN_USES), "a token admits 1 to 1,000 newcomers")?;
-        ensure(!expired(&token), "the token has expired already")?;
+        let expires_ms = expiry(at.now_ms, at.by_wall, token.ttl_ms)?;
         let live = self.tokens.values().filter(|token| !expired(token)).count();
         ensure(live < MAX_TOKENS, "256 tokens are open; let some expire first")?;
 
         self.tokens.retain(|_, token| !expired(token));
-        self.tokens.insert(token.id, token);
+        self.tokens.insert(token.id, Expiring { record: token, expires_ms });
         Ok(())
+    }
+
+    /// Elapsed time begins at 0, and wall time was `wall_ms`. Whoever is silent counts as silent from here on: for how
+    /// long it has been is only known by clocks that may have jumped.
+    pub(crate) fn count_elapsed(&mut self, wall_ms: u64) {
+        self.tokens.values_mut().for_each(|token| token.count_elapsed(wall_ms));
+        self.silent_since_ms.values_mut().for_each(|since| *since = 0);
     }
 
     /// Admits a newcomer by its token, or gives a member that lost its log a new id. Returns the id it had.
@@ -95,7 +103,7 @@ impl Roster {
         ensure(statement.set == set, "the statement is for another peer set or another epoch of it")?;
         check_addresses(&statement.addresses)?;
         check_rsa_key(&statement.rsa_public)?;
-        let bytes = statement.to_bytes();
+        let bytes = if at.by_wall { format_2::enrolment_statement(statement) } else { statement.to_bytes() };
         if !statement.key.verify(&bytes, &enrolment.own_signature) {
             return Err(Rejection::BadSignature);
         }
@@ -121,9 +129,10 @@ impl Roster {
         signed: &[u8],
     ) -> Result<(), Rejection> {
         let token = self.tokens.get(&enrolment.token).ok_or(Rejection::UnknownToken)?;
-        if token.expires_ms <= at.now_ms {
+        if token.has_expired(at.now_ms) {
             return Err(Rejection::ExpiredToken);
         }
+        let token = &token.record;
         if !token.public_key.verify(signed, &enrolment.token_signature) {
             return Err(Rejection::BadSignature);
         }
@@ -150,8 +159,8 @@ impl Roster {
 
     fn use_token(&mut self, id: [u8; 16]) {
         if let Some(token) = self.tokens.get_mut(&id) {
-            token.uses -= 1;
-            if token.uses == 0 {
+            token.record.uses -= 1;
+            if token.record.uses == 0 {
                 self.tokens.remove(&id);
             }
         }
@@ -221,28 +230,28 @@ impl Roster {
 
     pub(crate) fn rotate_key(
         &mut self,
-        set: SetId,
         id: MemberId,
         rsa_public: Vec<u8>,
+        statement: &[u8],
         signature: &Signature,
     ) -> Result<(), Rejection> {
         let member = self.members.get_mut(&id).ok_or(Rejection::UnknownMember)?;
         check_rsa_key(&rsa_public)?;
-        check_signature(member, &rotate_key_statement(set, id, &rsa_public), signature)?;
+        check_signature(member, statement, signature)?;
         member.rsa_public = rsa_public;
         Ok(())
     }
 
     pub(crate) fn change_addresses(
         &mut self,
-        set: SetId,
         id: MemberId,
         addresses: Vec<SocketAddr>,
+        statement: &[u8],
         signature: &Signature,
     ) -> Result<(), Rejection> {
         let member = self.members.get_mut(&id).ok_or(Rejection::UnknownMember)?;
         check_addresses(&addresses)?;
-        check_signature(member, &address_statement(set, id, &addresses), signature)?;
+        check_signature(member, statement, signature)?;
         member.addresses = addresses;
         Ok(())
     }

@@ -13,7 +13,7 @@ use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
     Command, ControlCommand, Digest, Entry, EnvelopeHeader, EnvelopeKind, Frame, HardState, Label, MemberId,
     Membership, Message, MessageKind, Metrics, Payload, PeerRole, PersistId, Proposal, Recipient, Refusal,
-    Settings, Snapshot, SnapshotMeta, Term, Time, TokenRecord, tenure_statement,
+    Settings, Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, tenure_statement,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -68,7 +68,7 @@ impl Shell {
             entries: Vec::new(),
             pending_update: None,
             held: Vec::new(),
-            wall_ms_at_start: 1_700_000_000_000,
+            wall_ms: 1_700_000_000_000,
             settings: Settings::default(),
             trains: choice & 2 == 0,
             seed: u64::from(choice),
@@ -376,7 +376,7 @@ fn made(members: u64) -> (Snapshot, HardState) {
         public_key: identity(MemberId(0)).key(),
         role: PeerRole::Peer,
         may_lead: true,
-        expires_ms: u64::MAX,
+        ttl_ms: 3_600_000,
         uses: 9,
     };
     apply(&mut state, ControlCommand::TokenCreated(token.clone()));
@@ -413,7 +413,7 @@ pub(crate) fn enrolment(id: MemberId, token: [u8; 16]) -> rafty_types::Enrolment
 fn apply(state: &mut Replicated<Entries>, command: ControlCommand) {
     let (index, term) = (state.applied().next(), Term(1));
     let command = Command::Control(command);
-    let proposal = Proposal { origin: ME, term, stamp_ms: 1_700_000_000_000, session: None, command };
+    let proposal = Proposal { origin: ME, term, stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: 1_700_000_000_000 }, session: None, command };
     let entry = Entry { index, term, payload: Payload::Command(proposal.encode().into()) };
     let applied = state.apply(&entry);
     let refused = matches!(

@@ -13,7 +13,7 @@ use rafty_learning_files::{Format, Task, encode_model};
 use rafty_types::{
     Attempt, ClientRecord, Command, ControlCommand, Digest, Entry, Frame, HardState, Index, MemberId,
     Membership, Metrics, Payload, PeerRole, Progress, Proposal, Protection, Publication, Refusal, Round,
-    RunId, RunSpec, Serial, SessionId, Signature, SnapshotMeta, Strategy, Tenure, Term, TokenRecord, Verdict,
+    RunId, RunSpec, Serial, SessionId, Signature, SnapshotMeta, Stamp, Strategy, Tenure, Term, TokenRecord, Verdict,
     Version,
 };
 use rafty_wire::HEADER_LEN;
@@ -127,7 +127,7 @@ fn commands() -> Vec<Command> {
         public_key: Default::default(),
         role: PeerRole::Peer,
         may_lead: true,
-        expires_ms: u64::MAX,
+        ttl_ms: 3_600_000,
         uses: 2,
     };
     let client = ClientRecord {
@@ -136,7 +136,7 @@ fn commands() -> Vec<Command> {
         stored_key: [4; 32],
         server_key: [5; 32],
         read_only: false,
-        expires_ms: u64::MAX,
+        ttl_ms: 3_600_000,
     };
     let spec = RunSpec {
         name: "digits".into(),
@@ -201,7 +201,7 @@ fn commands() -> Vec<Command> {
 
 /// With a first byte that has everything put right.
 fn proposal(command: Command, session: Option<(SessionId, Serial)>) -> Vec<u8> {
-    let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp_ms: 1_000, session, command };
+    let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp: Stamp::Elapsed { elapsed_ms: 1_000, wall_ms: 1_000 }, session, command };
     [&[7], &proposal.encode()[..]].concat()
 }
 

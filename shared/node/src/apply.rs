@@ -89,6 +89,7 @@ impl<U: StateMachine> Node<U> {
                 self.changed(entry.index, change);
             }
         }
+        self.time_applied();
         self.answer_reads();
         self.state_applied();
     }
@@ -142,6 +143,7 @@ impl<U: StateMachine> Node<U> {
         for proposer in self.requests.jumped_to(snapshot.meta.index) {
             self.proposal_lost(proposer, &ForwardOutcome::Unknown);
         }
+        self.time_applied();
         self.publish_roster();
         self.answer_reads();
         self.state_applied();

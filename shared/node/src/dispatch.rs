@@ -215,7 +215,7 @@ impl<U: StateMachine> Node<U> {
     ) -> bool {
         let Some(ticket) = self.requests.ticket(proposer) else { return false };
         let term = self.consensus.term();
-        let proposal = Proposal { origin, term, stamp_ms: self.wall_ms(), session, command };
+        let proposal = Proposal { origin, term, stamp: self.stamp(), session, command };
         let data: Arc<[u8]> = proposal.encode().into();
         self.proposals.push(consensus::Proposal { request: ticket, data });
         true

@@ -24,8 +24,8 @@ pub struct Boot {
     pub pending_update: Option<rafty_rounds::PendingUpdate>,
     /// Models on the disk.
     pub held: Vec<Digest>,
-    /// The wall clock at [`Time::ZERO`], in milliseconds since 1970.
-    pub wall_ms_at_start: u64,
+    /// What the wall clock shows at the start, in milliseconds since 1970.
+    pub wall_ms: u64,
     /// Settings to use until the replicated ones are known.
     pub settings: rafty_types::Settings,
     /// Whether this member trains. One that does not never trains and says so.
@@ -93,6 +93,9 @@ pub enum Input {
     Unreachable(MemberId),
     /// How good the ways to the others are; every second or so.
     Measured(Vec<Link>),
+    /// What the wall clock shows, in milliseconds since 1970; every second or so, since it may be set. Nothing is decided
+    /// by it.
+    WallClock(u64),
     /// A tenure key was made.
     TenureKey(TenureKey),
     /// Somebody wants a command committed, or to read.

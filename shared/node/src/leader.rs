@@ -278,7 +278,7 @@ impl<U: StateMachine> Node<U> {
         let progress = self.consensus.progress();
         let silence = |member| {
             let since = self.state.control().silent_since_ms(member);
-            Duration::from_millis(since.map_or(0, |since| self.wall_ms().saturating_sub(since)))
+            Duration::from_millis(since.map_or(0, |since| self.elapsed_ms().saturating_sub(since)))
         };
         let seat = |member: &rafty_types::Member| {
             let progress = progress.iter().find(|progress| progress.member == member.id)?;

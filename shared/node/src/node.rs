@@ -9,7 +9,9 @@ use crate::{Event, leader::Duties};
 use rafty_consensus as consensus;
 use rafty_consensus::Consensus;
 use rafty_dictionary::Replicated;
-use rafty_types::{ForwardOutcome, Frame, MemberId, RestoreError, Settings, StateMachine, Time};
+use rafty_types::{
+    ForwardOutcome, Frame, MemberId, Mutation, RestoreError, Settings, Stamp, StateMachine, Time, planted,
+};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -43,7 +45,10 @@ pub struct Node<U: StateMachine> {
     /// What was proposed and not handed to consensus yet. Bounded by the tickets of requests.
     pub(crate) proposals: Vec<consensus::Proposal>,
     stepping: bool,
-    wall_ms_at_start: u64,
+    /// What the wall clock showed, in milliseconds since 1970, and when by this member's clock.
+    wall_at: (u64, Time),
+    /// What time it was for the peer set, in milliseconds, and when by this member's clock.
+    elapsed_at: (u64, Time),
     /// Until the replicated settings are known.
     boot_settings: Settings,
 }
@@ -104,9 +109,11 @@ impl<U: StateMachine> Node<U> {
             inputs: VecDeque::new(),
             proposals: Vec::new(),
             stepping: false,
-            wall_ms_at_start: boot.wall_ms_at_start,
+            wall_at: (boot.wall_ms, now),
+            elapsed_at: (0, now),
             boot_settings: boot.settings,
         };
+        node.time_applied();
         node.publish_roster();
         Ok(node)
     }
@@ -159,10 +166,34 @@ impl<U: StateMachine> Node<U> {
         if self.state.control().initialised() { self.state.control().settings() } else { &self.boot_settings }
     }
 
-    /// Milliseconds since 1970 by this member's clock.
+    /// Milliseconds since 1970 by this member's wall clock: for display only.
     pub(crate) fn wall_ms(&self) -> u64 {
-        let elapsed = u64::try_from(self.now.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.wall_ms_at_start.saturating_add(elapsed)
+        let (wall_ms, at) = self.wall_at;
+        wall_ms.saturating_add(ms_of(self.now.saturating_since(at)))
+    }
+
+    /// What time it is for the peer set: how many milliseconds have passed for it, as far as this member can tell.
+    ///
+    /// That is what it applied, and its own monotonic time since then. What it applies later moves it forward only:
+    /// entries are applied after they were stamped, so under load a leader that went back to each would hardly get on.
+    pub fn elapsed_ms(&self) -> u64 {
+        let (elapsed_ms, at) = self.elapsed_at;
+        elapsed_ms.saturating_add(ms_of(self.now.saturating_since(at)))
+    }
+
+    /// Entries or a snapshot were applied: time may have moved forward.
+    pub(crate) fn time_applied(&mut self) {
+        let applied = self.state.elapsed_ms();
+        if applied > self.elapsed_ms() {
+            self.elapsed_at = (applied, self.now);
+        }
+    }
+
+    /// What this member stamps on what it proposes as leader.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let wall_ms = self.wall_ms();
+        let by_wall = planted(Mutation::ExpiryByWallClock);
+        Stamp::Elapsed { elapsed_ms: if by_wall { wall_ms } else { self.elapsed_ms() }, wall_ms }
     }
 
     pub(crate) fn is_leader(&self) -> bool {
@@ -203,6 +234,7 @@ impl<U: StateMachine> Node<U> {
             }
             Input::Unreachable(member) => self.step(consensus::Input::Unreachable(member)),
             Input::Measured(links) => self.step(consensus::Input::Measured(links)),
+            Input::WallClock(wall_ms) => self.wall_at = (wall_ms, self.now),
             Input::TenureKey(key) => self.duties.key_made(key),
             Input::Request { id, request, until } => self.request(id, request, until),
             Input::Watch(watched) => self.watched = watched,
@@ -338,6 +370,10 @@ impl<U: StateMachine> Node<U> {
     pub fn has_tenure_key(&self) -> bool {
         self.duties.key().is_some()
     }
+}
+
+fn ms_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How long the leader waits before it proposes a change of membership again.

@@ -145,7 +145,7 @@ impl<U: UserMachine> Survivor<U> {
             last: self.state.applied(),
             committed: self.committed,
             term: self.term,
-            stamped_ms: self.state.now_ms(),
+            stamped_ms: self.state.wall_ms().unwrap_or_default(),
             missing: others.cloned().collect(),
         }
     }

@@ -11,7 +11,7 @@ use crate::member::MemberFile;
 use crate::narrate::Narrator;
 use crate::net::{Net, NetEvent, NetEvents, RosterPeer};
 use crate::operator::desk::{Call, Desk};
-use crate::operator::{self, EnvelopeCounts};
+use crate::operator::{self, EnvelopeCounts, wall_ms};
 use crate::persist::{Persister, SYNC_WITHIN, Synced, Unsynced};
 use crate::signs::{Sign, Signs};
 use crate::standing::Standing;
@@ -289,7 +289,7 @@ impl<U: UserMachine> Shell<U> {
             Happening::Reported(report) => vec![self.reported(report)],
             Happening::StateDone(done) => self.state_done(done).into_iter().collect(),
             Happening::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
-            Happening::Measured(links) => vec![Input::Measured(links)],
+            Happening::Measured(links) => vec![Input::Measured(links), Input::WallClock(wall_ms())],
             Happening::Located(address) => self.located(address).into_iter().collect(),
             Happening::Called(call) => self.called(call),
             Happening::Stop => {

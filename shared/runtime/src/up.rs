@@ -335,7 +335,7 @@ fn boot(
         entries: recovered.entries,
         pending_update: pending(dir),
         held: held(models).map_err(|error| failed(&error))?,
-        wall_ms_at_start: wall_ms(),
+        wall_ms: wall_ms(),
         settings: member.settings.clone(),
         trains,
         seed: crate::random::rng().next_u64(),

@@ -89,17 +89,10 @@ impl Token {
         Identity::from_secret_bytes(&secret)
     }
 
-    /// What the replicated state keeps of it: `expires_ms` is leader-stamped time in milliseconds since 1970, `uses`
+    /// What the replicated state keeps of it: `ttl_ms` is how long it is good, in milliseconds of the peer set's time, `uses`
     /// how many newcomers it admits.
-    pub fn record(&self, role: PeerRole, may_lead: bool, expires_ms: u64, uses: u32) -> TokenRecord {
-        TokenRecord {
-            id: self.id,
-            public_key: self.signing_identity().key(),
-            role,
-            may_lead,
-            expires_ms,
-            uses,
-        }
+    pub fn record(&self, role: PeerRole, may_lead: bool, ttl_ms: u64, uses: u32) -> TokenRecord {
+        TokenRecord { id: self.id, public_key: self.signing_identity().key(), role, may_lead, ttl_ms, uses }
     }
 
     /// The token as one line of 143 characters, to be copied. It holds the secret, so there is no `Display`.

@@ -69,7 +69,7 @@ fn the_record_lets_peers_check_and_not_mint() {
     assert_eq!(record.id, token.id);
     assert_eq!(record.public_key, token.signing_identity().key());
     assert_eq!(
-        (record.role, record.may_lead, record.expires_ms, record.uses),
+        (record.role, record.may_lead, record.ttl_ms, record.uses),
         (PeerRole::Agent, true, 1_700_000_000_000, 3)
     );
     let mut elsewhere = token.clone();

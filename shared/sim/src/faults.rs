@@ -3,6 +3,7 @@
 //! Whom a fault hits is a raw number here; the world resolves it when the time comes.
 
 use crate::dice::Dice;
+use crate::member::WALL_MS;
 use rafty_types::Time;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub enum Fault {
     Weather { seed: u64, lasts: Duration },
     /// The monotonic clock goes at another rate; a million is right.
     ClockRate { who: Who, rate: u64, lasts: Duration },
-    /// The wall clock is set, effective at the next start.
+    /// The wall clock is set: it is wrong by so much from now on.
     WallJump { who: Who, ms: i64 },
     /// Syncs take so many times as long.
     SlowDisk { who: Who, times: u32, lasts: Duration },
@@ -98,6 +99,11 @@ pub fn draw(dice: &mut Dice, start: Time, end: Time) -> Vec<Planned> {
     }
 }
 
+/// Rates of monotonic clocks; a million is right.
+const SLOWEST_CLOCK: u64 = 700_000;
+/// The fastest one.
+pub const FASTEST_CLOCK: u64 = 1_400_000;
+
 fn fault(kind: u64, dice: &mut Dice) -> Fault {
     let (who, other) = (anyone(dice), anyone(dice));
     let lasts = lasts(dice);
@@ -111,8 +117,12 @@ fn fault(kind: u64, dice: &mut Dice) -> Fault {
         4 => Fault::OneWay { from: who, to: other, lasts },
         5 => Fault::Deaf { who, hears: yes, lasts },
         6 => Fault::Weather { seed: dice.roll(), lasts: lasts * 2 },
-        7 => Fault::ClockRate { who, rate: 700_000 + dice.below(700_000), lasts: lasts * 4 },
-        8 => Fault::WallJump { who, ms: dice.below(7_200_000) as i64 - 3_600_000 },
+        7 => Fault::ClockRate {
+            who,
+            rate: SLOWEST_CLOCK + dice.below(FASTEST_CLOCK - SLOWEST_CLOCK),
+            lasts: lasts * 4,
+        },
+        8 => Fault::WallJump { who, ms: wall_jump(dice) },
         9 => Fault::SlowDisk { who, times: 2 + dice.below(60) as u32, lasts },
         10 => Fault::DiskError { who, lasts },
         11 => Fault::Flip { who, down: lasts },
@@ -125,6 +135,16 @@ fn fault(kind: u64, dice: &mut Dice) -> Fault {
         18 => Fault::Lie { who, finite: yes, lasts: lasts * 2 },
         19 => Fault::Replay { who, lasts: lasts * 2 },
         _ => Fault::StopRun { at: who },
+    }
+}
+
+/// A wall clock is an hour off, begins at 1970 again, is 20 years ahead, or is put right.
+fn wall_jump(dice: &mut Dice) -> i64 {
+    match dice.below(4) {
+        0 => dice.below(7_200_000) as i64 - 3_600_000,
+        1 => -(WALL_MS as i64),
+        2 => 20 * 365 * 86_400_000,
+        _ => 0,
     }
 }
 

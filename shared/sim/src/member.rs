@@ -151,7 +151,6 @@ impl Member {
         self.epoch += 1;
         let disk = self.disk.clone();
         let terms = Terms::of(&disk);
-        let passed = u64::try_from(now.elapsed().as_millis()).unwrap_or(u64::MAX);
         let boot = Boot {
             me: self.id,
             hard_state: disk.hard_state,
@@ -159,7 +158,7 @@ impl Member {
             entries: disk.entries,
             pending_update: disk.shelf.pending,
             held: disk.shelf.models,
-            wall_ms_at_start: (WALL_MS + passed).saturating_add_signed(self.device.wall_wrong_ms),
+            wall_ms: self.wall_ms(now),
             settings: settings.clone(),
             trains: self.trains,
             seed: dice.roll(),
@@ -191,6 +190,12 @@ impl Member {
         });
         self.process().note_due();
         true
+    }
+
+    /// What its wall clock shows.
+    pub fn wall_ms(&self, now: Time) -> u64 {
+        let passed = u64::try_from(now.elapsed().as_millis()).unwrap_or(u64::MAX);
+        (WALL_MS + passed).saturating_add_signed(self.device.wall_wrong_ms)
     }
 
     /// Power loss: of what was on its way to the disk only a first part may have arrived. Returns that, and how many

@@ -55,7 +55,7 @@ impl Trace {
 
 fn arrival(input: &Input) -> Option<String> {
     Some(match input {
-        Input::Tick | Input::Measured(_) => return None,
+        Input::Tick | Input::Measured(_) | Input::WallClock(_) => return None,
         Input::Frame { from, frame } => format!("{from}: {}", frame_line(frame)?),
         Input::Persisted(id) => format!("batch {} is synced", id.0),
         Input::WorkDone { id, result } => format!("order {} done: {}", id.0, short(&format!("{result:?}"))),

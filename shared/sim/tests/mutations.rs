@@ -60,6 +60,7 @@ const CASES: &[Case] = &[
     case(M::NewcomerAnsweredTooSoon, &["newcomers are told by who knows them"]),
     case(M::SnapshotNamedWhenTaken, &["a sound disk makes a member", "state-machine safety"]),
     case(M::TenureKeysKept, &["bounded memory"]),
+    case(M::ExpiryByWallClock, &["elapsed time is real"]),
     case(M::PublishedWithoutHolders, &["models are reachable"]),
     case(M::UpdateCountedTwice, &["no update counts twice"]),
     Case { members: Some(4), ..case(M::StaleEnvelopeFolded, &["no update counts twice"]) },

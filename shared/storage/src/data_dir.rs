@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 
 const LAYOUT: &str = "layout";
 const LOCK: &str = "lock";
-const CURRENT_LAYOUT: &str = "rafty 2\n";
+const CURRENT_LAYOUT: &str = "rafty 3\n";
+/// Of the version before. It differs in the log's format only, which the log converts; so that a program of that version
+/// does not take a new log for a damaged one, the layout's number rises first.
+const OLD_LAYOUT: &str = "rafty 2\n";
 /// Longest `layout` file that is read, in bytes.
 const MAX_LAYOUT_LEN: u64 = 64;
 
@@ -60,6 +63,9 @@ impl DataDir {
         let lock = lock(root)?;
         match read_layout(root)? {
             Some(found) if found == CURRENT_LAYOUT => {}
+            Some(found) if found == OLD_LAYOUT => {
+                replace_file(&root.join(LAYOUT), CURRENT_LAYOUT.as_bytes(), false)?;
+            }
             Some(found) => return Err(DataDirError::UnknownLayout { path: root.to_path_buf(), found }),
             None => replace_file(&root.join(LAYOUT), CURRENT_LAYOUT.as_bytes(), false)?,
         }

@@ -11,7 +11,7 @@ use crate::acknowledged::Acknowledged;
 use crate::bounds::{Bounds, Misuse};
 use crate::disk::{self, DiskError};
 use crate::snapshot_file::{self, SnapshotRef};
-use crate::store::{Contents, Fault, Store};
+use crate::store::{Contents, Fault, KNOWN_FORMATS, Store};
 use rafty_types::{Batch, Entry, HardState, Index, Snapshot};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
@@ -63,6 +63,18 @@ pub enum OpenError {
         dir: PathBuf,
         /// What is wrong with it.
         what: String,
+    },
+    /// It was written by a newer program.
+    #[error(
+        "the log in {} has format {found}, and this program reads {} and {}; nothing was changed; \
+         use the version of rafty that wrote it, or a newer one",
+        dir.display(), KNOWN_FORMATS[0], KNOWN_FORMATS[1]
+    )]
+    Newer {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Its format.
+        found: u32,
     },
     /// It is open already.
     #[error("the log in {} is in use; stop the other process first", .0.display())]
@@ -117,7 +129,7 @@ impl Log {
         Ok(unfinished.finish(&path)?)
     }
 
-    /// Opens the log in `dir` and checks all of it.
+    /// Opens the log in `dir` and checks all of it. One of the format before is converted first, whole or not at all.
     ///
     /// # Errors
     /// Anything but exactly what was acknowledged is an error; see [`OpenError`].
@@ -234,6 +246,7 @@ fn opening(dir: &Path, fault: Fault) -> OpenError {
     let dir = dir.to_path_buf();
     match fault {
         Fault::Damaged(what) => OpenError::Damaged { dir, what },
+        Fault::Newer { found } => OpenError::Newer { dir, found },
         Fault::InUse => OpenError::InUse(dir),
         Fault::Io(source) => DiskError { action: "open", path: dir.join(FILE), source }.into(),
     }
@@ -244,6 +257,9 @@ fn writing(fault: Fault) -> WriteError {
         Fault::Io(error) if disk::is_full(&error) => WriteError::Full(error),
         Fault::Io(error) => WriteError::Io(error),
         Fault::Damaged(what) => WriteError::Damaged(what),
+        Fault::Newer { found } => {
+            WriteError::Damaged(format!("its format {found} is that of a newer program"))
+        }
         Fault::InUse => WriteError::Closed,
     }
 }

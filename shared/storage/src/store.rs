@@ -8,7 +8,7 @@
 use crate::bounds::Bounds;
 use crate::record;
 use crate::snapshot_file::SnapshotRef;
-use rafty_types::{Batch, Entry, HardState};
+use rafty_types::{Batch, Entry, HardState, Payload, Proposal};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use std::io::{self, ErrorKind};
 
@@ -22,7 +22,11 @@ const SNAPSHOT: &str = "snapshot";
 const GROUP: &str = "group";
 
 /// Version of what the tables hold.
-const CURRENT_FORMAT: u32 = 2;
+const CURRENT_FORMAT: u32 = 3;
+/// The version before, which is converted when it is opened.
+const OLD_FORMAT: u32 = 2;
+/// What an entry whose command could not be read becomes, so that it cannot be read by accident: no proposal.
+const UNREADABLE: [u8; 1] = [0];
 /// Bytes of pages that redb may keep in memory; the log is read only when it is opened.
 const CACHE: usize = 2 * 1024 * 1024;
 
@@ -30,6 +34,7 @@ const CACHE: usize = 2 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) enum Fault {
     Damaged(String),
+    Newer { found: u32 },
     InUse,
     Io(io::Error),
 }
@@ -45,6 +50,9 @@ pub(crate) struct Contents {
 
 #[derive(Debug)]
 pub(crate) struct Store(Database);
+
+/// The formats of a log that this program opens.
+pub(crate) const KNOWN_FORMATS: [u32; 2] = [OLD_FORMAT, CURRENT_FORMAT];
 
 impl Store {
     /// Makes a store with an empty log on an empty file.
@@ -64,7 +72,42 @@ impl Store {
         if file.len()? == 0 {
             return Err(Fault::Damaged("the log's file is empty".into()));
         }
-        Self::over(file)
+        let store = Self::over(file)?;
+        match store.format()? {
+            CURRENT_FORMAT => {}
+            OLD_FORMAT => store.convert()?,
+            found if found > CURRENT_FORMAT => return Err(Fault::Newer { found }),
+            other => return Err(damaged(format!("its format {other} is unknown to this program"))),
+        }
+        Ok(store)
+    }
+
+    fn format(&self) -> Result<u32, Fault> {
+        let record =
+            self.0.begin_read()?.open_table(STATE)?.get(FORMAT)?.map(|record| record.value().to_vec());
+        record
+            .and_then(|bytes| record::unpack(FORMAT.as_bytes(), &bytes))
+            .ok_or_else(|| damaged("its format cannot be read"))
+    }
+
+    /// Makes a log of the old format one of today's, in one transaction: it is the one or the other, whatever happens
+    /// meanwhile. Each entry by itself, so that the same entry has the same bytes on every member.
+    fn convert(&self) -> Result<(), Fault> {
+        self.transaction(|log, state| {
+            let indexes: Vec<u64> =
+                log.iter()?.map(|row| row.map(|(index, _)| index.value())).collect::<Result<_, _>>()?;
+            for index in indexes {
+                let record = log.get(index)?.map(|record| record.value().to_vec());
+                let entry = record.and_then(|record| record::unpack_entry(index, &record));
+                let entry = entry.ok_or_else(|| damaged(format!("entry {index} cannot be read")))?;
+                if let Payload::Command(old) = &entry.payload {
+                    let converted = Proposal::from_format_2(old).map(|proposal| proposal.encode());
+                    let payload = Payload::Command(converted.unwrap_or(UNREADABLE.into()).into());
+                    log.insert(index, record::pack_entry(&Entry { payload, ..entry }).as_slice())?;
+                }
+            }
+            put(state, FORMAT, &CURRENT_FORMAT)
+        })
     }
 
     fn over(file: impl StorageBackend) -> Result<Self, Fault> {
@@ -77,11 +120,6 @@ impl Store {
         let read = self.0.begin_read()?;
         let state = read.open_table(STATE)?;
         let record = |key: &str| Ok::<_, Fault>(state.get(key)?.map(|record| record.value().to_vec()));
-        match record(FORMAT)?.as_deref().and_then(|bytes| record::unpack::<u32>(FORMAT.as_bytes(), bytes)) {
-            Some(CURRENT_FORMAT) => {}
-            Some(other) => return Err(damaged(format!("its format {other} is unknown to this program"))),
-            None => return Err(damaged("its format cannot be read")),
-        }
         let hard_state = record(HARD_STATE)?
             .and_then(|bytes| record::unpack(HARD_STATE.as_bytes(), &bytes))
             .ok_or_else(|| damaged("the hard state cannot be read"))?;
@@ -123,6 +161,11 @@ impl Store {
             put(state, HARD_STATE, &after.hard_state)?;
             put(state, GROUP, &group)
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_format(&self, format: u32) {
+        self.transaction(|_, state| put(state, FORMAT, &format)).unwrap();
     }
 
     fn transaction(

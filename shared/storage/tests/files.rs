@@ -111,12 +111,20 @@ fn a_directory_of_something_else_is_left_alone() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 
     let newer = tempfile::tempdir().unwrap();
-    std::fs::write(newer.path().join("layout"), "rafty 3\n").unwrap();
+    std::fs::write(newer.path().join("layout"), "rafty 4\n").unwrap();
     let error = DataDir::open(newer.path()).unwrap_err();
     assert!(
-        matches!(error, DataDirError::UnknownLayout { ref found, .. } if found == "rafty 3\n"),
+        matches!(error, DataDirError::UnknownLayout { ref found, .. } if found == "rafty 4\n"),
         "{error}"
     );
+}
+
+#[test]
+fn a_directory_of_the_version_before_is_taken_over_and_closed_to_that_version() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("layout"), "rafty 2\n").unwrap();
+    DataDir::open(dir.path()).unwrap();
+    assert_eq!(std::fs::read_to_string(dir.path().join("layout")).unwrap(), "rafty 3\n");
 }
 
 #[test]
@@ -126,7 +134,7 @@ fn a_half_created_directory_is_finished() {
     std::fs::write(dir.path().join(".new-1-0"), "raf").unwrap();
     DataDir::open(dir.path()).unwrap();
     assert!(!dir.path().join(".new-1-0").exists());
-    assert_eq!(std::fs::read_to_string(dir.path().join("layout")).unwrap(), "rafty 2\n");
+    assert_eq!(std::fs::read_to_string(dir.path().join("layout")).unwrap(), "rafty 3\n");
 }
 
 #[test]

@@ -16,15 +16,16 @@ pub struct ClientRecord {
     pub server_key: [u8; 32],
     /// Whether it may only read.
     pub read_only: bool,
-    /// When it expires by leader-stamped time, in milliseconds since 1970.
-    pub expires_ms: u64,
+    /// How long it is good after it was created, in milliseconds of the peer set's time. In an entry that is stamped
+    /// [`Stamp::Wall`](crate::Stamp::Wall): until when, in milliseconds since 1970.
+    pub ttl_ms: u64,
 }
 
 impl fmt::Debug for ClientRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, read_only, expires_ms, .. } = self;
+        let Self { name, read_only, ttl_ms, .. } = self;
         let mut shown = f.debug_struct("ClientRecord");
-        shown.field("name", name).field("read_only", read_only).field("expires_ms", expires_ms);
+        shown.field("name", name).field("read_only", read_only).field("ttl_ms", ttl_ms);
         shown.finish_non_exhaustive()
     }
 }

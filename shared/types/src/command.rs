@@ -25,12 +25,27 @@ pub struct Proposal {
     pub origin: MemberId,
     /// The leader's term when it proposed. An aggregator's command counts only when it equals the entry's term.
     pub term: Term,
-    /// The leader's wall clock, in milliseconds since 1970: devices have no clock at first boot.
-    pub stamp_ms: u64,
+    /// What time it was for the leader when it proposed.
+    pub stamp: Stamp,
     /// With a session, the command is applied once however often it is proposed.
     pub session: Option<(SessionId, Serial)>,
     /// The command.
     pub command: Command,
+}
+
+/// What time it was for the leader when it proposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stamp {
+    /// Of an entry of log format 2: the leader's wall clock, in milliseconds since 1970. Nobody proposes it any more,
+    /// and it counts only until the first [`Elapsed`](Self::Elapsed) is applied.
+    Wall(u64),
+    /// The peer set's own time.
+    Elapsed {
+        /// Milliseconds: what the leader had applied, and its monotonic time since then.
+        elapsed_ms: u64,
+        /// The leader's wall clock, in milliseconds since 1970. Shown and compared only; nothing is decided by it.
+        wall_ms: u64,
+    },
 }
 
 impl Proposal {
@@ -220,8 +235,9 @@ pub struct TokenRecord {
     pub role: PeerRole,
     /// Whether it may lead.
     pub may_lead: bool,
-    /// When it expires by leader-stamped time, in milliseconds since 1970.
-    pub expires_ms: u64,
+    /// How long it is good after it was created, in milliseconds of the peer set's time. In an entry that is stamped
+    /// [`Stamp::Wall`]: until when, in milliseconds since 1970.
+    pub ttl_ms: u64,
     /// How many newcomers it still admits.
     pub uses: u32,
 }

@@ -12,6 +12,7 @@ mod client;
 mod command;
 mod digest;
 mod epoch;
+pub mod format_2;
 mod frame;
 mod hex;
 mod id;

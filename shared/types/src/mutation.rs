@@ -66,6 +66,8 @@ pub enum Mutation {
     SnapshotNamedWhenTaken,
     /// The private halves of old tenure keys are kept.
     TenureKeysKept,
+    /// What time it is for the peer set is read from the leader's wall clock.
+    ExpiryByWallClock,
 
     /// A round is published before a majority of voters hold its model.
     PublishedWithoutHolders,

@@ -221,16 +221,9 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
         }
         Command::Token { by, name, peer, uses, may_lead } => {
             let role = if *peer { PeerRole::Peer } else { PeerRole::Agent };
-            let expires_ms = story.now_ms + HOUR_MS;
             let record = token(name, role, uses.unwrap_or(1));
-            (
-                by,
-                control(C::TokenCreated(TokenRecord {
-                    may_lead: may_lead.unwrap_or(true),
-                    expires_ms,
-                    ..record
-                })),
-            )
+            let may_lead = may_lead.unwrap_or(true);
+            (by, control(C::TokenCreated(TokenRecord { may_lead, ..record })))
         }
         Command::Enrol { who, token: name, over, secret } => {
             let any = token(name, PeerRole::Agent, 1);
@@ -253,10 +246,7 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
         Command::Session(by, Some(session)) => {
             (by, control(C::SessionClosed { session: SessionId(*session) }))
         }
-        Command::Client(by, name) => {
-            let expires_ms = story.now_ms + HOUR_MS;
-            (by, control(C::ClientCreated(ClientRecord { expires_ms, ..client(name) })))
-        }
+        Command::Client(by, name) => (by, control(C::ClientCreated(client(name)))),
         Command::RevokeClient(by, name) => (by, control(C::ClientRevoked { name: name.clone() })),
         Command::Feature(by, level) => (by, control(C::FeatureLevel(*level))),
         Command::Found(_)
@@ -349,13 +339,13 @@ fn show(story: &Script) -> String {
     for member in control.members().values() {
         let name = NAMES.iter().find(|name| key_of(name) == member.key).unwrap_or(&"?");
         let seat = if member.seat { "voter" } else { "learner" };
-        let hours = |since: u64| format!(", silent for {} h", (story.state.now_ms() - since) / HOUR_MS);
+        let hours = |since: u64| format!(", silent for {} h", (story.state.elapsed_ms() - since) / HOUR_MS);
         let silent = control.silent_since_ms(member.id).map_or(String::new(), hours);
         let leads = if member.may_lead { "" } else { ", may not lead" };
         let (id, role, tenures, at) = (member.id, member.role, member.tenures, member.addresses[0].port());
         lines.push(format!("m{id} {name}: {role}, {seat}, {tenures} tenures, port {at}{leads}{silent}"));
     }
-    let tokens = control.tokens().values().map(|token| format!("token for {} more", token.uses));
+    let tokens = control.tokens().values().map(|token| format!("token for {} more", token.record.uses));
     lines.extend(tokens.chain(control.clients().keys().map(|name| format!("client {name}"))));
     if let Some(tenure) = control.tenure() {
         let published = control.tenure_history().back().map_or(0, |record| record.rounds_published);

@@ -1,6 +1,7 @@
 //! The replicated state through its public shape: one file of short stories per subject, then properties.
 
 mod clients;
+mod clock;
 mod entries;
 mod figures;
 mod golden;

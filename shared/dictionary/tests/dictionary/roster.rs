@@ -1,7 +1,7 @@
 //! Joining, leaving, moving, and seats.
 
 use crate::script::*;
-use rafty_dictionary::{Entries, Event, FoundError, MAX_TOKENS, Replicated};
+use rafty_dictionary::{Entries, Event, FoundError, MAX_TOKENS, MAX_TTL_MS, Replicated};
 use rafty_types::ControlCommand as C;
 use rafty_types::PeerRole::{Agent, Peer};
 use rafty_types::*;
@@ -110,16 +110,17 @@ fn tokens_are_bounded_and_expired_ones_make_room() {
     }
     assert!(matches!(story.cannot("ann", C::TokenCreated(numbered(MAX_TOKENS))), Rejection::Invalid(_)));
     story.now_ms += HOUR_MS;
-    let later = TokenRecord { expires_ms: START_MS + 2 * HOUR_MS, ..numbered(MAX_TOKENS) };
+    let later = TokenRecord { ttl_ms: 2 * HOUR_MS, ..numbered(MAX_TOKENS) };
     story.does("ann", C::TokenCreated(later.clone()));
     assert_eq!(story.state.control().tokens().len(), 1);
 
     assert_eq!(story.cannot("ann", C::TokenCreated(later)), Rejection::Duplicate);
     for wrong in [
         TokenRecord { id: [0; 16], ..token("z", Agent, 1) },
-        TokenRecord { expires_ms: START_MS, ..token("z", Agent, 1) },
-        TokenRecord { expires_ms: u64::MAX, ..token("z", Agent, 0) },
-        TokenRecord { expires_ms: u64::MAX, ..token("z", Agent, 1_001) },
+        TokenRecord { ttl_ms: 0, ..token("z", Agent, 1) },
+        TokenRecord { ttl_ms: MAX_TTL_MS + 1, ..token("z", Agent, 1) },
+        token("z", Agent, 0),
+        token("z", Agent, 1_001),
     ] {
         assert!(matches!(story.cannot("ann", C::TokenCreated(wrong)), Rejection::Invalid(_)));
     }

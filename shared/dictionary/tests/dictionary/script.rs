@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId([7; 16]);
 /// When every story begins.
-pub(crate) const START_MS: u64 = 1_700_000_000_000;
+pub(crate) const START_MS: u64 = 1_000_000;
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 
 #[derive(Clone)]
@@ -61,7 +61,7 @@ pub(crate) fn genesis(founder: &str) -> Genesis {
 pub(crate) fn token(name: &str, role: PeerRole, uses: u32) -> TokenRecord {
     let mut id = [1; 16];
     id[..name.len().min(15)].copy_from_slice(&name.as_bytes()[..name.len().min(15)]);
-    TokenRecord { id, public_key: key_of(name), role, may_lead: true, expires_ms: START_MS + HOUR_MS, uses }
+    TokenRecord { id, public_key: key_of(name), role, may_lead: true, ttl_ms: HOUR_MS, uses }
 }
 
 /// `who` joins with the token `with`, over a connection that no other has.
@@ -91,8 +91,8 @@ pub(crate) fn again(who: &str, connection: u8) -> Enrolment {
 pub(crate) fn client(name: &str) -> ClientRecord {
     let Digest(key) = digest(name);
     let id = *key.first_chunk().expect("16 of 32");
-    let expires_ms = START_MS + HOUR_MS;
-    ClientRecord { name: name.into(), id, stored_key: key, server_key: [4; 32], read_only: false, expires_ms }
+    let ttl_ms = HOUR_MS;
+    ClientRecord { name: name.into(), id, stored_key: key, server_key: [4; 32], read_only: false, ttl_ms }
 }
 
 pub(crate) fn run_spec(rounds: u32) -> RunSpec {
@@ -153,7 +153,8 @@ impl Script {
     }
 
     pub(crate) fn proposal(&self, origin: MemberId, command: Command) -> Proposal {
-        Proposal { origin, term: self.term, stamp_ms: self.now_ms, session: None, command }
+        let stamp = Stamp::Elapsed { elapsed_ms: self.now_ms, wall_ms: self.now_ms };
+        Proposal { origin, term: self.term, stamp, session: None, command }
     }
 
     /// The story goes on: `who` does it and it counts.

@@ -69,7 +69,13 @@ fn a_huge_answer_is_given_once_and_not_kept() {
     }
     let mut state = Replicated::found(genesis("ann"), Loud).unwrap();
     let mut apply = |session, command| {
-        let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp_ms: 0, session, command };
+        let proposal = Proposal {
+            origin: MemberId(1),
+            term: Term(1),
+            stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: 0 },
+            session,
+            command,
+        };
         let payload = Payload::Command(proposal.encode().into());
         state.apply(&Entry { index: state.applied().next(), term: Term(1), payload }).outcome.unwrap()
     };

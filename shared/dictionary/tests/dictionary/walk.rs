@@ -75,7 +75,7 @@ impl Walk {
         let story = &self.story;
         let control = story.state.control();
         let ticket = |n: u8| TokenRecord {
-            expires_ms: START_MS + u64::from(y) * HOUR_MS,
+            ttl_ms: u64::from(y) * HOUR_MS / 8,
             may_lead: n != 2,
             ..token(
                 ["t0", "t1", "t2"][usize::from(n % 3)],

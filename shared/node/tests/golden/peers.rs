@@ -8,7 +8,7 @@ use rafty_seal::Identity;
 use rafty_types::{
     Batch, ClusterId, Command, ControlCommand, Digest, Enrolment, EnrolmentStatement, Entry, Frame, Genesis,
     HardState, Member, MemberId, Membership, Payload, PeerRole, PersistId, Proposal, Settings, Snapshot,
-    SnapshotMeta, Term, Time, TokenRecord, tenure_statement,
+    SnapshotMeta, Stamp, Term, Time, TokenRecord, tenure_statement,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
@@ -86,7 +86,7 @@ fn token(may_lead: bool) -> TokenRecord {
         public_key: identity(200).key(),
         role: PeerRole::Peer,
         may_lead,
-        expires_ms: WALL_MS + 36_000_000,
+        ttl_ms: 36_000_000,
         uses: 100,
     }
 }
@@ -128,7 +128,13 @@ impl Peers {
         let mut state = Replicated::found(genesis(&self.settings), Entries::default()).unwrap();
         let mut apply = |command| {
             let (index, term, command) = (state.applied().next(), Term(1), Command::Control(command));
-            let proposal = Proposal { origin: FOUNDER, term, stamp_ms: WALL_MS, session: None, command };
+            let proposal = Proposal {
+                origin: FOUNDER,
+                term,
+                stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: WALL_MS },
+                session: None,
+                command,
+            };
             let payload = Payload::Command(proposal.encode().into());
             state.apply(&Entry { index, term, payload });
             MemberId(index.0)
@@ -178,7 +184,7 @@ impl Peers {
             entries,
             pending_update: None,
             held: Vec::new(),
-            wall_ms_at_start: WALL_MS,
+            wall_ms: WALL_MS,
             settings,
             trains: false,
             seed: id.0 + 100 * peer.starts,

@@ -6,8 +6,8 @@
 
 use crate::clients::{ClientCall, error};
 use crate::machine::UserMachine;
-use crate::operator::wall_ms;
 use crate::shell::{Asker, Shell};
+use rafty_dictionary::Expiring;
 use rafty_node::{Answer, Input, Request as NodeRequest};
 use rafty_types::ClientRecord;
 use rafty_wire::client::{Ask, ErrorCode, Reply, encode_answer, prove};
@@ -72,7 +72,7 @@ impl<U: UserMachine> Shell<U> {
             return match self.client(client) {
                 _ if !call.way.sealed => Admission::Refused(not_sealed()),
                 None => Admission::Unknown,
-                Some(record) if self.is_expired(record) => Admission::Refused(expired()),
+                Some(client) if self.is_expired(client) => Admission::Refused(expired()),
                 Some(_) => Admission::Granted,
             };
         }
@@ -81,11 +81,11 @@ impl<U: UserMachine> Shell<U> {
         };
         match self.client(&token.id()) {
             None => Admission::Unknown,
-            Some(record) if !token.is_of(record) => Admission::Refused(unknown()),
-            Some(record) if self.is_expired(record) => Admission::Refused(expired()),
-            Some(record) => {
+            Some(client) if !token.is_of(&client.record) => Admission::Refused(unknown()),
+            Some(client) if self.is_expired(client) => Admission::Refused(expired()),
+            Some(client) => {
                 call.known.store(true, Ordering::Relaxed);
-                may(record, &call.request.ask).map_or(Admission::Granted, Admission::Refused)
+                may(&client.record, &call.request.ask).map_or(Admission::Granted, Admission::Refused)
             }
         }
     }
@@ -93,18 +93,18 @@ impl<U: UserMachine> Shell<U> {
     /// That this member knows the client, bound to the certificate it shows.
     pub(super) fn proof(&self, client: &[u8; 16]) -> Vec<u8> {
         match self.client(client) {
-            Some(record) => encode_answer(&prove(record, &self.clients.certificate)),
+            Some(client) => encode_answer(&prove(&client.record, &self.clients.certificate)),
             None => unknown().encode(),
         }
     }
 
-    fn client(&self, id: &[u8; 16]) -> Option<&ClientRecord> {
-        self.node.state().control().clients().values().find(|client| client.id == *id)
+    fn client(&self, id: &[u8; 16]) -> Option<&Expiring<ClientRecord>> {
+        self.node.state().control().clients().values().find(|client| client.record.id == *id)
     }
 
-    /// By the leaders' clock as far as it was heard, or by this member's own when that is ahead.
-    fn is_expired(&self, client: &ClientRecord) -> bool {
-        client.expires_ms <= self.node.state().now_ms().max(wall_ms())
+    /// By the peer set's time, as far as this member can tell.
+    fn is_expired(&self, client: &Expiring<ClientRecord>) -> bool {
+        self.node.state().left_ms(client, self.node.elapsed_ms()) == 0
     }
 }
 

@@ -21,7 +21,7 @@ use rustls::{
 use std::io;
 use std::sync::Arc;
 
-/// What a connection is for; agreed by ALPN.
+/// What a connection is for; agreed by ALPN. Its number rises when members of two versions could misread each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lane {
     /// Datagrams and the control stream.
@@ -37,9 +37,9 @@ impl Lane {
 
     fn alpn(self) -> &'static [u8] {
         match self {
-            Self::Peer => b"rafty-peer/1",
-            Self::Bulk => b"rafty-bulk/1",
-            Self::Join => b"rafty-join/1",
+            Self::Peer => b"rafty-peer/2",
+            Self::Bulk => b"rafty-bulk/2",
+            Self::Join => b"rafty-join/2",
         }
     }
 

@@ -142,8 +142,7 @@ impl<U: UserMachine> Shell<U> {
     fn create_token(&mut self, call: Call, role: PeerRole, may_lead: bool, ttl_s: u64, uses: u32) -> Input {
         let own_key = self.bench.secrets.identity.key();
         let token = Token::generate(self.bench.set.cluster, &own_key, &mut crate::random::rng());
-        let expires_ms = wall_ms().saturating_add(ttl_s.saturating_mul(1_000));
-        let record = token.record(role, may_lead, expires_ms, uses);
+        let record = token.record(role, may_lead, ttl_s.saturating_mul(1_000), uses);
         let command = Command::Control(ControlCommand::TokenCreated(record));
         let request = rafty_node::Request::Commit { session: None, command };
         self.request(Asker::Token(call, token), request, ANSWER_WITHIN)

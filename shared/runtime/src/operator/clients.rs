@@ -3,8 +3,9 @@
 use crate::machine::UserMachine;
 use crate::operator::answers::ANSWER_WITHIN;
 use crate::operator::desk::Call;
-use crate::operator::{ClientLine, Reply, wall_ms};
+use crate::operator::{ClientLine, Reply};
 use crate::shell::{Asker, Shell};
+use rafty_dictionary::Expiring;
 use rafty_node::{Answer, Input};
 use rafty_types::{Command, ControlCommand, ControlResult};
 use rafty_wire::client::ClientToken;
@@ -18,8 +19,7 @@ impl<U: UserMachine> Shell<U> {
         let mut secret = Zeroizing::new([0; 32]);
         crate::random::rng().fill_bytes(&mut secret[..]);
         let token = ClientToken::from_secret(secret);
-        let expires_ms = wall_ms().saturating_add(ttl_s.saturating_mul(1_000));
-        let record = token.record(name, read_only, expires_ms);
+        let record = token.record(name, read_only, ttl_s.saturating_mul(1_000));
         let command = Command::Control(ControlCommand::ClientCreated(record));
         let request = rafty_node::Request::Commit { session: None, command };
         self.request(Asker::ClientToken(call, token), request, ANSWER_WITHIN)
@@ -38,12 +38,12 @@ impl<U: UserMachine> Shell<U> {
     }
 
     pub(super) fn client_list(&self) -> Reply {
-        let now = self.node.state().now_ms().max(wall_ms());
+        let now = self.node.elapsed_ms();
         let clients = self.node.state().control().clients().values();
-        let line = |client: &rafty_types::ClientRecord| ClientLine {
-            name: client.name.clone(),
-            read_only: client.read_only,
-            ttl_s: client.expires_ms.saturating_sub(now) / 1_000,
+        let line = |client: &Expiring<rafty_types::ClientRecord>| ClientLine {
+            name: client.record.name.clone(),
+            read_only: client.record.read_only,
+            ttl_s: self.node.state().left_ms(client, now) / 1_000,
         };
         Reply::Clients { clients: clients.map(line).collect() }
     }

@@ -12,10 +12,11 @@ pub use clients::Clients;
 pub use consensus::Logs;
 pub use rounds::Rounds;
 
-use crate::member::{Member, Process};
+use crate::faults::FASTEST_CLOCK;
+use crate::member::{Member, Process, RIGHT};
 use crate::witness::Witness;
 use rafty_dictionary::Replicated;
-use rafty_types::{Digest, Index, MemberId};
+use rafty_types::{Digest, Index, MemberId, Time};
 use std::collections::BTreeMap;
 
 /// Whole states are compared at every so many indexes: making a digest takes long.
@@ -90,6 +91,17 @@ impl Invariants {
     }
 }
 
+/// Elapsed time is real: the peer set's time never gets ahead of what the fastest monotonic clock can have shown, whatever
+/// the wall clocks say. So nothing expires before its time.
+pub fn elapsed_time_is_real(now: Time, id: MemberId, process: &Process) {
+    let most = now.elapsed().as_millis() * u128::from(FASTEST_CLOCK) / u128::from(RIGHT) + 1_000;
+    let elapsed_ms = process.node.state().elapsed_ms();
+    assert!(
+        u128::from(elapsed_ms) <= most,
+        "elapsed time is real: by member {id} it is {elapsed_ms} ms, and at most {most} ms can have passed"
+    );
+}
+
 /// Snapshots are whole: what is restored from a state's snapshot is that state. (Its digest cannot tell: it is made from
 /// the snapshot.)
 fn snapshots_are_whole(id: MemberId, process: &Process) {
@@ -98,7 +110,8 @@ fn snapshots_are_whole(id: MemberId, process: &Process) {
     restored.restore(&state.snapshot()).expect("snapshots are whole: one cannot be read");
     let same = restored.control() == state.control()
         && restored.sessions() == state.sessions()
-        && restored.now_ms() == state.now_ms()
+        && restored.elapsed_ms() == state.elapsed_ms()
+        && restored.wall_ms() == state.wall_ms()
         && restored.applied() == state.applied();
     assert!(same, "snapshots are whole: member {id} has more in its state than in its snapshot");
 }

@@ -13,13 +13,13 @@ use rafty_node::{Answer, Request};
 use rafty_seal::{Identity, RsaKey, RsaPublic, Token, enrol, re_enrol};
 use rafty_types::{
     Command, ControlCommand, ControlResult, Enrolment, Entry, Genesis, HardState, Index, MemberId,
-    Membership, Payload, PeerRole, Proposal, Rejection, SetId, Snapshot, SnapshotMeta, Term,
+    Membership, Payload, PeerRole, Proposal, Rejection, SetId, Snapshot, SnapshotMeta, Stamp, Term,
 };
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// A hundred hours after the start: a token's end that no run reaches.
-pub const LATE_MS: u64 = WALL_MS + 360_000_000;
+/// A hundred hours: how long a token is good that no run outlasts.
+pub const LONG_MS: u64 = 360_000_000;
 /// How long an enrolment may take.
 const ENROL_WITHIN: Duration = ms(20_000);
 /// When a member without its log asks again.
@@ -64,7 +64,7 @@ impl World {
         let mut people = vec![(FOUNDER, identity)];
         let key = people[0].1.key();
         let token = Token::generate(self.set.cluster, &key, self.dice.rng());
-        let record = token.record(PeerRole::Peer, true, LATE_MS, 100);
+        let record = token.record(PeerRole::Peer, true, LONG_MS, 100);
         apply(&mut state, ControlCommand::TokenCreated(record));
         for number in 1..members {
             let identity = Identity::generate(self.dice.rng());
@@ -175,16 +175,16 @@ impl World {
     }
 
     /// A token that the peer set knows.
-    pub fn token(&mut self, at: MemberId, expires_ms: u64, uses: u32) -> Token {
-        let (token, record) = self.new_token(at, expires_ms, uses);
+    pub fn token(&mut self, at: MemberId, ttl_ms: u64, uses: u32) -> Token {
+        let (token, record) = self.new_token(at, ttl_ms, uses);
         self.commit(at, record).expect("a token");
         token
     }
 
-    fn new_token(&mut self, at: MemberId, expires_ms: u64, uses: u32) -> (Token, ControlCommand) {
+    fn new_token(&mut self, at: MemberId, ttl_ms: u64, uses: u32) -> (Token, ControlCommand) {
         let responder = self.members[&at].identity.key();
         let token = Token::generate(self.set.cluster, &responder, self.dice.rng());
-        let record = token.record(PeerRole::Peer, true, expires_ms, uses);
+        let record = token.record(PeerRole::Peer, true, ttl_ms, uses);
         (token, ControlCommand::TokenCreated(record))
     }
 
@@ -197,7 +197,7 @@ impl World {
         }
         self.tally.evil(Evil::Join);
         let identity = Identity::generate(self.dice.rng());
-        let (token, command) = self.new_token(at, LATE_MS, 1);
+        let (token, command) = self.new_token(at, LONG_MS, 1);
         self.newcomers.push(Some(Newcomer { identity, token, at, enrols: false }));
         self.ask_as(Asker::Newcomer(self.newcomers.len() - 1), at, control(command), ENROL_WITHIN);
     }
@@ -262,7 +262,7 @@ fn apply(state: &mut Replicated<Witness>, command: ControlCommand) -> Index {
     let proposal = Proposal {
         origin: FOUNDER,
         term,
-        stamp_ms: WALL_MS,
+        stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: WALL_MS },
         session: None,
         command: Command::Control(command),
     };

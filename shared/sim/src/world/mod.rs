@@ -10,13 +10,13 @@ mod perform;
 mod strike;
 
 pub use clients::Client;
-pub use founding::LATE_MS;
+pub use founding::LONG_MS;
 use perform::is_between;
 
 use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::history::History;
-use crate::invariants::Invariants;
+use crate::invariants::{Invariants, elapsed_time_is_real};
 use crate::member::{Device, Member, Process, RIGHT, SOUND};
 use crate::network::Network;
 use crate::tally::{Evil, Sometimes, Tally};
@@ -460,6 +460,7 @@ impl World {
         let (led, was_joint, term) =
             (process.seen.led, process.seen.membership.is_joint(), process.seen.term);
         self.invariants.stepped(id, process);
+        elapsed_time_is_real(self.now, id, process);
         if led == process.seen.led {
             return;
         }

@@ -332,6 +332,7 @@ impl World {
         let link = |member| Link { member, rtt, sent: MEASURED_PACKETS, lost };
         let links: Vec<_> = heard.map(link).collect();
         self.say(id, Input::Measured(links));
+        self.say(id, Input::WallClock(self.members[&id].wall_ms(self.now)));
     }
 
     /// A member that stood still goes on with what waits for it.

@@ -5,7 +5,7 @@ use crate::seeds;
 use crate::{Scene, settings};
 use rafty_dictionary::{EntryCommand, EntryResult};
 use rafty_node::{Answer, Request};
-use rafty_sim::world::LATE_MS;
+use rafty_sim::world::LONG_MS;
 use rafty_sim::world::{World, ms};
 use rafty_types::{Command, ControlCommand, ControlResult, MemberId, Rejection, Serial, SessionId, Settings};
 use std::time::Duration;
@@ -111,7 +111,7 @@ fn a_member_that_comes_late_catches_up_by_snapshot() {
     published_once(&sim, 2);
 
     let founder = all[0];
-    let token = sim.token(founder, LATE_MS, 1);
+    let token = sim.token(founder, LONG_MS, 1);
     let newcomer = sim.join(founder, &token).unwrap();
     sim.run_until("the newcomer votes", ms(10_000), |sim| {
         sim.agree() && sim.node(newcomer).consensus().membership().votes(newcomer)

@@ -3,9 +3,8 @@
 use crate::{Scene, settings};
 use rafty_node::Answer;
 use rafty_seal::Token;
-use rafty_sim::member::WALL_MS;
 use rafty_sim::tally::Evil;
-use rafty_sim::world::LATE_MS;
+use rafty_sim::world::LONG_MS;
 use rafty_sim::world::{World, ms};
 use rafty_types::{ControlCommand, MemberId, Rejection, Settings};
 
@@ -38,7 +37,7 @@ fn newcomers_join_by_token_learn_and_then_vote() {
     let founder = sim.founder();
     sim.run_until("a tenure", ms(3_000), |sim| sim.aggregator() == Some(founder));
     sim.write(founder, ms(1_000));
-    let token = sim.token(founder, LATE_MS, 2);
+    let token = sim.token(founder, LONG_MS, 2);
     let second = sim.join(founder, &token).unwrap();
     let third = sim.join(founder, &token).unwrap();
     assert_eq!(sim.node(founder).state().control().tokens().len(), 0, "the token is used up");
@@ -62,16 +61,15 @@ fn a_used_expired_wrong_or_foreign_token_admits_nobody() {
     let founder = sim.founder();
     sim.run_until("a tenure", ms(3_000), |sim| sim.aggregator() == Some(founder));
 
-    let used = sim.token(founder, LATE_MS, 1);
+    let used = sim.token(founder, LONG_MS, 1);
     let member = sim.join(founder, &used).unwrap();
     assert_eq!(sim.join(founder, &used), Err(Rejection::UnknownToken));
 
-    let now = WALL_MS + u64::try_from(sim.now.elapsed().as_millis()).unwrap();
-    let short = sim.token(founder, now + 1_000, 1);
+    let short = sim.token(founder, 1_000, 1);
     sim.run_for(ms(2_000));
     assert_eq!(sim.join(founder, &short), Err(Rejection::ExpiredToken));
 
-    let known = sim.token(founder, LATE_MS, 1);
+    let known = sim.token(founder, LONG_MS, 1);
     let key = sim.members[&founder].identity.key();
     let mut forged = Token::generate(sim.set.cluster, &key, sim.dice.rng());
     assert_eq!(sim.join(founder, &forged), Err(Rejection::UnknownToken));
@@ -96,7 +94,7 @@ fn a_voter_gone_for_long_is_replaced_however_often_the_leaders_change_meanwhile(
     let mut sim = Scene::new("a_voter_gone", 7, settings.clone());
     let mut all = sim.found(3);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
-    let token = sim.token(all[0], LATE_MS, 1);
+    let token = sim.token(all[0], LONG_MS, 1);
     let spare = sim.join(all[0], &token).unwrap();
     let gone = *all.iter().find(|id| Some(**id) != sim.leader()).unwrap();
     all.retain(|id| *id != gone);
@@ -123,7 +121,7 @@ fn a_voter_that_is_away_for_a_moment_keeps_its_seat() {
     let mut sim = Scene::new("a_voter_that_is_away", 8, settings);
     let all = sim.found(3);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
-    let token = sim.token(all[0], LATE_MS, 1);
+    let token = sim.token(all[0], LONG_MS, 1);
     let spare = sim.join(all[0], &token).unwrap();
     let away = *all.iter().find(|id| Some(**id) != sim.leader()).unwrap();
     for _ in 0..3 {
@@ -154,7 +152,7 @@ fn a_member_that_was_away_hears_a_leader_that_came_meanwhile() {
     let (founder, away) = (all[0], all[1]);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator() == Some(founder));
     sim.kill(away);
-    let token = sim.token(founder, LATE_MS, 1);
+    let token = sim.token(founder, LONG_MS, 1);
     let newcomer = sim.join(founder, &token).unwrap();
     move_seat(&mut sim, founder, newcomer);
 

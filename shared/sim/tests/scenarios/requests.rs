@@ -191,7 +191,7 @@ fn a_silent_member_gets_no_seat_and_the_last_voter_keeps_its_own() {
     let mut sim = Scene::new("silent_member", 9, Settings { target_voters: 1, ..settings() });
     let founder = sim.founder();
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
-    let token = sim.token(founder, rafty_sim::world::LATE_MS, 1);
+    let token = sim.token(founder, rafty_sim::world::LONG_MS, 1);
     let newcomer = sim.join(founder, &token).unwrap();
     sim.run_for(ms(2_000));
     let last = change(&mut sim, founder, ControlCommand::Revoke { member: founder });

@@ -2,7 +2,7 @@
 
 use crate::{Scene, settings};
 use rafty_node::Answer;
-use rafty_sim::world::LATE_MS;
+use rafty_sim::world::LONG_MS;
 use rafty_sim::world::{World, ms};
 use rafty_types::Settings;
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ fn seats_rotate_so_that_all_who_may_lead_serve_alike() {
     let mut sim = Scene::new("seats_rotate", 5, settings);
     let mut all = sim.found(5);
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
-    let token = sim.token(all[0], LATE_MS, 4);
+    let token = sim.token(all[0], LONG_MS, 4);
     for _ in 0..4 {
         let responder = sim.leader().unwrap();
         all.push(sim.join(responder, &token).unwrap());

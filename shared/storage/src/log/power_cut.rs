@@ -1,10 +1,13 @@
 //! A disk that dies at any of its operations, forgetting any part of what was not synced.
 
-use super::{Log, Recovered, WriteError};
+use super::{Log, OpenError, Recovered, WriteError};
 use crate::acknowledged::Acknowledged;
 use crate::store::Store;
 use proptest::prelude::{ProptestConfig, any, prop_assert, proptest};
-use rafty_types::{Batch, Compaction, Entry, HardState, Index, Payload, Snapshot, SnapshotMeta, Term};
+use rafty_types::{
+    Batch, Command, Compaction, Entry, HardState, Index, Payload, Proposal, Snapshot, SnapshotMeta, Stamp,
+    Term,
+};
 use redb::StorageBackend;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -207,4 +210,80 @@ fn the_disk_of_these_tests_does_forget() {
     assert!(matches!(log.write(&group(1)), Err(WriteError::Io(_))));
     let platter = disk.platter();
     assert!(!platter.unsynced.is_empty() && platter.synced != platter.cached);
+}
+
+/// A proposal as format 2 has it: origin, term, a wall clock's stamp, no session, a user command.
+fn old_proposal(index: u64) -> Vec<u8> {
+    let command = Command::User(vec![index as u8; 30]);
+    let origin_term_stamp = (1_u64, index, 1_700_000_000_000_u64, None::<(u64, u64)>);
+    postcard::to_allocvec(&(origin_term_stamp, command)).unwrap()
+}
+
+/// A disk with a log of format 2 of 40 entries, some of which no program can read.
+fn old_disk(dir: &Path) -> (Disk, Vec<Entry>) {
+    let (disk, mut log) = new_disk(dir);
+    let payload = |index: u64| match index % 8 {
+        0 => Payload::Empty,
+        1 => Payload::Command(vec![255; 9].into()),
+        _ => Payload::Command(old_proposal(index).into()),
+    };
+    let entry = |index| Entry { index: Index(index), term: Term(1), payload: payload(index) };
+    let entries: Vec<_> = (1..=40).map(entry).collect();
+    let hard_state = HardState { term: Term(1), voted_for: None, commit: Index(40) };
+    let batch = Batch { entries: entries.clone(), hard_state: Some(hard_state), ..Batch::default() };
+    log.write(&[batch]).unwrap();
+    log.store.set_format(2);
+    drop(log);
+    (disk, entries)
+}
+
+fn is_converted(old: &Entry, new: &Entry) -> bool {
+    let stamp = |data: &[u8]| Proposal::decode(data).map(|proposal| (proposal.stamp, proposal.command));
+    (old.index, old.term) == (new.index, new.term)
+        && match (&old.payload, &new.payload) {
+            (Payload::Command(old), Payload::Command(_)) if **old == [255; 9] => new.payload.len() == 1,
+            (Payload::Command(_), Payload::Command(data)) => {
+                let command = Command::User(vec![old.index.0 as u8; 30]);
+                stamp(data) == Some((Stamp::Wall(1_700_000_000_000), command))
+            }
+            (old, new) => old == new,
+        }
+}
+
+#[test]
+fn a_log_of_the_format_before_is_converted_whole_or_not_at_all() {
+    for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
+        let mut cuts = 0;
+        for dies in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            let (disk, old) = old_disk(dir.path());
+            disk.dies_after(dies, kind);
+            let opened = Log::open_on(dir.path(), disk.clone()).map(drop);
+            // Whatever of it arrived on the disk, the next start opens it with all that it held.
+            for coins in [0, 7, u64::MAX] {
+                let (_, recovered) = Log::open_on(dir.path(), disk.after_cut(coins)).unwrap();
+                assert_eq!(recovered.entries.len(), old.len());
+                let pairs = old.iter().zip(&recovered.entries);
+                pairs.for_each(|(old, new)| assert!(is_converted(old, new), "{old:?} became {new:?}"));
+                assert_eq!(recovered.hard_state.commit, Index(40));
+            }
+            if opened.is_ok() {
+                break;
+            }
+            cuts += 1;
+        }
+        assert!(cuts > 3, "the disk failed at {cuts} places only");
+    }
+}
+
+#[test]
+fn a_log_of_a_newer_format_is_refused_with_both_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, log) = new_disk(dir.path());
+    log.store.set_format(4);
+    drop(log);
+    let error = Log::open_on(dir.path(), disk.clone()).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 4, .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("has format 4") && text.contains("reads 2 and 3"), "{text}");
 }

@@ -65,10 +65,10 @@ impl ClientToken {
         *self.derive(ID).first_chunk().expect("the lengths are constants")
     }
 
-    /// What the replicated state keeps of it: `expires_ms` is leader-stamped time in milliseconds since 1970.
-    pub fn record(&self, name: String, read_only: bool, expires_ms: u64) -> ClientRecord {
+    /// What the replicated state keeps of it: `ttl_ms` is how long it is good, in milliseconds of the peer set's time.
+    pub fn record(&self, name: String, read_only: bool, ttl_ms: u64) -> ClientRecord {
         let (stored_key, server_key) = (self.derive(STORED_KEY), self.derive(SERVER_KEY));
-        ClientRecord { name, id: self.id(), stored_key, server_key, read_only, expires_ms }
+        ClientRecord { name, id: self.id(), stored_key, server_key, read_only, ttl_ms }
     }
 
     /// Whether the record is this token's. Takes the same time whatever differs.

@@ -1,0 +1,88 @@
+//! States of format 4, the one before this: read as they were written, and made into today's.
+//!
+//! Members are updated one after the other, each with a snapshot of another index and the entries behind it. So nothing
+//! is mended here: a state that was read and has applied some old entries must equal one that was read behind them. What
+//! has to be mended is mended by an entry, the first that is stamped with elapsed time.
+//!
+//! Whoever changes a type that is named here and not defined here copies the old one first.
+
+use crate::Control;
+use crate::clients::Clients;
+use crate::clock::{Clock, Expiring};
+use crate::replicated::Fixed;
+use crate::roster::Roster;
+use crate::runs::Runs;
+use crate::sessions::Sessions;
+use crate::tenures::Tenures;
+use rafty_types::{
+    ClientRecord, ClusterId, Digest, Epoch, Index, Member, MemberId, PeerKey, RestoreError, Settings,
+    TokenRecord,
+};
+use serde::Deserialize;
+use std::collections::{BTreeMap, VecDeque};
+
+#[derive(Deserialize)]
+struct Fixed4 {
+    applied: Index,
+    now_ms: u64,
+    control: Control4,
+    sessions: Sessions,
+}
+
+#[derive(Deserialize)]
+struct Control4 {
+    cluster: ClusterId,
+    name: String,
+    settings: Settings,
+    feature_level: u32,
+    roster: Roster4,
+    tenures: Tenures,
+    runs: Runs,
+    clients: BTreeMap<String, ClientRecord>,
+}
+
+#[derive(Deserialize)]
+struct Roster4 {
+    members: BTreeMap<MemberId, Member>,
+    tokens: BTreeMap<[u8; 16], TokenRecord>,
+    used_statements: BTreeMap<PeerKey, Vec<Digest>>,
+    silent_since_ms: BTreeMap<MemberId, u64>,
+    departed: VecDeque<Member>,
+}
+
+/// Reads the fixed part of a state of format 4.
+///
+/// # Errors
+/// The bytes are anything else.
+pub(crate) fn from_format_4(bytes: &[u8]) -> Result<Fixed, RestoreError> {
+    match postcard::take_from_bytes::<Fixed4>(bytes) {
+        Ok((old, [])) => Ok(old.into()),
+        _ => Err(RestoreError("the fixed part, of format 4, cannot be read".into())),
+    }
+}
+
+impl From<Fixed4> for Fixed {
+    fn from(old: Fixed4) -> Self {
+        let clock = Clock { now_ms: old.now_ms, wall_ms: 0, by_wall: true };
+        Self { applied: old.applied, clock, control: old.control.into(), sessions: old.sessions }
+    }
+}
+
+impl From<Control4> for Control {
+    fn from(old: Control4) -> Self {
+        let Control4 { cluster, name, settings, feature_level, roster, tenures, runs, clients } = old;
+        let clients = Clients::from_format_4(clients);
+        let (epoch, roster) = (Epoch::first(cluster), roster.into());
+        Self { cluster, epoch, name, settings, feature_level, roster, tenures, runs, clients }
+    }
+}
+
+impl From<Roster4> for Roster {
+    fn from(old: Roster4) -> Self {
+        // The records said until when; that is what `ttl_ms` is in an old entry, too.
+        let until = |record: TokenRecord| Expiring { expires_ms: record.ttl_ms, record };
+        let tokens = old.tokens.into_iter().map(|(id, record)| (id, until(record))).collect();
+        let Roster4 { members, used_statements, silent_since_ms, departed, .. } = old;
+        Self { members, tokens, used_statements, silent_since_ms, departed }
+    }
+}

@@ -1,0 +1,122 @@
+//! What time it is for the peer set: by monotonic clocks, whatever the wall clocks show.
+
+use crate::script::*;
+use rafty_dictionary::{Entries, MAX_STEP_MS, MENDED_TTL_MS, Replicated};
+use rafty_types::ControlCommand as C;
+use rafty_types::PeerRole::Agent;
+use rafty_types::*;
+
+const YEAR_MS: u64 = 365 * 86_400_000;
+/// What the clock on the wall shows in these stories.
+const WALL_MS: u64 = 1_700_000_000_000;
+
+fn stamped(story: &mut Script, stamp: Stamp, command: C) -> Option<Rejection> {
+    let proposal = story.proposal(story.id("ann"), Command::Control(command));
+    why(&story.propose(&Proposal { stamp, ..proposal }))
+}
+
+/// A state without tokens as a member of format 4 wrote it: only the clock is another, and there is no epoch.
+fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
+    let bytes = state.snapshot();
+    // Behind 20 bytes of head: the applied index, then what time it is, the wall clock, and what it is.
+    let (head, fixed) = bytes.split_at(20);
+    let (applied, rest): (u64, _) = postcard::take_from_bytes(fixed).expect("an index");
+    let (_, rest): ((u64, u64, bool), _) = postcard::take_from_bytes(rest).expect("a clock");
+    let len = u64::from_le_bytes(*head.last_chunk().expect("8 bytes")) as usize;
+    let behind = fixed.len() - len;
+    let (control, rest) = rest.split_at(rest.len() - behind);
+    // No session is one byte; before it stands the epoch.
+    let epoch = postcard::to_allocvec(&Epoch::first(CLUSTER)).expect("it encodes");
+    let (control, sessions) = control.split_at(control.len() - 1);
+    let control = [control.strip_suffix(&epoch[..]).expect("the first epoch"), sessions].concat();
+    let clock = postcard::to_allocvec(&(applied, now_ms)).expect("it encodes");
+    let mut old = head[..8].to_vec();
+    old.extend(4_u32.to_le_bytes());
+    old.extend(((clock.len() + control.len()) as u64).to_le_bytes());
+    old.extend(clock);
+    old.extend(control);
+    old.extend(rest);
+    old
+}
+
+#[test]
+fn a_wall_clock_that_is_years_off_decides_nothing() {
+    for wall_ms in [0, WALL_MS, WALL_MS + 20 * YEAR_MS, u64::MAX] {
+        let mut story = Script::founded_by("ann");
+        let ticket = token("ticket", Agent, 3);
+        let stamp = Stamp::Elapsed { elapsed_ms: 5_000, wall_ms };
+        assert_eq!(stamped(&mut story, stamp, C::TokenCreated(ticket.clone())), None);
+        let stamp = Stamp::Elapsed { elapsed_ms: 5_000 + HOUR_MS - 1, wall_ms: WALL_MS };
+        let bob = enrolment("bob", &ticket, "ticket", 1);
+        assert_eq!(stamped(&mut story, stamp, C::Enrol(bob)), None, "one millisecond before its time");
+        let stamp = Stamp::Elapsed { elapsed_ms: 5_000 + HOUR_MS, wall_ms: 0 };
+        let cid = enrolment("cid", &ticket, "ticket", 2);
+        assert_eq!(stamped(&mut story, stamp, C::Enrol(cid)), Some(Rejection::ExpiredToken));
+    }
+}
+
+#[test]
+fn time_never_runs_back_and_one_stamp_adds_a_month_at_most() {
+    let mut story = Script::founded_by("ann");
+    let mut after = |elapsed_ms| {
+        stamped(&mut story, Stamp::Elapsed { elapsed_ms, wall_ms: 1 }, C::SessionOpened);
+        story.state.elapsed_ms()
+    };
+    assert_eq!(after(7_000), 7_000);
+    assert_eq!(after(3_000), 7_000);
+    assert_eq!(after(u64::MAX), 7_000 + MAX_STEP_MS);
+    // Whoever lied has aged the tokens, and not stopped time.
+    assert_eq!(after(8_000 + MAX_STEP_MS), 8_000 + MAX_STEP_MS);
+}
+
+#[test]
+fn stamps_of_the_version_before_are_refused_once_elapsed_time_counts() {
+    let mut story = Script::founded_by("ann");
+    let refused = stamped(&mut story, Stamp::Wall(WALL_MS), C::TokenCreated(token("ticket", Agent, 1)));
+    assert!(matches!(refused, Some(Rejection::Invalid(_))));
+    assert!(story.state.control().tokens().is_empty());
+}
+
+/// A peer set of format 4, with what its old entries say, and then the first one of today.
+struct Updated {
+    story: Script,
+}
+
+impl Updated {
+    fn from(now_ms: u64) -> Self {
+        let mut story = Script::founded_by("ann");
+        let old = as_format_4(&story.state, now_ms);
+        story.state.restore(&old).expect("the format before");
+        Self { story }
+    }
+
+    /// An entry of format 2.
+    fn old(&mut self, wall_ms: u64, until_ms: u64, name: &str) -> Option<Rejection> {
+        let record = TokenRecord { ttl_ms: until_ms, ..token(name, Agent, 1) };
+        stamped(&mut self.story, Stamp::Wall(wall_ms), C::TokenCreated(record))
+    }
+
+    fn left(&self, name: &str) -> u64 {
+        let state = &self.story.state;
+        state.control().tokens()[&token(name, Agent, 1).id].left_ms(state.elapsed_ms())
+    }
+}
+
+#[test]
+fn old_entries_mean_what_they_meant_and_jumped_tokens_are_mended_by_the_first_new_one() {
+    let mut set = Updated::from(WALL_MS);
+    assert_eq!(set.old(WALL_MS, WALL_MS + HOUR_MS, "hour"), None);
+    assert_eq!(set.old(WALL_MS, WALL_MS + 20 * YEAR_MS, "made by a clock ahead"), None);
+    let late = set.old(WALL_MS + 2 * HOUR_MS, WALL_MS + HOUR_MS, "late");
+    assert!(matches!(late, Some(Rejection::Invalid(why)) if why.contains("expired already")));
+    assert_eq!(set.old(WALL_MS + 2 * HOUR_MS, WALL_MS + 5 * HOUR_MS, "three"), None);
+
+    // The leader's clock was 20 years ahead for a while: nothing that is made from now on minds.
+    let stamp = Stamp::Elapsed { elapsed_ms: 1_000, wall_ms: WALL_MS };
+    assert_eq!(stamped(&mut set.story, stamp, C::TokenCreated(token("new", Agent, 1))), None);
+    assert_eq!(set.story.state.elapsed_ms(), 1_000);
+    assert_eq!(set.left("new"), HOUR_MS);
+    assert_eq!(set.left("three"), 3 * HOUR_MS - 1_000);
+    assert_eq!(set.left("made by a clock ahead"), MENDED_TTL_MS - 1_000);
+    assert!(!set.story.state.control().tokens().contains_key(&token("hour", Agent, 1).id));
+}
