@@ -93,8 +93,10 @@ impl Invariants {
 
 /// Elapsed time is real: the peer set's time never gets ahead of what the fastest monotonic clock can have shown, whatever
 /// the wall clocks say. So nothing expires before its time.
-pub fn elapsed_time_is_real(now: Time, id: MemberId, process: &Process) {
-    let most = now.elapsed().as_millis() * u128::from(FASTEST_CLOCK) / u128::from(RIGHT) + 1_000;
+pub fn elapsed_time_is_real(now: Time, before_ms: u64, id: MemberId, process: &Process) {
+    let most = u128::from(before_ms)
+        + now.elapsed().as_millis() * u128::from(FASTEST_CLOCK) / u128::from(RIGHT)
+        + 1_000;
     let elapsed_ms = process.node.state().elapsed_ms();
     assert!(
         u128::from(elapsed_ms) <= most,

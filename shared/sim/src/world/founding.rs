@@ -124,6 +124,9 @@ impl World {
     pub fn go_on(&mut self, set: SetId, member: Member) {
         self.set = set;
         self.founded_at = member.disk.snapshot.meta.index;
+        let mut state = Replicated::new(Witness::default());
+        state.restore(&member.disk.snapshot.data).expect("a sound snapshot");
+        self.elapsed_before_ms = state.elapsed_ms();
         let id = member.id;
         self.members.insert(id, member);
         self.start(id);
@@ -154,7 +157,7 @@ impl World {
 
     fn statement(&mut self, identity: &Identity, token: &Token) -> Enrolment {
         let address = address(self.dice.roll());
-        let set = self.set;
+        let set = SetId { cluster: token.cluster, ..self.set };
         enrol(identity, &rsa_public(), token, set, self.exporter(), vec![address])
     }
 

@@ -159,6 +159,8 @@ pub struct World {
     leaderless_since: Option<Time>,
     /// Members with higher ids came later.
     founded_at: Index,
+    /// How much time had passed for the peer set when this world began, in milliseconds.
+    elapsed_before_ms: u64,
     /// Whether a member's outputs are being done.
     performing: bool,
 }
@@ -199,6 +201,7 @@ impl World {
             digest: 0,
             leaderless_since: None,
             founded_at: Index(0),
+            elapsed_before_ms: 0,
             performing: false,
         }
     }
@@ -460,7 +463,7 @@ impl World {
         let (led, was_joint, term) =
             (process.seen.led, process.seen.membership.is_joint(), process.seen.term);
         self.invariants.stepped(id, process);
-        elapsed_time_is_real(self.now, id, process);
+        elapsed_time_is_real(self.now, self.elapsed_before_ms, id, process);
         if led == process.seen.led {
             return;
         }
