@@ -37,7 +37,7 @@ const OWNERS: &[(&str, &[&str])] = &[
 const PURE: &[(&str, &[&str])] = &[
     ("rafty-types", &["blake3", "ed25519-dalek", "postcard", "serde", "serde_bytes", "thiserror"]),
     ("rafty-consensus", &["raft", "slog", "protobuf", "thiserror"]),
-    ("rafty-dictionary", &["postcard", "serde", "serde_bytes", "thiserror"]),
+    ("rafty-dictionary", &["postcard", "rpds", "serde", "serde_bytes", "thiserror"]),
     ("rafty-rounds", &["serde", "thiserror"]),
     ("rafty-node", &["serde", "thiserror", "postcard"]),
 ];
