@@ -42,7 +42,10 @@ const CASES: &[Case] = &[
     case(M::OldTermCommitted, &["commitment"]),
     case(M::SingleStepMembership, &["one voter set overlap"]),
     case(M::StaleRead, &["linearizability"]),
-    case(M::CompactedTooFar, &["what the engine hands out as committed stands in the log"]),
+    case(
+        M::CompactedTooFar,
+        &["what the engine hands out as committed stands in the log", "promises are durable"],
+    ),
     case(M::HandOverNeverEnds, &["liveness"]),
     case(M::WokenInThePast, &["no spin"]),
     case(M::SuccessionIgnoresTenures, &["fairness of tenures"]),
