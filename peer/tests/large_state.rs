@@ -18,7 +18,7 @@ const LOOKS_FOR: Duration = Duration::from_secs(5);
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
 /// How late a timer may be in a release build on a machine that does nothing else. Other builds share the machine with
 /// other tests and compilers: for them, only that nobody missed enough heartbeats for an election counts.
-const LATEST_MS: u64 = if cfg!(debug_assertions) { u64::MAX } else { 50 };
+const LATEST_MS: Option<u64> = if cfg!(debug_assertions) { None } else { Some(50) };
 
 #[test]
 fn a_large_state_and_logs_that_nobody_reads_hold_up_nobody() {
@@ -36,7 +36,7 @@ fn a_large_state_and_logs_that_nobody_reads_hold_up_nobody() {
         println!("member {}: {:?}", status.node.me, status.lateness);
         assert_eq!((status.node.leader, status.node.term), (Some(leader), term), "nobody missed a heartbeat");
         assert!(status.node.state_digest_at > before, "digests are made meanwhile");
-        assert!(status.lateness.worst_ms <= LATEST_MS, "timers of member {} are late", status.node.me);
+        timers_are_in_time(status);
     }
 
     // A newcomer is sent a snapshot of all that, which the leader has to make first.
@@ -53,9 +53,15 @@ fn a_large_state_and_logs_that_nobody_reads_hold_up_nobody() {
     assert_eq!(leader_of(&set), (leader, term), "the snapshot held up no heartbeat");
     for status in set.members.iter().filter_map(Member::status) {
         println!("member {}, after a snapshot: {:?}", status.node.me, status.lateness);
-        assert!(status.lateness.worst_ms <= LATEST_MS, "timers of member {} are late", status.node.me);
+        timers_are_in_time(&status);
     }
     drop(pipes);
+}
+
+fn timers_are_in_time(status: &MemberStatus) {
+    let worst_ms = status.lateness.worst_ms;
+    let in_time = LATEST_MS.is_none_or(|latest_ms| worst_ms <= latest_ms);
+    assert!(in_time, "timers of member {} are up to {worst_ms} ms late", status.node.me);
 }
 
 /// Starts it again with a full pipe for its stderr.

@@ -221,12 +221,7 @@ fn assemble<U: UserMachine>(
     if member != before {
         write_member(&dir, &member).map_err(|error| disk(&error))?;
     }
-    let mut standing = Standing::default();
-    if !node.state().control().initialised() {
-        let peers: Vec<_> = member.members.iter().map(roster_peer).collect();
-        net.set_roster(member.member, &peers);
-        standing.known(member.member, &peers);
-    }
+    let standing = first_standing(&node, &net, &member);
     let dir_for_notes = dir.clone();
     let bench = Arc::new(Bench {
         me: member.member,
@@ -284,6 +279,17 @@ fn assemble<U: UserMachine>(
         signs: Signs::new(supervisor),
         lateness: Lateness::default(),
     })
+}
+
+/// A newcomer without a state yet knows only those whom it was told of when it joined.
+fn first_standing<U: UserMachine>(node: &Node<U>, net: &Net, member: &MemberFile) -> Standing {
+    let mut standing = Standing::default();
+    if !node.state().control().initialised() {
+        let peers: Vec<_> = member.members.iter().map(roster_peer).collect();
+        net.set_roster(member.member, &peers);
+        standing.known(member.member, &peers);
+    }
+    standing
 }
 
 /// The log; or a new one and a new id, when it is lost or damaged: this member never votes with such a log.
