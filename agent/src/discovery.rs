@@ -7,6 +7,7 @@
 
 use mdns_sd::{IfKind, ServiceDaemon, ServiceEvent, ServiceInfo};
 use rafty_runtime::MemberFile;
+use rafty_types::hex::Hex;
 use rafty_types::{ClusterId, PeerKey};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -72,7 +73,7 @@ pub(crate) fn search(
     let mut found = BTreeSet::new();
     while let Ok(event) = events.recv_deadline(until) {
         let ServiceEvent::ServiceResolved(service) = event else { continue };
-        let says = |name, wanted: &[u8]| service.get_property_val_str(name) == Some(&hex(wanted));
+        let says = |name, wanted: &[u8]| service.get_property_val_str(name) == Some(&Hex(wanted).to_string());
         if says("cluster", &cluster.0) && says("key", &key_hash) {
             let addresses = service.get_addresses().iter().map(|ip| ip.to_ip_addr());
             let addresses = addresses.filter(|ip| !is_local_to_a_link(*ip)).take(MAX_FOUND);
@@ -93,9 +94,5 @@ fn is_local_to_a_link(ip: IpAddr) -> bool {
 }
 
 fn properties(cluster: ClusterId, key: &PeerKey) -> [(&'static str, String); 2] {
-    [("cluster", hex(&cluster.0)), ("key", hex(&rafty_seal::short_hash(key)))]
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    [("cluster", Hex(&cluster.0).to_string()), ("key", Hex(&rafty_seal::short_hash(key)).to_string())]
 }

@@ -3,7 +3,7 @@
 //! Both work on the directory of a member that is stopped, and ask before they change anything.
 
 use crate::{Failure, failure, output, place};
-use rafty_runtime::recover::{Outlook, RecoverError, Survivor};
+use rafty_runtime::recover::{RecoverError, RecoveryPreview, Survivor};
 use rafty_runtime::rejoin::{RejoinError, Returning};
 use serde_json::json;
 use std::io::{BufRead, IsTerminal};
@@ -41,26 +41,26 @@ pub struct RejoinArgs {
 /// When the member runs, has nothing to recover, or cannot be used, or nobody agreed. Nothing is changed then.
 pub fn recover(dir: &Path, args: &RecoverArgs, json: bool) -> Result<(), Failure> {
     let survivor = Survivor::open(dir)?;
-    let outlook = survivor.outlook();
-    if !outlook.votes && !args.learner {
+    let preview = survivor.preview();
+    if !preview.votes && !args.learner {
         return Err(Failure::refused(format!(
             "member {} does not vote, so its log may lack writes that a voter's has; nothing was changed; recover on a \
              voter ({}) that survived, or use --learner when none did",
-            outlook.survivor,
-            numbers(&outlook)
+            preview.survivor,
+            numbers(&preview)
         )));
     }
-    output::note(describe(&outlook).trim_end());
+    output::note(describe(&preview).trim_end());
     confirm(args.yes, "recover")?;
-    let (from, me) = (outlook.epoch, outlook.survivor);
+    let (from, me) = (preview.epoch, preview.survivor);
     let epoch = survivor.recover()?;
     if json {
-        output::line(json!({ "recovered": outlook.name, "member": me, "from": from, "epoch": epoch }))?;
+        output::line(json!({ "recovered": preview.name, "member": me, "from": from, "epoch": epoch }))?;
     } else {
         output::note(format_args!(
             "`{}` goes on in epoch {epoch} with member {me} as the only voter: start it with `up`. Never run `recover` \
              on another member; bring each back with `rejoin`, and remove those that are lost with `members remove`",
-            outlook.name
+            preview.name
         ));
     }
     Ok(())
@@ -92,16 +92,16 @@ pub fn rejoin(dir: &Path, args: &RejoinArgs, json: bool) -> Result<(), Failure> 
     Ok(())
 }
 
-fn describe(outlook: &Outlook) -> String {
-    let Outlook { name, survivor, epoch, last, committed, term, .. } = outlook;
+fn describe(preview: &RecoveryPreview) -> String {
+    let RecoveryPreview { name, survivor, epoch, last, committed, term, .. } = preview;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let stamped = Duration::from_millis(outlook.stamped_ms);
+    let stamped = Duration::from_millis(preview.stamped_ms);
     let age = match now.checked_sub(stamped) {
         _ if stamped.is_zero() => "of unknown age".to_string(),
         Some(age) => format!("written {} ago by its leader's clock", span(age)),
         None => "stamped later than this machine's clock".to_string(),
     };
-    let missing: String = outlook
+    let missing: String = preview
         .missing
         .iter()
         .map(|member| {
@@ -119,8 +119,8 @@ fn describe(outlook: &Outlook) -> String {
     )
 }
 
-fn numbers(outlook: &Outlook) -> String {
-    let numbers: Vec<_> = outlook.missing.iter().map(|member| format!("member {}", member.id)).collect();
+fn numbers(preview: &RecoveryPreview) -> String {
+    let numbers: Vec<_> = preview.missing.iter().map(|member| format!("member {}", member.id)).collect();
     numbers.join(", ")
 }
 

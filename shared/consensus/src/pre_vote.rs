@@ -1,41 +1,41 @@
-//! Repeats the questions of a pre-vote for a short while.
+//! Repeats the requests of a pre-vote for a short while.
 //!
-//! A voter that heard the leader within the shortest election timeout ignores the question whether it would vote (Raft
-//! dissertation, §4.2.3). Ticks of members do not coincide, and the last heartbeat of a leader that died may have reached
+//! A voter that heard the leader within the shortest election timeout ignores requests for its vote (Raft dissertation,
+//! §4.2.3). Ticks of members do not coincide, and the last heartbeat of a leader that died may have reached
 //! some voters and not others: whoever stands first is then ignored, and would wait for a whole timeout of its own. A
-//! question that is repeated is answered as soon as that time is over everywhere. It binds nobody, so it may be
-//! repeated; it ends after a few ticks, so that a member that was cut off does not fill a network with questions.
+//! request that is repeated is answered as soon as that time is over everywhere. A pre-vote binds nobody, so it may be
+//! repeated; it ends after a few ticks, so that a member that was cut off does not fill a network with requests.
 
 use rafty_types::Message;
 
 /// For how many ticks a pre-vote is repeated, once in each: two heartbeats, one that others have heard later, one to spare.
 const REPEATS: u32 = 8;
 
-/// The questions of the pre-vote that is under way.
+/// The requests of the pre-vote that is under way.
 #[derive(Debug, Default)]
 pub(crate) struct PreVote {
-    questions: Vec<Message>,
+    requests: Vec<Message>,
     repeats_left: u32,
 }
 
 impl PreVote {
-    /// This member stands for election: its questions are yet to come.
+    /// This member stands for election: its requests are yet to come.
     pub(crate) fn begin(&mut self) {
-        *self = Self { questions: Vec::new(), repeats_left: REPEATS };
+        *self = Self { requests: Vec::new(), repeats_left: REPEATS };
     }
 
-    /// The engine asks a voter.
-    pub(crate) fn asked(&mut self, question: &Message) {
+    /// The engine sends one to a voter.
+    pub(crate) fn sent(&mut self, request: &Message) {
         if self.repeats_left > 0 {
-            self.questions.push(question.clone());
+            self.requests.push(request.clone());
         }
     }
 
-    /// A tick has passed and the pre-vote is not decided: what to ask again.
+    /// A tick has passed and the pre-vote is not decided: what to send again.
     pub(crate) fn repeat(&mut self) -> Vec<Message> {
         let left = self.repeats_left.checked_sub(1);
         self.repeats_left = left.unwrap_or_default();
-        if left.is_some() { self.questions.clone() } else { Vec::new() }
+        if left.is_some() { self.requests.clone() } else { Vec::new() }
     }
 
     /// The pre-vote is decided.
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use rafty_types::{Index, MemberId, MessageKind, Term};
 
-    fn question(to: u64) -> Message {
+    fn request(to: u64) -> Message {
         Message {
             kind: MessageKind::RequestPreVote,
             to: MemberId(to),
@@ -70,19 +70,19 @@ mod tests {
     }
 
     #[test]
-    fn questions_are_repeated_for_a_while_and_none_of_an_earlier_pre_vote() {
+    fn requests_are_repeated_for_a_while_and_none_of_an_earlier_pre_vote() {
         let mut pre_vote = PreVote::default();
         pre_vote.begin();
-        pre_vote.asked(&question(2));
+        pre_vote.sent(&request(2));
         pre_vote.begin();
-        pre_vote.asked(&question(3));
+        pre_vote.sent(&request(3));
         for _ in 0..REPEATS {
-            assert_eq!(pre_vote.repeat(), [question(3)]);
+            assert_eq!(pre_vote.repeat(), [request(3)]);
         }
         assert!(pre_vote.repeat().is_empty());
 
         pre_vote.begin();
-        pre_vote.asked(&question(2));
+        pre_vote.sent(&request(2));
         pre_vote.end();
         assert!(pre_vote.repeat().is_empty());
     }

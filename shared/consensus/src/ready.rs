@@ -138,7 +138,7 @@ impl Consensus {
         for engine in messages {
             let Some(message) = own_message(&engine, self.raw.store()) else { continue };
             if message.kind == MessageKind::RequestPreVote {
-                self.pre_vote.asked(&message);
+                self.pre_vote.sent(&message);
             }
             let at_once = if leads { term_synced } else { promises_nothing(&message) }
                 || planted(Mutation::VoteBeforeSync) && message.kind == MessageKind::RequestVoteResponse

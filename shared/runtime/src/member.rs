@@ -1,7 +1,7 @@
 //! What makes a directory a member: its identity, its keys, and what it knew when it joined.
 
 use rafty_seal::{Identity, RsaKey};
-use rafty_storage::DataDir;
+use rafty_storage::{DataDir, DataDirError};
 use rafty_types::{ClusterId, Epoch, Member, MemberId, PeerRole, SetId, Settings};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -71,6 +71,14 @@ pub enum MemberError {
         /// Why.
         why: String,
     },
+}
+
+/// Opens and locks the directory of a member. One of nobody's is left alone: opening would make it.
+pub(crate) fn open_dir<E: From<MemberError> + From<DataDirError>>(dir: &Path) -> Result<DataDir, E> {
+    if !dir.join(MEMBER_FILE).exists() {
+        return Err(MemberError::NotMember(dir.into()).into());
+    }
+    Ok(DataDir::open(dir)?)
 }
 
 impl MemberFile {

@@ -7,14 +7,14 @@
 //! The log changes in one transaction: whatever cuts it off, the member is in the old epoch or in the new one.
 
 use crate::machine::UserMachine;
-use crate::member::{MEMBER_FILE, MemberError, MemberFile};
+use crate::member::{MemberError, MemberFile, open_dir};
 use crate::setup::write_member;
 use rafty_dictionary::{Entries, Replicated};
 use rafty_node::recovery;
 use rafty_storage::{DataDir, Log, OpenError};
 use rafty_types::{Epoch, Index, Member, MemberId, Term};
 use rand_core::Rng;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A member that can go on alone, its directory locked. Nothing is changed before [`recover`](Self::recover).
 pub struct Survivor<U: UserMachine = Entries> {
@@ -28,7 +28,7 @@ pub struct Survivor<U: UserMachine = Entries> {
 
 /// What the operator should know before deciding.
 #[derive(Clone, Debug)]
-pub struct Outlook {
+pub struct RecoveryPreview {
     /// The peer set's name.
     pub name: String,
     /// Who goes on.
@@ -107,11 +107,7 @@ impl<U: UserMachine> Survivor<U> {
     /// # Errors
     /// See [`RecoverError`].
     pub fn open_with(dir: &Path, machine: U) -> Result<Self, RecoverError> {
-        if !dir.join(MEMBER_FILE).exists() {
-            // Opening a directory would make it.
-            return Err(MemberError::NotMember(PathBuf::from(dir)).into());
-        }
-        let dir = DataDir::open(dir)?;
+        let dir = open_dir::<RecoverError>(dir)?;
         let member = MemberFile::read(dir.root())?;
         let (log, recovered) = Log::open(&dir.log())?;
         let last_term = recovered.entries.last().map_or(recovered.snapshot.meta.term, |entry| entry.term);
@@ -134,10 +130,10 @@ impl<U: UserMachine> Survivor<U> {
     }
 
     /// What a recovery would keep, and without whom it would go on.
-    pub fn outlook(&self) -> Outlook {
+    pub fn preview(&self) -> RecoveryPreview {
         let (me, control) = (self.member.member, self.state.control());
         let others = control.members().values().filter(|member| member.seat && member.id != me);
-        Outlook {
+        RecoveryPreview {
             name: control.name().to_string(),
             survivor: me,
             votes: control.member(me).is_some_and(|member| member.seat),

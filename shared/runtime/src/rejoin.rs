@@ -5,12 +5,12 @@
 //! term: it votes only in later ones.
 
 use crate::address::own_address;
-use crate::member::{MEMBER_FILE, MemberError, MemberFile, Secrets, load};
+use crate::member::{MemberError, MemberFile, Secrets, load, open_dir};
 use crate::setup::{SetupError, ask, write_member};
 use rafty_dictionary::{Entries, Replicated};
 use rafty_seal::short_hash;
 use rafty_storage::{DataDir, Log};
-use rafty_types::{Batch, Epoch, HardState, Index, Kinship, PeerKey, SetId};
+use rafty_types::{Batch, Epoch, EpochRelation, HardState, Index, PeerKey, SetId};
 use rafty_wire::JoinReply;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -101,11 +101,7 @@ impl Returning {
     /// # Errors
     /// See [`RejoinError`].
     pub fn find(dir: &Path, peers: &[SocketAddr], abandon_branch: bool) -> Result<Self, RejoinError> {
-        if !dir.join(MEMBER_FILE).exists() {
-            // Opening a directory would make it.
-            return Err(MemberError::NotMember(PathBuf::from(dir)).into());
-        }
-        let dir = DataDir::open(dir)?;
+        let dir = open_dir::<RejoinError>(dir)?;
         let (member, secrets) = load(&dir)?;
         let own = own_epoch(&dir, &member);
         let mut failure = SetupError::NobodyToAsk.into();
@@ -113,14 +109,14 @@ impl Returning {
             // No set is in this epoch, so whoever is asked only says in which one it is.
             let nowhere = SetId { cluster: member.cluster, epoch: Epoch::default() };
             match enrol_at(at, nowhere, &member, &secrets) {
-                Ok(JoinReply::OtherEpoch { epoch }) => match own.kinship(epoch) {
-                    Kinship::Newer => return Ok(Self { dir, member, secrets, own, at, epoch }),
-                    Kinship::Fork if abandon_branch => {
+                Ok(JoinReply::OtherEpoch { epoch }) => match own.relation(epoch) {
+                    EpochRelation::Newer => return Ok(Self { dir, member, secrets, own, at, epoch }),
+                    EpochRelation::Fork if abandon_branch => {
                         return Ok(Self { dir, member, secrets, own, at, epoch });
                     }
-                    Kinship::Fork => failure = RejoinError::Fork { peer: at.0, other: epoch, own },
-                    Kinship::Same => keep_fork(&mut failure, RejoinError::NothingToDo(own)),
-                    Kinship::Older => {
+                    EpochRelation::Fork => failure = RejoinError::Fork { peer: at.0, other: epoch, own },
+                    EpochRelation::Same => keep_fork(&mut failure, RejoinError::NothingToDo(own)),
+                    EpochRelation::Older => {
                         keep_fork(&mut failure, RejoinError::Older { peer: at.0, other: epoch, own });
                     }
                 },

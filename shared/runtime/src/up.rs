@@ -221,7 +221,7 @@ fn assemble<U: UserMachine>(
     if member != before {
         write_member(&dir, &member).map_err(|error| disk(&error))?;
     }
-    let standing = first_standing(&node, &net, &member);
+    let standing = admit_known_members(&node, &net, &member);
     let dir_for_notes = dir.clone();
     let bench = Arc::new(Bench {
         me: member.member,
@@ -281,8 +281,8 @@ fn assemble<U: UserMachine>(
     })
 }
 
-/// A newcomer without a state yet knows only those whom it was told of when it joined.
-fn first_standing<U: UserMachine>(node: &Node<U>, net: &Net, member: &MemberFile) -> Standing {
+/// Until a newcomer has a state, the network lets in those whom it was told of when it joined.
+fn admit_known_members<U: UserMachine>(node: &Node<U>, net: &Net, member: &MemberFile) -> Standing {
     let mut standing = Standing::default();
     if !node.state().control().initialised() {
         let peers: Vec<_> = member.members.iter().map(roster_peer).collect();

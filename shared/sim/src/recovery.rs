@@ -6,6 +6,7 @@
 
 use crate::disk::Disk;
 use crate::member::Member;
+use crate::story::short_times;
 use crate::witness::Witness;
 use crate::world::{World, ms};
 use rafty_node::recovery::{recover, replay};
@@ -22,7 +23,7 @@ const MAX_WRITES: u64 = 20;
 /// # Panics
 /// With the property that did not hold.
 pub fn tell(seed: u64) {
-    let settings = settings();
+    let settings = Settings { target_voters: 3, ..short_times() };
     let mut world = World::new(seed, settings);
     world.found(3);
     for _ in 0..RECOVERIES {
@@ -33,22 +34,6 @@ pub fn tell(seed: u64) {
         nothing_of_another_epoch_counts(&mut recovered, survivor, &world);
         take_back(&mut recovered, survivor, &mut world);
         world = recovered;
-    }
-}
-
-/// Times that are short enough for seconds of virtual time.
-fn settings() -> Settings {
-    Settings {
-        target_voters: 3,
-        heartbeat: ms(50),
-        election_min: ms(200),
-        election_max: ms(400),
-        tenure: ms(3_000),
-        grace: ms(1_500),
-        replace_after: ms(10_000),
-        first_deadline: ms(2_000),
-        announce_every: ms(1_000),
-        ..Settings::default()
     }
 }
 

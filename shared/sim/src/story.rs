@@ -20,6 +20,21 @@ const LOOKED_AT: Duration = ms(1_000);
 const ROUNDS: u32 = 12;
 const LAST_ROUNDS: u32 = 2;
 
+/// Times that are short enough for seconds of virtual time.
+pub fn short_times() -> Settings {
+    Settings {
+        heartbeat: ms(50),
+        election_min: ms(200),
+        election_max: ms(400),
+        tenure: ms(3_000),
+        grace: ms(1_500),
+        replace_after: ms(10_000),
+        first_deadline: ms(2_000),
+        announce_every: ms(1_000),
+        ..Settings::default()
+    }
+}
+
 /// What a seed brings.
 #[derive(Clone, Debug)]
 pub struct Plan {

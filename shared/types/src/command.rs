@@ -292,7 +292,7 @@ pub fn address_statement(set: SetId, member: MemberId, addresses: &[SocketAddr])
     statement(b"rafty address v2", &(set, member, addresses))
 }
 
-fn statement<T: Serialize>(context: &[u8], content: &T) -> Vec<u8> {
+pub(crate) fn statement<T: Serialize>(context: &[u8], content: &T) -> Vec<u8> {
     let mut bytes = context.to_vec();
     bytes.push(0);
     bytes.extend(postcard::to_allocvec(content).expect("a statement always encodes"));

@@ -22,7 +22,7 @@ pub struct Epoch {
 
 /// How another epoch relates to one's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kinship {
+pub enum EpochRelation {
     /// It is the same.
     Same,
     /// It comes after one's own: the set was recovered without this member.
@@ -49,18 +49,18 @@ impl Epoch {
     }
 
     /// What `other` is to this one. Of epochs more than one apart only the numbers can be compared.
-    pub fn kinship(self, other: Self) -> Kinship {
+    pub fn relation(self, other: Self) -> EpochRelation {
         if self == other {
-            return Kinship::Same;
+            return EpochRelation::Same;
         }
         if other.number == self.number {
-            return Kinship::Fork;
+            return EpochRelation::Fork;
         }
         let (old, new) = if other.number > self.number { (self, other) } else { (other, self) };
         match new.number - old.number {
-            1 if new.parent != old.bits => Kinship::Fork,
-            _ if new == other => Kinship::Newer,
-            _ => Kinship::Older,
+            1 if new.parent != old.bits => EpochRelation::Fork,
+            _ if new == other => EpochRelation::Newer,
+            _ => EpochRelation::Older,
         }
     }
 }
@@ -101,15 +101,18 @@ mod tests {
     }
 
     #[test]
-    fn kinship_is_told_from_number_bits_and_parent() {
+    fn the_relation_is_told_from_number_bits_and_parent() {
         let first = Epoch::first(ClusterId([7; 16]));
         let (one, other) = (first.recovered([1; 16]), first.recovered([2; 16]));
         assert_eq!((one.number, one.parent), (1, first.bits));
-        assert_eq!(one.kinship(one), Kinship::Same);
-        assert_eq!((first.kinship(one), one.kinship(first)), (Kinship::Newer, Kinship::Older));
-        assert_eq!((one.kinship(other), other.kinship(one)), (Kinship::Fork, Kinship::Fork));
+        assert_eq!(one.relation(one), EpochRelation::Same);
+        assert_eq!((first.relation(one), one.relation(first)), (EpochRelation::Newer, EpochRelation::Older));
+        assert_eq!((one.relation(other), other.relation(one)), (EpochRelation::Fork, EpochRelation::Fork));
         let next = other.recovered([3; 16]);
-        assert_eq!((one.kinship(next), next.kinship(one)), (Kinship::Fork, Kinship::Fork));
-        assert_eq!((first.kinship(next), next.kinship(first)), (Kinship::Newer, Kinship::Older));
+        assert_eq!((one.relation(next), next.relation(one)), (EpochRelation::Fork, EpochRelation::Fork));
+        assert_eq!(
+            (first.relation(next), next.relation(first)),
+            (EpochRelation::Newer, EpochRelation::Older)
+        );
     }
 }

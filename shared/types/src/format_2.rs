@@ -2,6 +2,7 @@
 //!
 //! Statements named the peer set only; of its epoch, which is the first for all of that format, they knew nothing.
 
+use crate::command::statement;
 use crate::{
     ClusterId, Command, ControlCommand, Enrolment, EnrolmentStatement, Epoch, MAX_PROPOSAL_LEN, MemberId,
     PeerKey, Proposal, Serial, SessionId, SetId, Signature, Stamp, Term,
@@ -75,29 +76,22 @@ impl From<OldEnrolment> for Enrolment {
 }
 
 /// The bytes that were signed for an enrolment.
-pub fn enrolment_statement(statement: &EnrolmentStatement) -> Vec<u8> {
-    let EnrolmentStatement { set, key, rsa_public, addresses, exporter } = statement;
-    signed(b"rafty enrolment v1", &(set.cluster, key, rsa_public, addresses, exporter))
+pub fn enrolment_statement(enrolment: &EnrolmentStatement) -> Vec<u8> {
+    let EnrolmentStatement { set, key, rsa_public, addresses, exporter } = enrolment;
+    statement(b"rafty enrolment v1", &(set.cluster, key, rsa_public, addresses, exporter))
 }
 
 /// The bytes that were signed for [`ControlCommand::TenureBegan`].
 pub fn tenure_statement(cluster: ClusterId, member: MemberId, rsa_public: &[u8]) -> Vec<u8> {
-    signed(b"rafty tenure v1", &(cluster, member, rsa_public))
+    statement(b"rafty tenure v1", &(cluster, member, rsa_public))
 }
 
 /// The bytes that were signed for [`ControlCommand::RotateKey`].
 pub fn rotate_key_statement(cluster: ClusterId, member: MemberId, rsa_public: &[u8]) -> Vec<u8> {
-    signed(b"rafty rotate key v1", &(cluster, member, rsa_public))
+    statement(b"rafty rotate key v1", &(cluster, member, rsa_public))
 }
 
 /// The bytes that were signed for [`ControlCommand::AddressChanged`].
 pub fn address_statement(cluster: ClusterId, member: MemberId, addresses: &[SocketAddr]) -> Vec<u8> {
-    signed(b"rafty address v1", &(cluster, member, addresses))
-}
-
-fn signed<T: Serialize>(context: &[u8], content: &T) -> Vec<u8> {
-    let mut bytes = context.to_vec();
-    bytes.push(0);
-    bytes.extend(postcard::to_allocvec(content).expect("a statement always encodes"));
-    bytes
+    statement(b"rafty address v1", &(cluster, member, addresses))
 }

@@ -30,14 +30,16 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
     deserializer.deserialize_tuple(N, Bytes)
 }
 
-fn parse<const N: usize>(text: &str) -> Option<[u8; N]> {
+/// Reads exactly `N` bytes from hexadecimal digits; `None` for anything else.
+pub fn parse<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits: Vec<u8> =
         text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
     let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair.get(1).unwrap_or(&0)).collect();
     (digits.len() == 2 * N).then_some(bytes)?.try_into().ok()
 }
 
-struct Hex<'a>(&'a [u8]);
+/// Bytes as hexadecimal digits, in lower case.
+pub struct Hex<'a>(pub &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,28 +2,29 @@
 //!
 //! A member names set and epoch; a newcomer may know only the set.
 
+use rafty_types::hex::{Hex, parse};
 use rafty_types::{ClusterId, Epoch, SetId};
 
 const DOMAIN: &str = ".rafty.internal";
 
 /// The name of a set in its epoch.
 pub(super) fn of_set(set: SetId) -> String {
-    format!("{}.{}{DOMAIN}", hex(&set.cluster.0), of_epoch(set.epoch))
+    format!("{}.{}{DOMAIN}", Hex(&set.cluster.0), of_epoch(set.epoch))
 }
 
 /// The name of a set for somebody who does not know its epoch.
 pub(super) fn of_cluster(cluster: ClusterId) -> String {
-    format!("{}{DOMAIN}", hex(&cluster.0))
+    format!("{}{DOMAIN}", Hex(&cluster.0))
 }
 
 /// An epoch in letters and digits; [`epoch_in`] reads it back.
 pub(super) fn of_epoch(epoch: Epoch) -> String {
-    format!("e{}.{}.{}", epoch.number, hex(&epoch.bits), hex(&epoch.parent))
+    format!("e{}.{}.{}", epoch.number, Hex(&epoch.bits), Hex(&epoch.parent))
 }
 
 /// The epoch in a name of `cluster`; the inner `None` when the name has none, the outer when it is of another set.
 pub(super) fn read(name: &str, cluster: ClusterId) -> Option<Option<Epoch>> {
-    let rest = name.strip_suffix(DOMAIN)?.strip_prefix(&hex(&cluster.0))?;
+    let rest = name.strip_suffix(DOMAIN)?.strip_prefix(&Hex(&cluster.0).to_string())?;
     if rest.is_empty() {
         return Some(None);
     }
@@ -34,18 +35,9 @@ pub(super) fn read(name: &str, cluster: ClusterId) -> Option<Option<Epoch>> {
 pub(super) fn epoch_in(text: &str) -> Option<Epoch> {
     let mut parts = text.split('.');
     let number = parts.next()?.strip_prefix('e')?.parse().ok()?;
-    let (bits, parent) = (bytes(parts.next()?)?, bytes(parts.next()?)?);
+    let (bits, parent) = (parse(parts.next()?)?, parse(parts.next()?)?);
     let epoch = Epoch { number, bits, parent };
     (parts.next().is_none() && of_epoch(epoch) == text).then_some(epoch)
-}
-
-fn hex(bytes: &[u8; 16]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes(hex: &str) -> Option<[u8; 16]> {
-    let is_hex = hex.len() == 32 && hex.bytes().all(|digit| digit.is_ascii_hexdigit());
-    is_hex.then(|| u128::from_str_radix(hex, 16).ok()).flatten().map(u128::to_be_bytes)
 }
 
 #[cfg(test)]

@@ -121,9 +121,7 @@ impl<U: UserMachine> Shell<U> {
                 None => call.leave_open("the answer is not readable; look with `get` whether it counts"),
             },
             Answer::Readable(_) => self.answer_get(call),
-            Answer::NoLeader => call.refuse(
-                NO_LEADER,
-            ),
+            Answer::NoLeader => call.refuse(NO_LEADER),
             Answer::Busy => call.refuse("too many requests wait; nothing was changed; try again"),
             Answer::Redirect(leader) => {
                 call.refuse(format!("member {leader} leads; nothing was changed; ask it"))

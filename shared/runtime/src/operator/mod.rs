@@ -13,6 +13,7 @@ pub(crate) use answers::{wall_ms, wall_us};
 use crate::Lateness;
 use crate::net::DropReason;
 use rafty_node::Status;
+use rafty_types::hex::Hex;
 use rafty_types::{Digest, Epoch, MemberId, PeerRole, RunId, Settings, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -244,10 +245,7 @@ pub struct WatchLine {
 /// A value of the dictionary for people: as JSON, or where JSON has no words for it (`bin`, `ext`, keys that are no text)
 /// its bytes in hex as `{"msgpack": "..."}`.
 pub fn json_of(value: &[u8]) -> serde_json::Value {
-    rmp_serde::from_slice(value).unwrap_or_else(|_| {
-        let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
-        serde_json::json!({ "msgpack": hex })
-    })
+    rmp_serde::from_slice(value).unwrap_or_else(|_| serde_json::json!({ "msgpack": Hex(value).to_string() }))
 }
 
 /// A run and its rounds.

@@ -6,7 +6,8 @@ mod requests;
 mod rounds;
 mod tenures;
 
-use rafty_sim::world::{World, ms};
+pub(crate) use rafty_sim::story::short_times as settings;
+use rafty_sim::world::World;
 use rafty_types::Settings;
 use std::ops::{Deref, DerefMut, Range};
 
@@ -44,21 +45,6 @@ impl Drop for Scene {
             let now = world.now;
             eprintln!("at {now}; replay: RAFTY_SEED={seed} cargo test -p rafty-sim --test scenarios {test}");
         }
-    }
-}
-
-/// Times that are short enough for seconds of virtual time.
-pub(crate) fn settings() -> Settings {
-    Settings {
-        heartbeat: ms(50),
-        election_min: ms(200),
-        election_max: ms(400),
-        tenure: ms(3_000),
-        grace: ms(1_500),
-        replace_after: ms(10_000),
-        first_deadline: ms(2_000),
-        announce_every: ms(1_000),
-        ..Settings::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::machine::UserMachine;
 use crate::shell::Shell;
-use rafty_types::{Epoch, Kinship, MemberId};
+use rafty_types::{Epoch, EpochRelation, MemberId};
 
 impl<U: UserMachine> Shell<U> {
     /// A member was met that is in another epoch. It is met again every second and told once.
@@ -19,16 +19,16 @@ impl<U: UserMachine> Shell<U> {
 }
 
 fn other_epoch(own: Epoch, member: MemberId, other: Epoch) -> String {
-    match own.kinship(other) {
-        Kinship::Newer => format!(
+    match own.relation(other) {
+        EpochRelation::Newer => format!(
             "member {member} is in epoch {other} and this one in {own}: the set was recovered without this member, and \
              nothing from it counts there; to bring it back with its data and identity, stop it and run `rejoin` here"
         ),
-        Kinship::Older => format!(
+        EpochRelation::Older => format!(
             "member {member} is still in epoch {other}, before this set was recovered as {own}: nothing from it counts \
              here; to bring it back with its data and identity, stop it and run `rejoin` there"
         ),
-        Kinship::Fork | Kinship::Same => format!(
+        EpochRelation::Fork | EpochRelation::Same => format!(
             "member {member} belongs to another branch of the set: it is in epoch {other} and this one in {own}; two \
              members were recovered apart, and nothing from it counts here; keep one branch, and on each member of the \
              other run `rejoin --abandon-branch`"
