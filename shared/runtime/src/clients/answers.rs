@@ -188,7 +188,7 @@ impl<U: UserMachine> Shell<U> {
             (Ask::Session, Answer::Control(ControlResult::Done, index)) => {
                 self.tell(&call, Reply::Session { session: SessionId(index.0) }.encode());
             }
-            (_, answer) => self.tell(&call, self.outcome(answer).encode()),
+            (ask, answer) => self.tell(&call, self.outcome(ask, answer).encode()),
         }
         None
     }
@@ -238,12 +238,10 @@ impl<U: UserMachine> Shell<U> {
     }
 
     /// What became of a change.
-    fn outcome(&self, answer: Answer) -> Reply {
+    fn outcome(&self, ask: &Ask, answer: Answer) -> Reply {
         match answer {
             Answer::Control(ControlResult::Done, _) => Reply::done(),
-            Answer::Control(ControlResult::Rejected(why), _) => {
-                Reply::failed(rejection_word(&why), format!("{why}; nothing was changed"))
-            }
+            Answer::Control(ControlResult::Rejected(why), _) => rejected(ask, &why),
             Answer::User(result, _) => match EntryResult::decode(&result) {
                 Some(EntryResult::Done) => Reply::done(),
                 Some(EntryResult::Missing) => Reply::missing(),
@@ -383,6 +381,18 @@ fn refused(why: EntryRefusal) -> Reply {
     Reply::failed(word, why)
 }
 
+/// What is said of a command that was rejected. Every member may write and open sessions, so one that may not was removed,
+/// and may not have heard of it: another one is to be asked.
+fn rejected(ask: &Ask, why: &Rejection) -> Reply {
+    match (ask, why) {
+        (Ask::Append { .. } | Ask::Session, Rejection::NotAllowed) => Reply::failed(
+            "stopping",
+            "this member was removed from the peer set; nothing was changed; ask another member",
+        ),
+        _ => Reply::failed(rejection_word(why), format!("{why}; nothing was changed")),
+    }
+}
+
 fn rejection_word(why: &Rejection) -> &'static str {
     match why {
         Rejection::UnknownSession => "unknown_session",
@@ -403,4 +413,21 @@ fn unknown_outcome() -> Reply {
         "unknown_outcome",
         "leadership changed on the way: it may or may not count; look before you repeat it",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_of_a_removed_member_is_told_to_ask_another() {
+        let said = |ask: &Ask| match rejected(ask, &Rejection::NotAllowed) {
+            Reply::Result { success: false, error: Some(code), .. } => code,
+            other => panic!("{other:?}"),
+        };
+        let write = Ask::Append { change: Change::Delete { key: "lamp".into() }, session: None };
+        assert_eq!((said(&write), said(&Ask::Session)), ("stopping".into(), "stopping".into()));
+        let config = Ask::Config { action: ConfigAction::Delete, address: "127.0.0.1".into(), port: 7400 };
+        assert_eq!(said(&config), "not_allowed", "an operator's command needs an operator");
+    }
 }
