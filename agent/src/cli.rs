@@ -12,7 +12,7 @@ use crate::{DeviceTrainer, Failure, failure, leave, member, output, place, statu
 use clap::{CommandFactory, Parser, Subcommand};
 use rafty_runtime::{MemberFile, Trainer};
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Makes what trains on the data at a path.
 pub(crate) type MakeTrainer = Box<dyn FnOnce(PathBuf) -> Box<dyn Trainer>>;
@@ -156,14 +156,14 @@ impl Cli {
             let (name, value) = pair.split_once('=').ok_or_else(|| wrong(&"it must be SETTING=VALUE"))?;
             layers.argument("--set", name.trim(), Some(value.trim().into()))?;
         }
-        layers.argument("--dir", "dir", text(self.dir.as_ref().map(|dir| dir.display())))?;
+        layers.argument("--dir", "dir", path("--dir", self.dir.as_deref())?)?;
         if let Command::Up { up, data } = &self.command {
             layers.argument("--listen", "listen", text(up.listen))?;
             layers.argument("--advertise", "advertise", up.advertise.clone())?;
             layers.argument("--clients", "clients", text(up.clients))?;
             layers.argument("--quiet", "log", up.quiet.then(|| "warn".into()))?;
             layers.argument("--no-discovery", "discover", up.no_discovery.then(|| "false".into()))?;
-            layers.argument("--data", "data", text(data.as_ref().map(|data| data.display())))?;
+            layers.argument("--data", "data", path("--data", data.as_deref())?)?;
         }
         Ok(layers)
     }
@@ -173,14 +173,19 @@ fn text(value: Option<impl Display>) -> Option<String> {
     value.map(|value| value.to_string())
 }
 
+fn path(argument: &str, path: Option<&Path>) -> Result<Option<String>, Failure> {
+    path.map(|path| place::text(path, argument).map(String::from)).transpose()
+}
+
 /// Joins first if need be, and is a member until stopped.
 fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings, own: Option<MakeTrainer>) -> Result<(), Failure> {
     if !dir.join("member.json").exists() && settings.token.is_some() {
         let member = joining::enter_patiently(dir.clone(), settings)?;
         output::note(format_args!("joined `{}` as member {}", member.name, member.member));
     }
-    let data = settings.data.clone().or(MemberFile::read(&dir)?.data);
-    let trainer = data.map(|path| match own {
+    let known = MemberFile::read(&dir)?.data;
+    let given = settings.data.as_deref().map(absolute_text).transpose()?;
+    let trainer = given.clone().or(known).map(|path| match own {
         Some(own) => own(path),
         None => Box::new(DeviceTrainer::new(path).within(Limits::from(settings))),
     });
@@ -192,7 +197,7 @@ fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings, own: Option<MakeTrainer>
         no_discovery: !settings.discover,
         exit_with_parent: up.exit_with_parent,
     };
-    member::stay(dir, &args, trainer)
+    member::stay_with_data(dir, &args, trainer, given)
 }
 
 fn explain(layers: &Layers, json: bool) -> Result<(), Failure> {
@@ -210,10 +215,23 @@ fn explain(layers: &Layers, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where the data is, from everywhere. It may come later, so it is not looked for.
+fn absolute_text(data: &Path) -> Result<PathBuf, Failure> {
+    let absolute = std::path::absolute(data).map_err(|error| {
+        Failure::usage(format!("the data {} cannot be used: {error}; nothing was changed", data.display()))
+    })?;
+    place::text(&absolute, "--data").map(PathBuf::from)
+}
+
 /// Where the data is, from everywhere; checked before anything is created.
 fn readable(data: PathBuf) -> Result<PathBuf, Failure> {
-    std::fs::canonicalize(&data).map_err(|error| {
+    let found = std::fs::canonicalize(&data).map_err(|error| {
         let hint = "nothing was changed; give the folder or file with the training data";
         Failure::usage(format!("--data {} cannot be read: {error}; {hint}", data.display()))
-    })
+    })?;
+    // Where a link leads may have a name that is no text; the link itself has one, then.
+    match found.to_str() {
+        Some(_) => Ok(found),
+        None => absolute_text(&data),
+    }
 }

@@ -3,7 +3,7 @@
 use crate::settings::Settings;
 use crate::{Failure, discovery, output, place, supervision};
 use rafty_runtime::MemberFile;
-use rafty_runtime::setup::{Joining, SetupError, join, join_when_reached};
+use rafty_runtime::setup::{Joining, SetupError, end_cleanly_on_signals, join, join_when_reached};
 use rafty_seal::Token;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,6 +40,7 @@ pub fn enter(dir: PathBuf, args: &JoinArgs, data: Option<PathBuf>) -> Result<Mem
     let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
     let (token, listen) = (args.token.clone(), args.listen);
     let peers = addresses(&args.peer, &token, true)?;
+    listen_for_signals()?;
     Ok(join(&Joining { dir, token, peers, listen, advertise, data })?)
 }
 
@@ -85,7 +86,17 @@ pub fn enter_patiently(dir: PathBuf, settings: &Settings) -> Result<MemberFile, 
             Vec::new()
         }))
     };
+    listen_for_signals()?;
     Ok(join_when_reached(&joining, again)?)
+}
+
+/// Whoever is tired of waiting leaves no keys behind.
+///
+/// # Errors
+/// The system refused.
+pub fn listen_for_signals() -> Result<(), Failure> {
+    end_cleanly_on_signals()
+        .map_err(|error| Failure::failed(format!("cannot listen for signals: {error}; nothing was changed")))
 }
 
 /// Whether another try may go better.

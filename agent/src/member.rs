@@ -59,6 +59,16 @@ pub struct UpArgs {
 /// # Errors
 /// When `dir` is no member's, another process has it, or the network cannot be used.
 pub fn stay(dir: PathBuf, args: &UpArgs, trainer: Option<Box<dyn Trainer>>) -> Result<(), Failure> {
+    stay_with_data(dir, args, trainer, None)
+}
+
+/// The same, where the member's data is at this path from now on.
+pub(crate) fn stay_with_data(
+    dir: PathBuf,
+    args: &UpArgs,
+    trainer: Option<Box<dyn Trainer>>,
+    data: Option<PathBuf>,
+) -> Result<(), Failure> {
     if args.exit_with_parent {
         std::thread::spawn(exit_with_stdin);
     }
@@ -72,7 +82,7 @@ pub fn stay(dir: PathBuf, args: &UpArgs, trainer: Option<Box<dyn Trainer>>) -> R
         None
     });
     let supervisor = Some(supervision::supervisor());
-    Ok(up(Running { dir, trainer, quiet, listen, advertise, clients, stop: None, supervisor })?)
+    Ok(up(Running { dir, trainer, quiet, data, listen, advertise, clients, stop: None, supervisor })?)
 }
 
 /// A member that cannot be read is the runtime's to tell of.

@@ -22,8 +22,23 @@ pub fn directory(given: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
             Failure::usage("neither HOME nor RAFTY_DIR is set; nothing was changed; give --dir")
         })?,
     };
-    std::path::absolute(&dir).map_err(|error| {
+    let dir = std::path::absolute(&dir).map_err(|error| {
         Failure::usage(format!("--dir {} cannot be used: {error}; nothing was changed", dir.display()))
+    })?;
+    text(&dir, "--dir")?;
+    Ok(dir)
+}
+
+/// The path that `argument` gives, as text: settings, answers in JSON and a member's file can name no other one.
+///
+/// # Errors
+/// When it is not UTF-8.
+pub fn text<'a>(path: &'a Path, argument: &str) -> Result<&'a str, Failure> {
+    path.to_str().ok_or_else(|| {
+        let shown = path.display();
+        Failure::usage(format!(
+            "{argument} {shown} is not UTF-8; nothing was changed; rename it, or give it by a link with another name"
+        ))
     })
 }
 
@@ -67,6 +82,15 @@ mod tests {
         let data = |name: &str| Some(PathBuf::from(if name == "XDG_DATA_HOME" { "/data" } else { "" }));
         assert_eq!(chosen(data, "rafty-agent"), Some("/data/rafty-agent".into()));
         assert_eq!(chosen(|_| None, "rafty"), None);
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"/tmp/caf\xe9"));
+        let failure = directory(Some(path), "rafty").unwrap_err();
+        assert_eq!(failure.code, crate::failure::USAGE);
+        assert!(failure.message.contains("--dir") && failure.message.contains("not UTF-8"), "{failure}");
     }
 
     #[test]

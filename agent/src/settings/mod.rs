@@ -203,13 +203,16 @@ impl Layers {
             let Some(variable) = variable.to_str().filter(|name| name.starts_with("RAFTY_")) else {
                 continue;
             };
-            let value = value.to_string_lossy().into_owned();
             if variable == "RAFTY_SETTINGS" || variable == "RAFTY_REQUIRE_ALL" {
                 continue;
             }
             match KEYS.iter().find(|key| variable_of(key.name) == variable) {
-                Some(key) => self
-                    .put(key.name, Value::String(value), Origin::Variable(variable.into()))
+                Some(key) => value
+                    .into_string()
+                    .map_err(|_| "its value is not UTF-8".to_string())
+                    .and_then(|value| {
+                        self.put(key.name, Value::String(value), Origin::Variable(variable.into()))
+                    })
                     .map_err(|why| Failure::usage(format!("{variable}: {why}; nothing was changed")))?,
                 None => {
                     let names: Vec<String> = KEYS.iter().map(|key| variable_of(key.name)).collect();

@@ -4,7 +4,7 @@
 
 use super::ask;
 use rafty_agent::status::unexpected;
-use rafty_agent::{Failure, args, output};
+use rafty_agent::{Failure, args, output, place};
 use rafty_runtime::operator::{Reply, Request};
 use rafty_types::PeerRole;
 use serde_json::json;
@@ -53,6 +53,7 @@ pub(crate) fn package(dir: &Path, args: &PackageArgs, json: bool) -> Result<(), 
             args.prefix
         )));
     }
+    place::text(&args.to, "--to")?;
     let wifi = args.wifi.as_deref().map(|network| wifi(network, args.country.as_deref())).transpose()?;
     let width = args.count.to_string().len().max(2);
     let files: Vec<(String, PathBuf)> = (1..=args.count)

@@ -1,6 +1,6 @@
 //! `rafty init`: founds a peer set.
 
-use rafty_agent::{Failure, args, member, output, place};
+use rafty_agent::{Failure, args, joining, member, output, place};
 use rafty_runtime::setup::{Founding, found};
 use rafty_types::Settings;
 use std::net::SocketAddr;
@@ -90,6 +90,7 @@ impl SettingsArgs {
 pub(crate) fn run(dir: PathBuf, args: &InitArgs, json: bool) -> Result<(), Failure> {
     let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
     let (name, listen, settings) = (args.name.clone(), args.listen, args.settings.settings());
+    joining::listen_for_signals()?;
     let member = found(&Founding { dir: dir.clone(), name, listen, advertise, settings })?;
     output::line(member::welcome(&member, &dir, json, "rafty up"))?;
     Ok(())

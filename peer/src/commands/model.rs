@@ -2,13 +2,14 @@
 
 use super::ask;
 use rafty_agent::status::unexpected;
-use rafty_agent::{Failure, output};
+use rafty_agent::{Failure, output, place};
 use rafty_runtime::operator::{Reply, Request};
 use serde_json::json;
 use std::path::Path;
 
 /// Copies the newest model. The file is there whole or not at all.
 pub(crate) fn export(dir: &Path, to: &Path, json: bool) -> Result<(), Failure> {
+    place::text(to, "--to")?;
     let model = match ask(dir, &Request::Model)? {
         Reply::Model(model) => model,
         other => return Err(unexpected(&other)),

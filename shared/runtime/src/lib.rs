@@ -12,6 +12,7 @@ mod address;
 mod alarm;
 mod clients;
 mod envelopes;
+mod interrupt;
 mod log_writer;
 mod machine;
 mod measure;

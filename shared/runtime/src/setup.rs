@@ -16,10 +16,14 @@ use rafty_types::{
 };
 use rafty_wire::JoinReply;
 use rand_core::Rng;
-use std::fs::{DirEntry, File};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+mod staging;
+
+pub use crate::interrupt::end_cleanly_on_signals;
+use staging::{Staged, settle, stage};
 
 /// The founder's id: its enrolment stands at the first index.
 const FOUNDER: MemberId = MemberId(1);
@@ -174,7 +178,7 @@ pub fn found_with(founding: &Founding, machine: impl UserMachine) -> Result<Memb
     let failed = |why| SetupError::Disk { dir: founding.dir.clone(), why };
     write_secrets(&staged, &identity, &rsa).map_err(failed)?;
     write_genesis(&staged, genesis, machine).map_err(failed)?;
-    settle(staged, &member, &founding.dir).map_err(failed)?;
+    finish(staged, &member, &founding.dir).map_err(failed)?;
     Ok(member)
 }
 
@@ -196,9 +200,8 @@ pub fn join_when_reached(
     mut again: impl FnMut(&SetupError) -> Option<Vec<SocketAddr>>,
 ) -> Result<MemberFile, SetupError> {
     let token: Token = joining.token.parse()?;
-    if let Some(data) = &joining.data {
-        std::fs::metadata(data).map_err(|error| SetupError::Data(data.clone(), error))?;
-    }
+    // Whatever could go wrong with paths is found before a token is spent.
+    let data = joining.data.as_deref().map(usable_data).transpose()?;
     let staged = stage(&joining.dir)?;
     let listen = with_port(joining.listen, &bind(joining.listen)?);
     let mut rng = crate::random::rng();
@@ -236,7 +239,6 @@ pub fn join_when_reached(
     };
     let own = members.iter().find(|known| known.id == member);
     let kind = own.map_or(PeerRole::Agent, |own| own.role);
-    let data = joining.data.as_deref().map(|data| std::path::absolute(data).unwrap_or_else(|_| data.into()));
     let advertise = joining.advertise;
     let epoch = Some(set.epoch);
     let file = MemberFile {
@@ -252,8 +254,19 @@ pub fn join_when_reached(
         members,
         data,
     };
-    settle(staged, &file, &joining.dir).map_err(|why| SetupError::Admitted { member, dir, why })?;
+    finish(staged, &file, &joining.dir).map_err(|why| SetupError::Admitted { member, dir, why })?;
     Ok(file)
+}
+
+/// The absolute path of the data, which must exist and be UTF-8: the member file is JSON.
+fn usable_data(data: &Path) -> Result<PathBuf, SetupError> {
+    let failed = |error| SetupError::Data(data.into(), error);
+    std::fs::metadata(data).map_err(failed)?;
+    let absolute = std::path::absolute(data).map_err(failed)?;
+    match absolute.to_str() {
+        Some(_) => Ok(absolute),
+        None => Err(failed(std::io::Error::other("its path is not UTF-8"))),
+    }
 }
 
 /// What the first one says that can be reached; or why the last one could not.
@@ -269,6 +282,12 @@ fn ask_in_turn(
         }
     }
     Err(failure)
+}
+
+/// Writes the member file, the last one, and moves the directory to its place.
+fn finish(staged: Staged, member: &MemberFile, place: &Path) -> Result<(), String> {
+    write_member(&DataDir::open(&staged.dir).map_err(|error| error.to_string())?, member)?;
+    settle(staged, place).map_err(|error| error.to_string())
 }
 
 /// Writes what a member knows of itself and the others.
@@ -287,60 +306,6 @@ pub(crate) fn ask(
     let asked = net::join(&executor, cluster, peer, responder, enrolment);
     let reply = smol::block_on(executor.run(asked));
     reply.map_err(|error| SetupError::Unreachable { peer, why: error.to_string() })
-}
-
-/// A directory in the making, beside its place.
-struct Staged {
-    dir: PathBuf,
-    kept: bool,
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = std::fs::remove_dir_all(&self.dir);
-        }
-    }
-}
-
-/// The directory in the making, in a place that is there and empty, where it may be the only one that can be written.
-const IN_THE_MAKING: &str = ".new";
-
-fn stage(place: &Path) -> Result<Staged, SetupError> {
-    let inside = place.join(IN_THE_MAKING);
-    if inside.join(MEMBER_FILE).exists() {
-        // It was all there, and then it was cut off on its way to its place.
-        move_up(&inside, place)
-            .map_err(|why| SetupError::Disk { dir: place.into(), why: why.to_string() })?;
-    }
-    let is_other =
-        |entry: std::io::Result<DirEntry>| entry.is_ok_and(|entry| entry.file_name() != IN_THE_MAKING);
-    if std::fs::read_dir(place).is_ok_and(|mut entries| entries.any(is_other)) {
-        return Err(SetupError::Already(place.into()));
-    }
-    let dir = if place.is_dir() {
-        inside
-    } else {
-        let mut name = place.file_name().unwrap_or_default().to_os_string();
-        name.push(format!("{IN_THE_MAKING}-{}", std::process::id()));
-        place.with_file_name(name)
-    };
-    let _ = std::fs::remove_dir_all(&dir);
-    Ok(Staged { dir, kept: false })
-}
-
-/// Moves what a directory holds into the one above, the member file last: with it the directory is a member's.
-fn move_up(from: &Path, to: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(from)? {
-        let name = entry?.file_name();
-        if name != MEMBER_FILE {
-            std::fs::rename(from.join(&name), to.join(&name))?;
-        }
-    }
-    File::open(to)?.sync_all()?;
-    std::fs::rename(from.join(MEMBER_FILE), to.join(MEMBER_FILE))?;
-    std::fs::remove_dir(from)?;
-    File::open(to)?.sync_all()
 }
 
 /// Everything that is known before anybody is asked: the keys and an empty log.
@@ -363,18 +328,6 @@ fn write_genesis(staged: &Staged, genesis: Genesis, machine: impl UserMachine) -
     let batch = Batch { install: Some(install), hard_state: Some(hard_state), ..Batch::default() };
     let (mut log, _) = Log::open(&staged.dir.join("log")).map_err(|error| error.to_string())?;
     log.write(&[batch]).map_err(|error| error.to_string())
-}
-
-/// The last file, and the directory goes to its place.
-fn settle(mut staged: Staged, member: &MemberFile, place: &Path) -> Result<(), String> {
-    write_member(&DataDir::open(&staged.dir).map_err(|error| error.to_string())?, member)?;
-    let moved = match staged.dir.ends_with(IN_THE_MAKING) {
-        true => move_up(&staged.dir, place),
-        false => std::fs::rename(&staged.dir, place),
-    };
-    moved.map_err(|error| error.to_string())?;
-    staged.kept = true;
-    Ok(())
 }
 
 /// Tries the address before anything is made, and finds a port when none was asked for.
@@ -416,60 +369,13 @@ fn with_port(listen: SocketAddr, socket: &UdpSocket) -> SocketAddr {
 mod tests {
     use super::*;
 
-    /// A directory in the making that has everything but its place.
-    fn made(place: &Path) -> Staged {
-        let staged = stage(place).unwrap();
-        std::fs::create_dir_all(staged.dir.join("log")).unwrap();
-        for file in [IDENTITY_FILE, MEMBER_FILE] {
-            std::fs::write(staged.dir.join(file), file).unwrap();
-        }
-        staged
-    }
-
-    fn names(place: &Path) -> Vec<String> {
-        let mut names: Vec<_> = std::fs::read_dir(place)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
     #[test]
-    fn in_a_place_that_is_there_nothing_is_made_beside_it() {
+    fn a_path_that_is_no_text_is_refused_before_anybody_is_asked() {
+        use std::os::unix::ffi::OsStringExt;
         let base = tempfile::tempdir().unwrap();
-        let place = base.path().join("state");
-        std::fs::create_dir(&place).unwrap();
-        let mut staged = made(&place);
-        assert_eq!((names(base.path()), names(&place)), (vec!["state".into()], vec![".new".into()]));
-        move_up(&staged.dir, &place).unwrap();
-        staged.kept = true;
-        assert_eq!(names(&place), [IDENTITY_FILE, "log", MEMBER_FILE]);
-        assert!(matches!(stage(&place), Err(SetupError::Already(_))));
-    }
-
-    #[test]
-    fn what_was_given_up_leaves_nothing_and_can_be_begun_again() {
-        let base = tempfile::tempdir().unwrap();
-        drop(made(base.path()));
-        assert!(names(base.path()).is_empty());
-        let dir = base.path().join(".new");
-        std::fs::create_dir_all(dir.join("log")).unwrap();
-        drop(stage(base.path()).unwrap());
-        assert!(names(base.path()).is_empty(), "a cut-off attempt is no member");
-    }
-
-    #[test]
-    fn a_member_that_was_cut_off_on_its_way_to_its_place_is_one_afterwards() {
-        for moved in [&[][..], &["log"], &["log", IDENTITY_FILE]] {
-            let base = tempfile::tempdir().unwrap();
-            let mut staged = made(base.path());
-            staged.kept = true;
-            for name in moved {
-                std::fs::rename(staged.dir.join(name), base.path().join(name)).unwrap();
-            }
-            assert!(matches!(stage(base.path()), Err(SetupError::Already(_))));
-            assert_eq!(names(base.path()), [IDENTITY_FILE, "log", MEMBER_FILE]);
-        }
+        let data = base.path().join(std::ffi::OsString::from_vec(b"caf\xe9".to_vec()));
+        std::fs::create_dir(&data).unwrap();
+        assert!(matches!(usable_data(&data), Err(SetupError::Data(..))));
+        assert_eq!(usable_data(base.path()).unwrap(), base.path());
     }
 }

@@ -51,6 +51,8 @@ pub struct Running {
     pub trainer: Option<Box<dyn Trainer>>,
     /// Whether it tells its events on stderr.
     pub quiet: bool,
+    /// Where its training data is from now on; as before when not given. Only written down: what trains on it is `trainer`.
+    pub data: Option<PathBuf>,
     /// Where it listens from now on; as before when not given.
     pub listen: Option<SocketAddr>,
     /// Where others reach it from now on; as before when not given.
@@ -72,6 +74,7 @@ impl Running {
             dir: dir.into(),
             trainer: None,
             quiet: false,
+            data: None,
             listen: None,
             advertise: None,
             clients: None,
@@ -172,21 +175,35 @@ pub fn up_with(running: Running, machine: impl UserMachine) -> Result<(), UpErro
     }
 }
 
+/// What the arguments of a start change for good; `None` keeps what was.
+struct Changed {
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    advertise: Option<SocketAddr>,
+    clients: Option<IpAddr>,
+}
+
+impl Changed {
+    fn write_into(self, member: &mut MemberFile) {
+        member.listen = self.listen.unwrap_or(member.listen);
+        member.advertise = self.advertise.or(member.advertise);
+        member.clients = self.clients.or(member.clients);
+        member.data = self.data.or(member.data.take());
+    }
+}
+
 fn assemble<U: UserMachine>(
     executor: &Arc<Executor<'static>>,
     running: Running,
     machine: U,
 ) -> Result<Shell<U>, UpError> {
-    let Running {
-        dir: path,
-        trainer,
-        quiet,
-        listen: listen_at,
-        advertise,
-        clients: abroad,
-        stop,
-        supervisor,
-    } = running;
+    let Running { dir: path, trainer, quiet, stop, supervisor, .. } = running;
+    let changed = Changed {
+        data: running.data,
+        listen: running.listen,
+        advertise: running.advertise,
+        clients: running.clients,
+    };
     let disk = |error: &dyn std::fmt::Display| UpError::Disk { dir: path.clone(), why: error.to_string() };
     if !path.join(MEMBER_FILE).exists() {
         // Opening a directory would make it.
@@ -210,9 +227,7 @@ fn assemble<U: UserMachine>(
 
     let started = Instant::now();
     let (loop_back, happenings) = bounded(QUEUE);
-    member.listen = listen_at.unwrap_or(member.listen);
-    member.advertise = advertise.or(member.advertise);
-    member.clients = abroad.or(member.clients);
+    changed.write_into(&mut member);
     let (net, net_events) = listen(executor, &member, &secrets, &spool)?;
     let (calls, client_calls) = bounded(CALLS);
     let addresses = client_addresses(net.local_addr().unwrap_or(member.listen), member.clients);
@@ -399,6 +414,7 @@ fn stop_when_told(stop: std::sync::mpsc::Receiver<()>, loop_back: &Sender<Happen
 fn stop_on_signals(executor: &Arc<Executor<'static>>, loop_back: Sender<Happening>) -> Result<(), UpError> {
     use async_signal::{Signal, Signals};
     let mut signals = Signals::new([Signal::Term, Signal::Int])?;
+    crate::interrupt::member_runs();
     let wait = async move {
         use smol::stream::StreamExt;
         while signals.next().await.is_some() {
