@@ -355,7 +355,7 @@ impl Control {
     fn publish(&mut self, at: &Context, publication: Publication) -> Effect {
         let Publication { tenure, run, round, version, model, .. } = publication;
         let state = self.runs.active_mut(run)?;
-        state.publish(at.origin, publication)?;
+        state.publish(at, publication)?;
         let mut events = vec![Event::RoundPublished { tenure, run, round, version, model }];
         if state.status == RunStatus::Finished {
             events.push(Event::RunEnded(run));

@@ -6,17 +6,17 @@
 //!
 //! Whoever changes a type that is named here and not defined here copies the old one first.
 
-use crate::Control;
 use crate::clients::Clients;
 use crate::clock::{Clock, Expiring};
 use crate::replicated::Fixed;
 use crate::roster::Roster;
-use crate::runs::Runs;
+use crate::runs::{RoundRecord, RunState, RunStatus, Runs};
 use crate::sessions::Sessions;
 use crate::tenures::Tenures;
+use crate::{Control, OpenRound};
 use rafty_types::{
-    ClientRecord, ClusterId, Digest, Epoch, Index, Member, MemberId, PeerKey, RestoreError, Settings,
-    TokenRecord,
+    Attempt, ClientRecord, ClusterId, Digest, Epoch, Index, Member, MemberId, Metrics, PeerKey, Refusal,
+    RestoreError, Round, RunId, RunSpec, Settings, Tenure, TokenRecord, Version,
 };
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -37,7 +37,7 @@ struct Control4 {
     feature_level: u32,
     roster: Roster4,
     tenures: Tenures,
-    runs: Runs,
+    runs: BTreeMap<RunId, RunState4>,
     clients: BTreeMap<String, ClientRecord>,
 }
 
@@ -48,6 +48,33 @@ struct Roster4 {
     used_statements: BTreeMap<PeerKey, Vec<Digest>>,
     silent_since_ms: BTreeMap<MemberId, u64>,
     departed: VecDeque<Member>,
+}
+
+#[derive(Deserialize)]
+struct RunState4 {
+    id: RunId,
+    spec: RunSpec,
+    status: RunStatus,
+    round: Round,
+    version: Version,
+    model: Option<Digest>,
+    versions: BTreeMap<Version, Digest>,
+    open: Option<OpenRound>,
+    history: VecDeque<RoundRecord4>,
+}
+
+#[derive(Deserialize)]
+struct RoundRecord4 {
+    round: Round,
+    tenure: Tenure,
+    aggregator: MemberId,
+    attempt: Attempt,
+    counted: Vec<(MemberId, Digest, u64)>,
+    refused: Vec<(MemberId, Refusal)>,
+    metrics: Metrics,
+    version: Version,
+    model: Digest,
+    duration_ms: u64,
 }
 
 /// Reads the fixed part of a state of format 4.
@@ -73,7 +100,38 @@ impl From<Control4> for Control {
         let Control4 { cluster, name, settings, feature_level, roster, tenures, runs, clients } = old;
         let clients = Clients::from_format_4(clients);
         let (epoch, roster) = (Epoch::first(cluster), roster.into());
+        let runs = Runs::from_format_4(runs.into_iter().map(|(id, run)| (id, run.into())).collect());
         Self { cluster, epoch, name, settings, feature_level, roster, tenures, runs, clients }
+    }
+}
+
+impl From<RunState4> for RunState {
+    fn from(old: RunState4) -> Self {
+        let RunState4 { id, spec, status, round, version, model, versions, open, history } = old;
+        let history = history.into_iter().map(RoundRecord::from).collect();
+        Self { id, spec, status, round, version, model, versions, open, history }
+    }
+}
+
+impl From<RoundRecord4> for RoundRecord {
+    fn from(old: RoundRecord4) -> Self {
+        // How long the round took says nothing of when updates arrived: it may have waited in vain.
+        let arrived_ms = None;
+        let RoundRecord4 { round, tenure, aggregator, attempt, counted, refused, metrics, .. } = old;
+        let RoundRecord4 { version, model, duration_ms, .. } = old;
+        Self {
+            round,
+            tenure,
+            aggregator,
+            attempt,
+            counted,
+            refused,
+            metrics,
+            version,
+            model,
+            duration_ms,
+            arrived_ms,
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 //! It knows which updates count, not what is in them: opening, checking and combining them is `rounds`. That the
 //! issuer is the aggregator has been checked before anything here is called.
 
+use crate::control::Context;
 use crate::roster::{ensure, within};
 use crate::runs::{RoundRecord, RunState};
 use rafty_types::{
-    Accepted, Attempt, Digest, MemberId, Protection, Publication, Rejection, Round, Tenure, Version,
+    Accepted, Attempt, Digest, MemberId, Mutation, Protection, Publication, Rejection, Round, Tenure,
+    Version, planted,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -122,14 +124,10 @@ impl RunState {
     }
 
     /// Closes the open round with its result.
-    pub(crate) fn publish(
-        &mut self,
-        aggregator: MemberId,
-        publication: Publication,
-    ) -> Result<(), Rejection> {
+    pub(crate) fn publish(&mut self, at: &Context, publication: Publication) -> Result<(), Rejection> {
         let open = self.open_attempt(publication.round, publication.attempt)?;
         check_publication(open, &publication)?;
-        let record = record(open, aggregator, &publication);
+        let record = record(open, at, &publication);
         self.open = None;
         self.keep_round(record);
         Ok(())
@@ -157,20 +155,24 @@ fn all_accepted(open: &OpenRound, counted: &[(MemberId, Digest)]) -> bool {
     counted.iter().all(|(who, digest)| open.accepted.get(who).is_some_and(|update| update.digest == *digest))
 }
 
-fn record(open: &OpenRound, aggregator: MemberId, publication: &Publication) -> RoundRecord {
+fn record(open: &OpenRound, at: &Context, publication: &Publication) -> RoundRecord {
     let counted = publication.counted.iter().filter_map(|(who, digest)| {
         open.accepted.get(who).map(|update| (*who, *digest, update.num_examples))
     });
+    let duration_ms = publication.duration_ms.min(MAX_ROUND_MS);
+    let arrived_ms = if planted(Mutation::DeadlineFedByWaits) { duration_ms } else { open.collected_ms };
     RoundRecord {
         round: open.round,
         tenure: publication.tenure,
-        aggregator,
+        aggregator: at.origin,
         attempt: open.attempt,
         counted: counted.collect(),
         refused: publication.refused.clone(),
         metrics: publication.metrics,
         version: publication.version,
         model: publication.model,
-        duration_ms: publication.duration_ms.min(MAX_ROUND_MS),
+        duration_ms,
+        // A state of format 4 that was read behind such an entry knows nothing of it.
+        arrived_ms: (!at.by_wall).then_some(arrived_ms),
     }
 }

@@ -22,7 +22,7 @@ pub const KEPT_RUNS: usize = 64;
 /// How many rounds all runs together may have on record, beside those of the latest two.
 pub const KEPT_RECORDS: usize = 4_096;
 /// How many past rounds tell how long the next one may take.
-pub const KEPT_DURATIONS: usize = 32;
+pub const KEPT_ARRIVALS: usize = 32;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,13 +81,17 @@ pub struct RoundRecord {
     pub model: Digest,
     /// How long it took, all attempts together, in milliseconds.
     pub duration_ms: u64,
+    /// When the last accepted update had arrived, in milliseconds of collecting, all attempts together. `None` for rounds
+    /// that were published by the version before.
+    pub arrived_ms: Option<u64>,
 }
 
 impl RunState {
-    /// How long the latest rounds took, in milliseconds, oldest first; at most [`KEPT_DURATIONS`].
-    pub fn durations(&self) -> Vec<u64> {
-        let skipped = self.history.len().saturating_sub(KEPT_DURATIONS);
-        self.history.iter().skip(skipped).map(|record| record.duration_ms).collect()
+    /// When the last update of each of the latest rounds had arrived, in milliseconds, oldest first; at most
+    /// [`KEPT_ARRIVALS`].
+    pub fn arrivals(&self) -> Vec<u64> {
+        let skipped = self.history.len().saturating_sub(KEPT_ARRIVALS);
+        self.history.iter().skip(skipped).filter_map(|record| record.arrived_ms).collect()
     }
 
     pub(crate) fn keep_round(&mut self, record: RoundRecord) {
@@ -131,6 +135,11 @@ impl RunState {
 pub(crate) struct Runs(BTreeMap<RunId, RunState>);
 
 impl Runs {
+    /// Those of a state of format 4.
+    pub(crate) fn from_format_4(runs: BTreeMap<RunId, RunState>) -> Self {
+        Self(runs)
+    }
+
     pub(crate) fn all(&self) -> &BTreeMap<RunId, RunState> {
         &self.0
     }

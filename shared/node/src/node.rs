@@ -203,9 +203,13 @@ impl<U: StateMachine> Node<U> {
     /// Whether the leader heard a member lately. A new leader gives everybody some time, but not those that the leaders
     /// before it did not hear any more.
     pub(crate) fn is_alive(&self, progress: &consensus::Progress) -> bool {
-        let known_silent = self.state.control().silent_since_ms(progress.member).is_some();
         progress.silent < self.consensus.election_timeout() * ALIVE_FOR_TIMEOUTS
-            && (progress.heard || !known_silent)
+            && (progress.heard || !self.is_known_silent(progress))
+    }
+
+    /// Whether the leaders before this one did not hear a member any more.
+    pub(crate) fn is_known_silent(&self, progress: &consensus::Progress) -> bool {
+        self.state.control().silent_since_ms(progress.member).is_some()
     }
 
     /// Whether a member has just answered the leader. Who may vote is decided by that: whoever is given a seat after it

@@ -4,6 +4,7 @@ use crate::io::{Boot, Output};
 use crate::node::Node;
 use crate::requests::{Duty, Proposer};
 use crate::{Event, OpenLine, RoundLine, RunLine};
+use rafty_consensus as consensus;
 use rafty_dictionary::{RoundRecord, RunState, RunStatus};
 use rafty_rounds as rounds;
 use rafty_rounds::{EnvelopeHandle, ProposalId, Rounds, WorkId, WorkResult};
@@ -11,6 +12,7 @@ use rafty_types::{
     Command, ControlCommand, EnvelopeHeader, Frame, MemberId, Rejection, RunId, StateMachine, Time,
 };
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// How many inputs the round machines may hand to themselves in one step: frames to oneself, lost proposals.
 const MAX_TURNS: usize = 1_000;
@@ -78,6 +80,11 @@ impl<U: StateMachine> Node<U> {
     /// Whether no round is in progress on this side: a good moment to hand over.
     pub(crate) fn at_round_boundary(&self) -> bool {
         self.with_view(|view, rounds| rounds.at_boundary(view))
+    }
+
+    /// Where the aggregator side stands, for simulators.
+    pub fn aggregator_phase(&self) -> rounds::AggregatorPhase {
+        self.sides.rounds.aggregator_phase()
     }
 
     /// What a round waits for, in words.
@@ -165,8 +172,12 @@ impl<U: StateMachine> Node<U> {
         let control = self.state.control();
         let progress = self.consensus.progress();
         // Only a leader knows; for the others everybody is worth asking.
-        let alive = |id| {
-            progress.iter().find(|progress| progress.member == id).map(|progress| self.is_alive(progress))
+        let leads = self.is_leader();
+        let known = |id| progress.iter().find(|progress| progress.member == id).filter(|_| leads);
+        let silent = |progress: &consensus::Progress| match progress.heard || !self.is_known_silent(progress)
+        {
+            true => progress.silent,
+            false => Duration::MAX,
         };
         let members = control.members().values().map(|member| rounds::MemberView {
             id: member.id,
@@ -174,10 +185,18 @@ impl<U: StateMachine> Node<U> {
             may_lead: member.may_lead,
             seat: member.seat,
             rsa_public: &member.rsa_public,
-            alive: alive(member.id).unwrap_or(!self.is_leader()),
+            alive: known(member.id).map_or(!leads, |progress| self.is_alive(progress)),
+            silent: known(member.id).filter(|_| member.id != self.me).map(silent).unwrap_or_default(),
         });
-        let run = self.shown_run().filter(|_| self.is_leader());
-        Seen { members: members.collect(), durations_ms: run.map(|run| run.durations()).unwrap_or_default() }
+        let run = self.shown_run();
+        let last = run.and_then(|run| run.history.back());
+        Seen {
+            members: members.collect(),
+            last_counted: last
+                .map(|last| last.counted.iter().map(|(id, ..)| *id).collect())
+                .unwrap_or_default(),
+            arrivals_ms: run.filter(|_| leads).map(RunState::arrivals).unwrap_or_default(),
+        }
     }
 
     fn view<'a>(&'a self, seen: &'a Seen<'a>) -> rounds::View<'a> {
@@ -206,7 +225,8 @@ impl<U: StateMachine> Node<U> {
                 collected_ms: open.collected_ms,
                 failed: open.failed,
             }),
-            durations_ms: &seen.durations_ms,
+            last_counted: &seen.last_counted,
+            arrivals_ms: &seen.arrivals_ms,
         });
         rounds::View {
             set: control.set(),
@@ -259,7 +279,8 @@ impl<U: StateMachine> Node<U> {
 
 struct Seen<'a> {
     members: Vec<rounds::MemberView<'a>>,
-    durations_ms: Vec<u64>,
+    last_counted: Vec<MemberId>,
+    arrivals_ms: Vec<u64>,
 }
 
 fn round_line(record: &RoundRecord) -> RoundLine {

@@ -60,13 +60,16 @@ impl Rounds {
                 self.participant.on_frame(&mut step, from, &frame);
                 self.models.on_frame(&mut step, from, &frame);
             }
-            Input::Envelope { handle, for_me: false, .. } => step.drop_envelope(handle),
-            Input::Envelope { from, label, handle, .. } => match label.kind {
-                EnvelopeKind::Update => self.aggregator.on_envelope(&mut step, from, label, handle),
-                EnvelopeKind::Publication | EnvelopeKind::Model => {
-                    self.models.on_envelope(&mut step, from, label, handle);
+            Input::Envelope { from, label, for_me, handle } => {
+                self.aggregator.on_update_seen(view, from, &label);
+                match label.kind {
+                    _ if !for_me => step.drop_envelope(handle),
+                    EnvelopeKind::Update => self.aggregator.on_envelope(&mut step, from, label, handle),
+                    EnvelopeKind::Publication | EnvelopeKind::Model => {
+                        self.models.on_envelope(&mut step, from, label, handle);
+                    }
                 }
-            },
+            }
             Input::WorkDone { order, result } => {
                 let unclaimed = self
                     .aggregator

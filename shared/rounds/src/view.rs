@@ -7,6 +7,7 @@ use rafty_types::{
     Accepted, Attempt, Digest, MemberId, PeerRole, Round, RunId, RunSpec, SetId, Settings, Tenure, Version,
 };
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The replicated state as it stands applied, as far as rounds need it.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +57,11 @@ pub struct RunView<'a> {
     pub last_round: Round,
     /// The open round.
     pub open: Option<OpenView<'a>>,
-    /// How long the latest rounds took, in milliseconds. Only a leader needs to know; others may leave it empty.
-    pub durations_ms: &'a [u64],
+    /// Whose updates the last published round counted.
+    pub last_counted: &'a [MemberId],
+    /// When the last update of each of the latest rounds arrived, in milliseconds of collecting. Only a leader needs to
+    /// know; others may leave it empty.
+    pub arrivals_ms: &'a [u64],
 }
 
 /// The open round, at the attempt that belongs to the current tenure.
@@ -92,6 +96,9 @@ pub struct MemberView<'a> {
     pub rsa_public: &'a [u8],
     /// Whether it was heard lately. This member counts as alive.
     pub alive: bool,
+    /// For how long no frame of it came; the longest time for one that no leader has heard for long. Zero for this
+    /// member, and where only a leader would know.
+    pub silent: Duration,
 }
 
 impl<'a> View<'a> {

@@ -62,6 +62,10 @@ pub enum Fault {
     Replay { who: Who, lasts: Duration },
     /// The run is stopped; another is submitted.
     StopRun { at: Who },
+    /// A device loses power in every round, some time after it opened, and starts again after `down`.
+    DiesInRounds { who: Who, down: Duration, lasts: Duration },
+    /// A participant trains and says so, and none of its updates leaves it.
+    Withholds { who: Who, lasts: Duration },
 }
 
 /// A fault and its time.
@@ -97,6 +101,29 @@ pub fn draw(dice: &mut Dice, start: Time, end: Time) -> Vec<Planned> {
             plan.push(Planned { at, fault: fault(kind, dice) });
         }
     }
+}
+
+/// How long participants are absent from rounds, each time, and how long one is down in each of them, in milliseconds.
+const ABSENCE: (u64, u64) = (10_000, 120_000);
+const DOWN: (u64, u64) = (500, 30_000);
+/// Pauses between such faults, in milliseconds.
+const BETWEEN_ABSENCES: (u64, u64) = (5_000, 60_000);
+
+/// Participants that are absent from rounds, from the first round on until `end`.
+pub fn draw_absences(dice: &mut Dice, end: Time) -> Vec<Planned> {
+    let mut plan = Vec::new();
+    let mut at = Time::ZERO + dice.ms((0, 2_000));
+    while at < end {
+        let (who, lasts) = (anyone(dice), dice.ms(ABSENCE));
+        let fault = if dice.percent(50) {
+            Fault::DiesInRounds { who, down: dice.ms(DOWN), lasts }
+        } else {
+            Fault::Withholds { who, lasts }
+        };
+        plan.push(Planned { at, fault });
+        at = at + dice.ms(BETWEEN_ABSENCES);
+    }
+    plan
 }
 
 /// Rates of monotonic clocks; a million is right.

@@ -61,6 +61,10 @@ pub struct Device {
     pub replays: bool,
     /// What is wrong with whatever is trained.
     pub lies: Option<Refusal>,
+    /// Whether it loses power in every round, and for how long.
+    pub dies_in_rounds: Option<Duration>,
+    /// Whether its updates stay with it.
+    pub withholds: bool,
 }
 
 /// A device as it should be.
@@ -72,6 +76,8 @@ pub const SOUND: Device = Device {
     slow_training: Duration::ZERO,
     replays: false,
     lies: None,
+    dies_in_rounds: None,
+    withholds: false,
 };
 
 /// A running member.

@@ -19,6 +19,10 @@ const LOOKED_AT: Duration = ms(1_000);
 /// Rounds of a run in the time of trouble, and of the one after healing.
 const ROUNDS: u32 = 12;
 const LAST_ROUNDS: u32 = 2;
+/// In so many seeds of a hundred participants are absent from rounds. Those have long first deadlines, so that it shows
+/// who is waited for in vain.
+const ABSENCES_CHANCE: u64 = 30;
+const LONG_DEADLINE: (u64, u64) = (1_000, 60_000);
 
 /// Times that are short enough for seconds of virtual time.
 pub fn short_times() -> Settings {
@@ -85,12 +89,19 @@ impl Plan {
             90..97 => 6 + dice.below(4),
             _ => 10 + dice.below(6),
         };
-        let settings = settings(&mut dice);
+        let mut settings = settings(&mut dice);
         let start = Time::since_start(ms(2_000));
         let clients = 1 + dice.below(4) as usize;
         let big_values = dice.percent(3);
         let through_bytes = dice.percent(10);
-        let faults = faults::draw(&mut dice, start, Time::since_start(TROUBLE));
+        let end = Time::since_start(TROUBLE);
+        let mut faults = faults::draw(&mut dice, start, end);
+        let mut dice = Dice::new(seed, 3);
+        if dice.percent(ABSENCES_CHANCE) {
+            settings.first_deadline = dice.ms(LONG_DEADLINE);
+            faults.extend(faults::draw_absences(&mut dice, end));
+            faults.sort_by_key(|planned| planned.at);
+        }
         Self { seed, members: members.unwrap_or(drawn), settings, clients, big_values, through_bytes, faults }
     }
 }
@@ -152,6 +163,7 @@ fn trouble(world: &mut World) {
     let end = Time::since_start(TROUBLE);
     while world.now < end {
         world.run_for(LOOKED_AT);
+        world.silent_ones_are_not_waited_for();
         keep_runs_going(world, ROUNDS);
         histories_are_linearizable(world, false);
     }

@@ -54,6 +54,8 @@ named! {
         WorkFailed => "orders that failed",
         BigValue => "values of 1 MiB",
         StopRun => "runs stopped",
+        DiesInRound => "devices lost in a round by plan",
+        Withheld => "updates that never left their device",
     }
 }
 
@@ -89,6 +91,7 @@ named! {
         QuorumLost => "there was no quorum for ten seconds",
         DiskHealed => "a failing disk healed under way",
         NewcomerVotes => "a newcomer became voter",
+        SilentLeftOut => "a round with a quorum lacked only silent members",
     }
 }
 

@@ -70,6 +70,8 @@ const CASES: &[Case] = &[
     case(M::RefusedUpdateCounted, &["no lie counts"]),
     case(M::UpdateDroppedAtAcceptance, &["no update is lost"]),
     case(M::EnvelopesKept, &["bounded memory"]),
+    case(M::DeadlineFedByWaits, &["deadlines learn from arrivals"]),
+    case(M::SilentWaitedFor, &["silent ones are not waited for"]),
 ];
 
 /// How a case ended.

@@ -49,6 +49,8 @@ pub enum Mutation {
     TenureNotFenced,
     /// A round whose attempt failed is passed over.
     FailedRoundPassedOver,
+    /// The next deadline is learnt from how long rounds took, not from when updates arrived.
+    DeadlineFedByWaits,
     /// What is signed and sealed is bound to the peer set and not to its epoch.
     EpochLeftOut,
 
@@ -81,6 +83,8 @@ pub enum Mutation {
     UpdateDroppedAtAcceptance,
     /// Envelopes that nobody needs any more are kept.
     EnvelopesKept,
+    /// Participants that fell silent are waited for until the deadline.
+    SilentWaitedFor,
 }
 
 /// Whether this bug is planted in this thread.

@@ -120,3 +120,34 @@ fn old_entries_mean_what_they_meant_and_jumped_tokens_are_mended_by_the_first_ne
     assert_eq!(set.left("made by a clock ahead"), MENDED_TTL_MS - 1_000);
     assert!(!set.story.state.control().tokens().contains_key(&token("hour", Agent, 1).id));
 }
+
+/// As [`as_format_4`], of a state with one published round: its record does not say when updates arrived.
+fn as_format_4_with_a_round(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
+    let old = as_format_4(state, now_ms);
+    // It took 2,000 ms, and the update had arrived after 1,000.
+    let (took, arrived) = ([0xd0, 0x0f], [1, 0xe8, 0x07]);
+    let record = [&took[..], &arrived].concat();
+    let at = old.windows(record.len()).position(|bytes| bytes == record).expect("a record");
+    let (before, behind) = (&old[..at + took.len()], &old[at + record.len()..]);
+    let len = u64::from_le_bytes(*before[12..].first_chunk().expect("8 bytes")) - arrived.len() as u64;
+    [&before[..12], &len.to_le_bytes(), &before[20..], behind].concat()
+}
+
+#[test]
+fn rounds_of_the_version_before_teach_no_deadline_whether_read_as_state_or_as_entries() {
+    let mut story = Script::founded_by("ann");
+    story.leads("ann");
+    story.submits("ann", 3);
+    story.does("ann", story.open());
+    story.does("ann", story.accept("ann", "update"));
+    let publication = C::RoundPublished(story.publication(&[("ann", "update")], "model"));
+    let mut behind_it = Script::founded_by("ann");
+    behind_it.leads("ann"); // in the same term
+    behind_it.state.restore(&as_format_4(&story.state, WALL_MS)).expect("the format before");
+    assert_eq!(stamped(&mut behind_it, Stamp::Wall(WALL_MS), publication.clone()), None);
+    story.does("ann", publication);
+    assert_eq!(story.run().arrivals(), [1_000]);
+    story.state.restore(&as_format_4_with_a_round(&story.state, WALL_MS)).expect("the format before");
+    assert_eq!(story.run().history[0].arrived_ms, None);
+    assert_eq!(story.state.control(), behind_it.state.control());
+}

@@ -2,7 +2,7 @@
 
 use crate::script::*;
 use rafty_dictionary::{
-    Event, KEPT_DURATIONS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN,
+    Event, KEPT_ARRIVALS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN,
     MAX_REFUSED,
 };
 use rafty_types::ControlCommand as C;
@@ -177,7 +177,7 @@ fn what_is_remembered_of_runs_is_bounded() {
         story.round_by("ann", &n.to_string());
     }
     assert_eq!(story.run().history.len(), KEPT_ROUNDS);
-    assert_eq!(story.run().durations(), [2_000; KEPT_DURATIONS]);
+    assert_eq!(story.run().arrivals(), [1_000; KEPT_ARRIVALS]);
     let first = story.run().id;
     story.does("ann", C::RunStopped { run: first });
     for _ in 1..KEPT_RUNS {

@@ -2,9 +2,10 @@
 //!
 //! Nothing is done here; `collecting` acts on what is decided.
 
-use crate::View;
-use rafty_types::{MemberId, PeerRole, Progress, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use super::attendance::Attendance;
+use crate::{MemberView, View};
+use rafty_types::{MemberId, Mutation, PeerRole, Progress, Time, planted};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The shortest deadline of a round, in milliseconds.
@@ -23,12 +24,19 @@ const LAST_CALL: Duration = Duration::from_millis(500);
 /// Longest time for which an agent that says nothing is waited for; otherwise a quarter of the deadline.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// A participant is silent when no frame of it came for so long. Once the quorum is in, silent ones are not waited for.
+pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
+/// After so long, the quorum is not counted of it any more either, though it began: long enough for a device to start
+/// again.
+pub(super) const GONE_AFTER: Duration = Duration::from_secs(30);
+
 /// How long a round may collect, all its attempts together, in milliseconds.
 ///
-/// `first_ms` until three rounds are past; then the median of their durations, half of it again, and four times
-/// the median absolute deviation. Doubled for each attempt that was given up (at most six times).
-pub fn deadline_ms(first_ms: u64, durations_ms: &[u64], failed: u32) -> u64 {
-    let latest = &durations_ms[durations_ms.len().saturating_sub(MAX_ROUNDS)..];
+/// `first_ms` until three rounds are past; then the median of when their last updates arrived, half of it again, and
+/// four times the median absolute deviation. Doubled for each attempt that was given up (at most six times). Not fed by
+/// how long rounds took: one that waited in vain would make the next one wait longer.
+pub fn deadline_ms(first_ms: u64, arrivals_ms: &[u64], failed: u32) -> u64 {
+    let latest = &arrivals_ms[arrivals_ms.len().saturating_sub(MAX_ROUNDS)..];
     let usual = if latest.len() < ENOUGH_ROUNDS {
         first_ms
     } else {
@@ -94,22 +102,34 @@ impl Patience {
     }
 }
 
-/// Who takes part in an attempt at this moment: whoever said that it trains or sends, dead or alive until the
-/// patience with the dead ends; and at first every agent that is alive, for it may be about to begin. Never one
-/// who has no data or has failed.
+/// Whether a member is present: this one, or one of which a frame came lately.
+pub(super) fn is_present(view: &View<'_>, member: &MemberView<'_>) -> bool {
+    member.id == view.me || member.silent < SILENT_AFTER || planted(Mutation::SilentWaitedFor)
+}
+
+/// Who takes part in an attempt at this moment: whoever said that it trains or sends, present or not, until it has been
+/// silent for long or the patience with the absent ends; and at first every agent that is present, for it may be about
+/// to begin. Never one who has no data or has failed, nor one that has missed too many rounds unless all have.
 pub(super) fn cohort(
     view: &View<'_>,
-    heard: &BTreeMap<MemberId, Progress>,
+    attendance: &Attendance,
     patience: &Patience,
     now: Time,
 ) -> BTreeSet<MemberId> {
-    let takes_part = |id: MemberId, role: PeerRole, alive: bool| match heard.get(&id) {
-        Some(Progress::NoData | Progress::Failed) => false,
-        Some(Progress::Training(_) | Progress::Sending) => alive || now < patience.absence,
-        None => role == PeerRole::Agent && alive && now < patience.silence,
+    let takes_part = |member: &&MemberView<'_>| {
+        let present = is_present(view, member);
+        match attendance.heard(member.id) {
+            Some(Progress::NoData | Progress::Failed) => false,
+            Some(Progress::Training(_) | Progress::Sending) => {
+                present || member.silent < GONE_AFTER && now < patience.absence
+            }
+            None => member.role == PeerRole::Agent && present && now < patience.silence,
+        }
     };
-    let members = view.members.iter().filter(|m| takes_part(m.id, m.role, m.alive || m.id == view.me));
-    members.map(|member| member.id).collect()
+    let members = view.members.iter().filter(takes_part);
+    let all: BTreeSet<_> = members.map(|member| member.id).collect();
+    let waited_for: BTreeSet<_> = all.iter().copied().filter(|id| !attendance.is_given_up(*id)).collect();
+    if waited_for.is_empty() { all } else { waited_for }
 }
 
 /// What stands in an attempt when nothing is on its way into it.
@@ -121,7 +141,9 @@ pub(super) struct Standing {
     pub(super) cohort: usize,
     /// How many of the cohort are neither accepted nor refused.
     pub(super) missing: usize,
-    /// How many of those are alive and have said that their update is under way.
+    /// How many of those are present. The others are silent.
+    pub(super) waited_for: usize,
+    /// How many of those have said that their update is under way.
     pub(super) under_way: usize,
     /// Updates refused.
     pub(super) refused: usize,
@@ -130,7 +152,7 @@ pub(super) struct Standing {
 /// What to do with an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// Everyone is in, or the deadline has passed with a quorum.
+    /// Everyone is in; or a quorum is, and the rest are silent or the deadline has passed.
     Close,
     /// Go on collecting.
     Wait,
@@ -146,10 +168,11 @@ pub(super) fn decide(
     quorum_percent: u32,
     now: Time,
 ) -> Decision {
-    let Standing { accepted, cohort, missing, under_way, refused } = *standing;
-    if accepted > 0 && missing == 0 {
+    let Standing { accepted, cohort, missing, waited_for, under_way, refused } = *standing;
+    let quorum = accepted > 0 && has_quorum(accepted, cohort, quorum_percent);
+    if accepted > 0 && missing == 0 || quorum && waited_for == 0 {
         Decision::Close
-    } else if accepted > 0 && now >= patience.due && has_quorum(accepted, cohort, quorum_percent) {
+    } else if quorum && now >= patience.due {
         let last_call = *patience.last_call.get_or_insert(now + patience.under_way);
         if under_way == 0 || now >= last_call { Decision::Close } else { Decision::Wait }
     } else if now >= patience.give_up && cohort + refused > 0 {
@@ -191,6 +214,7 @@ mod tests {
             accepted,
             cohort: accepted + missing,
             missing,
+            waited_for: missing,
             under_way: 0,
             refused: 0,
         };
@@ -201,15 +225,33 @@ mod tests {
         assert_eq!(decide(standing(2, 2), after(39_999)), Decision::Wait);
         assert_eq!(decide(standing(2, 2), after(40_000)), Decision::GiveUp);
         assert_eq!(decide(standing(0, 0), after(90_000)), Decision::Wait, "nobody can take part");
-        let refused = Standing { accepted: 0, cohort: 0, missing: 0, under_way: 0, refused: 2 };
+        let refused =
+            Standing { accepted: 0, cohort: 0, missing: 0, waited_for: 0, under_way: 0, refused: 2 };
         assert_eq!(decide(refused, after(90_000)), Decision::GiveUp, "everyone was refused");
+    }
+
+    #[test]
+    fn silent_ones_are_not_waited_for_once_a_quorum_is_in() {
+        let standing = |accepted, waited_for| Standing {
+            accepted,
+            cohort: 5,
+            missing: 5 - accepted,
+            waited_for,
+            under_way: 0,
+            refused: 0,
+        };
+        let decide = |standing| decide(&standing, &mut Patience::new(Time::ZERO, 10_000, 0), 60, Time::ZERO);
+        assert_eq!(decide(standing(3, 0)), Decision::Close);
+        assert_eq!(decide(standing(3, 1)), Decision::Wait, "one of the two is slow, not silent");
+        assert_eq!(decide(standing(2, 0)), Decision::Wait, "no quorum");
     }
 
     #[test]
     fn updates_under_way_are_waited_for_but_not_for_ever() {
         let mut patience = Patience::new(Time::ZERO, 10_000, 0);
         let after = |ms| Time::ZERO + Duration::from_millis(ms);
-        let sending = |under_way| Standing { accepted: 3, cohort: 5, missing: 2, under_way, refused: 0 };
+        let sending =
+            |under_way| Standing { accepted: 3, cohort: 5, missing: 2, waited_for: 2, under_way, refused: 0 };
         assert_eq!(decide(&sending(1), &mut patience, 60, after(11_000)), Decision::Wait);
         assert_eq!(
             patience.next(after(11_000)),

@@ -2,17 +2,17 @@
 //!
 //! The closing rule itself is in `closing`; opening is a worker's.
 
-use super::closing::{Decision, Patience, Standing, cohort, deadline_ms, decide};
+use super::attendance::Attendance;
+use super::closing::{
+    Decision, GONE_AFTER, Patience, SILENT_AFTER, Standing, cohort, deadline_ms, decide, is_present,
+};
 use super::opening::Opening;
 use super::taken::Taken;
 use super::{Next, list};
 use crate::step::Step;
 use crate::{AttemptKey, EnvelopeHandle, MemberView, RoundEvent, View, Work};
 use rafty_types::{Digest, Label, MemberId, Progress, Refusal, Time, Version};
-use std::collections::{BTreeMap, VecDeque};
-
-/// What members said of the round that is open.
-pub(super) type Heard = BTreeMap<MemberId, Progress>;
+use std::collections::{BTreeSet, VecDeque};
 
 #[derive(Debug)]
 pub(super) struct Collecting {
@@ -27,12 +27,12 @@ pub(super) struct Collecting {
 
 impl Collecting {
     pub(super) fn begin(step: &mut Step<'_>, key: AttemptKey, base: Version) -> Self {
-        let (durations, collected_ms, failed) = step
+        let (arrivals, collected_ms, failed) = step
             .view
             .open()
-            .map_or((&[][..], 0, 0), |(run, open)| (run.durations_ms, open.collected_ms, open.failed));
+            .map_or((&[][..], 0, 0), |(run, open)| (run.arrivals_ms, open.collected_ms, open.failed));
         let first = u64::try_from(step.view.settings.first_deadline.as_millis()).unwrap_or(u64::MAX);
-        let deadline_ms = deadline_ms(first, durations, failed);
+        let deadline_ms = deadline_ms(first, arrivals, failed);
         step.event(RoundEvent::CollectingBegan { key, deadline_ms });
         Self {
             taken: Taken::new(key, base),
@@ -59,7 +59,7 @@ impl Collecting {
     pub(super) fn advance(
         &mut self,
         step: &mut Step<'_>,
-        heard: &Heard,
+        attendance: &Attendance,
         opening: &mut Option<Opening>,
         base: Option<Digest>,
     ) -> Next {
@@ -74,9 +74,10 @@ impl Collecting {
         if opening.is_some() || !self.queue.is_empty() || !self.taken.all_accepted() {
             return Next::Stay;
         }
-        let standing = self.standing(step.view, heard, step.now);
+        let standing = self.standing(step.view, attendance, step.now);
         let decision = decide(&standing, &mut self.patience, step.view.settings.quorum_percent, step.now);
         self.patience.next(step.now).into_iter().for_each(|at| step.wake(at));
+        self.wake_at_silence(step, attendance);
         match decision {
             Decision::Close => self.close(step, standing, collected_ms),
             Decision::GiveUp => Next::Fail(self.gave_up(&standing)),
@@ -100,19 +101,39 @@ impl Collecting {
         }
     }
 
-    fn standing(&self, view: &View<'_>, heard: &Heard, now: Time) -> Standing {
-        let mut cohort = cohort(view, heard, &self.patience, now);
+    fn standing(&self, view: &View<'_>, attendance: &Attendance, now: Time) -> Standing {
+        let mut cohort = cohort(view, attendance, &self.patience, now);
         cohort.retain(|member| !self.taken.refused.contains_key(member));
         let is_missing = |member: &MemberId| !self.taken.knows(*member);
         let missing = cohort.iter().filter(|member| is_missing(member)).count();
-        let sends = |member: &MemberView<'_>| {
-            let alive = member.alive || member.id == view.me;
-            alive && heard.get(&member.id) == Some(&Progress::Sending) && cohort.contains(&member.id)
-        };
-        let under_way = view.members.iter().filter(|member| sends(member) && is_missing(&member.id)).count();
+        let present: Vec<_> = self.waited_for(view, &cohort).map(|member| member.id).collect();
+        let sends = |member: &&MemberId| attendance.heard(**member) == Some(Progress::Sending);
+        let (waited_for, under_way) = (present.len(), present.iter().filter(sends).count());
         cohort.extend(self.taken.updates.keys());
         let (accepted, refused) = (self.taken.updates.len(), self.taken.refused.len());
-        Standing { accepted, cohort: cohort.len(), missing, under_way, refused }
+        Standing { accepted, cohort: cohort.len(), missing, waited_for, under_way, refused }
+    }
+
+    /// Those of the cohort that are present and whose update is not in.
+    fn waited_for<'a>(
+        &self,
+        view: &View<'a>,
+        cohort: &BTreeSet<MemberId>,
+    ) -> impl Iterator<Item = &'a MemberView<'a>> {
+        let view = *view;
+        view.members
+            .iter()
+            .filter(move |m| cohort.contains(&m.id) && is_present(&view, m) && !self.taken.knows(m.id))
+    }
+
+    /// Decides again at the moment at which somebody has been silent for too long: nothing else may happen then.
+    fn wake_at_silence(&self, step: &mut Step<'_>, attendance: &Attendance) {
+        let cohort = cohort(step.view, attendance, &self.patience, step.now);
+        let missing = |member: &&MemberView<'_>| cohort.contains(&member.id) && !self.taken.knows(member.id);
+        for member in step.view.members.iter().filter(missing).filter(|member| member.id != step.view.me) {
+            let left = [SILENT_AFTER, GONE_AFTER].map(|limit| limit.saturating_sub(member.silent));
+            left.into_iter().for_each(|left| step.wake(step.now + left));
+        }
     }
 
     fn close(&mut self, step: &mut Step<'_>, standing: Standing, duration_ms: u64) -> Next {
@@ -143,9 +164,15 @@ impl Collecting {
         }
     }
 
-    pub(super) fn waiting_for(&self, view: &View<'_>, heard: &Heard, now: Time, busy: bool) -> String {
+    pub(super) fn waiting_for(
+        &self,
+        view: &View<'_>,
+        attendance: &Attendance,
+        now: Time,
+        busy: bool,
+    ) -> String {
         let AttemptKey { round, attempt, .. } = self.taken.key;
-        let standing = self.standing(view, heard, now);
+        let standing = self.standing(view, attendance, now);
         let head = format!(
             "round {round}, attempt {attempt}: {} of {} updates are in",
             standing.accepted, standing.cohort
@@ -159,7 +186,7 @@ impl Collecting {
         if standing.cohort == 0 {
             return format!("round {round}: no member has data for the task; waits for one that has");
         }
-        let missing: Vec<_> = cohort(view, heard, &self.patience, now)
+        let missing: Vec<_> = cohort(view, attendance, &self.patience, now)
             .into_iter()
             .filter(|member| !self.taken.knows(*member))
             .collect();

@@ -3,6 +3,7 @@
 //! It acts while this member's own tenure is current; the moment the view shows another tenure or attempt, everything
 //! that belongs to the old one is dropped. Not here: when a tenure begins or ends, and whether a command counts.
 
+mod attendance;
 mod closing;
 mod collecting;
 mod combining;
@@ -16,14 +17,15 @@ pub use closing::{EARLIEST_DEADLINE_MS, LATEST_DEADLINE_MS, deadline_ms};
 use crate::models::{Models, in_words};
 use crate::step::{Proposing, Step};
 use crate::{AttemptKey, DropReason, EnvelopeHandle, ProposalId, RoundEvent, View, Work, WorkId, WorkResult};
-use collecting::{Collecting, Heard};
+use attendance::Attendance;
+use collecting::Collecting;
 use combining::Combining;
 use failed::Failed;
 use opening::Opening;
 use publishing::Publishing;
 use rafty_types::{
-    ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Metrics, Mutation, Progress, Protection,
-    Refusal, Rejection, Round, RunId, Tenure, Time, planted,
+    ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Metrics, Mutation, Protection, Refusal,
+    Rejection, Tenure, Time, planted,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,10 +71,8 @@ pub(crate) struct Aggregator {
     phase: Phase,
     /// The one update that a worker opens; it outlives its attempt.
     opening: Option<Opening>,
-    /// What members said of the open round. Kept by everyone, so that the next aggregator knows it too.
-    heard: (Option<(RunId, Round)>, Heard),
-    /// What members said of a round that is not the open one here: they may have applied its opening first.
-    heard_ahead: BTreeMap<MemberId, (RunId, Round, Progress)>,
+    /// Who takes part. Kept by everyone, so that the next aggregator knows it too.
+    attendance: Attendance,
     /// Updates for an attempt that is not applied here yet; one for each member at most.
     early: BTreeMap<MemberId, Early>,
     /// The tenure that is about to end.
@@ -134,12 +134,7 @@ impl Aggregator {
             self.barred.clear();
         }
         self.ending = self.ending.filter(|ending| Some(*ending) == tenure);
-        let round = view.open().map(|(run, open)| (run.id, open.round));
-        if self.heard.0 != round {
-            let ahead = std::mem::take(&mut self.heard_ahead).into_iter();
-            let of_it = ahead.filter(|(_, (run, number, _))| round == Some((*run, *number)));
-            self.heard = (round, of_it.map(|(member, (.., progress))| (member, progress)).collect());
-        }
+        self.attendance.follow(view);
         let current = tenure.and_then(|_| view.attempt());
         if self.phase.key() == current {
             return;
@@ -166,6 +161,13 @@ impl Aggregator {
 
     pub(crate) fn tenure_ending(&mut self, view: &View<'_>) {
         self.ending = view.my_tenure().map(|tenure| tenure.tenure);
+    }
+
+    /// An update came in, for whomever: its sender is waited for again, even if the update is late.
+    pub(crate) fn on_update_seen(&mut self, view: &View<'_>, from: MemberId, label: &Label) {
+        if label.kind == EnvelopeKind::Update && view.is_sound(label, from) {
+            self.attendance.sent(from);
+        }
     }
 
     /// An update came in for this member. One for an attempt that is not applied here yet waits for that: the others
@@ -248,11 +250,8 @@ impl Aggregator {
             return;
         }
         match (frame, &mut self.phase) {
-            (Frame::Progress { run, round, progress }, _) if self.heard.0 == Some((*run, *round)) => {
-                self.heard.1.insert(from, *progress);
-            }
             (Frame::Progress { run, round, progress }, _) => {
-                self.heard_ahead.insert(from, (*run, *round, *progress));
+                self.attendance.on_progress(from, *run, *round, *progress);
             }
             (Frame::Holds { model }, Phase::Publishing(publishing)) => {
                 publishing.on_holds(step.view, from, *model);
@@ -351,9 +350,11 @@ impl Aggregator {
         let base = models.base(step.view);
         let next = match &mut self.phase {
             Phase::Idle => return self.open_round(step, base),
-            Phase::Collecting(collecting) => collecting.advance(step, &self.heard.1, &mut self.opening, base),
+            Phase::Collecting(collecting) => {
+                collecting.advance(step, &self.attendance, &mut self.opening, base)
+            }
             Phase::Combining(combining) => combining.advance(step),
-            Phase::Publishing(publishing) => publishing.advance(step, &self.heard.1),
+            Phase::Publishing(publishing) => publishing.advance(step, &self.attendance),
             Phase::Failed(_) => Next::Stay,
         };
         self.go(step, next);
@@ -406,7 +407,7 @@ impl Aggregator {
             Phase::Idle if self.ending.is_some() => "hands over; opens no new round".into(),
             Phase::Idle => format!("opens round {}", run.last_round.next()),
             Phase::Collecting(collecting) => {
-                collecting.waiting_for(view, &self.heard.1, now, self.opening.is_some())
+                collecting.waiting_for(view, &self.attendance, now, self.opening.is_some())
             }
             Phase::Combining(combining) => {
                 let Taken { key, updates, .. } = &combining.taken;

@@ -2,7 +2,7 @@
 //!
 //! What a receiver does with it is in `models`.
 
-use super::collecting::Heard;
+use super::attendance::Attendance;
 use super::taken::Taken;
 use super::{Next, list};
 use crate::models::in_words;
@@ -117,12 +117,12 @@ impl Publishing {
         }
     }
 
-    pub(super) fn advance(&mut self, step: &mut Step<'_>, heard: &Heard) -> Next {
+    pub(super) fn advance(&mut self, step: &mut Step<'_>, attendance: &Attendance) -> Next {
         if let Some(member) = self.taken.lost(step.view) {
             return Next::Fail(format!("the accepted update of member {member} does not count any more"));
         }
         self.seal_for_new_voters(step);
-        self.seal_or_resend(step, heard);
+        self.seal_or_resend(step, attendance);
         let (held, voters) = self.held(step.view);
         if held * 2 > voters || planted(Mutation::PublishedWithoutHolders) {
             if !self.safe {
@@ -154,11 +154,11 @@ impl Publishing {
         }
     }
 
-    fn seal_or_resend(&mut self, step: &mut Step<'_>, heard: &Heard) {
+    fn seal_or_resend(&mut self, step: &mut Step<'_>, attendance: &Attendance) {
         match &mut self.stage {
             Stage::Unsealed { from, failures } if *from <= step.now => {
                 let failures = *failures;
-                self.recipients = recipients(step.view, heard, &self.taken);
+                self.recipients = recipients(step.view, attendance, &self.taken);
                 if self.recipients.is_empty() {
                     return; // a peer set of one
                 }
@@ -209,9 +209,10 @@ impl Publishing {
 }
 
 /// Who can open the new model: the cohort, every member that may lead, and every voter; not its maker.
-fn recipients(view: &View<'_>, heard: &Heard, taken: &Taken) -> Recipients {
-    let trains =
-        |id| taken.knows(id) || matches!(heard.get(&id), Some(Progress::Training(_) | Progress::Sending));
+fn recipients(view: &View<'_>, attendance: &Attendance, taken: &Taken) -> Recipients {
+    let trains = |id| {
+        taken.knows(id) || matches!(attendance.heard(id), Some(Progress::Training(_) | Progress::Sending))
+    };
     view.members
         .iter()
         .filter(|member| member.id != view.me && (member.may_lead || member.seat || trains(member.id)))

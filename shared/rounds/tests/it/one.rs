@@ -9,16 +9,18 @@ use rafty_types::{
     Attempt, ClusterId, ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, PeerRole, Progress,
     Protection, Refusal, Round, RunId, Settings, Signature, Tenure, Time, Verdict, Version,
 };
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// One machine and the state it sees; everyone is alive.
+/// One machine and the state it sees.
 pub(crate) struct One {
     rounds: Rounds,
     state: State,
     me: MemberId,
     now: Time,
     boot: Boot,
+    /// Who is silent, and how long.
+    silent: BTreeMap<MemberId, Duration>,
 }
 
 fn initial() -> Digest {
@@ -46,7 +48,14 @@ impl One {
         let held = pending.map(|_| initial()).into_iter().collect();
         let boot = Boot { pending, held, trains };
         let now = Time::ZERO + Duration::from_secs(1);
-        let mut one = Self { rounds: Rounds::new(boot.clone()), state, me: MemberId(me), now, boot };
+        let mut one = Self {
+            rounds: Rounds::new(boot.clone()),
+            state,
+            me: MemberId(me),
+            now,
+            boot,
+            silent: BTreeMap::new(),
+        };
         one.apply(1, ControlCommand::RunSubmitted(spec(9)));
         one.adopt();
         one
@@ -66,7 +75,8 @@ impl One {
 
     pub(crate) fn say(&mut self, input: Input) -> Vec<String> {
         let (rounds, now) = (&mut self.rounds, self.now);
-        let outputs = with_view(&self.state, self.me, true, &alive(), |view| rounds.handle(now, view, input));
+        let outputs =
+            with_view(&self.state, self.me, true, &self.silent, |view| rounds.handle(now, view, input));
         outputs.iter().filter_map(line).collect()
     }
 
@@ -166,7 +176,7 @@ impl One {
     }
 
     pub(crate) fn waiting_for(&self) -> String {
-        with_view(&self.state, self.me, true, &alive(), |view| self.rounds.waiting_for(view, self.now))
+        with_view(&self.state, self.me, true, &self.silent, |view| self.rounds.waiting_for(view, self.now))
     }
 
     fn holder(&self) -> u64 {
@@ -180,10 +190,6 @@ impl One {
         let attempt = number.map(Attempt).or(open.map(|open| open.attempt)).unwrap_or(Attempt(1));
         AttemptKey { tenure, run: RunId(1), round: Round(1), attempt }
     }
-}
-
-fn alive() -> BTreeSet<MemberId> {
-    (1..=4).map(MemberId).collect()
 }
 
 fn record(number: u64) -> MemberRecord {

@@ -6,6 +6,7 @@ use rafty_types::{
     RunId, RunSpec, Settings, Strategy, Tenure, Version,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub(crate) struct MemberRecord {
@@ -36,7 +37,7 @@ pub(crate) struct Run {
     pub(crate) open: Option<OpenRound>,
     pub(crate) published: Vec<Publication>,
     pub(crate) failures: Vec<String>,
-    pub(crate) durations_ms: Vec<u64>,
+    pub(crate) arrivals_ms: Vec<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,7 +75,7 @@ impl State {
                     open: None,
                     published: Vec::new(),
                     failures: Vec::new(),
-                    durations_ms: Vec::new(),
+                    arrivals_ms: Vec::new(),
                 });
                 Ok(())
             }
@@ -191,22 +192,26 @@ impl Run {
         if !sound || !publication.counted.iter().all(accepted) || publication.version != open.base.next() {
             return Err(Rejection::Invalid("not a publication".into()));
         }
+        let arrived_ms = open.collected_ms;
+        self.arrivals_ms.push(arrived_ms);
         self.open = None;
         self.version = publication.version;
         self.model = Some(publication.model);
-        self.durations_ms.push(publication.duration_ms);
         self.published.push(publication);
         self.active = self.published.len() < self.spec.rounds as usize;
         Ok(())
     }
 }
 
-/// Hands `look` the view of `me`.
+/// For how long a member counts as alive after it was last heard: four election timeouts at the defaults.
+const ALIVE_FOR: Duration = Duration::from_millis(1_200);
+
+/// Hands `look` the view of `me`. Who is not named in `silent` has just been heard.
 pub(crate) fn with_view<T>(
     state: &State,
     me: MemberId,
     mine: bool,
-    alive: &BTreeSet<MemberId>,
+    silent: &BTreeMap<MemberId, Duration>,
     look: impl FnOnce(&View<'_>) -> T,
 ) -> T {
     let members: Vec<_> = state
@@ -218,9 +223,13 @@ pub(crate) fn with_view<T>(
             may_lead: member.may_lead,
             seat: member.seat,
             rsa_public: &member.key,
-            alive: member.id == me || alive.contains(&member.id),
+            alive: member.id == me || silent.get(&member.id).is_none_or(|silent| *silent < ALIVE_FOR),
+            silent: silent.get(&member.id).copied().filter(|_| member.id != me).unwrap_or_default(),
         })
         .collect();
+    let last = state.run.as_ref().and_then(|run| run.published.last());
+    let last_counted: Vec<_> =
+        last.map(|last| last.counted.iter().map(|(member, _)| *member).collect()).unwrap_or_default();
     let run = state.run.as_ref().map(|run| RunView {
         id: run.id,
         spec: &run.spec,
@@ -236,7 +245,8 @@ pub(crate) fn with_view<T>(
             collected_ms: open.collected_ms,
             failed: open.failed,
         }),
-        durations_ms: &run.durations_ms,
+        last_counted: &last_counted,
+        arrivals_ms: &run.arrivals_ms,
     });
     let tenure = state.tenure.as_ref().map(|(tenure, holder, key)| TenureView {
         tenure: *tenure,

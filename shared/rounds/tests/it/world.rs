@@ -67,6 +67,8 @@ pub(crate) struct World {
     /// Who announced a model, and when.
     pub(crate) announced: Vec<(MemberId, Time)>,
     pub(crate) training_ms: BTreeMap<MemberId, u64>,
+    /// When a member that does not run was killed.
+    stopped: BTreeMap<MemberId, Time>,
     log: Vec<Entry>,
     agenda: BTreeMap<(Time, u64), (MemberId, Happening)>,
     scheduled: u64,
@@ -93,6 +95,7 @@ impl World {
             story: Vec::new(),
             announced: Vec::new(),
             training_ms: BTreeMap::new(),
+            stopped: BTreeMap::new(),
             log: Vec::new(),
             agenda: BTreeMap::new(),
             scheduled: 0,
@@ -180,6 +183,7 @@ impl World {
         member.process = 0;
         member.leads = None;
         member.shell.lose_memory();
+        self.stopped.insert(me, self.now);
         self.leader.take_if(|leader| *leader == me);
         self.everyone_sees();
     }
@@ -237,11 +241,19 @@ impl World {
 
     fn look<T>(&self, me: MemberId, ask: impl FnOnce(&rafty_rounds::View<'_>, &Rounds) -> T) -> T {
         let member = &self.members[&me];
-        with_view(&member.state, me, self.is_mine(me), &self.running(), |view| ask(view, &member.rounds))
+        with_view(&member.state, me, self.is_mine(me), &self.silent(), |view| ask(view, &member.rounds))
     }
 
     pub(crate) fn running(&self) -> BTreeSet<MemberId> {
         self.members.iter().filter(|(_, member)| member.process != 0).map(|(id, _)| *id).collect()
+    }
+
+    /// Who does not run, and for how long.
+    fn silent(&self) -> BTreeMap<MemberId, Duration> {
+        let stopped = self.members.iter().filter(|(_, member)| member.process == 0);
+        let since =
+            |id| self.stopped.get(id).map_or(Duration::MAX, |since| self.now.saturating_since(*since));
+        stopped.map(|(id, _)| (*id, since(id))).collect()
     }
 
     // How it goes round.
@@ -342,10 +354,10 @@ impl World {
     }
 
     fn handle(&mut self, me: MemberId, input: Input) {
-        let (mine, alive, now) = (self.is_mine(me), self.running(), self.now);
+        let (mine, silent, now) = (self.is_mine(me), self.silent(), self.now);
         let Some(member) = self.members.get_mut(&me).filter(|member| member.process != 0) else { return };
         let Member { rounds, state, .. } = member;
-        let outputs = with_view(state, me, mine, &alive, |view| rounds.handle(now, view, input));
+        let outputs = with_view(state, me, mine, &silent, |view| rounds.handle(now, view, input));
         assert!(rounds.deadline().is_none_or(|at| at > now), "member {me} has a deadline that has passed");
         outputs.into_iter().for_each(|output| self.perform(me, output));
     }

@@ -3,11 +3,13 @@
 //! [`Invariants`] keeps what was seen so far, of everybody, to compare with. A property that does not hold ends the run
 //! by a panic that names it.
 
+mod arrivals;
 mod clients;
 mod consensus;
 mod memory;
 mod rounds;
 
+pub use arrivals::Waiting;
 pub use clients::Clients;
 pub use consensus::Logs;
 pub use rounds::Rounds;
@@ -31,6 +33,8 @@ pub struct Invariants {
     pub rounds: Rounds,
     /// Of what clients were told.
     pub clients: Clients,
+    /// A round that only silent members keep open.
+    pub waiting: Waiting,
     /// The state after each index.
     states: BTreeMap<Index, Digest>,
     applied: BTreeMap<MemberId, Index>,

@@ -1,13 +1,14 @@
 //! What a federation may rely on: rounds are published once, of what was accepted, by whoever may.
 
+use super::arrivals::Arrivals;
 use crate::member::Member;
 use crate::tally::{Sometimes, Tally};
 use crate::witness::Witness;
 use crate::worker::{model_of, update_of};
 use rafty_consensus::Progress;
 use rafty_node::{Event, Node, RoundLine};
-use rafty_rounds::{Work, WorkResult};
-use rafty_types::{Attempt, Digest, Index, MemberId, Round, RunId, Tenure, Term};
+use rafty_rounds::{RoundEvent, Work, WorkResult};
+use rafty_types::{Attempt, Digest, Index, MemberId, Round, RunId, Tenure, Term, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was seen of rounds and tenures.
@@ -17,6 +18,8 @@ pub struct Rounds {
     pub published: BTreeMap<(RunId, Round), RoundLine>,
     /// Whose updates counted in which attempt.
     pub accepted: BTreeMap<(RunId, Round, Attempt), BTreeSet<(MemberId, Digest)>>,
+    /// When they arrived.
+    arrivals: Arrivals,
     /// Planned hand-overs.
     pub handed_over: usize,
     /// Each tenure's term and holder.
@@ -35,6 +38,7 @@ impl Rounds {
     /// A member tells its people something.
     pub fn event(
         &mut self,
+        now: Time,
         id: MemberId,
         event: &Event,
         members: &BTreeMap<MemberId, Member>,
@@ -51,8 +55,15 @@ impl Rounds {
                 self.handed_over += 1;
                 members[&id].process.iter().for_each(|process| self.fairness(id, *to, &process.node));
             }
-            Event::RoundOpened { run, .. } => {
+            Event::RoundOpened { run, round, .. } => {
                 self.run.insert(process, *run);
+                self.arrivals.opened(now, *run, *round);
+            }
+            Event::Round(RoundEvent::CollectingBegan { key, deadline_ms }) => {
+                let node = members[&id].process.as_ref().map(|process| &process.node);
+                node.iter().for_each(|node| {
+                    self.arrivals.deadlines_learn_from_arrivals(*key, *deadline_ms, node);
+                });
             }
             Event::UpdateAccepted { round, attempt, participant, digest, .. } => {
                 // Whoever began with a snapshot has not seen the round open.
@@ -61,6 +72,7 @@ impl Rounds {
                 if let Some(run) = self.run.get(&process).copied().or(newest) {
                     let accepted = self.accepted.entry((run, *round, *attempt)).or_default();
                     accepted.insert((*participant, *digest));
+                    self.arrivals.accepted(now, run, *round, *attempt, *participant);
                 }
             }
             Event::RoundPublished { run, round } => {

@@ -2,6 +2,7 @@
 
 use super::founding::control;
 use super::{Asker, World, ms};
+use crate::tally::Sometimes;
 use crate::witness::{Witness, set_once};
 use rafty_consensus::Role;
 use rafty_node::{Answer, Input, Node, Request, RequestId};
@@ -42,6 +43,15 @@ impl World {
         let node = self.node(leader);
         let tenure = node.state().control().tenure()?;
         (tenure.member == leader && tenure.term == node.consensus().term()).then_some(leader)
+    }
+
+    /// Looks whether a round waits for nobody but silent members.
+    pub fn silent_ones_are_not_waited_for(&mut self) {
+        let aggregator = self.aggregator();
+        let Self { invariants, members, tally, now, .. } = self;
+        if invariants.waiting.silent_ones_are_not_waited_for(*now, aggregator, members) {
+            tally.saw(Sometimes::SilentLeftOut);
+        }
     }
 
     /// Whether all that run have the same state, and all of what is committed.

@@ -90,6 +90,7 @@ enum Turn {
     ClockIsRight(MemberId),
     LeadsAgain(MemberId),
     ReEnrols(MemberId),
+    Dies(MemberId, u64, Duration),
     ClientWakes(usize),
     ClientGivesUp(usize, RequestId),
 }
@@ -338,6 +339,7 @@ impl World {
             Turn::ClockIsRight(id) => self.set_clock(id, RIGHT),
             Turn::LeadsAgain(id) => self.say(id, Input::Retire(false)),
             Turn::ReEnrols(id) => self.re_enrol(id),
+            Turn::Dies(id, epoch, down) => self.dies(id, epoch, down),
             Turn::ClientWakes(client) => self.client_wakes(client),
             Turn::ClientGivesUp(client, request) => self.client_gives_up(client, request),
         }

@@ -1,12 +1,14 @@
 //! What members want done: sending, syncing, working.
 
 use super::{Happening, Turn, World, ms};
-use crate::member::Process;
+use crate::member::{Device, Process};
 use crate::tally::{Evil, Sometimes};
 use rafty_consensus::Link;
 use rafty_node::{Event, Input, Output};
 use rafty_rounds::{DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
-use rafty_types::{Batch, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PersistId, Refusal};
+use rafty_types::{
+    Batch, EnvelopeHeader, EnvelopeKind, Frame, Index, MemberId, Message, PeerKey, PersistId, Refusal,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +80,7 @@ impl World {
     }
 
     fn event(&mut self, id: MemberId, event: &Event) {
-        self.invariants.rounds.event(id, event, &self.members, &mut self.tally);
+        self.invariants.rounds.event(self.now, id, event, &self.members, &mut self.tally);
         match event {
             Event::HandingOver { .. } => {
                 self.tally.saw(Sometimes::HandedOver);
@@ -88,6 +90,7 @@ impl World {
                     self.tally.saw(Sometimes::TransferFailed);
                 }
             }
+            Event::RoundOpened { .. } => self.dies_in_round(id),
             Event::Round(RoundEvent::ModelAsked { .. }) => self.tally.saw(Sometimes::ModelFetched),
             Event::Round(RoundEvent::TrainingStopped { .. }) => self.tally.saw(Sometimes::TrainingStopped),
             Event::Round(RoundEvent::Dropped { why: DropReason::WrongLabel, .. }) => {
@@ -251,7 +254,11 @@ impl World {
     /// Sends an envelope; a copy for its sender comes back at once.
     fn send_envelope(&mut self, from: MemberId, to: &[MemberId], handle: EnvelopeHandle) -> Option<Input> {
         let header = self.process(from)?.worker.envelope(handle);
-        let replays = self.members[&from].device.replays;
+        let Device { replays, withholds, .. } = self.members[&from].device;
+        if withholds && header.label.kind == EnvelopeKind::Update {
+            self.tally.evil(Evil::Withheld);
+            return None;
+        }
         for &to in to.iter().filter(|to| **to != from) {
             self.envelope(from, to, &header, Duration::ZERO);
             if replays {

@@ -16,6 +16,8 @@ type Mend = (Duration, fn(&mut Device));
 
 /// Training takes so many times as long as a tenure and its grace, when it is slow.
 const SLOW_TIMES: u32 = 10;
+/// When a device that dies in every round does so, in milliseconds from its opening.
+const DIES_AFTER: (u64, u64) = (0, 3_000);
 
 impl World {
     pub(super) fn strike(&mut self, fault: Fault) {
@@ -77,6 +79,15 @@ impl World {
                 let mend: Mend = (lasts, |device| device.replays = false);
                 self.for_device(Evil::Replay, who, Some(mend), |device| device.replays = true);
             }
+            Fault::DiesInRounds { who, down, lasts } => {
+                let mend: Mend = (lasts, |device| device.dies_in_rounds = None);
+                let strike = |device: &mut Device| device.dies_in_rounds = Some(down);
+                self.for_device(Evil::DiesInRound, who, Some(mend), strike);
+            }
+            Fault::Withholds { who, lasts } => {
+                let mend: Mend = (lasts, |device| device.withholds = false);
+                self.for_device(Evil::Withheld, who, Some(mend), |device| device.withholds = true);
+            }
             other => unreachable!("{other:?} has its own way"),
         }
     }
@@ -124,6 +135,23 @@ impl World {
         self.start_later(lasts, id);
         if self.running().len() == 1 {
             self.tally.saw(Sometimes::LoneSurvivor);
+        }
+    }
+
+    /// A round has opened for a member that dies in every one.
+    pub(super) fn dies_in_round(&mut self, id: MemberId) {
+        let down = self.members[&id].device.dies_in_rounds;
+        if let Some(down) = down.filter(|_| !self.restarts.contains(&id)) {
+            let after = self.dice.ms(DIES_AFTER);
+            self.later(after, Turn::Dies(id, self.members[&id].epoch, down));
+        }
+    }
+
+    pub(super) fn dies(&mut self, id: MemberId, epoch: u64, down: Duration) {
+        if self.runs(id) && self.members[&id].epoch == epoch {
+            self.tally.evil(Evil::DiesInRound);
+            self.kill(id);
+            self.start_later(down, id);
         }
     }
 

@@ -1,0 +1,75 @@
+//! Who takes part in the open round, as its members say, and who has said so in vain too often.
+//!
+//! Every member keeps this from what all of them hear and apply, so that the next aggregator knows it too. It is not
+//! replicated: a process that was restarted begins anew and learns it again.
+
+use crate::View;
+use rafty_types::{MemberId, Progress, Round, RunId};
+use std::collections::BTreeMap;
+
+/// One that missed so many rounds in a row is not waited for until an update of it comes.
+pub(super) const GIVEN_UP_AFTER: u32 = 3;
+
+/// What is known of the members' part in rounds.
+#[derive(Debug, Default)]
+pub(super) struct Attendance {
+    round: Option<(RunId, Round)>,
+    /// What members said of it.
+    heard: BTreeMap<MemberId, Progress>,
+    /// What members said of a round that is not the open one here: they may have applied its opening first.
+    ahead: BTreeMap<MemberId, (RunId, Round, Progress)>,
+    /// How many published rounds in a row a member said that it trains and was not counted.
+    missed: BTreeMap<MemberId, u32>,
+}
+
+impl Attendance {
+    /// Follows the view into another round.
+    pub(super) fn follow(&mut self, view: &View<'_>) {
+        let round = view.open().map(|(run, open)| (run.id, open.round));
+        if self.round == round {
+            return;
+        }
+        self.settle(view);
+        let ahead = std::mem::take(&mut self.ahead).into_iter();
+        let of_it = ahead.filter(|(_, (run, number, _))| round == Some((*run, *number)));
+        self.heard = of_it.map(|(member, (.., progress))| (member, progress)).collect();
+        self.round = round;
+    }
+
+    /// Counts who missed the round that is over, if it was the last one published.
+    fn settle(&mut self, view: &View<'_>) {
+        self.missed.retain(|member, _| view.member(*member).is_some());
+        let Some(run) = view.run.filter(|run| self.round == Some((run.id, run.last_round))) else { return };
+        for (member, progress) in &self.heard {
+            let took_part = matches!(progress, Progress::Training(_) | Progress::Sending);
+            if took_part && !run.last_counted.contains(member) && view.member(*member).is_some() {
+                let missed = self.missed.entry(*member).or_default();
+                *missed = missed.saturating_add(1);
+            }
+        }
+        run.last_counted.iter().for_each(|member| self.sent(*member));
+    }
+
+    pub(super) fn on_progress(&mut self, from: MemberId, run: RunId, round: Round, progress: Progress) {
+        if self.round == Some((run, round)) {
+            self.heard.insert(from, progress);
+        } else {
+            self.ahead.insert(from, (run, round, progress));
+        }
+    }
+
+    /// An update of a member came, late or not.
+    pub(super) fn sent(&mut self, member: MemberId) {
+        self.missed.remove(&member);
+    }
+
+    /// The last word of a member on the open round.
+    pub(super) fn heard(&self, member: MemberId) -> Option<Progress> {
+        self.heard.get(&member).copied()
+    }
+
+    /// Whether a member has missed too many rounds to be waited for.
+    pub(super) fn is_given_up(&self, member: MemberId) -> bool {
+        self.missed.get(&member).is_some_and(|missed| *missed >= GIVEN_UP_AFTER)
+    }
+}
