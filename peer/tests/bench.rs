@@ -17,6 +17,18 @@ fn a_small_benchmark_gives_every_number() {
 }
 
 #[test]
+fn agents_that_die_or_stand_still_keep_no_round_open() {
+    for absence in [&["--kill-one", "--restart-after", "1s"][..], &["--stop-half"]] {
+        let words = ["bench", "rounds", "--agents", "4", "--params", "1000", "--rounds", "8"];
+        let measured = json(&rafty(), &[&words[..], absence].concat());
+        assert_eq!(measured["rounds_s_all"].as_array().unwrap().len(), 8);
+        assert!(measured["absent"].as_u64() >= Some(1), "{measured}");
+        assert!(measured["rounds_with_quorum"].as_u64() >= Some(1), "{measured}");
+        assert!(measured["after_quorum_s_max"].as_f64().unwrap() < 5.0, "{measured}");
+    }
+}
+
+#[test]
 fn a_small_load_is_answered_and_measured() {
     for way in [&[][..], &["--one-shot"], &["--reads"]] {
         let words =

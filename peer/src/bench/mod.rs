@@ -2,6 +2,7 @@
 //!
 //! What is measured is a whole peer set on this machine; nothing is simulated.
 
+mod absences;
 pub(crate) mod distributed;
 pub(crate) mod election;
 mod figures;

@@ -1,9 +1,11 @@
 //! `rafty bench rounds`: how long a round takes and how much memory it needs, for a model of any size.
 
+use super::absences::{Absences, AbsencesArgs};
 use super::plot::{Curve, Panel, draw};
 use super::spread::quantile;
 use super::{Usage, folder, print};
 use crate::local::{AgentRuns, Interrupt, LocalSet, Plan, hear};
+use crate::narration::Line;
 use rafty_agent::{Failure, output, status};
 use rafty_learning::{MAX_PARAMS, Task};
 use rafty_node::Event;
@@ -17,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// Classes of the model; it has one linear layer.
 const CLASSES: usize = 10;
+/// The share of participants that a round needs, by the usual settings.
+const QUORUM_PERCENT: usize = 60;
 /// How long one round may take.
 const ROUND_WITHIN: Duration = Duration::from_secs(300);
 /// How often is looked whether somebody wants an end.
@@ -36,6 +40,8 @@ pub(crate) struct RoundsArgs {
     /// How many rounds
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
+    #[command(flatten)]
+    absences: AbsencesArgs,
     /// Draw the rounds and the members' memory into this file
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
@@ -50,6 +56,13 @@ struct Measured {
     /// The median round, from its opening to its publication, in seconds.
     rounds_s: f64,
     rounds_s_all: Vec<f64>,
+    /// Which agents were absent on purpose, and how often one was.
+    #[serde(flatten)]
+    absences: AbsencesArgs,
+    absent: u32,
+    /// How many rounds had updates of most agents, as many as a quorum takes; and the longest from there to publication.
+    rounds_with_quorum: u32,
+    after_quorum_s_max: f64,
     /// The most memory an aggregator ever had.
     aggregator_peak_mb: Option<f64>,
     /// The same above what it had before the first round.
@@ -76,14 +89,20 @@ pub(crate) fn run(args: &RoundsArgs, json: bool) -> Result<(), Failure> {
     let base = folder()?;
     // A trainer of this benchmark reads no data; `join` wants a folder to be there.
     let data: Vec<PathBuf> = vec![base.path().to_path_buf(); args.agents];
-    let plan = Plan { data: &data, run_agents_by: AgentRuns::Noise, ..Plan::of_peers(base.path(), 1) };
+    let voters = args.absences.voters();
+    let plan =
+        Plan { data: &data, run_agents_by: AgentRuns::Noise, voters, ..Plan::of_peers(base.path(), 1) };
     let usage = Usage::begin(base.path())?;
     output::note(format_args!("starts {} processes", args.agents + 1));
-    let set = LocalSet::start(&plan, &interrupt)?;
+    let mut set = LocalSet::start(&plan, &interrupt)?;
     let (usage, idle) = (usage.since_now(&set), memory(&set, "VmRSS"));
-    let watched = watch(&set, &task, args.rounds, &interrupt)?;
+    let watched = watch(&mut set, &task, args, &interrupt)?;
     let usage = usage.end(&set);
-    let measured = Measured { usage, ..sum_up(&set, watched, &idle, args.agents, task.num_params()) };
+    let measured = Measured {
+        usage,
+        absences: args.absences.clone(),
+        ..sum_up(&set, watched, &idle, args.agents, task.num_params())
+    };
     if let Some(path) = &args.plot {
         picture(path, &measured)?;
     }
@@ -125,21 +144,34 @@ fn task(args: &RoundsArgs) -> Result<Task, Failure> {
 #[derive(Default)]
 struct Watched {
     opened_us: BTreeMap<Round, u64>,
+    /// Whose updates the open round's attempt has accepted.
+    accepted: BTreeSet<MemberId>,
+    quorum_us: Option<u64>,
+    /// From the quorum of each round that had one to its publication.
+    after_quorum_s: Vec<f64>,
+    absent: u32,
     seconds: Vec<f64>,
     aggregators: BTreeSet<MemberId>,
     memory: Vec<Memory>,
 }
 
-fn watch(set: &LocalSet, task: &Task, rounds: u32, interrupt: &Interrupt) -> Result<Watched, Failure> {
+fn watch(
+    set: &mut LocalSet,
+    task: &Task,
+    args: &RoundsArgs,
+    interrupt: &Interrupt,
+) -> Result<Watched, Failure> {
     let (sink, heard) = channel();
     // Every member applies the same log; one of them tells it all.
     hear(set.members[0].dir.clone(), sink);
+    let rounds = args.rounds;
     let request = Request::RunStart { name: "bench".into(), task: task.to_toml(), rounds, seed: 1 };
     if let other @ (Reply::Error { .. } | Reply::Status(_)) = call(&set.members[0].dir, &request, PATIENCE)? {
         return Err(status::unexpected(&other));
     }
     let names = set.members.iter().map(|member| Memory { name: member.name.clone(), ..Memory::default() });
     let mut watched = Watched { memory: names.collect(), ..Watched::default() };
+    let mut absences = Absences::new(&args.absences);
     let (began, mut looked) = (Instant::now(), None::<Instant>);
     let mut until = Instant::now() + ROUND_WITHIN;
     while watched.seconds.len() < rounds as usize {
@@ -148,35 +180,62 @@ fn watch(set: &LocalSet, task: &Task, rounds: u32, interrupt: &Interrupt) -> Res
             looked = Some(Instant::now());
             watched.look(memory(set, "VmRSS"), began.elapsed());
         }
-        let Ok(line) = heard.recv_timeout(LOOK_EVERY) else {
+        absences.act(set)?;
+        let Ok(line) = heard.recv_timeout(absences.idle(LOOK_EVERY)) else {
             if Instant::now() > until {
                 return Err(Failure::failed(format!("a round took longer than {ROUND_WITHIN:?}")));
             }
             continue;
         };
-        let at_us = line.at_us;
-        match line.event {
-            Event::RoundOpened { round, .. } => {
-                watched.opened_us.entry(round).or_insert(at_us);
-            }
-            Event::RoundPublished { round, .. } => {
-                let opened_us = watched.opened_us.get(&round.round).copied().unwrap_or(at_us);
-                watched.seconds.push(at_us.saturating_sub(opened_us) as f64 / 1e6);
-                watched.aggregators.insert(round.aggregator);
+        match &line.event {
+            Event::RoundOpened { .. } => absences.round_opened(watched.usual()),
+            Event::RoundPublished { .. } => {
+                absences.round_published(set);
                 until = Instant::now() + ROUND_WITHIN;
-                output::note(format_args!(
-                    "round {}: {:.2} s",
-                    round.round,
-                    watched.seconds.last().copied().unwrap_or_default()
-                ));
             }
             _ => {}
         }
+        watched.hear(&line, args.agents);
     }
+    watched.absent = absences.count;
     Ok(watched)
 }
 
 impl Watched {
+    /// A member tells of a round among so many agents.
+    fn hear(&mut self, line: &Line, agents: usize) {
+        let at_us = line.at_us;
+        match &line.event {
+            Event::RoundOpened { round, .. } => {
+                self.opened_us.entry(*round).or_insert(at_us);
+                (self.accepted, self.quorum_us) = (BTreeSet::new(), None);
+            }
+            Event::RoundFailed { .. } | Event::TenureBegan { .. } => {
+                (self.accepted, self.quorum_us) = (BTreeSet::new(), None);
+            }
+            Event::UpdateAccepted { participant, .. } => {
+                self.accepted.insert(*participant);
+                if self.accepted.len() * 100 >= agents * QUORUM_PERCENT {
+                    self.quorum_us = self.quorum_us.or(Some(at_us));
+                }
+            }
+            Event::RoundPublished { round, .. } => {
+                let opened_us = self.opened_us.get(&round.round).copied().unwrap_or(at_us);
+                let seconds = |since_us: u64| at_us.saturating_sub(since_us) as f64 / 1e6;
+                self.seconds.push(seconds(opened_us));
+                self.after_quorum_s.extend(self.quorum_us.take().map(seconds));
+                self.aggregators.insert(round.aggregator);
+                output::note(format_args!("round {}: {:.2} s", round.round, seconds(opened_us)));
+            }
+            _ => {}
+        }
+    }
+
+    /// How long a round takes, if one was seen.
+    fn usual(&self) -> Option<Duration> {
+        (!self.seconds.is_empty()).then(|| Duration::from_secs_f64(quantile(&self.seconds, 0.5)))
+    }
+
     fn look(&mut self, mb: Vec<f64>, at: Duration) {
         for (memory, mb) in self.memory.iter_mut().zip(mb) {
             memory.at_s.push(at.as_secs_f64());
@@ -201,6 +260,9 @@ fn sum_up(set: &LocalSet, watched: Watched, idle: &[f64], agents: usize, params:
         params,
         rounds,
         rounds_s: quantile(&watched.seconds, 0.5),
+        absent: watched.absent,
+        rounds_with_quorum: u32::try_from(watched.after_quorum_s.len()).unwrap_or(u32::MAX),
+        after_quorum_s_max: watched.after_quorum_s.iter().copied().fold(0.0, f64::max),
         aggregator_peak_mb: most(true, |peak| peak.1),
         aggregator_above_idle_mb: most(true, |peak| peak.2),
         agent_peak_mb: most(false, |peak| peak.1),
@@ -229,6 +291,14 @@ impl std::fmt::Display for Measured {
             return Ok(());
         }
         writeln!(f, "\nmedian round        {:.3} s", self.rounds_s)?;
+        if self.absent > 0 {
+            let Self { absent, rounds_with_quorum, after_quorum_s_max, .. } = self;
+            writeln!(f, "absences            {absent} agents killed or stopped")?;
+            writeln!(
+                f,
+                "longest from quorum {after_quorum_s_max:.3} s, of {rounds_with_quorum} rounds that had one"
+            )?;
+        }
         let [peak, above] =
             [self.aggregator_peak_mb, self.aggregator_above_idle_mb].map(Option::unwrap_or_default);
         writeln!(f, "aggregator's peak   {peak} MB, {above:.1} MB above idle")?;
@@ -242,7 +312,7 @@ mod tests {
     use super::*;
 
     fn args(agents: usize, params: usize) -> RoundsArgs {
-        RoundsArgs { agents, params, rounds: 1, plot: None }
+        RoundsArgs { agents, params, rounds: 1, absences: AbsencesArgs::default(), plot: None }
     }
 
     #[test]

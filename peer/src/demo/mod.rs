@@ -13,7 +13,7 @@ mod stage;
 mod story;
 mod view;
 
-use crate::local::{AgentRuns, Interrupt, LocalSet, Plan};
+use crate::local::{Interrupt, LocalSet, Plan};
 use rafty_agent::{Failure, output};
 use rafty_learning::Task;
 use stage::Stage;
@@ -104,13 +104,10 @@ fn play(
     show.say(&format!("shares of the agents: {:?} images; {} are held out", shares.sizes, data::HELD_OUT));
     let tenure = format!("{TENURE_S}s");
     let plan = Plan {
-        base: base.path(),
-        peers: args.peers,
-        listen: None,
         data: &shares.folders,
         settings: &["--tenure", &tenure, "--grace", GRACE, "--announce", ANNOUNCE],
         agent_program: args.agent_program.as_deref(),
-        run_agents_by: AgentRuns::Training,
+        ..Plan::of_peers(base.path(), args.peers)
     };
     show.say("makes keys and lets everybody join by token");
     let set = LocalSet::start(&plan, interrupt)?;

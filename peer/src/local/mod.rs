@@ -35,7 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How long an answer of a local member is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How many voters a peer set has by default.
-const TARGET_VOTERS: usize = 7;
+pub(crate) const TARGET_VOTERS: usize = 7;
 
 /// What the peer set shall be.
 pub(crate) struct Plan<'a> {
@@ -49,6 +49,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) data: &'a [PathBuf],
     /// More words for `init`.
     pub(crate) settings: &'a [&'a str],
+    /// How many members may vote at most.
+    pub(crate) voters: usize,
     /// The device program, if it is not to be this one.
     pub(crate) agent_program: Option<&'a Path>,
     /// What agents do when they are up.
@@ -58,8 +60,16 @@ pub(crate) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// So many peers on this machine, without agents and by the usual settings.
     pub(crate) fn of_peers(base: &'a Path, peers: usize) -> Self {
-        let run_agents_by = AgentRuns::Training;
-        Self { base, peers, listen: None, data: &[], settings: &[], agent_program: None, run_agents_by }
+        Self {
+            base,
+            peers,
+            listen: None,
+            data: &[],
+            settings: &[],
+            voters: TARGET_VOTERS,
+            agent_program: None,
+            run_agents_by: AgentRuns::Training,
+        }
     }
 }
 
@@ -129,6 +139,8 @@ impl LocalSet {
             places.split_first().ok_or_else(|| Failure::usage("at least one peer is needed"))?;
         let mut words =
             vec!["init", "--name", "local", "--listen", &founder.listen, "--dir", &founder.dir_text];
+        let voters = plan.voters.to_string();
+        words.extend(["--voters", &voters]);
         words.extend(plan.settings);
         founder.setup.start(&os(&words), &founder.log)?.finish(JOIN_WITHIN, interrupt, &founder.log)?;
         let mut set = Self { members: vec![founder.begin()?] };
@@ -142,7 +154,7 @@ impl LocalSet {
             process.finish(JOIN_WITHIN, interrupt, &place.log)?;
             set.members.push(place.begin()?);
         }
-        set.settle(interrupt)?;
+        set.settle(plan.voters, interrupt)?;
         Ok(set)
     }
 
@@ -160,7 +172,7 @@ impl LocalSet {
     }
 
     /// Waits until everybody answers, knows everybody, and the seats are given.
-    fn settle(&mut self, interrupt: &Interrupt) -> Result<(), Failure> {
+    fn settle(&mut self, voters: usize, interrupt: &Interrupt) -> Result<(), Failure> {
         let until = Instant::now() + SETTLE_WITHIN;
         let mut waiting: Vec<usize> = (0..self.members.len()).collect();
         while !waiting.is_empty() {
@@ -178,7 +190,7 @@ impl LocalSet {
                 let member = &mut self.members[at];
                 member.process.must_run(&member.log)?;
                 match status::fetch(&member.dir, PATIENCE) {
-                    Ok(status) if settled(&status, count) => member.id = status.node.me,
+                    Ok(status) if settled(&status, count, voters) => member.id = status.node.me,
                     _ => waiting.push(at),
                 }
             }
@@ -231,8 +243,8 @@ pub(crate) fn voters(status: &MemberStatus) -> usize {
     status.node.members.iter().filter(|member| votes(&member.role)).count()
 }
 
-fn settled(status: &MemberStatus, count: usize) -> bool {
-    let enough = voters(status) >= count.min(TARGET_VOTERS);
+fn settled(status: &MemberStatus, count: usize, most_voters: usize) -> bool {
+    let enough = voters(status) >= count.min(most_voters);
     status.node.members.len() == count && enough && status.node.tenure.is_some()
 }
 

@@ -5,6 +5,7 @@
 
 use super::Interrupt;
 use rafty_agent::Failure;
+use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -73,6 +74,21 @@ impl Process {
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// SIGSTOP: it does nothing until it [goes on](Self::go_on).
+    pub(crate) fn stand_still(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // One that has ended is missed by whoever looks whether it runs.
+        let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
     /// Its number in the system.

@@ -141,6 +141,6 @@ fn lacks_silent_ones_only(
     let quorum = open.accepted.len() * 100 >= percent * roster.len();
     let runs = |id: &MemberId| members.get(id).is_some_and(|member| member.process.is_some());
     let mut missing = roster.keys().filter(|id| !open.accepted.contains_key(id)).peekable();
-    let lacks = missing.peek().is_some() && !missing.any(|id| runs(id));
+    let lacks = missing.peek().is_some() && !missing.any(runs);
     (quorum && lacks).then_some((run.id, open.round, open.attempt))
 }
