@@ -2,13 +2,14 @@
 
 use crate::bench::distributed::{client::ClientArgs, head::HeadArgs, server::ServerArgs};
 use crate::bench::{self, distributed, election::ElectionArgs, local::LocalArgs, rounds::RoundsArgs};
+use crate::commands::backup::{BackupArgs, RestoreArgs};
 use crate::commands::client::ClientCommand;
 use crate::commands::fleet::PackageArgs;
 use crate::commands::init::InitArgs;
 use crate::commands::run::RunCommand;
 use crate::commands::task::NewTaskArgs;
 use crate::commands::token::TokenArgs;
-use crate::commands::{client, entries, events, fleet, init, members, model, run, task, token};
+use crate::commands::{backup, client, entries, events, fleet, init, load, members, model, run, task, token};
 use crate::demo::{self, DemoArgs};
 use clap::{Parser, Subcommand};
 use rafty_agent::joining::{self, JoinArgs};
@@ -46,6 +47,10 @@ enum Command {
     Recover(RecoverArgs),
     /// Come back, under the same identity, to a set that was recovered without this member; it must be stopped
     Rejoin(RejoinArgs),
+    /// Write dictionary, runs and models to one file; no keys and no tokens
+    Backup(BackupArgs),
+    /// Found a new peer set from a backup; the members of the old one join anew
+    Restore(RestoreArgs),
     /// Show members, tenure, run and round, and what is waited for
     Status,
     /// Admit newcomers
@@ -91,6 +96,12 @@ enum Command {
         /// What this member has, even when no leader can say that it is the newest.
         #[arg(long)]
         stale: bool,
+    },
+    /// Set every entry of a file that `dump --json` wrote; other entries stay
+    Load {
+        /// The file; - for standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
     },
     /// Follow the entries of the dictionary as they change
     Watch {
@@ -198,6 +209,8 @@ impl Cli {
             Command::Up(args) => member::stay(dir, &args, None),
             Command::Recover(args) => recovery::recover(&dir, &args, json),
             Command::Rejoin(args) => recovery::rejoin(&dir, &args, json),
+            Command::Backup(args) => backup::backup(&dir, &args, json),
+            Command::Restore(args) => backup::restore(dir, &args, json),
             Command::Noise(args) => bench::noise::stay(dir, &args),
             Command::Status => {
                 output::line(status::ask(&dir, json)?.trim_end())?;
@@ -220,6 +233,7 @@ impl Cli {
             Command::Get { key } => entries::get(&dir, key),
             Command::Delete { key } => entries::delete(&dir, key, json),
             Command::Dump { stale } => entries::dump(&dir, stale, json),
+            Command::Load { file } => load::load(&dir, &file, json),
             Command::Watch { key } => entries::watch(&dir, key, json),
             Command::Diagnostic => entries::diagnostic(&dir, json),
             Command::Events => events::follow(&dir, json),

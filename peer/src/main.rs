@@ -9,6 +9,7 @@ mod bench;
 mod cli;
 mod commands;
 mod demo;
+mod exact_json;
 mod local;
 mod narration;
 

@@ -1,11 +1,13 @@
 //! `rafty set`, `get`, `delete`, `dump`, `watch`: entries of the dictionary; `diagnostic`: what is behind them.
 
 use super::{PATIENCE, ask, client, do_it, of_client, print_lines, stopped_telling};
+use crate::exact_json::Exact;
 use rafty_agent::status::unexpected;
 use rafty_agent::{Failure, output, status};
 use rafty_client::Consistency;
-use rafty_runtime::operator::{self, Reply, Request, WatchLine, json_of};
+use rafty_runtime::operator::{self, Reply, Request, WatchLine};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub(crate) fn set(dir: &Path, key: String, value: &str, json: bool) -> Result<(), Failure> {
@@ -29,15 +31,16 @@ pub(crate) fn get(dir: &Path, key: String) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every entry, a line each; as JSON, one object. The newest, or with `stale` what the member has.
+/// Every entry, a line each; as JSON, one object. Nothing of a value is lost. The newest, or with `stale` what the member
+/// has.
 pub(crate) fn dump(dir: &Path, stale: bool, json: bool) -> Result<(), Failure> {
     let consistency = if stale { Consistency::Stale } else { Consistency::Linearizable };
     let state = client(dir)?.read_state(consistency).map_err(of_client)?;
-    let entries = state.entries.iter().map(|(key, value)| (key, json_of(value.bytes())));
+    let mut entries = state.entries.iter().map(|(key, value)| (key, Exact(value.bytes())));
     if json {
-        return output::line(Value::Object(entries.map(|(key, value)| (key.clone(), value)).collect()));
+        let object: BTreeMap<_, _> = entries.collect();
+        return output::line(serde_json::to_string(&object).expect("keys are text"));
     }
-    let mut entries = entries;
     entries.try_for_each(|(key, value)| output::line(format_args!("{key} = {value}")))
 }
 

@@ -3,11 +3,13 @@
 //! Each asks the member of one directory and words its answer: data on stdout, all else on stderr. Nothing here
 //! decides anything; the peer set does.
 
+pub(crate) mod backup;
 pub(crate) mod client;
 pub(crate) mod entries;
 pub(crate) mod events;
 pub(crate) mod fleet;
 pub(crate) mod init;
+pub(crate) mod load;
 pub(crate) mod members;
 pub(crate) mod model;
 pub(crate) mod run;

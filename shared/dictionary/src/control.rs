@@ -9,7 +9,7 @@ use crate::permission::{leader_only, may};
 use crate::roster::{Roster, check_rsa_key, check_signature, ensure};
 use crate::runs::{RunStatus, Runs};
 use crate::tenures::Tenures;
-use crate::{Event, RunState, TenureRecord, TenureState};
+use crate::{Event, KeptModels, RunState, TenureRecord, TenureState};
 use rafty_types::{
     Accepted, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis, Index, Member,
     MemberId, Mutation, PeerKey, Publication, Rejection, RunId, SetId, Settings, Signature, Term,
@@ -63,6 +63,27 @@ impl Control {
             roster: Roster::founded(founder),
             epoch: Epoch::first(cluster),
             ..Self::default()
+        }
+    }
+
+    /// That of a new peer set, with the runs of this one. A round under way begins anew.
+    pub(crate) fn founded_anew(self, genesis: Genesis) -> Self {
+        let mut runs = self.runs;
+        runs.drop_open_round();
+        Self { feature_level: self.feature_level, runs, ..Self::founded(genesis) }
+    }
+
+    /// Forgets who may be let in.
+    pub(crate) fn drop_credentials(&mut self) {
+        self.roster.drop_tokens();
+        self.clients = Clients::default();
+    }
+
+    pub(crate) fn kept_models(&self) -> KeptModels {
+        let current = self.runs().values().next_back().and_then(|run| run.model);
+        KeptModels {
+            current,
+            all: self.runs().values().flat_map(|run| run.versions.values().copied()).collect(),
         }
     }
 

@@ -72,8 +72,8 @@ pub use replicated::{FEATURE_LEVEL, FoundError, Replicated};
 pub use roster::{MAX_ENROLMENTS, MAX_TOKEN_USES, MAX_TOKENS, NO_TOKEN};
 pub use round::{MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED, MAX_ROUND_MS, OpenRound};
 pub use runs::{
-    KEPT_ARRIVALS, KEPT_RECORDS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_ROUNDS, RoundRecord, RunState,
-    RunStatus,
+    KEPT_ARRIVALS, KEPT_RECORDS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, KeptModels, MAX_ROUNDS, RoundRecord,
+    RunState, RunStatus,
 };
 pub use sessions::{KEPT_RESULTS, MAX_KEPT_RESULT_LEN, MAX_SESSIONS};
 pub use tenures::{KEPT_TENURES, TenureRecord, TenureState};

@@ -7,7 +7,7 @@ use crate::clock::{Clock, Expiring, MENDED_TTL_MS, Stamped};
 use crate::control::Context;
 use crate::roster::{check_addresses, check_rsa_key};
 use crate::sessions::{Sessions, Turn};
-use crate::{Applied, Control, Event, Outcome, invariants, migration, snapshot};
+use crate::{Applied, Control, Event, KeptModels, Outcome, invariants, migration, snapshot};
 use rafty_types::{
     ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, MAX_NAME_LEN, MemberId,
     Mutation, Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SetId, SettingsError,
@@ -57,7 +57,7 @@ impl<U: StateMachine> Replicated<U> {
     /// # Errors
     /// When a setting is out of its range or the founder cannot be a first member.
     pub fn found(genesis: Genesis, user: U) -> Result<Self, FoundError> {
-        check_genesis(&genesis)?;
+        check_genesis(&genesis, Index(1))?;
         let fixed = Fixed { applied: Index(1), control: Control::founded(genesis), ..Fixed::default() };
         Ok(Self { fixed, user, unreadable: 0 })
     }
@@ -233,6 +233,39 @@ impl<U: StateMachine> Replicated<U> {
         Ok(())
     }
 
+    /// This state without whatever lets somebody in or names a request: tokens, clients' tokens and sessions.
+    #[must_use]
+    pub fn without_credentials(&self) -> Self {
+        let mut state = self.clone();
+        state.fixed.control.drop_credentials();
+        state.fixed.sessions = Sessions::default();
+        state
+    }
+
+    /// The state of a new peer set that begins with the user machine and the runs of this one. It is as of the next index,
+    /// which is the founder's id, too: so the members, runs and tenures that records name are never taken for later ones.
+    ///
+    /// # Errors
+    /// When this program [halted](Self::halted), a setting is out of its range or the founder cannot be a first member.
+    pub fn founded_anew(self, genesis: Genesis) -> Result<Self, FoundError> {
+        if self.halted().is_some() {
+            return Err(FoundError::Genesis("its feature level is above this program's"));
+        }
+        let applied = self.applied().next();
+        check_genesis(&genesis, applied)?;
+        let control = self.fixed.control.founded_anew(genesis);
+        Ok(Self { fixed: Fixed { applied, control, ..Fixed::default() }, ..self })
+    }
+
+    /// The models that the runs of a state in bytes can go on from: all that are kept, and the current ones of runs that
+    /// are active or were last.
+    ///
+    /// # Errors
+    /// Those of [`restore`](Self::restore) but the user machine's.
+    pub fn models_in(bytes: &[u8]) -> Result<KeptModels, RestoreError> {
+        read_fixed(bytes).map(|(fixed, _)| fixed.control.kept_models())
+    }
+
     /// The whole state in bytes. Equal states give equal bytes.
     pub fn snapshot(&self) -> Vec<u8> {
         snapshot::join(&self.fixed_bytes(), &self.user.snapshot())
@@ -309,13 +342,13 @@ fn broken_invariant(fixed: &Fixed) -> Option<&'static str> {
     invariants::broken(&fixed.control, fixed.applied).or(sessions)
 }
 
-fn check_genesis(genesis: &Genesis) -> Result<(), FoundError> {
+fn check_genesis(genesis: &Genesis, first: Index) -> Result<(), FoundError> {
     let Genesis { cluster, name, settings, founder } = genesis;
     settings.validate()?;
     let rules = [
         (*cluster != ClusterId::default(), "its id is all zero"),
         ((1..=MAX_NAME_LEN).contains(&name.len()), "its name takes 1 to 64 bytes"),
-        (founder.id == MemberId(1), "the founder's id is 1, the index it is enrolled at"),
+        (founder.id == MemberId(first.0), "the founder's id is the index it is enrolled at"),
         (founder.seat, "the founder has a seat"),
         (founder.tenures == 0, "the founder has served no tenure yet"),
         (check_addresses(&founder.addresses).is_ok(), "the founder has 1 to 8 addresses"),

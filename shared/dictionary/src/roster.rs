@@ -52,6 +52,10 @@ impl Roster {
         &self.tokens
     }
 
+    pub(crate) fn drop_tokens(&mut self) {
+        self.tokens.clear();
+    }
+
     pub(crate) fn member(&self, id: MemberId) -> Result<&Member, Rejection> {
         self.members.get(&id).ok_or(Rejection::UnknownMember)
     }

@@ -9,7 +9,7 @@ use rafty_types::{
     RunSpec, Tenure, Version,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most rounds of a run.
 pub const MAX_ROUNDS: u32 = 100_000;
@@ -84,6 +84,15 @@ pub struct RoundRecord {
     /// When the last accepted update had arrived, in milliseconds of collecting, all attempts together. `None` for rounds
     /// that were published by the version before.
     pub arrived_ms: Option<u64>,
+}
+
+/// The models that runs name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptModels {
+    /// The current one of the newest run; `None` when that is version 0, which everyone derives, or there is no run.
+    pub current: Option<Digest>,
+    /// All that runs can be rolled back to, the current ones among them.
+    pub all: BTreeSet<Digest>,
 }
 
 impl RunState {
@@ -200,6 +209,13 @@ impl Runs {
     pub(crate) fn restart_open_round(&mut self, tenure: Tenure) {
         if let Some(open) = self.0.values_mut().next_back().and_then(|run| run.open.as_mut()) {
             open.restart(tenure);
+        }
+    }
+
+    /// The next tenure opens the round again.
+    pub(crate) fn drop_open_round(&mut self) {
+        if let Some(run) = self.0.values_mut().next_back() {
+            run.open = None;
         }
     }
 

@@ -29,6 +29,11 @@ impl FrozenState {
         self.state.snapshot()
     }
 
+    /// The same without whatever lets somebody in, for a [backup](Replicated::without_credentials). Takes long.
+    pub fn backup(&self) -> Arc<[u8]> {
+        self.state.backup()
+    }
+
     /// Its digest. Takes long.
     pub fn digest(&self) -> Digest {
         self.state.digest()
@@ -85,6 +90,7 @@ impl fmt::Debug for ReadState {
 /// A state whatever its user machine is.
 trait AnyState: Send {
     fn snapshot(&self) -> Arc<[u8]>;
+    fn backup(&self) -> Arc<[u8]>;
     fn digest(&self) -> Digest;
     fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError>;
     fn into_any(self: Box<Self>) -> Box<dyn Any + Send>;
@@ -93,6 +99,10 @@ trait AnyState: Send {
 impl<U: StateMachine> AnyState for Replicated<U> {
     fn snapshot(&self) -> Arc<[u8]> {
         Replicated::snapshot(self).into()
+    }
+
+    fn backup(&self) -> Arc<[u8]> {
+        self.without_credentials().snapshot().into()
     }
 
     fn digest(&self) -> Digest {

@@ -25,6 +25,7 @@ mod persist;
 mod random;
 pub mod recover;
 pub mod rejoin;
+pub mod restore;
 pub mod setup;
 mod shell;
 mod signs;

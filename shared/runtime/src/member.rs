@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const IDENTITY_FILE: &str = "identity";
 /// The participant key, PKCS#8 DER.
 pub(crate) const RSA_FILE: &str = "participant-key";
+/// The directory of model versions.
+pub(crate) const MODELS: &str = "models";
 /// [`MemberFile`] as JSON.
 pub(crate) const MEMBER_FILE: &str = "member.json";
 

@@ -60,8 +60,8 @@ pub enum RecoverError {
     Dir(#[from] rafty_storage::DataDirError),
     /// The log.
     #[error(
-        "cannot recover from this member's log: {0}; nothing was changed; recover on another survivor, or found a new \
-         set and load a dump"
+        "cannot recover from this member's log: {0}; nothing was changed; recover on another survivor, or \
+         `restore` a backup into a new directory"
     )]
     Log(#[from] OpenError),
     /// The state.

@@ -25,9 +25,6 @@ mod staging;
 pub use crate::interrupt::end_cleanly_on_signals;
 use staging::{Staged, settle, stage};
 
-/// The founder's id: its enrolment stands at the first index.
-const FOUNDER: MemberId = MemberId(1);
-
 /// How many ports are tried for one that is free.
 const PORT_TRIES: usize = 64;
 /// Among which.
@@ -138,6 +135,18 @@ pub fn found(founding: &Founding) -> Result<MemberFile, SetupError> {
 /// # Errors
 /// See [`SetupError`].
 pub fn found_with(founding: &Founding, machine: impl UserMachine) -> Result<MemberFile, SetupError> {
+    let found = |genesis| Replicated::found(genesis, machine).map_err(|error| error.to_string());
+    establish(founding, Index(1), found, |_| Ok(()))
+}
+
+/// Makes the first member of a peer set. It is enrolled at `first`, `found` makes the state as of that index, and `fill`
+/// adds to its directory what that state needs.
+pub(crate) fn establish<U: UserMachine>(
+    founding: &Founding,
+    first: Index,
+    found: impl FnOnce(Genesis) -> Result<Replicated<U>, String>,
+    fill: impl FnOnce(&DataDir) -> Result<(), String>,
+) -> Result<MemberFile, SetupError> {
     founding.settings.validate()?;
     if founding.name.is_empty() || founding.name.len() > rafty_types::MAX_NAME_LEN {
         return Err(SetupError::Name);
@@ -150,7 +159,7 @@ pub fn found_with(founding: &Founding, machine: impl UserMachine) -> Result<Memb
     rng.fill_bytes(&mut cluster.0);
     let listen = with_port(founding.listen, &socket);
     let founder = Member {
-        id: FOUNDER,
+        id: MemberId(first.0),
         key: identity.key(),
         rsa_public: rsa.public_der(),
         role: PeerRole::Peer,
@@ -166,7 +175,7 @@ pub fn found_with(founding: &Founding, machine: impl UserMachine) -> Result<Memb
         cluster,
         epoch: Some(Epoch::first(cluster)),
         name,
-        member: FOUNDER,
+        member: founder.id,
         kind: PeerRole::Peer,
         listen,
         advertise: founding.advertise,
@@ -176,8 +185,10 @@ pub fn found_with(founding: &Founding, machine: impl UserMachine) -> Result<Memb
         data: None,
     };
     let failed = |why| SetupError::Disk { dir: founding.dir.clone(), why };
+    let state = found(genesis).map_err(failed)?;
     write_secrets(&staged, &identity, &rsa).map_err(failed)?;
-    write_genesis(&staged, genesis, machine).map_err(failed)?;
+    write_first_state(&staged, member.member, &state).map_err(failed)?;
+    fill(&DataDir::open(&staged.dir).map_err(|error| failed(error.to_string()))?).map_err(failed)?;
     finish(staged, &member, &founding.dir).map_err(failed)?;
     Ok(member)
 }
@@ -318,12 +329,16 @@ fn write_secrets(staged: &Staged, identity: &Identity, rsa: &RsaKey) -> Result<(
     Log::create(&dir.log()).map_err(|error| error.to_string())
 }
 
-/// The founder starts from a snapshot in which it is enrolled at the first index.
-fn write_genesis(staged: &Staged, genesis: Genesis, machine: impl UserMachine) -> Result<(), String> {
-    let state = Replicated::found(genesis, machine).map_err(|error| error.to_string())?;
-    let membership = Membership { voters: vec![FOUNDER], ..Membership::default() };
-    let meta = SnapshotMeta { index: Index(1), term: Term(1), membership };
-    let hard_state = HardState { term: Term(1), voted_for: None, commit: Index(1) };
+/// The founder starts from a snapshot as of the index at which it is enrolled.
+fn write_first_state<U: UserMachine>(
+    staged: &Staged,
+    founder: MemberId,
+    state: &Replicated<U>,
+) -> Result<(), String> {
+    let index = state.applied();
+    let membership = Membership { voters: vec![founder], ..Membership::default() };
+    let meta = SnapshotMeta { index, term: Term(1), membership };
+    let hard_state = HardState { term: Term(1), voted_for: None, commit: index };
     let install = Snapshot { meta, data: state.snapshot().into() };
     let batch = Batch { install: Some(install), hard_state: Some(hard_state), ..Batch::default() };
     let (mut log, _) = Log::open(&staged.dir.join("log")).map_err(|error| error.to_string())?;

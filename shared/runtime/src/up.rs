@@ -7,7 +7,7 @@ use crate::envelopes::Envelopes;
 use crate::log_writer::{LogLevel, flush_log, log};
 use crate::machine::UserMachine;
 use crate::measure::measure_links;
-use crate::member::{MEMBER_FILE, MemberError, MemberFile, Secrets, load};
+use crate::member::{MEMBER_FILE, MODELS, MemberError, MemberFile, Secrets, load};
 use crate::narrate::Narrator;
 use crate::net::{Net, NetConfig, NetEvents};
 use crate::operator::desk::Desk;
@@ -213,7 +213,7 @@ fn assemble<U: UserMachine>(
     let (mut member, secrets) = load(&dir)?;
     let (log, recovered) = open_log(&dir, &mut member, &secrets)?;
     let log_dir = dir.log();
-    let models = Blobs::open(&dir.file("models")).map_err(|error| disk(&error))?;
+    let models = Blobs::open(&dir.file(MODELS)).map_err(|error| disk(&error))?;
     let updates = Blobs::open(&dir.file("updates")).map_err(|error| disk(&error))?;
     let spool = Arc::new(Spool::open(&dir.spool(), MAX_SPOOL_BYTES).map_err(|error| disk(&error))?);
 

@@ -43,6 +43,10 @@ impl Blobs {
         Ok(Self { dir: dir.to_path_buf() })
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Starts a blob whose digest is known when all of it was written.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! It says where things lie. What the log, the blobs and the spool hold is theirs; keys and settings are the programs',
 //! which write them with [`replace_file`](crate::replace_file).
 
-use crate::disk::{self, DiskError, create_private_dir, remove_unfinished, replace_file};
+use crate::disk::{self, DiskError, UNFINISHED, create_private_dir, remove_unfinished, replace_file};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -82,6 +82,11 @@ impl DataDir {
     /// Where the file `name` lies, for [`replace_file`](crate::replace_file).
     pub fn file(&self, name: &str) -> PathBuf {
         self.root.join(name)
+    }
+
+    /// A file that is of use to this process only: the next start removes it.
+    pub fn temporary(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{UNFINISHED}{name}"))
     }
 
     /// For [`Log`](crate::Log).

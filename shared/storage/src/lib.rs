@@ -4,6 +4,7 @@
 //! - [`Log`]: Raft's hard state, entries and snapshot; what [`Log::write`] was given is durable when it returns.
 //! - [`Blobs`]: model versions and updates by digest; verified whenever they are read.
 //! - [`Spool`]: envelopes on their way, bounded, gone at the next start.
+//! - [`Backup`]: a state and its models in one file, checked before any of it is believed.
 //! - [`PendingUpdate`]: what this member trained and has not seen published yet.
 //!
 //! Two rules hold everywhere. Damage is told apart from absence and is never read as data: every byte that is
@@ -14,6 +15,7 @@
 //! talks to the network, or retries: a failed sync is reported, and its log refuses to go on.
 
 mod acknowledged;
+mod backup;
 mod blobs;
 mod bounds;
 mod data_dir;
@@ -25,6 +27,7 @@ mod snapshot_file;
 mod spool;
 mod store;
 
+pub use backup::{Backup, BackupError, write_backup};
 pub use blobs::{BlobError, BlobReader, BlobWriter, Blobs, MAX_BLOB_LEN};
 pub use bounds::Misuse;
 pub use data_dir::{DataDir, DataDirError};

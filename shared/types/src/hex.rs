@@ -32,10 +32,14 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(
 
 /// Reads exactly `N` bytes from hexadecimal digits; `None` for anything else.
 pub fn parse<const N: usize>(text: &str) -> Option<[u8; N]> {
+    parse_vec(text)?.try_into().ok()
+}
+
+/// Reads any number of bytes from hexadecimal digits, two each; `None` for anything else.
+pub fn parse_vec(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> =
         text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair.get(1).unwrap_or(&0)).collect();
-    (digits.len() == 2 * N).then_some(bytes)?.try_into().ok()
+    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 /// Bytes as hexadecimal digits, in lower case.

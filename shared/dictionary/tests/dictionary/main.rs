@@ -1,5 +1,6 @@
 //! The replicated state through its public shape: one file of short stories per subject, then properties.
 
+mod backups;
 mod clients;
 mod clock;
 mod entries;

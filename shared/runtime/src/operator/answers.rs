@@ -2,13 +2,15 @@
 
 use crate::clients::client_address;
 use crate::machine::{NO_DICTIONARY, UserMachine};
+use crate::member::MODELS;
 use crate::operator::desk::Call;
-use crate::operator::{MemberStatus, ModelInfo, NO_LEADER, Reply, Request, RunLog, json_of};
+use crate::operator::{BackupState, MemberStatus, ModelInfo, NO_LEADER, Reply, Request, RunLog, json_of};
 use crate::shell::{Asker, Shell};
 use crate::upkeep::written_bytes;
 use rafty_dictionary::{EntryCommand, EntryResult, RunStatus};
 use rafty_node::{Answer, Input};
 use rafty_seal::Token;
+use rafty_storage::replace_file;
 use rafty_types::{Command, ControlCommand, ControlResult, MAX_TASK_LEN, PeerRole, RunId, RunSpec, Strategy};
 use rafty_wire::client::{self, Ask, Change, Parser};
 use std::time::{Duration, Instant, SystemTime};
@@ -88,7 +90,8 @@ impl<U: UserMachine> Shell<U> {
                 Some(model) => call.answer(&Reply::Model(model)),
                 None => call.refuse("this member holds no model yet; it comes with the first round it sees"),
             },
-            Request::Get { .. } => {
+            Request::Backup { stale: true } => self.answer_backup(&call),
+            Request::Get { .. } | Request::Backup { .. } => {
                 return vec![self.request(Asker::Person(call), rafty_node::Request::Read, ANSWER_WITHIN)];
             }
             Request::Transfer { to } => {
@@ -120,6 +123,7 @@ impl<U: UserMachine> Shell<U> {
                 Some(_) => call.answer(&Reply::Done { index: Some(index.0) }),
                 None => call.leave_open("the answer is not readable; look with `get` whether it counts"),
             },
+            Answer::Readable(_) if matches!(call.request, Request::Backup { .. }) => self.answer_backup(call),
             Answer::Readable(_) => self.answer_get(call),
             Answer::NoLeader => call.refuse(NO_LEADER),
             Answer::Busy => call.refuse("too many requests wait; nothing was changed; try again"),
@@ -153,6 +157,16 @@ impl<U: UserMachine> Shell<U> {
         let own = self.node.state().control().members().get(&self.me);
         let addresses = own.map(|member| member.addresses.clone()).unwrap_or_default();
         call.answer(&Reply::Token { token: token.to_text().to_string(), addresses });
+    }
+
+    fn answer_backup(&self, call: &Call) {
+        let frozen = self.node.freeze();
+        let state = self.bench.dir.temporary("backup");
+        let models = self.bench.dir.file(MODELS);
+        call.answer_later(move || match replace_file(&state, &frozen.backup(), true) {
+            Ok(()) => Reply::Backup(BackupState { index: frozen.index(), state, models }),
+            Err(error) => Reply::Error { error: error.to_string(), unknown: false },
+        });
     }
 
     fn answer_get(&self, call: &Call) {

@@ -117,6 +117,11 @@ pub enum Request {
         /// One key; all when not given.
         key: Option<String>,
     },
+    /// The replicated state for a backup, in a file that the asker removes.
+    Backup {
+        /// As this member has it, even when no leader can say that it is the newest.
+        stale: bool,
+    },
     /// Everything that happens on this member from now on.
     Events,
     /// Hands over what it leads and ends.
@@ -166,6 +171,8 @@ pub enum Reply {
         /// Its value.
         value: serde_json::Value,
     },
+    /// To [`Request::Backup`].
+    Backup(BackupState),
     /// It did not work.
     Error {
         /// What happened, whether anything changed, and what to try.
@@ -272,6 +279,17 @@ pub struct ModelInfo {
     pub digest: Digest,
     /// The safetensors file.
     pub path: PathBuf,
+}
+
+/// A replicated state, ready to become part of a backup.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BackupState {
+    /// The last entry that was applied to it.
+    pub index: rafty_types::Index,
+    /// The file with its bytes.
+    pub state: PathBuf,
+    /// The directory of the models that it names.
+    pub models: PathBuf,
 }
 
 /// A member could not be operated.
