@@ -127,8 +127,40 @@ fn one_member_is_enough_whoever_leads(set: &PeerSet, members: &[String]) {
         let (address, port) = (host.to_string(), port.parse().expect("a port"));
         let config = Ask::Config { action: ConfigAction::Add, address, port };
         assert_eq!(ask(config), Some(Reply::done()), "{turn}");
+        ok(&rafty(), &["members", "add", &id.to_string(), "--dir", &set.founder().dir]);
+        readme_example_works(&members[0]);
     }
     assert!(dict(members).remove("turn").unwrap());
+}
+
+/// The lines of README that a user copies, with the address of a member on this machine.
+fn readme_example_works(member: &str) {
+    let readme = include_str!("../../README.md");
+    let (_, behind) = readme.split_once("```python\n").expect("an example in Python");
+    let (example, _) = behind.split_once("```").expect("its end");
+    let example = example.replace("127.0.0.1:7400", member);
+    let Some(mut python) = python_with_msgpack() else { return };
+    python.args(["-c", &example]);
+    let output = run_command(python);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("'kitchen': True"), "{said}");
+    assert!(dict(&[member.to_string()]).remove("kitchen").unwrap(), "it was written");
+}
+
+/// Python beside its client library; none, and a note, where it lacks what that needs.
+fn python_with_msgpack() -> Option<Command> {
+    let python = || {
+        let mut python = Command::new("python3");
+        python.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/client/python"));
+        python.env("PYTHONDONTWRITEBYTECODE", "1");
+        python
+    };
+    let found = python().args(["-c", "import msgpack"]).output().is_ok_and(|output| output.status.success());
+    if !found {
+        eprintln!("skipped: the Python client needs python3 with msgpack");
+    }
+    found.then(python)
 }
 
 /// The 20 increments of a follower that does not hear of them end at 20.
@@ -250,17 +282,10 @@ fn nothing_fails_or_counts_twice_while_the_leader_is_killed(set: &mut PeerSet, m
 
 /// One of three members is gone, and Python's clients do not know which.
 fn python_does_the_same(members: &[String]) {
-    let python = |words: &[&str]| {
-        let mut python = Command::new("python3");
-        python.args(words).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/client/python"));
-        python.env("PYTHONDONTWRITEBYTECODE", "1").env("RAFTY_MEMBERS", members.join(","));
-        python
-    };
-    if !python(&["-c", "import msgpack"]).output().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: the Python client needs python3 with msgpack");
-        return;
-    }
-    let output = run_command(python(&["-m", "unittest", "discover", "-s", "tests", "-t", "."]));
+    let Some(mut python) = python_with_msgpack() else { return };
+    python.env("RAFTY_MEMBERS", members.join(","));
+    python.args(["-m", "unittest", "discover", "-s", "tests", "-t", "."]);
+    let output = run_command(python);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("skipped"), "{said}");
 }
