@@ -56,6 +56,7 @@ fn describe(text: &mut String, status: &MemberStatus) -> fmt::Result {
     };
     writeln!(text, "{} (cluster {}): member {} {leader}", status.name, node.cluster, node.me)?;
     writeln!(text, "term {}, commit {}, {} entries in the log", node.term, node.commit, node.log_entries)?;
+    disks(text, status)?;
     writeln!(text, "in {}, on UDP {}\n", status.dir.display(), status.listen)?;
     members(text, status)?;
     writeln!(text)?;
@@ -65,6 +66,15 @@ fn describe(text: &mut String, status: &MemberStatus) -> fmt::Result {
     upkeep(text, status)?;
     status.other_epochs.iter().try_for_each(|other| writeln!(text, "other epoch: {other}"))?;
     status.trouble.iter().try_for_each(|trouble| writeln!(text, "trouble: {trouble}"))
+}
+
+/// How many disks something must stand on to be committed.
+fn disks(text: &mut String, status: &MemberStatus) -> fmt::Result {
+    let members = &status.node.members;
+    let votes = members.iter().filter(|line| ["leader", "voter"].contains(&&*line.role)).count();
+    let disks = votes / 2 + 1;
+    let plural = if disks == 1 { "" } else { "s" };
+    writeln!(text, "{votes} of {} vote: what is committed stands on {disks} disk{plural}", members.len())
 }
 
 /// The members, one line each.

@@ -244,7 +244,9 @@ pub(crate) fn voters(status: &MemberStatus) -> usize {
 }
 
 fn settled(status: &MemberStatus, count: usize, most_voters: usize) -> bool {
-    let enough = voters(status) >= count.min(most_voters);
+    // An odd number votes.
+    let most = count.min(most_voters);
+    let enough = voters(status) >= most - (most + 1) % 2;
     status.node.members.len() == count && enough && status.node.tenure.is_some()
 }
 

@@ -114,8 +114,10 @@ impl PeerSet {
         until("a leader", || self.leader())
     }
 
-    /// Waits until `voters` members vote and all that run hold the same state; gives its index.
-    pub(crate) fn settle(&self, voters: usize) -> Index {
+    /// Waits until of `members` members as many vote as can, an odd number, and all that run hold the same state; gives
+    /// its index.
+    pub(crate) fn settle(&self, members: usize) -> Index {
+        let voters = members - (members + 1) % 2;
         until("the same state everywhere", || {
             let statuses: Vec<_> = self.running().map(Member::status).collect::<Option<_>>()?;
             let votes = |status: &MemberStatus| {
@@ -130,7 +132,7 @@ impl PeerSet {
                 first.node.state_digest.is_some() && first.node.state_digest_at == first.node.applied;
             let same = digested
                 && statuses.iter().all(|status| state(status) == state(first) && votes(status) == voters);
-            (same && first.node.members.len() == voters && first.node.leader.is_some())
+            (same && first.node.members.len() == members && first.node.leader.is_some())
                 .then_some(first.node.applied)
         })
     }

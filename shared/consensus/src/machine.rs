@@ -3,7 +3,7 @@
 use crate::boot::{Boot, BootError, open};
 use crate::check::{Facts, MAX_ENTRIES, Refused, check, check_change};
 use crate::config::{Config, Ticker};
-use crate::convert::{change_bytes, command_entry, engine_change, engine_message};
+use crate::convert::{change_bytes, command_entry, engine_change, engine_message, member};
 use crate::disk::Unsynced;
 use crate::heard::Heard;
 use crate::io::{Input, Output, Proposal, Role};
@@ -233,7 +233,7 @@ impl Consensus {
         Facts {
             me: self.me,
             term: self.term(),
-            leader: self.leader(),
+            leader: member(self.raw.raft.leader_id),
             leads: self.role() == Role::Leader,
             may_campaign: self.raw.raft.promotable(),
             synced: self.is_synced(),

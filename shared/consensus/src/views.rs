@@ -7,10 +7,17 @@ use raft::ProgressState;
 use rafty_types::{HardState, Index, MemberId, Membership, SnapshotMeta};
 use std::time::Duration;
 
+/// A member that does not vote takes its leader for lost after this many of the longest election timeouts.
+const LOST_AFTER_TIMEOUTS: usize = 2;
+
 impl Consensus {
-    /// Who leads, as far as known.
+    /// Who leads, as far as known. Nobody when this member has not heard the leader for some election timeouts: a member that
+    /// cannot stand for election would remember it for ever.
     pub fn leader(&self) -> Option<MemberId> {
-        member(self.raw.raft.leader_id)
+        let raft = &self.raw.raft;
+        let patience = self.config.election_ticks().1 * LOST_AFTER_TIMEOUTS;
+        let waits = self.role() != Role::Leader && !raft.promotable();
+        member(raft.leader_id).filter(|_| !waits || raft.election_elapsed < patience)
     }
 
     /// The last entry handed out as committed, or restored by a snapshot.

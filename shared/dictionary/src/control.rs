@@ -30,6 +30,9 @@ pub struct Control {
     pub(crate) runs: Runs,
     pub(crate) clients: Clients,
     pub(crate) epoch: Epoch,
+    /// Whether an odd number has had seats since this format. Before, and until its seats are changed for the first time
+    /// since, a state of format 4 may have an even number.
+    pub(crate) odd_seats: bool,
 }
 
 /// Where in the log a command stands, and who issued it when.
@@ -62,6 +65,7 @@ impl Control {
             feature_level: 1,
             roster: Roster::founded(founder),
             epoch: Epoch::first(cluster),
+            odd_seats: true,
             ..Self::default()
         }
     }
@@ -109,6 +113,7 @@ impl Control {
         self.roster.member(survivor)?;
         self.epoch = self.epoch.recovered(bits);
         self.roster.recover(survivor);
+        self.note_parity();
         Ok(())
     }
 
@@ -163,6 +168,14 @@ impl Control {
         self.members().values().filter(|member| member.seat).map(|member| member.id).collect()
     }
 
+    /// Who shall vote once `member` was sent away in this term. `None` when it cannot be.
+    pub fn voters_without(&self, member: MemberId, term: Term) -> Option<BTreeSet<MemberId>> {
+        let mut roster = self.roster.clone();
+        roster.send_away_in_pairs(member, self.tenures.leader_of(term)).ok()?;
+        let seated = roster.members().values().filter(|member| member.seat);
+        Some(seated.map(|member| member.id).collect())
+    }
+
     /// Who shall be sent the log without voting.
     pub fn desired_learners(&self) -> BTreeSet<MemberId> {
         self.members().values().filter(|member| !member.seat).map(|member| member.id).collect()
@@ -202,6 +215,11 @@ impl Control {
     pub(crate) fn count_elapsed(&mut self, wall_ms: u64) {
         self.roster.count_elapsed(wall_ms);
         self.clients.count_elapsed(wall_ms);
+        self.note_parity();
+    }
+
+    fn note_parity(&mut self) {
+        self.odd_seats |= self.roster.seats() % 2 == 1;
     }
 
     /// Applies a member's command; when it is refused, nothing has changed.
@@ -217,7 +235,7 @@ impl Control {
         match command {
             ControlCommand::TokenCreated(token) => self.roster.create_token(at, token).map(|()| Vec::new()),
             ControlCommand::Enrol(enrolment) => self.enrol(at, enrolment),
-            ControlCommand::Revoke { member } => self.revoke(member),
+            ControlCommand::Revoke { member } => self.revoke(at, member),
             ControlCommand::RotateKey { member, rsa_public, signature } => {
                 let signed = if at.by_wall {
                     format_2::rotate_key_statement(set.cluster, member, &rsa_public)
@@ -237,7 +255,11 @@ impl Control {
                 changed.map(|()| vec![Event::RosterChanged])
             }
             ControlCommand::SeatChanged { give, take } => {
-                self.roster.change_seats(give, take).map(|()| vec![Event::SeatsChanged])
+                self.roster.change_seats(at, &give, &take)?;
+                if !at.by_wall {
+                    self.note_parity();
+                }
+                Ok(vec![Event::SeatsChanged])
             }
             ControlCommand::SilenceChanged { member, silent } => {
                 self.roster.change_silence(at, member, silent).map(|()| Vec::new())
@@ -280,14 +302,22 @@ impl Control {
             self.runs.drop_update_of(old);
             events.push(Event::Replaced { old, new: MemberId(at.index.0) });
             if before.contains(&old) {
+                if !at.by_wall {
+                    let back = Some(MemberId(at.index.0));
+                    self.roster.pair_seats(self.tenures.leader_of(at.term), back);
+                }
                 events.push(Event::SeatsChanged);
             }
         }
         Ok(events)
     }
 
-    fn revoke(&mut self, member: MemberId) -> Effect {
-        let gone = self.roster.send_away(member)?;
+    fn revoke(&mut self, at: &Context, member: MemberId) -> Effect {
+        let gone = if at.by_wall {
+            self.roster.send_away(member)?
+        } else {
+            self.roster.send_away_in_pairs(member, self.tenures.leader_of(at.term))?
+        };
         self.runs.drop_update_of(member);
         let mut events = vec![Event::RosterChanged, Event::Revoked(gone.id, gone.key)];
         if gone.seat {

@@ -14,8 +14,9 @@ use std::collections::BTreeSet;
 
 type Invariant = (&'static str, fn(&Control) -> bool);
 
-const INVARIANTS: [Invariant; 9] = [
+const INVARIANTS: [Invariant; 10] = [
     ("someone votes", someone_votes),
+    ("an odd number votes", an_odd_number_votes),
     ("identities are unique", identities_are_unique),
     ("records stand under their own ids", records_stand_under_their_ids),
     ("only the newest run is active", only_the_newest_run_is_active),
@@ -47,6 +48,11 @@ fn nothing_lies_ahead(control: &Control, applied: Index) -> bool {
 
 fn someone_votes(control: &Control) -> bool {
     control.members().values().any(|member| member.seat)
+}
+
+/// But in a state of format 4 until its seats are put right.
+fn an_odd_number_votes(control: &Control) -> bool {
+    control.roster.seats() % 2 == 1 || !control.odd_seats
 }
 
 fn identities_are_unique(control: &Control) -> bool {

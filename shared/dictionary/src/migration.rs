@@ -101,7 +101,9 @@ impl From<Control4> for Control {
         let clients = Clients::from_format_4(clients);
         let (epoch, roster) = (Epoch::first(cluster), roster.into());
         let runs = Runs::from_format_4(runs.into_iter().map(|(id, run)| (id, run.into())).collect());
-        Self { cluster, epoch, name, settings, feature_level, roster, tenures, runs, clients }
+        // Two laptops were two voters.
+        let odd_seats = false;
+        Self { cluster, epoch, name, settings, feature_level, roster, tenures, runs, clients, odd_seats }
     }
 }
 

@@ -6,11 +6,11 @@
 use crate::clock::{Expiring, expiry};
 use crate::control::Context;
 use rafty_types::{
-    Digest, Enrolment, EnrolmentStatement, MAX_ADDRESSES, MAX_RSA_KEY_LEN, Member, MemberId, PeerKey,
-    Rejection, SetId, Signature, TokenRecord, format_2,
+    Digest, Enrolment, EnrolmentStatement, MAX_ADDRESSES, MAX_RSA_KEY_LEN, MAX_SEATS_CHANGED, Member,
+    MemberId, Mutation, PeerKey, Rejection, SetId, Signature, TokenRecord, format_2, planted,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 /// The token id of a member that joins again under a key that is still in the roster.
@@ -212,6 +212,25 @@ impl Roster {
         self.silent_since_ms.clear();
     }
 
+    /// Sends a member away as [`send_away`](Self::send_away) does, so that an odd number votes afterwards. The last one with
+    /// a seat leaves it to a learner that is heard: laptops before devices, earlier members before later ones.
+    pub(crate) fn send_away_in_pairs(
+        &mut self,
+        id: MemberId,
+        leader: Option<MemberId>,
+    ) -> Result<Member, Rejection> {
+        let last = self.seats() == 1 && self.members.get(&id).is_some_and(|member| member.seat);
+        let silent = &self.silent_since_ms;
+        let fit = |one: &&mut Member| last && one.id != id && !silent.contains_key(&one.id);
+        let heir = self.members.values_mut().filter(fit).min_by_key(|one| (one.role, one.id));
+        heir.into_iter().for_each(|heir| heir.seat = true);
+        let gone = self.send_away(id)?;
+        if gone.seat {
+            self.pair_seats(leader, None);
+        }
+        Ok(gone)
+    }
+
     /// Sends a member away; the last one with a seat stays.
     pub(crate) fn send_away(&mut self, id: MemberId) -> Result<Member, Rejection> {
         let member = self.remove(id)?;
@@ -230,6 +249,35 @@ impl Roster {
         }
         self.silent_since_ms.remove(&id);
         self.members.remove(&id).ok_or(Rejection::UnknownMember)
+    }
+
+    /// A voter has gone: another gets or loses a seat, so that an odd number votes. `back` is the one that has gone, if it
+    /// is there again under this id, without its log.
+    ///
+    /// Of four or more that are left, a voter that nobody hears loses its seat, too, since it may be gone as well. Otherwise
+    /// a learner that is heard gets a seat; where a single voter would be left, the one that is back does, without its
+    /// log. Without any, a voter gives its seat up: silent ones first, devices before laptops, the leader last, later
+    /// members before earlier ones.
+    pub(crate) fn pair_seats(&mut self, leader: Option<MemberId>, back: Option<MemberId>) {
+        if self.seats() % 2 == 1 || planted(Mutation::EvenSeats) {
+            return;
+        }
+        let silent = |id: &MemberId| self.silent_since_ms.contains_key(id);
+        let seated = || self.members.values().filter(|member| member.seat);
+        let learner = self.members.values().find(|one| !one.seat && !silent(&one.id) && Some(one.id) != back);
+        let leads = |member: &&Member| Some(member.id) == leader;
+        let last = seated().max_by_key(|one| (silent(&one.id), one.role, !leads(one), one.id));
+        let two = self.seats() == 2;
+        let (id, seat) = match (learner, back, last) {
+            (_, _, Some(last)) if silent(&last.id) && !two => (last.id, false),
+            (Some(learner), _, _) => (learner.id, true),
+            (None, Some(back), _) if two => (back, true),
+            (None, _, Some(last)) => (last.id, false),
+            (None, _, None) => return,
+        };
+        if let Some(member) = self.members.get_mut(&id) {
+            member.seat = seat;
+        }
     }
 
     pub(crate) fn rotate_key(
@@ -262,22 +310,33 @@ impl Roster {
 
     pub(crate) fn change_seats(
         &mut self,
-        give: Option<MemberId>,
-        take: Option<MemberId>,
+        at: &Context,
+        give: &[MemberId],
+        take: &[MemberId],
     ) -> Result<(), Rejection> {
-        ensure(give.is_some() || take.is_some(), "no seat is given and none taken")?;
-        if let Some(id) = give {
-            ensure(!self.member(id)?.seat, "the member to give a seat has one")?;
+        ensure(!give.is_empty() || !take.is_empty(), "no seat is given and none taken")?;
+        let bounded = give.len().max(take.len()) <= MAX_SEATS_CHANGED;
+        ensure(bounded, "at most 16 seats are given and 16 taken at a time")?;
+        let named: BTreeSet<_> = give.iter().chain(take).collect();
+        ensure(named.len() == give.len() + take.len(), "a member is named twice")?;
+        for id in give {
+            ensure(!self.member(*id)?.seat, "the member to give a seat has one")?;
         }
-        if let Some(id) = take {
-            ensure(self.member(id)?.seat, "the member to take a seat from has none")?;
-            if give.is_none() && self.seats() == 1 {
-                return Err(Rejection::LastVoter);
-            }
+        for id in take {
+            ensure(self.member(*id)?.seat, "the member to take a seat from has none")?;
         }
-        for (id, seat) in [(give, true), (take, false)] {
-            if let Some(member) = id.and_then(|id| self.members.get_mut(&id)) {
-                member.seat = seat;
+        let after = self.seats() + give.len() - take.len();
+        if after == 0 {
+            return Err(Rejection::LastVoter);
+        }
+        let odd = at.by_wall || after % 2 == 1;
+        ensure(odd, "an odd number of members votes: give or take two seats at a time")?;
+
+        for (ids, seat) in [(give, true), (take, false)] {
+            for id in ids {
+                if let Some(member) = self.members.get_mut(id) {
+                    member.seat = seat;
+                }
             }
         }
         Ok(())

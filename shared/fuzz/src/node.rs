@@ -384,10 +384,17 @@ fn made(members: u64) -> (Snapshot, HardState) {
         let id = MemberId(state.applied().next().0);
         let enrolment = enrolment(id, token.id);
         apply(&mut state, ControlCommand::Enrol(enrolment));
-        apply(&mut state, ControlCommand::SeatChanged { give: Some(id), take: None });
     }
-    let voters = state.control().members().keys().copied().collect();
-    let membership = Membership { voters, ..Membership::default() };
+    let others: Vec<_> = state.control().desired_learners().into_iter().collect();
+    // Seats are given in pairs.
+    let give = others[..others.len() / 2 * 2].to_vec();
+    if !give.is_empty() {
+        apply(&mut state, ControlCommand::SeatChanged { give, take: Vec::new() });
+    }
+    let control = state.control();
+    let (voters, learners) = (control.desired_voters(), control.desired_learners());
+    let (voters, learners) = (voters.into_iter().collect(), learners.into_iter().collect());
+    let membership = Membership { voters, learners, ..Membership::default() };
     let meta = SnapshotMeta { index: state.applied(), term: Term(1), membership };
     let data: Arc<[u8]> = state.snapshot().into();
     (Snapshot { meta, data }, HardState { term: Term(1), voted_for: None, commit: state.applied() })

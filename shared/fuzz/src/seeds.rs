@@ -173,7 +173,7 @@ fn commands() -> Vec<Command> {
     let control = [
         C::TokenCreated(token),
         C::Enrol(enrolment(MemberId(3), [1; 16])),
-        C::SeatChanged { give: Some(MemberId(3)), take: None },
+        C::SeatChanged { give: vec![MemberId(3)], take: Vec::new() },
         C::TenureBegan { member: MemberId(1), rsa_public: vec![9; 398], signature },
         C::RunSubmitted(spec),
         opened(),
@@ -191,7 +191,7 @@ fn commands() -> Vec<Command> {
         C::SessionClosed { session: SessionId(18) },
         C::ClientRevoked { name: "phone".into() },
         C::RunStopped { run: RunId(6) },
-        C::SeatChanged { give: None, take: Some(MemberId(3)) },
+        C::SeatChanged { give: Vec::new(), take: vec![MemberId(3)] },
         C::Revoke { member },
         C::FeatureLevel(2),
     ];

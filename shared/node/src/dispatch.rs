@@ -98,14 +98,16 @@ impl<U: StateMachine> Node<U> {
             return Some(Answer::ChangePending);
         }
         if let Command::Control(ControlCommand::Revoke { member }) = command {
-            let mut rest = self.state.control().desired_voters();
-            let too_few = rest.remove(member) && !rest.is_empty() && !self.can_go_on(&rest);
+            let control = self.state.control();
+            let rest = control.voters_without(*member, self.consensus.term());
+            let changed = rest.filter(|rest| *rest != control.desired_voters());
+            let too_few = changed.is_some_and(|rest| !self.can_go_on(&rest));
             let why = "too few of those that would vote then answer: start them, or remove whoever is gone for good first";
             return too_few.then(|| self.rejected(Rejection::Invalid(why.into())));
         }
         let given = match command {
-            Command::Control(ControlCommand::SeatChanged { give, .. }) => *give,
-            _ => None,
+            Command::Control(ControlCommand::SeatChanged { give, .. }) => &give[..],
+            _ => &[],
         };
         let progress = self.consensus.progress();
         let fit = |id| {
@@ -113,7 +115,7 @@ impl<U: StateMachine> Node<U> {
             progress.is_some_and(|progress| self.is_caught_up(progress) && self.answers(progress))
         };
         let why = "the member cannot vote yet: it is silent or does not have the log; start it and try again";
-        given.filter(|id| !fit(*id)).map(|_| self.rejected(Rejection::Invalid(why.into())))
+        given.iter().any(|id| !fit(*id)).then(|| self.rejected(Rejection::Invalid(why.into())))
     }
 
     /// Whether the engine's membership is on its way to what the roster wants.

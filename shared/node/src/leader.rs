@@ -260,7 +260,8 @@ impl<U: StateMachine> Node<U> {
         2 * answer.count() > voters.len()
     }
 
-    /// A voter that fell silent, or is heard again. Committed, since its time must not begin anew with every leader.
+    /// A member that fell silent, or is heard again. Committed, since its time must not begin anew with every leader, and
+    /// since a seat that becomes free goes to somebody who is heard.
     fn changed_silence(&self) -> Option<ControlCommand> {
         let (control, membership) = (self.state.control(), self.consensus.membership());
         let silent_after = self.consensus.election_timeout() * SILENT_AFTER_TIMEOUTS;
@@ -268,10 +269,32 @@ impl<U: StateMachine> Node<U> {
             let member = control.member(progress.member)?.id;
             let (known, silent) =
                 (control.silent_since_ms(member).is_some(), progress.silent >= silent_after);
-            let changed = if known { progress.heard && !silent } else { silent && membership.votes(member) };
+            let changed =
+                if known { progress.heard && !silent } else { silent && membership.contains(member) };
             changed.then_some(ControlCommand::SilenceChanged { member, silent: !known })
         };
         self.consensus.progress().iter().find_map(changed)
+    }
+
+    /// The command that gives a member a seat at an operator's wish, so that an odd number votes: in the place of a silent
+    /// voter, or together with another learner, or else in the place of a voter that is heard, a device before a laptop
+    /// and a later member before an earlier one. `None` when there is nobody of the kind.
+    pub fn seat_command(&self, member: MemberId) -> Option<ControlCommand> {
+        let control = self.state.control();
+        let silent = |id: MemberId| control.silent_since_ms(id).is_some();
+        let others = || control.members().values().filter(|other| other.id != member);
+        let seated = others().filter(|other| other.seat && Some(other.id) != self.consensus.leader());
+        let voter = seated.max_by_key(|other| (silent(other.id), other.role, other.id)).map(|other| other.id);
+        let learner = others().find(|other| !other.seat && !silent(other.id)).map(|other| other.id);
+        let even = control.desired_voters().len() % 2 == 0;
+        let (give, take) = match (voter, learner) {
+            _ if even => (vec![member], Vec::new()),
+            (Some(voter), _) if silent(voter) => (vec![member], vec![voter]),
+            (_, Some(learner)) => (vec![member, learner], Vec::new()),
+            (Some(voter), None) => (vec![member], vec![voter]),
+            (None, None) => return None,
+        };
+        Some(ControlCommand::SeatChanged { give, take })
     }
 
     fn seat_view(&self) -> SeatView {
@@ -285,6 +308,7 @@ impl<U: StateMachine> Node<U> {
             Some(Seat {
                 member: member.id,
                 seated: member.seat,
+                role: member.role,
                 may_lead: self.state.control().may_lead(member),
                 tenures: member.tenures,
                 caught_up: self.is_caught_up(progress),

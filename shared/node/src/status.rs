@@ -150,6 +150,30 @@ pub struct RoundLine {
 }
 
 impl<U: StateMachine> Node<U> {
+    /// Why nobody leads: which voters are missing, and what helps.
+    pub fn why_no_leader(&self) -> String {
+        let voters = &self.consensus.membership().voters;
+        let others: Vec<_> = voters.iter().filter(|id| **id != self.me).map(ToString::to_string).collect();
+        let votes = voters.contains(&self.me);
+        let needed = (voters.len() / 2 + 1).saturating_sub(usize::from(votes));
+        if self.consensus.leader().is_some() {
+            return "one was elected only just now".into();
+        }
+        let missing = match &others[..] {
+            [] if votes => return "this member, the only voter, is about to lead".into(),
+            [] => return "this member does not know the voters yet".into(),
+            [one] => format!("member {one}"),
+            many if many.len() == needed => format!("members {}", many.join(" and ")),
+            many => format!("{needed} of the members {}", many.join(", ")),
+        };
+        let recover =
+            if votes { "`recover`" } else { "`recover` on a voter that is left, or `recover --learner`" };
+        format!(
+            "too few voters answer; {missing} must run and be reached (where these are lost for good, waiting does not \
+             help: stop this member and run {recover} here)"
+        )
+    }
+
     /// What this member knows. `digest` is the newest that was made of a [frozen](Self::freeze) state, and of which index.
     pub fn status(&self, digest: Option<(Index, Digest)>) -> Status {
         let control = self.state.control();
@@ -205,7 +229,7 @@ impl<U: StateMachine> Node<U> {
     fn waiting_for(&self) -> String {
         let control = self.state.control();
         let Some(leader) = self.consensus.leader() else {
-            return "a leader: too few voters answer (if most are lost for good: `recover`)".into();
+            return format!("a leader: {}", self.why_no_leader());
         };
         let holder = control.tenure().filter(|tenure| tenure.term == self.consensus.term());
         if holder.is_none() {

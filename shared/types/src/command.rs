@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 pub const MAX_TASK_LEN: usize = 64 * 1024;
 /// Longest name of a run, a cluster or a key's owner, in bytes.
 pub const MAX_NAME_LEN: usize = 64;
+/// Most seats that one command gives, and most that it takes.
+pub const MAX_SEATS_CHANGED: usize = 16;
 /// Most addresses of one member.
 pub const MAX_ADDRESSES: usize = 8;
 /// Longest RSA public key, in bytes of PKCS#1 DER; RSA-4096 takes 526.
@@ -103,12 +105,12 @@ pub enum ControlCommand {
         /// By its identity key, over [`address_statement`].
         signature: Signature,
     },
-    /// Gives a learner a vote and/or takes a voter's.
+    /// Gives learners a vote and takes voters'. Afterwards an odd number votes.
     SeatChanged {
-        /// Who shall vote.
-        give: Option<MemberId>,
-        /// Who shall not vote any more.
-        take: Option<MemberId>,
+        /// Who shall vote; at most [`MAX_SEATS_CHANGED`].
+        give: Vec<MemberId>,
+        /// Who shall not vote any more; at most [`MAX_SEATS_CHANGED`].
+        take: Vec<MemberId>,
     },
     /// The leader is aggregator from here on.
     TenureBegan {

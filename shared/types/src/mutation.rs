@@ -34,6 +34,10 @@ pub enum Mutation {
     WokenInThePast,
     /// The successor is the one with the lowest id, whoever has served least.
     SuccessionIgnoresTenures,
+    /// A dead voter is replaced by addition: learners get seats beside its own instead of in its place.
+    DeadVoterKeepsSeat,
+    /// Seats shrink to a single one by themselves.
+    SeatsShrinkToOne,
     /// A tenure that has just begun is taken for over when the one before it in the same term was.
     RenewedTenureTakenForOver,
 
@@ -47,6 +51,8 @@ pub enum Mutation {
     TenureNamedByTerm,
     /// An open round goes on under a new tenure as if it were the old one.
     TenureNotFenced,
+    /// A voter that goes leaves an even number of them.
+    EvenSeats,
     /// A round whose attempt failed is passed over.
     FailedRoundPassedOver,
     /// The next deadline is learnt from how long rounds took, not from when updates arrived.

@@ -13,7 +13,7 @@ pub struct Settings {
     pub election_min: Duration,
     /// Longest election timeout.
     pub election_max: Duration,
-    /// How many members vote, as long as there are that many.
+    /// How many members vote at most, as long as there are that many: always an odd number, so one less than an even one.
     pub target_voters: u32,
     /// How many members the engine may have.
     pub max_members: u32,

@@ -25,8 +25,8 @@ fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
     let len = u64::from_le_bytes(*head.last_chunk().expect("8 bytes")) as usize;
     let behind = fixed.len() - len;
     let (control, rest) = rest.split_at(rest.len() - behind);
-    // No session is one byte; before it stands the epoch.
-    let epoch = postcard::to_allocvec(&Epoch::first(CLUSTER)).expect("it encodes");
+    // No session is one byte; before it stand the epoch and whether an odd number votes.
+    let epoch = postcard::to_allocvec(&(Epoch::first(CLUSTER), true)).expect("it encodes");
     let (control, sessions) = control.split_at(control.len() - 1);
     let control = [control.strip_suffix(&epoch[..]).expect("the first epoch"), sessions].concat();
     let clock = postcard::to_allocvec(&(applied, now_ms)).expect("it encodes");
@@ -84,7 +84,10 @@ struct Updated {
 
 impl Updated {
     fn from(now_ms: u64) -> Self {
-        let mut story = Script::founded_by("ann");
+        Self::of(Script::founded_by("ann"), now_ms)
+    }
+
+    fn of(mut story: Script, now_ms: u64) -> Self {
         let old = as_format_4(&story.state, now_ms);
         story.state.restore(&old).expect("the format before");
         Self { story }
@@ -150,4 +153,27 @@ fn rounds_of_the_version_before_teach_no_deadline_whether_read_as_state_or_as_en
     story.state.restore(&as_format_4_with_a_round(&story.state, WALL_MS)).expect("the format before");
     assert_eq!(story.run().history[0].arrived_ms, None);
     assert_eq!(story.state.control(), behind_it.state.control());
+}
+
+#[test]
+fn two_voters_of_the_version_before_stay_until_the_leader_makes_their_number_odd() {
+    let mut story = Script::founded_by("ann");
+    let ids = ["bob", "eve"].map(|name| story.joins(name, Agent));
+    let mut set = Updated::of(story, WALL_MS);
+    let seats =
+        |give: &[MemberId], take: &[MemberId]| C::SeatChanged { give: give.into(), take: take.into() };
+    let votes = |set: &Updated| set.story.state.control().desired_voters().len();
+    assert_eq!(stamped(&mut set.story, Stamp::Wall(WALL_MS), seats(&ids[..1], &[])), None);
+    assert_eq!((votes(&set), set.story.state.broken_invariant()), (2, None));
+    // It is read again as it is, and stays so with the first entry of today.
+    let mut again = Script::founded_by("ann");
+    again.state.restore(&set.story.state.snapshot()).expect("a state");
+    let mut set = Updated { story: again };
+    let now = Stamp::Elapsed { elapsed_ms: 1_000, wall_ms: WALL_MS };
+    assert_eq!(stamped(&mut set.story, now, C::SessionOpened), None);
+    assert_eq!((votes(&set), set.story.state.broken_invariant()), (2, None));
+    assert_eq!(stamped(&mut set.story, now, seats(&ids[1..], &[])), None);
+    assert_eq!((votes(&set), set.story.state.broken_invariant()), (3, None));
+    let even = stamped(&mut set.story, now, seats(&[], &ids[1..]));
+    assert!(matches!(even, Some(Rejection::Invalid(why)) if why.contains("odd number")));
 }

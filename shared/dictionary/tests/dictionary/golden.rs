@@ -232,7 +232,10 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
         Command::Rejoin(who, over) => ("ann", control(C::Enrol(again(who, *over)))),
         Command::Revoke(by, who) => (by, control(C::Revoke { member: id(who) })),
         Command::Seat { by, give, take } => {
-            (by, control(C::SeatChanged { give: give.as_ref().map(id), take: take.as_ref().map(id) }))
+            let list = |names: &Option<String>| -> Vec<_> {
+                names.iter().flat_map(|names| names.split('/')).map(|name| id(&name.to_owned())).collect()
+            };
+            (by, control(C::SeatChanged { give: list(give), take: list(take) }))
         }
         Command::Silence(by, who, silent) => {
             (by, control(C::SilenceChanged { member: id(who), silent: *silent }))

@@ -59,6 +59,12 @@ impl Walk {
         self.story.state.control().member_by_key(&key_of(name)).map_or(MemberId(9_999), |member| member.id)
     }
 
+    /// Up to two members, `name` first.
+    fn named(&self, drawn: u8, kinds: u8, name: &str) -> Vec<MemberId> {
+        let names = [name, PEOPLE[usize::from(drawn) % PEOPLE.len()]];
+        names.iter().take(usize::from(drawn % kinds)).map(|name| self.id(name)).collect()
+    }
+
     fn user_proposal(&self, name: &str, x: u8, y: u8) -> Proposal {
         let key = vec![b'k', x % 4];
         let command = match y % 4 {
@@ -105,8 +111,8 @@ impl Walk {
                 C::AddressChanged { member, addresses, signature }
             }
             13 | 14 => C::SeatChanged {
-                give: (!x.is_multiple_of(3)).then_some(member),
-                take: (y.is_multiple_of(3)).then_some(self.id(PEOPLE[usize::from(y) % PEOPLE.len()])),
+                give: self.named(x, 3, name),
+                take: self.named(y, 2, PEOPLE[usize::from(y) % PEOPLE.len()]),
             },
             15 | 16 => {
                 let member = self.id(self.leader);

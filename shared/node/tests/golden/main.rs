@@ -165,7 +165,8 @@ fn control(command: &Command) -> Result<(&MemberId, ControlCommand), String> {
         Command::Session(N(at)) => (at, ControlCommand::SessionOpened),
         Command::Revoke(N(at), N(member)) => (at, ControlCommand::Revoke { member: *member }),
         Command::Seat { at: N(at), give, take } => {
-            let (give, take) = (give.map(|give| give.0), take.map(|take| take.0));
+            let list = |one: &Option<N>| one.iter().map(|one| one.0).collect();
+            let (give, take) = (list(give), list(take));
             (at, ControlCommand::SeatChanged { give, take })
         }
         Command::Submit(N(at), rounds) => {

@@ -143,10 +143,15 @@ impl Peers {
         let mut ids = vec![FOUNDER];
         for number in 1..members {
             let id = apply(ControlCommand::Enrol(enrolment(number as usize)));
-            apply(ControlCommand::SeatChanged { give: Some(id), take: None });
             ids.push(id);
+            // Seats are given in pairs; where an even number is wanted, the last member learns. A command that gives none
+            // is refused, and lets the next id be odd, too, as the scripts name them.
+            let give = if number % 2 == 0 { ids[ids.len() - 2..].to_vec() } else { Vec::new() };
+            apply(ControlCommand::SeatChanged { give, take: Vec::new() });
         }
-        let membership = Membership { voters: ids.clone(), ..Membership::default() };
+        let learners = state.control().desired_learners().into_iter().collect();
+        let voters = state.control().desired_voters().into_iter().collect();
+        let membership = Membership { voters, learners, ..Membership::default() };
         let meta = SnapshotMeta { index: state.applied(), term: Term(1), membership };
         let hard_state = HardState { term: Term(1), voted_for: None, commit: state.applied() };
         let snapshot = Snapshot { meta, data: state.snapshot().into() };

@@ -250,9 +250,9 @@ impl<U: UserMachine> Shell<U> {
             },
             Answer::Redirect(leader) => match self.address_of(leader) {
                 Some(leader) => Reply::Redirect { leader },
-                None => no_leader(),
+                None => self.no_leader(),
             },
-            Answer::NoLeader | Answer::Readable(_) => no_leader(),
+            Answer::NoLeader | Answer::Readable(_) => self.no_leader(),
             Answer::ChangePending => Reply::failed(
                 "change_pending",
                 "another change of membership is under way; nothing was changed; try again",
@@ -260,6 +260,14 @@ impl<U: UserMachine> Shell<U> {
             Answer::Busy => Reply::failed("busy", "too many requests wait; nothing was changed; try again"),
             Answer::Unknown => unknown_outcome(),
         }
+    }
+
+    fn no_leader(&self) -> Reply {
+        let why = self.node.why_no_leader();
+        Reply::failed(
+            "no_leader",
+            format!("no leader was found in time: {why}; nothing was changed; try again"),
+        )
     }
 
     /// The command that changes who votes; or the answer, as far as this member knows.
@@ -273,7 +281,11 @@ impl<U: UserMachine> Shell<U> {
         };
         let command = match action {
             ConfigAction::Add if member.seat => return Err(Reply::done()),
-            ConfigAction::Add => ControlCommand::SeatChanged { give: Some(member.id), take: None },
+            ConfigAction::Add => self.node.seat_command(member.id).ok_or_else(|| {
+                let why = "an odd number of members votes, and there is no other to vote beside this one; \
+                               nothing was changed; let one more join";
+                Reply::failed("even_seats", why)
+            })?,
             ConfigAction::Delete => ControlCommand::Revoke { member: member.id },
         };
         Ok(Command::Control(command))
@@ -402,10 +414,6 @@ fn rejection_word(why: &Rejection) -> &'static str {
         Rejection::UnknownMember => "unknown_peer",
         _ => "rejected",
     }
-}
-
-fn no_leader() -> Reply {
-    Reply::failed("no_leader", "no leader was found in time; nothing was changed; try again")
 }
 
 fn unknown_outcome() -> Reply {

@@ -4,7 +4,7 @@ use crate::clients::client_address;
 use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::member::MODELS;
 use crate::operator::desk::Call;
-use crate::operator::{BackupState, MemberStatus, ModelInfo, NO_LEADER, Reply, Request, RunLog, json_of};
+use crate::operator::{BackupState, MemberStatus, ModelInfo, Reply, Request, RunLog, json_of};
 use crate::shell::{Asker, Shell};
 use crate::upkeep::written_bytes;
 use rafty_dictionary::{EntryCommand, EntryResult, RunStatus};
@@ -125,7 +125,10 @@ impl<U: UserMachine> Shell<U> {
             },
             Answer::Readable(_) if matches!(call.request, Request::Backup { .. }) => self.answer_backup(call),
             Answer::Readable(_) => self.answer_get(call),
-            Answer::NoLeader => call.refuse(NO_LEADER),
+            Answer::NoLeader => call.refuse(format!(
+                "there is no leader: {}; nothing was changed",
+                self.node.why_no_leader()
+            )),
             Answer::Busy => call.refuse("too many requests wait; nothing was changed; try again"),
             Answer::Redirect(leader) => {
                 call.refuse(format!("member {leader} leads; nothing was changed; ask it"))

@@ -26,9 +26,6 @@ use std::time::Duration;
 pub const SOCKET: &str = "control.sock";
 /// Longest request line, in bytes: a 1 MiB value in JSON's worst escape, and its frame.
 pub const MAX_LINE: u64 = 8 * 1024 * 1024;
-/// What is said when the peer set has no leader.
-pub(crate) const NO_LEADER: &str = "there is no leader: too few voters answer; nothing was changed; start more members \
-     or wait; if most of the voters are lost for good, stop this member and run `recover` here";
 /// Longest path a Unix socket may have.
 const MAX_SOCKET_PATH: usize = 107;
 

@@ -19,7 +19,7 @@ use crate::member::{Member, Process, RIGHT};
 use crate::witness::Witness;
 use rafty_dictionary::Replicated;
 use rafty_types::{Digest, Index, MemberId, Time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whole states are compared at every so many indexes: making a digest takes long.
 const COMPARED: u64 = 64;
@@ -38,12 +38,15 @@ pub struct Invariants {
     /// The state after each index.
     states: BTreeMap<Index, Digest>,
     applied: BTreeMap<MemberId, Index>,
+    /// Who had a seat, as each member knew it.
+    seats: BTreeMap<MemberId, BTreeSet<MemberId>>,
 }
 
 impl Invariants {
     /// A member starts from its disk.
     pub fn started(&mut self, id: MemberId, process: &Process) {
         self.applied.remove(&id);
+        self.seats.remove(&id);
         self.logs.recovered(id, &process.terms);
     }
 
@@ -70,6 +73,33 @@ impl Invariants {
         if applied.0.is_multiple_of(COMPARED) {
             self.same_state(id, process);
         }
+        self.seats_change_by_the_rules(id, process);
+    }
+
+    /// Dead voters are replaced, not outnumbered: nobody gets a seat beside that of a voter which has been silent for so
+    /// long that it loses its own. And seats never shrink to one by themselves, only when somebody is sent away.
+    fn seats_change_by_the_rules(&mut self, id: MemberId, process: &Process) {
+        let state = process.node.state();
+        let control = state.control();
+        let now = control.desired_voters();
+        let Some(before) = self.seats.insert(id, now.clone()) else { return };
+        let sent_away = before.iter().any(|id| control.member(*id).is_none());
+        if before == now || sent_away {
+            return;
+        }
+        assert!(
+            now.len() > 1 || before.len() <= 1,
+            "seats never shrink to one: member {id} knew {before:?} and now {now:?}"
+        );
+        let replace_after = control.settings().replace_after.as_millis();
+        let gone = |id: &&MemberId| {
+            let since = control.silent_since_ms(**id);
+            since.is_some_and(|since| u128::from(state.elapsed_ms() - since) > replace_after + 1_000)
+        };
+        assert!(
+            now.len() <= before.len() || !before.iter().any(|id| gone(&id)),
+            "dead voters are replaced: member {id} knew {before:?} and now {now:?}"
+        );
     }
 
     /// Compares a member's whole state with what others had at the same index.

@@ -71,10 +71,13 @@ impl World {
             let enrolment =
                 enrol(&identity, &rsa_public(), &token, self.set, [number as u8; 32], vec![address(number)]);
             let id = MemberId(apply(&mut state, ControlCommand::Enrol(enrolment)).0);
-            if number < u64::from(self.settings.target_voters) {
-                apply(&mut state, ControlCommand::SeatChanged { give: Some(id), take: None });
-            }
             people.push((id, identity));
+        }
+        // As many as wanted, and an odd number.
+        let voters = people.len().min(self.settings.target_voters as usize);
+        let give: Vec<_> = people[1..voters - (voters + 1) % 2].iter().map(|(id, _)| *id).collect();
+        if !give.is_empty() {
+            apply(&mut state, ControlCommand::SeatChanged { give, take: Vec::new() });
         }
         let ids = people.iter().map(|(id, _)| *id).collect();
         self.settle(people, &state);

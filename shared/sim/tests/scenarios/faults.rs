@@ -202,6 +202,7 @@ fn of_two_voters_one_can_be_sent_away() {
         sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
         let leader = sim.leader().unwrap();
         let other = *all.iter().find(|id| **id != leader).unwrap();
+        // The leader has the only seat, and leaves it to the other.
         let (from, whom) = if seed % 2 == 0 { (leader, other) } else { (other, leader) };
         revoke(&mut sim, from, whom);
         sim.run_for(ms(10_000));

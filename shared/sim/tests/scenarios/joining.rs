@@ -141,7 +141,7 @@ fn one_voter() -> Settings {
 /// Moves the only seat, and leadership with it.
 fn move_seat(sim: &mut Scene, from: MemberId, to: MemberId) {
     sim.run_until("all are caught up", ms(5_000), |sim| sim.agree());
-    sim.commit(from, ControlCommand::SeatChanged { give: Some(to), take: Some(from) }).unwrap();
+    sim.commit(from, ControlCommand::SeatChanged { give: vec![to], take: vec![from] }).unwrap();
     sim.run_until("the new voter leads", ms(5_000), |sim| sim.aggregator() == Some(to));
 }
 

@@ -191,18 +191,19 @@ fn a_silent_member_gets_no_seat_and_the_last_voter_keeps_its_own() {
     let mut sim = Scene::new("silent_member", 9, Settings { target_voters: 1, ..settings() });
     let founder = sim.founder();
     sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
-    let token = sim.token(founder, rafty_sim::world::LONG_MS, 1);
-    let newcomer = sim.join(founder, &token).unwrap();
-    sim.run_for(ms(2_000));
+    let token = sim.token(founder, rafty_sim::world::LONG_MS, 2);
     let last = change(&mut sim, founder, ControlCommand::Revoke { member: founder });
     sim.run_for(ms(500));
     let refused =
         Answer::Control(ControlResult::Rejected(Rejection::LastVoter), sim.node(founder).state().applied());
     assert_eq!(sim.answers[&last], refused);
 
+    let newcomer = sim.join(founder, &token).unwrap();
+    let other = sim.join(founder, &token).unwrap();
+    sim.run_for(ms(2_000));
     sim.kill(newcomer);
     sim.run_for(ms(4_000));
-    let seat = ControlCommand::SeatChanged { give: Some(newcomer), take: None };
+    let seat = ControlCommand::SeatChanged { give: vec![newcomer, other], take: Vec::new() };
     let silent = change(&mut sim, founder, seat.clone());
     assert!(matches!(
         &sim.answers[&silent],
