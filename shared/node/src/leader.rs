@@ -286,7 +286,7 @@ impl<U: StateMachine> Node<U> {
         let seated = others().filter(|other| other.seat && Some(other.id) != self.consensus.leader());
         let voter = seated.max_by_key(|other| (silent(other.id), other.role, other.id)).map(|other| other.id);
         let learner = others().find(|other| !other.seat && !silent(other.id)).map(|other| other.id);
-        let even = control.desired_voters().len() % 2 == 0;
+        let even = control.desired_voters().len().is_multiple_of(2);
         let (give, take) = match (voter, learner) {
             _ if even => (vec![member], Vec::new()),
             (Some(voter), _) if silent(voter) => (vec![member], vec![voter]),

@@ -111,8 +111,10 @@ fn a_member_that_comes_late_catches_up_by_snapshot() {
     published_once(&sim, 2);
 
     let founder = all[0];
-    let token = sim.token(founder, LONG_MS, 1);
+    let token = sim.token(founder, LONG_MS, 2);
     let newcomer = sim.join(founder, &token).unwrap();
+    // A fourth member learns; with a fifth, both vote.
+    sim.join(founder, &token).unwrap();
     sim.run_until("the newcomer votes", ms(10_000), |sim| {
         sim.agree() && sim.node(newcomer).consensus().membership().votes(newcomer)
     });
