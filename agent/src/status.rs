@@ -4,6 +4,7 @@
 
 use crate::Failure;
 use rafty_runtime::operator::{MemberStatus, Reply, Request, call};
+use rafty_types::printable;
 use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -62,7 +63,11 @@ fn describe(text: &mut String, status: &MemberStatus) -> fmt::Result {
     writeln!(text)?;
     tenure(text, status)?;
     run(text, status)?;
-    writeln!(text, "waits for: {}", node.waiting_for)?;
+    writeln!(text, "waits for: {}", printable(&node.waiting_for))?;
+    node.members
+        .iter()
+        .filter_map(|member| member.rest.as_ref())
+        .try_for_each(|rest| writeln!(text, "{rest}"))?;
     upkeep(text, status)?;
     status.other_epochs.iter().try_for_each(|other| writeln!(text, "other epoch: {other}"))?;
     status.trouble.iter().try_for_each(|trouble| writeln!(text, "trouble: {trouble}"))

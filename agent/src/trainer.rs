@@ -6,8 +6,8 @@
 use crate::device::Device;
 use crate::limits::{Gently, Limits};
 use rafty_learning::{DataSet, Stamp, Task, TrainControl, TrainError, train};
-use rafty_runtime::{Contribution, LogLevel, Trainer, log};
-use rafty_types::RunSpec;
+use rafty_runtime::{Contribution, HeldUp, LogLevel, Trainer, log};
+use rafty_types::{RestCause, RunSpec};
 use std::path::PathBuf;
 
 /// Trains on the examples in one folder or file.
@@ -16,6 +16,18 @@ pub struct DeviceTrainer {
     limits: Limits,
     device: Device,
     loaded: Option<Loaded>,
+    /// What held the last training up.
+    hold: Option<Hold>,
+}
+
+/// What keeps this device from training, as far as it can be looked at.
+enum Hold {
+    /// It must not train now.
+    Conditions,
+    /// So many bytes of memory are needed.
+    Memory(u64),
+    /// The data, as it was then; none when it could not be reached.
+    Data(Option<Stamp>),
 }
 
 /// A task, as text and as read, and the examples as it wants them, as they were at one time.
@@ -29,7 +41,7 @@ struct Loaded {
 impl DeviceTrainer {
     /// For the examples at `path`, which is read later.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, limits: Limits::default(), device: Device::default(), loaded: None }
+        Self { path, limits: Limits::default(), device: Device::default(), loaded: None, hold: None }
     }
 
     /// Training no more than `limits` allow.
@@ -38,25 +50,22 @@ impl DeviceTrainer {
     }
 
     /// Reads the examples unless they were read for this task and have not changed since.
-    fn load(&mut self, text: &str, task: Task) -> Result<&Loaded, String> {
-        let stamp = DataSet::stamp(&self.path).map_err(|error| error.to_string())?;
+    fn load(&mut self, text: &str, task: Task) -> Result<&Loaded, HeldUp> {
+        self.hold = Some(Hold::Data(None));
+        let unusable = |error| HeldUp::by(RestCause::Data, error);
+        let stamp = DataSet::stamp(&self.path).map_err(unusable)?;
+        self.hold = Some(Hold::Data(Some(stamp)));
         if self.loaded.as_ref().is_none_or(|loaded| loaded.text != text || loaded.stamp != stamp) {
             // The old ones go first: there may not be room for both.
             self.loaded = None;
-            let data = DataSet::open(&self.path, &task).map_err(|error| error.to_string())?;
+            let data = DataSet::open(&self.path, &task).map_err(unusable)?;
             if data.report().refused > 0 {
                 log(LogLevel::Warning, &format!("{}: {}", self.path.display(), data.report()));
             }
             self.loaded = Some(Loaded { text: text.into(), task, stamp, data });
         }
-        self.loaded.as_ref().ok_or_else(|| "no task is loaded".into())
+        self.loaded.as_ref().ok_or_else(|| "no task is loaded".to_string().into())
     }
-}
-
-/// The round goes on without this device; the next one asks it again.
-fn sits_out<T>(why: &str) -> Option<T> {
-    log(LogLevel::Info, &format!("this device does not train in this round: {why}"));
-    None
 }
 
 impl Trainer for DeviceTrainer {
@@ -65,33 +74,48 @@ impl Trainer for DeviceTrainer {
         spec: &RunSpec,
         base: &[f32],
         control: &dyn TrainControl,
-    ) -> Result<Option<Contribution>, String> {
+    ) -> Result<Option<Contribution>, HeldUp> {
         if let Some(why) = self.limits.forbid(&self.device) {
-            return Ok(sits_out(&why));
+            self.hold = Some(Hold::Conditions);
+            return Err(HeldUp::by(RestCause::Conditions, why));
         }
         let task = Task::from_toml(&spec.task).map_err(|error| error.to_string())?;
         let (limits, device) = (self.limits.clone(), self.device.clone());
-        let loaded = self.load(&spec.task, task)?;
+        let needed = self.load(&spec.task, task)?.task.training_bytes();
         // The examples are in memory now, so what is left is what training may take.
-        if let Some(why) = limits.too_large(loaded.task.training_bytes(), &device) {
-            return Ok(sits_out(&why));
+        if let Some(why) = limits.too_large(needed, &device) {
+            self.hold = Some(Hold::Memory(needed));
+            return Err(HeldUp::by(RestCause::Memory, why));
         }
-        if loaded.data.training().is_empty() {
+        let Some(loaded) = self.loaded.as_ref().filter(|loaded| !loaded.data.training().is_empty()) else {
             return Ok(None);
-        }
+        };
         let seed = order_seed(spec.seed, base);
         let gently = Gently::new(&limits, &device, control);
         let trained = match train(&loaded.task, base, &loaded.data, seed, &gently) {
             Err(TrainError::Cancelled) if gently.was_forbidden() => {
-                return Ok(sits_out("it must not go on, see train_when"));
+                self.hold = Some(Hold::Conditions);
+                return Err(HeldUp::by(RestCause::Conditions, "it must not go on, see train_when"));
             }
             trained => trained.map_err(|error| error.to_string())?,
         };
+        self.hold = None;
         Ok(Some(Contribution {
             weights: trained.weights,
             num_examples: trained.num_examples,
             metrics: trained.holdout,
         }))
+    }
+
+    fn can_train_again(&mut self) -> bool {
+        match &self.hold {
+            Some(Hold::Conditions) => self.limits.forbid(&self.device).is_none(),
+            Some(Hold::Memory(needed)) => self.limits.too_large(*needed, &self.device).is_none(),
+            Some(Hold::Data(before)) => {
+                DataSet::stamp(&self.path).is_ok_and(|now| Some(&now) != before.as_ref())
+            }
+            None => true,
+        }
     }
 }
 

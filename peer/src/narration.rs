@@ -86,6 +86,9 @@ fn of_round(event: &RoundEvent, name: &dyn Fn(MemberId) -> String) -> Option<Str
         RoundEvent::TrainingFailed { round, reason, .. } => {
             format!("round {round}: training failed: {reason}")
         }
+        RoundEvent::HeldUp { round, cause, reason, .. } => {
+            format!("round {round}: does not train, {cause}: {reason}")
+        }
         RoundEvent::TrainingStopped { round, .. } => format!("round {round} is over: stops training for it"),
         RoundEvent::UpdateStale { round, .. } => format!("round {round} is over: its update is dropped"),
         RoundEvent::UpdateSealed { key, to } => {

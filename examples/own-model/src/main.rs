@@ -3,8 +3,8 @@
 
 use rafty_agent::run_with;
 use rafty_learning::TrainControl;
-use rafty_runtime::{Contribution, Trainer};
-use rafty_types::{Metrics, RunSpec};
+use rafty_runtime::{Contribution, HeldUp, Trainer};
+use rafty_types::{Metrics, RestCause, RunSpec};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,15 +21,16 @@ impl Trainer for Line {
         _: &RunSpec,
         base: &[f32],
         _: &dyn TrainControl,
-    ) -> Result<Option<Contribution>, String> {
-        let text = std::fs::read_to_string(&self.0).map_err(|error| error.to_string())?;
+    ) -> Result<Option<Contribution>, HeldUp> {
+        let text = std::fs::read_to_string(&self.0).map_err(|error| HeldUp::by(RestCause::Data, error))?;
         let points: Vec<(f64, f64)> = text.lines().filter_map(point).collect();
         let Some((slope, height)) = fitted(&points) else { return Ok(None) };
         if base.len() != 2 {
             return Err(format!(
                 "the task has {} weights, a line has 2; submit task.toml of this example",
                 base.len()
-            ));
+            )
+            .into());
         }
         let weights = vec![slope as f32, height as f32];
         Ok(Some(Contribution { weights, num_examples: points.len() as u64, metrics: Metrics::default() }))

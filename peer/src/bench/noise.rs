@@ -5,7 +5,7 @@
 use rafty_agent::Failure;
 use rafty_agent::member::{self, UpArgs};
 use rafty_learning::TrainControl;
-use rafty_runtime::{Contribution, Trainer};
+use rafty_runtime::{Contribution, HeldUp, Trainer};
 use rafty_types::{Metrics, RunSpec};
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ impl Trainer for Noise {
         _: &RunSpec,
         base: &[f32],
         _: &dyn TrainControl,
-    ) -> Result<Option<Contribution>, String> {
+    ) -> Result<Option<Contribution>, HeldUp> {
         let weights = base.iter().map(|weight| weight + self.next()).collect();
         Ok(Some(Contribution { weights, num_examples: 1, metrics: Metrics::default() }))
     }

@@ -103,6 +103,7 @@ fn log(dir: &Path, run: Option<RunId>, json: bool) -> Result<(), Failure> {
 fn describe(log: &RunLog) -> String {
     let mut lines = vec![format!("run {} `{}` is {}", log.run, log.name, log.status)];
     lines.extend(log.rounds.iter().map(round));
+    lines.extend(log.resting.iter().map(ToString::to_string));
     lines.join("\n")
 }
 

@@ -185,6 +185,7 @@ impl Story {
                 Some(format!("sealed, round {}", key.round))
             }
             RoundEvent::NoData { .. } => Some("has no data".into()),
+            RoundEvent::HeldUp { cause, .. } => Some(format!("does not train: {cause}")),
             RoundEvent::Combined { key, .. } => Some(format!("combined, round {}", key.round)),
             _ => None,
         };
@@ -209,6 +210,7 @@ impl Story {
             RoundEvent::UpdateRefused { key, participant, .. } => self.refused.insert((*key, *participant)),
             RoundEvent::AttemptFailed { .. }
             | RoundEvent::TrainingFailed { .. }
+            | RoundEvent::HeldUp { .. }
             | RoundEvent::WorkFailed { .. }
             | RoundEvent::Extended { .. } => true,
             _ => false,

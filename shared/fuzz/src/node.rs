@@ -13,7 +13,7 @@ use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
     Command, ControlCommand, Digest, Entry, EnvelopeHeader, EnvelopeKind, Frame, HardState, Label, MemberId,
     Membership, Message, MessageKind, Metrics, Payload, PeerRole, PersistId, Proposal, Recipient, Refusal,
-    Settings, Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, tenure_statement,
+    RestCause, Settings, Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, tenure_statement,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -216,7 +216,10 @@ impl Shell {
     fn done(&mut self, work: &Work, fate: u8) -> WorkResult {
         match work {
             Work::DeriveInitial { .. } | Work::Combine { .. } => WorkResult::Model { digest: digest(fate) },
-            Work::Train { .. } if fate > 200 => WorkResult::NoData,
+            Work::Train { .. } if fate > 210 => WorkResult::NoData,
+            Work::Train { .. } if fate > 200 => {
+                WorkResult::HeldUp { cause: RestCause::DiskFull, reason: "drawn".into() }
+            }
             Work::Train { .. } => {
                 WorkResult::Trained { update: digest(fate), num_examples: u64::from(fate) + 1 }
             }
@@ -312,7 +315,8 @@ impl Shell {
     fn tenure_key(&mut self) -> TenureKey {
         self.last_handle += 1;
         let rsa_public = Digest::of(&self.last_handle.to_be_bytes()).0.to_vec();
-        let signature = identity(ME).sign(&tenure_statement(rafty_types::SetId::first(CLUSTER), ME, &rsa_public));
+        let signature =
+            identity(ME).sign(&tenure_statement(rafty_types::SetId::first(CLUSTER), ME, &rsa_public));
         TenureKey { rsa_public, signature }
     }
 }
@@ -420,7 +424,13 @@ pub(crate) fn enrolment(id: MemberId, token: [u8; 16]) -> rafty_types::Enrolment
 fn apply(state: &mut Replicated<Entries>, command: ControlCommand) {
     let (index, term) = (state.applied().next(), Term(1));
     let command = Command::Control(command);
-    let proposal = Proposal { origin: ME, term, stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: 1_700_000_000_000 }, session: None, command };
+    let proposal = Proposal {
+        origin: ME,
+        term,
+        stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: 1_700_000_000_000 },
+        session: None,
+        command,
+    };
     let entry = Entry { index, term, payload: Payload::Command(proposal.encode().into()) };
     let applied = state.apply(&entry);
     let refused = matches!(

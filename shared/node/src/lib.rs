@@ -26,4 +26,4 @@ pub use frozen::{FrozenState, ReadState, UnreadState};
 pub use io::{Boot, Input, Output, Request, TenureKey};
 pub use node::{Node, StartError};
 pub use requests::{Answer, DEFAULT_TIMEOUT, MAX_REQUESTS, RequestId};
-pub use status::{MemberLine, OpenLine, PastTenure, RoundLine, RunLine, Status, TenureLine};
+pub use status::{MemberLine, OpenLine, PastTenure, RestLine, RoundLine, RunLine, Status, TenureLine};

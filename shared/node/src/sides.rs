@@ -3,13 +3,13 @@
 use crate::io::{Boot, Output};
 use crate::node::Node;
 use crate::requests::{Duty, Proposer};
-use crate::{Event, OpenLine, RoundLine, RunLine};
+use crate::{Event, OpenLine, RestLine, RoundLine, RunLine};
 use rafty_consensus as consensus;
 use rafty_dictionary::{RoundRecord, RunState, RunStatus};
 use rafty_rounds as rounds;
 use rafty_rounds::{EnvelopeHandle, ProposalId, Rounds, WorkId, WorkResult};
 use rafty_types::{
-    Command, ControlCommand, EnvelopeHeader, Frame, MemberId, Rejection, RunId, StateMachine, Time,
+    Command, ControlCommand, EnvelopeHeader, Frame, MemberId, Rejection, Rest, RunId, StateMachine, Time,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -85,6 +85,16 @@ impl<U: StateMachine> Node<U> {
     /// Where the aggregator side stands, for simulators.
     pub fn aggregator_phase(&self) -> rounds::AggregatorPhase {
         self.sides.rounds.aggregator_phase()
+    }
+
+    /// Who of the open round does not train now, by its own word.
+    pub fn resting(&self) -> Vec<RestLine> {
+        let wall_ms = self.wall_ms();
+        let line = |(member, rest): (MemberId, Rest)| {
+            let Rest { cause, reason, for_ms: left_ms } = rest;
+            RestLine { member, cause, reason, left_ms, until_ms: wall_ms.saturating_add(left_ms) }
+        };
+        self.sides.rounds.resting(self.now).map(line).collect()
     }
 
     /// What a round waits for, in words.

@@ -3,8 +3,8 @@
 use crate::node::Node;
 use rafty_dictionary::TenureRecord;
 use rafty_types::{
-    Attempt, ClusterId, Digest, Index, Member, MemberId, Metrics, PeerKey, PeerRole, Refusal, Round, RunId,
-    StateMachine, Tenure, Term, Version,
+    Attempt, ClusterId, Digest, Index, Member, MemberId, Metrics, PeerKey, PeerRole, Refusal, RestCause,
+    Round, RunId, StateMachine, Tenure, Term, Version, printable,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -66,6 +66,34 @@ pub struct MemberLine {
     pub tenures: u64,
     /// Whether it was heard of lately; only the leader hears of everyone.
     pub alive: Option<bool>,
+    /// That it does not train now, by its own word.
+    #[serde(default)]
+    pub rest: Option<RestLine>,
+}
+
+/// A participant of the open round that does not train now, by its own word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestLine {
+    /// Who.
+    pub member: MemberId,
+    /// What keeps it from training.
+    pub cause: RestCause,
+    /// In its words; may hold anything.
+    pub reason: String,
+    /// After how long it tries again at the latest, in milliseconds.
+    pub left_ms: u64,
+    /// When that will be, by the wall clock of the member that tells it, in milliseconds since 1970.
+    pub until_ms: u64,
+}
+
+impl std::fmt::Display for RestLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "member {} does not train: {}", self.member, self.cause)?;
+        if !self.reason.is_empty() {
+            write!(f, " ({})", printable(&self.reason))?;
+        }
+        write!(f, "; tries again in {} s at the latest", self.left_ms.div_ceil(1_000))
+    }
 }
 
 /// The current tenure.
@@ -177,6 +205,7 @@ impl<U: StateMachine> Node<U> {
     /// What this member knows. `digest` is the newest that was made of a [frozen](Self::freeze) state, and of which index.
     pub fn status(&self, digest: Option<(Index, Digest)>) -> Status {
         let control = self.state.control();
+        let resting = self.resting();
         Status {
             cluster: control.cluster(),
             me: self.me,
@@ -188,7 +217,7 @@ impl<U: StateMachine> Node<U> {
             state_digest: digest.map(|(_, digest)| digest),
             state_digest_at: digest.map_or(Index(0), |(index, _)| index),
             log_entries: self.consensus.log_len() as u64,
-            members: control.members().values().map(|member| self.member_line(member)).collect(),
+            members: control.members().values().map(|member| self.member_line(member, &resting)).collect(),
             tenure: control.tenure().map(|tenure| TenureLine {
                 tenure: tenure.tenure,
                 term: tenure.term,
@@ -202,7 +231,7 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
-    fn member_line(&self, member: &Member) -> MemberLine {
+    fn member_line(&self, member: &Member, resting: &[RestLine]) -> MemberLine {
         let (membership, progress) = (self.consensus.membership(), self.consensus.progress());
         let role = match member.id {
             id if self.consensus.leader() == Some(id) => "leader",
@@ -222,6 +251,7 @@ impl<U: StateMachine> Node<U> {
                 .iter()
                 .find(|progress| progress.member == member.id)
                 .map(|progress| self.is_alive(progress)),
+            rest: resting.iter().find(|rest| rest.member == member.id).cloned(),
         }
     }
 

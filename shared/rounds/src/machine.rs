@@ -7,7 +7,7 @@ use crate::models::Models;
 use crate::participant::{Participant, ParticipantPhase, PendingUpdate};
 use crate::step::{Names, Step};
 use crate::{Input, Output, View};
-use rafty_types::{Digest, EnvelopeKind, Time};
+use rafty_types::{Digest, EnvelopeKind, MemberId, Rest, Time};
 
 /// What a process starts with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl Rounds {
             return format!("the run has ended with version {}", run.version);
         }
         let aggregator = self.aggregator.waiting_for(view, now);
-        aggregator.unwrap_or_else(|| self.participant.waiting_for(view))
+        aggregator.unwrap_or_else(|| self.participant.waiting_for(view, now))
     }
 
     /// Whether this member, as aggregator, has no round under way: the moment to hand a tenure over.
@@ -118,6 +118,11 @@ impl Rounds {
     /// Where the participant side stands.
     pub fn participant_phase(&self) -> ParticipantPhase {
         self.participant.phase()
+    }
+
+    /// Who rests in the open round, by its own word, and for how long from now on at most.
+    pub fn resting(&self, now: Time) -> impl Iterator<Item = (MemberId, Rest)> {
+        self.aggregator.resting(now)
     }
 
     /// Whether a model is on this member's disk.

@@ -4,7 +4,8 @@
 
 use crate::{AttemptKey, EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
-    ControlCommand, Digest, Frame, Label, MemberId, Refusal, Rejection, Round, RunId, Verdict, Version,
+    ControlCommand, Digest, Frame, Label, MemberId, Refusal, Rejection, RestCause, Round, RunId, Verdict,
+    Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +120,8 @@ pub enum RoundEvent {
     NoData { run: RunId, round: Round },
     /// This member could not train; it tries again later.
     TrainingFailed { run: RunId, round: Round, reason: String },
+    /// Something on this device keeps it from training; it is looked at again.
+    HeldUp { run: RunId, round: Round, cause: RestCause, reason: String },
     /// The round that this member trains for is over; its training is stopped.
     TrainingStopped { run: RunId, round: Round },
     /// An update belongs to a round that is over.

@@ -5,7 +5,7 @@
 //! again; a deletion is not, so what it left is found among the models at the next start, and goes with the oldest.
 
 use rafty_types::{
-    Attempt, Digest, Label, MemberId, Metrics, Refusal, Round, RunId, RunSpec, Tenure, Version,
+    Attempt, Digest, Label, MemberId, Metrics, Refusal, RestCause, Round, RunId, RunSpec, Tenure, Version,
 };
 
 /// Names an order; counts up from 1 in each process.
@@ -51,8 +51,8 @@ pub enum Work {
         spec: RunSpec,
     },
     /// Train on this device's data. The update is on disk, synced, before it is reported, together with all of
-    /// [`PendingUpdate`](crate::PendingUpdate), so that a restart finds it. Reports [`WorkResult::Trained`] or
-    /// [`WorkResult::NoData`].
+    /// [`PendingUpdate`](crate::PendingUpdate), so that a restart finds it. Reports [`WorkResult::Trained`],
+    /// [`WorkResult::NoData`] or [`WorkResult::HeldUp`].
     Train {
         /// The run.
         run: RunId,
@@ -61,6 +61,14 @@ pub enum Work {
         /// The task.
         spec: RunSpec,
         /// The model to start from; it is on this member's disk.
+        base: Digest,
+    },
+    /// Look whether what held the last training up has gone. It is done on the thread that trains. Reports
+    /// [`WorkResult::Done`] when it has, and [`WorkResult::Failed`] as long as it has not.
+    LookAgain {
+        /// What it was; a cause that is on the device.
+        cause: RestCause,
+        /// The model that training starts from.
         base: Digest,
     },
     /// Stop the training that was ordered as `order`: nothing it gives can count any more. It is carried out at once,
@@ -160,6 +168,13 @@ pub enum WorkResult {
     },
     /// This member has no data for the task.
     NoData,
+    /// Something on this device keeps it from training.
+    HeldUp {
+        /// What.
+        cause: RestCause,
+        /// In words.
+        reason: String,
+    },
     /// An envelope is sealed and spooled.
     Sealed {
         /// By this name.

@@ -41,7 +41,7 @@ pub use log_writer::{LogLevel, flush_log, log};
 pub use machine::UserMachine;
 pub use member::{MemberError, MemberFile};
 pub use signs::{Sign, Supervisor};
-pub use trainer::{Contribution, Trainer};
+pub use trainer::{Contribution, HeldUp, Trainer};
 pub use up::{Running, UpError, up, up_with};
 pub use upkeep::Lateness;
 pub use work::CURRENT_MODEL;

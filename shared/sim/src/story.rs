@@ -164,6 +164,7 @@ fn trouble(world: &mut World) {
     while world.now < end {
         world.run_for(LOOKED_AT);
         world.silent_ones_are_not_waited_for();
+        world.rests_end_when_their_cause_has_gone();
         keep_runs_going(world, ROUNDS);
         histories_are_linearizable(world, false);
     }

@@ -91,6 +91,7 @@ named! {
         QuorumLost => "there was no quorum for ten seconds",
         DiskHealed => "a failing disk healed under way",
         NewcomerVotes => "a newcomer became voter",
+        RestEndedEarly => "a rest ended before its time",
         SilentLeftOut => "a round with a quorum lacked only silent members",
     }
 }

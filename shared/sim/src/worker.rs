@@ -120,7 +120,7 @@ impl Worker {
                 store(shelf, Digest::of(format!("initial {} {}", spec.task, spec.seed).as_bytes()))
             }
             Work::Train { run, round, base, .. } => train(me, shelf, flaw, run, round, base),
-            Work::StopTraining { .. } => WorkResult::Done,
+            Work::StopTraining { .. } | Work::LookAgain { .. } => WorkResult::Done,
             Work::SealUpdate { update, label, to, rsa_public } => {
                 let known = shelf.pending.is_some_and(|pending| pending.update == update);
                 if !known || label.content != update {

@@ -110,7 +110,7 @@ pub enum ForwardOutcome {
 }
 
 /// Where a participant stands in a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Progress {
     /// It has no data for the task: weight 0, nobody waits for it.
     NoData,
@@ -118,8 +118,10 @@ pub enum Progress {
     Training(u64),
     /// Its update is on disk and under way.
     Sending,
-    /// It could not train.
+    /// It could not train, and does not say why. Members of today say that they rest.
     Failed,
+    /// It does not train now, for this reason: nobody waits for it.
+    Resting(crate::Rest),
 }
 
 /// Whether an update is in.

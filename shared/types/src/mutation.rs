@@ -91,6 +91,8 @@ pub enum Mutation {
     EnvelopesKept,
     /// Participants that fell silent are waited for until the deadline.
     SilentWaitedFor,
+    /// A participant does not look whether what held its training up has gone.
+    RestOutlastsItsCause,
 }
 
 /// Whether this bug is planted in this thread.

@@ -142,6 +142,9 @@ fn progress() -> impl Strategy<Value = Progress> {
         any::<u64>().prop_map(Progress::Training),
         Just(Progress::Sending),
         Just(Progress::Failed),
+        ("\\PC{0,40}", any::<u64>()).prop_map(|(reason, for_ms)| {
+            Progress::Resting(rafty_types::Rest { cause: rafty_types::RestCause::Data, reason, for_ms })
+        }),
     ]
 }
 

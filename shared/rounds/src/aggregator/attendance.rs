@@ -4,8 +4,9 @@
 //! replicated: a process that was restarted begins anew and learns it again.
 
 use crate::View;
-use rafty_types::{MemberId, Progress, Round, RunId};
+use rafty_types::{MemberId, Progress, Rest, Round, RunId, Time};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// One that missed so many rounds in a row is not waited for until an update of it comes.
 pub(super) const GIVEN_UP_AFTER: u32 = 3;
@@ -15,11 +16,18 @@ pub(super) const GIVEN_UP_AFTER: u32 = 3;
 pub(super) struct Attendance {
     round: Option<(RunId, Round)>,
     /// What members said of it.
-    heard: BTreeMap<MemberId, Progress>,
+    heard: BTreeMap<MemberId, Heard>,
     /// What members said of a round that is not the open one here: they may have applied its opening first.
-    ahead: BTreeMap<MemberId, (RunId, Round, Progress)>,
+    ahead: BTreeMap<MemberId, (RunId, Round, Heard)>,
     /// How many published rounds in a row a member said that it trains and was not counted.
     missed: BTreeMap<MemberId, u32>,
+}
+
+/// What a member said, and when that came in.
+#[derive(Debug)]
+struct Heard {
+    progress: Progress,
+    at: Time,
 }
 
 impl Attendance {
@@ -32,7 +40,7 @@ impl Attendance {
         self.settle(view);
         let ahead = std::mem::take(&mut self.ahead).into_iter();
         let of_it = ahead.filter(|(_, (run, number, _))| round == Some((*run, *number)));
-        self.heard = of_it.map(|(member, (.., progress))| (member, progress)).collect();
+        self.heard = of_it.map(|(member, (.., heard))| (member, heard)).collect();
         self.round = round;
     }
 
@@ -40,8 +48,8 @@ impl Attendance {
     fn settle(&mut self, view: &View<'_>) {
         self.missed.retain(|member, _| view.member(*member).is_some());
         let Some(run) = view.run.filter(|run| self.round == Some((run.id, run.last_round))) else { return };
-        for (member, progress) in &self.heard {
-            let took_part = matches!(progress, Progress::Training(_) | Progress::Sending);
+        for (member, heard) in &self.heard {
+            let took_part = matches!(heard.progress, Progress::Training(_) | Progress::Sending);
             if took_part && !run.last_counted.contains(member) && view.member(*member).is_some() {
                 let missed = self.missed.entry(*member).or_default();
                 *missed = missed.saturating_add(1);
@@ -50,12 +58,35 @@ impl Attendance {
         run.last_counted.iter().for_each(|member| self.sent(*member));
     }
 
-    pub(super) fn on_progress(&mut self, from: MemberId, run: RunId, round: Round, progress: Progress) {
+    pub(super) fn on_progress(
+        &mut self,
+        now: Time,
+        from: MemberId,
+        run: RunId,
+        round: Round,
+        progress: Progress,
+    ) {
+        let progress = match progress {
+            Progress::Resting(rest) => Progress::Resting(rest.bounded()),
+            other => other,
+        };
+        let heard = Heard { progress, at: now };
         if self.round == Some((run, round)) {
-            self.heard.insert(from, progress);
+            self.heard.insert(from, heard);
         } else {
-            self.ahead.insert(from, (run, round, progress));
+            self.ahead.insert(from, (run, round, heard));
         }
+    }
+
+    /// Who rests in the open round, by its own word, and for how long from now on.
+    pub(super) fn resting(&self, now: Time) -> impl Iterator<Item = (MemberId, Rest)> {
+        self.heard.iter().filter_map(move |(member, heard)| match &heard.progress {
+            Progress::Resting(rest) => {
+                let until = heard.at + Duration::from_millis(rest.for_ms);
+                Some((*member, Rest::new(rest.cause, &rest.reason, until.saturating_since(now))))
+            }
+            _ => None,
+        })
     }
 
     /// An update of a member came, late or not.
@@ -64,8 +95,8 @@ impl Attendance {
     }
 
     /// The last word of a member on the open round.
-    pub(super) fn heard(&self, member: MemberId) -> Option<Progress> {
-        self.heard.get(&member).copied()
+    pub(super) fn heard(&self, member: MemberId) -> Option<&Progress> {
+        self.heard.get(&member).map(|heard| &heard.progress)
     }
 
     /// Whether a member has missed too many rounds to be waited for.

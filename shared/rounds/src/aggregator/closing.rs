@@ -119,7 +119,7 @@ pub(super) fn cohort(
     let takes_part = |member: &&MemberView<'_>| {
         let present = is_present(view, member);
         match attendance.heard(member.id) {
-            Some(Progress::NoData | Progress::Failed) => false,
+            Some(Progress::NoData | Progress::Failed | Progress::Resting(_)) => false,
             Some(Progress::Training(_) | Progress::Sending) => {
                 present || member.silent < GONE_AFTER && now < patience.absence
             }

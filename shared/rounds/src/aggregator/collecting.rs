@@ -107,7 +107,7 @@ impl Collecting {
         let is_missing = |member: &MemberId| !self.taken.knows(*member);
         let missing = cohort.iter().filter(|member| is_missing(member)).count();
         let present: Vec<_> = self.waited_for(view, &cohort).map(|member| member.id).collect();
-        let sends = |member: &&MemberId| attendance.heard(**member) == Some(Progress::Sending);
+        let sends = |member: &&MemberId| attendance.heard(**member) == Some(&Progress::Sending);
         let (waited_for, under_way) = (present.len(), present.iter().filter(sends).count());
         cohort.extend(self.taken.updates.keys());
         let (accepted, refused) = (self.taken.updates.len(), self.taken.refused.len());

@@ -25,7 +25,7 @@ use opening::Opening;
 use publishing::Publishing;
 use rafty_types::{
     ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Metrics, Mutation, Protection, Refusal,
-    Rejection, Tenure, Time, planted,
+    Rejection, Rest, Tenure, Time, planted,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -151,6 +151,11 @@ impl Aggregator {
         }
     }
 
+    /// Who rests in the open round, by its own word, and for how long from now on.
+    pub(crate) fn resting(&self, now: Time) -> impl Iterator<Item = (MemberId, Rest)> {
+        self.attendance.resting(now)
+    }
+
     fn leave(&mut self, step: &mut Step<'_>) {
         if let Some(key) = self.phase.key() {
             self.phase.drop_envelopes(step);
@@ -251,7 +256,7 @@ impl Aggregator {
         }
         match (frame, &mut self.phase) {
             (Frame::Progress { run, round, progress }, _) => {
-                self.attendance.on_progress(from, *run, *round, *progress);
+                self.attendance.on_progress(step.now, from, *run, *round, progress.clone());
             }
             (Frame::Holds { model }, Phase::Publishing(publishing)) => {
                 publishing.on_holds(step.view, from, *model);

@@ -5,23 +5,23 @@
 //! again for the next attempt. Not here: how the model arrives (`models`), and
 //! what makes an update acceptable.
 
+mod resting;
 mod sending;
 
-use crate::models::{Models, in_words};
-use crate::step::{Step, back_off};
+use crate::models::Models;
+use crate::step::Step;
 use crate::{RoundEvent, View, Work, WorkId, WorkResult};
 use rafty_types::{
-    Digest, Frame, MemberId, Mutation, Progress, Round, RunId, Time, Verdict, Version, planted,
+    Digest, Frame, MemberId, Mutation, Progress, Rest, RestCause, Round, RunId, Time, Verdict, Version,
+    planted,
 };
+use resting::Resting;
 use sending::{Sending, Target};
 use std::time::Duration;
 
 /// How often a participant says again where it stands: twice before an aggregator that lost the first word takes its
 /// silence for absence.
 const SAY_EVERY: Duration = Duration::from_secs(4);
-/// Pause before training is tried again after it failed or found no data; doubles up to [`REST_LONGEST`].
-const REST_FIRST: Duration = Duration::from_secs(60);
-const REST_LONGEST: Duration = Duration::from_secs(900);
 
 /// An update on this member's disk whose round was not over when it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ struct Job {
 enum Phase {
     Waiting,
     Training { work: WorkId, job: Job, stopping: bool },
-    Resting { job: Job, until: Time, why: Progress },
+    Resting(Resting),
     Sending(Sending),
     AwaitingModel { target: Target, verdict: Verdict },
 }
@@ -80,8 +80,8 @@ pub(crate) struct Participant {
     dropping: Option<(WorkId, Digest)>,
     /// How many examples it trained on last; 0 when not known yet.
     examples: u64,
-    /// Trainings of one job that came to nothing, one after another.
-    failures: (Option<Job>, u32),
+    /// Trainings of one job that came to nothing, one after another: for causes on the device, or for others.
+    failures: (Option<(Job, bool)>, u32),
     said: Option<Said>,
 }
 
@@ -93,6 +93,20 @@ struct Said {
     again: Time,
 }
 
+impl Said {
+    /// Whether this is the same again, but for the time that has passed.
+    fn says(&self, (run, round, progress): &(RunId, Round, Progress)) -> bool {
+        let (of_run, of_round, said) = &self.progress;
+        let same = match (said, progress) {
+            (Progress::Resting(said), Progress::Resting(rest)) => {
+                (said.cause, &said.reason) == (rest.cause, &rest.reason) && rest.for_ms <= said.for_ms
+            }
+            (said, progress) => said == progress,
+        };
+        same && (of_run, of_round) == (run, round)
+    }
+}
+
 impl Participant {
     pub(crate) fn new(update: Option<PendingUpdate>, trains: bool) -> Self {
         let examples = update.map_or(0, |update| update.num_examples);
@@ -102,7 +116,7 @@ impl Participant {
 
     pub(crate) fn phase(&self) -> ParticipantPhase {
         match &self.phase {
-            Phase::Waiting | Phase::Resting { .. } => ParticipantPhase::Waiting,
+            Phase::Waiting | Phase::Resting(_) => ParticipantPhase::Waiting,
             Phase::Training { .. } => ParticipantPhase::Training,
             Phase::Sending(_) => ParticipantPhase::Sending,
             Phase::AwaitingModel { .. } => ParticipantPhase::AwaitingModel,
@@ -129,6 +143,12 @@ impl Participant {
                 }
                 None
             }
+            Phase::Resting(resting) if resting.looks_by(order) => {
+                if resting.looked(step.now, &result) {
+                    self.phase = Phase::Waiting;
+                }
+                None
+            }
             Phase::Sending(sending) => {
                 let gone = result == WorkResult::Gone;
                 let left = sending.on_done(step, order, result);
@@ -151,16 +171,20 @@ impl Participant {
             self.update = Some(PendingUpdate { run, round, update, base: job.base, num_examples });
             return; // if the round is over meanwhile, the update goes like any other
         }
-        let why = if result == WorkResult::NoData {
-            step.event(RoundEvent::NoData { run, round });
-            Progress::NoData
-        } else {
-            step.event(RoundEvent::TrainingFailed { run, round, reason: in_words(result) });
-            Progress::Failed
-        };
-        let tries = if self.failures.0 == Some(job) { self.failures.1 } else { 0 };
-        self.failures = (Some(job), tries.saturating_add(1));
-        self.phase = Phase::Resting { job, until: step.now + back_off(REST_FIRST, REST_LONGEST, tries), why };
+        let of = (job, matches!(result, WorkResult::NoData | WorkResult::HeldUp { .. }));
+        let tries = if self.failures.0 == Some(of) { self.failures.1 } else { 0 };
+        self.failures = (Some(of), tries.saturating_add(1));
+        let no_data = result == WorkResult::NoData;
+        let resting = Resting::new(step.now, job, result, tries);
+        let Rest { cause, reason, .. } = resting.rest(step.now);
+        match cause {
+            RestCause::Training => step.event(RoundEvent::TrainingFailed { run, round, reason }),
+            // It may go on for hours, and is tried every minute.
+            _ if tries > 0 && !tries.is_power_of_two() => {}
+            _ if no_data => step.event(RoundEvent::NoData { run, round }),
+            _ => step.event(RoundEvent::HeldUp { run, round, cause, reason }),
+        }
+        self.phase = Phase::Resting(resting);
     }
 
     /// The aggregator's word. An acceptance counts when the view shows it; so only a refusal matters here.
@@ -236,7 +260,7 @@ impl Participant {
         }
         let stale = match &self.phase {
             Phase::Waiting | Phase::Training { .. } => false,
-            Phase::Resting { job: of, until, .. } => Some(*of) != job || *until <= step.now,
+            Phase::Resting(resting) => resting.is_over(step.now, job),
             Phase::Sending(sending) => Some(sending.target()) != target || self.update.is_none(),
             Phase::AwaitingModel { target: of, .. } => Some(*of) != target || self.update.is_none(),
         };
@@ -252,8 +276,8 @@ impl Participant {
                 _ => {}
             }
             self.phase = Phase::Waiting;
-        } else if let Phase::Resting { until, .. } = &self.phase {
-            step.wake(*until);
+        } else if let Phase::Resting(resting) = &mut self.phase {
+            resting.advance(step);
         }
     }
 
@@ -287,25 +311,25 @@ impl Participant {
         let progress = match &self.phase {
             Phase::Waiting if !self.trains && self.update.is_none() => Progress::NoData,
             Phase::Waiting | Phase::Training { .. } => Progress::Training(self.examples),
-            Phase::Resting { why, .. } => *why,
+            Phase::Resting(resting) => Progress::Resting(resting.rest(step.now)),
             Phase::Sending(_) | Phase::AwaitingModel { .. } => Progress::Sending,
         };
         let progress = (run.id, open.round, progress);
         let known = self
             .said
             .as_ref()
-            .filter(|said| said.progress == progress && said.target == target && step.now < said.again);
+            .filter(|said| said.says(&progress) && said.target == target && step.now < said.again);
         let again = known.map_or(step.now + SAY_EVERY, |said| said.again);
         if known.is_none() {
             let (run, round, progress) = progress;
-            step.frame(None, Frame::Progress { run, round, progress });
+            step.frame(None, Frame::Progress { run, round, progress: progress.clone() });
             self.said = Some(Said { progress: (run, round, progress), target, again });
         }
         step.wake(again);
     }
 
     /// What it waits for, in words.
-    pub(crate) fn waiting_for(&self, view: &View<'_>) -> String {
+    pub(crate) fn waiting_for(&self, view: &View<'_>, now: Time) -> String {
         let round = view.open().map_or(Round(0), |(_, open)| open.round);
         match &self.phase {
             Phase::Waiting if view.tenure.is_none() => "waits for a leader to open a tenure".into(),
@@ -317,10 +341,7 @@ impl Participant {
             Phase::Training { job, .. } => {
                 format!("trains round {} from version {}", job.round, job.version)
             }
-            Phase::Resting { why: Progress::NoData, .. } => {
-                format!("has no data for round {round}; looks again later")
-            }
-            Phase::Resting { .. } => format!("could not train round {round}; tries again later"),
+            Phase::Resting(resting) => resting.waiting_for(round, now),
             Phase::Sending(sending) => sending.waiting_for(round),
             Phase::AwaitingModel { verdict: Verdict::Accepted, .. } => {
                 format!("its update is in; waits for round {round} to be published")

@@ -4,8 +4,8 @@ use crate::shell::{Data, Envelope};
 use crate::world::{FAIR, Weather, World, id};
 use rafty_rounds::{Input, ProposalId, WorkId, WorkResult};
 use rafty_types::{
-    Attempt, ClusterId, Digest, EnvelopeKind, Frame, Label, MemberId, Progress, Refusal, Rejection, Round,
-    RunId, Tenure, Verdict, Version,
+    Attempt, ClusterId, Digest, EnvelopeKind, Frame, Label, MemberId, Progress, Refusal, Rejection, Rest,
+    RestCause, Round, RunId, Tenure, Verdict, Version,
 };
 
 const STORM: Weather =
@@ -85,12 +85,14 @@ fn nonsense(world: &mut World, from: MemberId) -> Input {
     let (version, model) = (Version(world.draw(0, 3)), Digest([world.draw(0, 3) as u8; 32]));
     let current = world.truth.run.as_ref().and_then(|run| run.model);
     let model = if world.chance(50) { current.unwrap_or(model) } else { model };
-    let progress = [Progress::NoData, Progress::Failed, Progress::Sending, Progress::Training(u64::MAX)];
+    let rest = Rest { cause: RestCause::Data, reason: "\u{1b}[2J".repeat(1_000), for_ms: u64::MAX };
+    let progress =
+        [Progress::NoData, Progress::Resting(rest), Progress::Sending, Progress::Training(u64::MAX)];
     let frame = match world.draw(0, 8) {
         0 => Frame::Announce { run, version, model },
         1 => Frame::FetchModel { run, version, model },
         2 => Frame::Holds { model },
-        3 => Frame::Progress { run, round, progress: progress[world.draw(0, 3) as usize] },
+        3 => Frame::Progress { run, round, progress: progress[world.draw(0, 3) as usize].clone() },
         4 => {
             let verdict = Verdict::Refused(Refusal::OverNorm);
             Frame::Verdict { tenure, run, round, attempt, digest: model, verdict }

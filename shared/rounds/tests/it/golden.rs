@@ -10,7 +10,9 @@ use crate::shell::Data;
 use crate::world::{World, id};
 use goldenscript::{Context, Runner};
 use rafty_rounds::{EnvelopeHandle, Input, ProposalId, WorkResult};
-use rafty_types::{Digest, EnvelopeKind, Frame, Metrics, PeerRole, Progress, Refusal, Rejection, Version};
+use rafty_types::{
+    Digest, EnvelopeKind, Frame, Metrics, PeerRole, Progress, Refusal, Rejection, RestCause, Version,
+};
 use std::error::Error;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -78,6 +80,8 @@ enum OneCommand {
     Refused(Name),
     Dropped(Name),
     Broken(Name, String),
+    /// Something on the device keeps it from training: `disk-full` or `data`.
+    HeldUp(Name, String, String),
     /// What it was to seal is not on the disk.
     Gone(Name),
     /// A proposal is lost, or does not count.
@@ -144,6 +148,14 @@ impl Runner for Solo {
             OneCommand::Refuse => one.refuse(),
             OneCommand::Gone(order) => one.say(done(order, WorkResult::Gone)),
             OneCommand::Broken(order, why) => one.say(done(order, WorkResult::Failed(why.clone()))),
+            OneCommand::HeldUp(order, cause, why) => {
+                let cause = match cause.as_str() {
+                    "disk-full" => RestCause::DiskFull,
+                    "data" => RestCause::Data,
+                    _ => return Err(format!("{cause} is no cause").into()),
+                };
+                one.say(done(order, WorkResult::HeldUp { cause, reason: why.clone() }))
+            }
             OneCommand::Lost(proposal) => one.say(Input::ProposalLost { id: ProposalId(proposal.0) }),
             OneCommand::Rejected(proposal, why) => {
                 let why = Rejection::Invalid(why.clone());

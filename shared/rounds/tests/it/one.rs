@@ -226,6 +226,7 @@ fn order(work: &Work) -> String {
     match work {
         Work::DeriveInitial { .. } => "derive".into(),
         Work::Train { round, .. } => format!("train round {round}"),
+        Work::LookAgain { cause, .. } => format!("look again whether {cause}"),
         Work::StopTraining { order } => format!("stop w{}", order.0),
         Work::SealUpdate { label, to, .. } => {
             format!("seal the update for {to}, {}.{}", label.round, label.attempt)

@@ -139,6 +139,10 @@ impl Shell {
                 self.disk.pending.take_if(|pending| pending.update == update);
                 WorkResult::Done
             }
+            Work::LookAgain { .. } if matches!(self.data, Data::None) => {
+                WorkResult::Failed("there is no data".into())
+            }
+            Work::LookAgain { .. } => WorkResult::Done,
             Work::ForgetAttempt { key } => {
                 self.accumulators.remove(&key);
                 WorkResult::Done

@@ -42,6 +42,7 @@ pub(crate) fn event(me: MemberId, event: &RoundEvent) -> Option<String> {
         RoundEvent::TrainingStopped { round, .. } => format!("stops training round {round}"),
         RoundEvent::TrainingBegan { round, base, .. } => format!("trains round {round} from version {base}"),
         RoundEvent::NoData { .. } => "has no data".into(),
+        RoundEvent::HeldUp { cause, .. } => format!("does not train: {cause}"),
         RoundEvent::UpdateStale { round, .. } => format!("drops its update of round {round}"),
         RoundEvent::UpdateSealed { key, to } => {
             format!("seals for {to}, round {}.{}", key.round, key.attempt)

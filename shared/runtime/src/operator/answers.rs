@@ -211,7 +211,8 @@ impl<U: UserMachine> Shell<U> {
             RunStatus::Finished => "finished",
         };
         let rounds = self.node.run_log(run.id);
-        Some(RunLog { run: run.id, name: run.spec.name.clone(), status: status.into(), rounds })
+        let resting = if run.status == RunStatus::Active { self.node.resting() } else { Vec::new() };
+        Some(RunLog { run: run.id, name: run.spec.name.clone(), status: status.into(), rounds, resting })
     }
 
     fn model(&self) -> Option<ModelInfo> {

@@ -263,6 +263,9 @@ pub struct RunLog {
     pub status: String,
     /// The rounds, oldest first.
     pub rounds: Vec<rafty_node::RoundLine>,
+    /// Who does not train in the open round now, by its own word, as this member heard it.
+    #[serde(default)]
+    pub resting: Vec<rafty_node::RestLine>,
 }
 
 /// A model this member holds.

@@ -81,7 +81,12 @@ impl Workers {
             be_nice();
             work(&orders, |order| {
                 let until = train::Until { order: order.id, stopped: &stop };
-                say(Report::Done(order.id, train::train(&at, trainer.as_deref_mut(), &order.work, &until)))
+                let trainer = trainer.as_deref_mut();
+                let result = match order.work {
+                    Work::LookAgain { cause, base } => train::look_again(&at, trainer, cause, base),
+                    work => train::train(&at, trainer, &work, &until),
+                };
+                say(Report::Done(order.id, result));
             });
         })?;
 
@@ -106,7 +111,8 @@ impl Workers {
             self.stopped.store(order.0, Ordering::Relaxed);
             return Err(Report::Done(id, WorkResult::Done));
         }
-        let queue = if matches!(order.work, Work::Train { .. }) { &self.train } else { &self.heavy };
+        let trains = matches!(order.work, Work::Train { .. } | Work::LookAgain { .. });
+        let queue = if trains { &self.train } else { &self.heavy };
         queue.try_send(order).map_err(|error| {
             let why = match error {
                 TrySendError::Full(_) => "too much work waits",
@@ -156,7 +162,7 @@ fn perform_heavy(bench: &Bench, order: Order) -> Report {
         Work::Adopt { run, version, model } => model::adopt(bench, run, version, model),
         Work::DropModels { models } => model::drop_models(bench, &models),
         Work::DropUpdate { update } => model::drop_update(bench, update),
-        Work::Train { .. } | Work::StopTraining { .. } => {
+        Work::Train { .. } | Work::LookAgain { .. } | Work::StopTraining { .. } => {
             WorkResult::Failed("training has a thread of its own".into())
         }
     };

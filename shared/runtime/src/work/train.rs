@@ -1,12 +1,17 @@
 //! S1's first half: an update is trained and put on the disk before anybody hears of it.
 
-use crate::trainer::{Contribution, Trainer};
+use crate::trainer::{Contribution, HeldUp, Trainer};
 use crate::work::Bench;
 use rafty_aggregation::{UpdateMeta, encode_update};
 use rafty_learning::{TrainControl, read_model};
 use rafty_rounds::{Work, WorkId, WorkResult};
-use rafty_storage::PendingUpdate;
+use rafty_storage::{DiskError, PendingUpdate};
+use rafty_types::{Digest, RestCause};
+use rustix::fs::statvfs;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Room that is to be left beside an update, in bytes: the log goes on.
+const SPARE: u64 = 1 << 20;
 
 pub(super) fn train(
     bench: &Bench,
@@ -18,7 +23,8 @@ pub(super) fn train(
     match try_train(bench, trainer, work, until) {
         Ok(Some(result)) => result,
         Ok(None) => WorkResult::NoData,
-        Err(why) => WorkResult::Failed(why),
+        Err(HeldUp { cause: RestCause::Training, reason }) => WorkResult::Failed(reason),
+        Err(HeldUp { cause, reason }) => WorkResult::HeldUp { cause, reason },
     }
 }
 
@@ -27,8 +33,10 @@ fn try_train(
     trainer: &mut dyn Trainer,
     work: &Work,
     until: &Until<'_>,
-) -> Result<Option<WorkResult>, String> {
-    let Work::Train { run, round, spec, base } = work else { return Err("this thread only trains".into()) };
+) -> Result<Option<WorkResult>, HeldUp> {
+    let Work::Train { run, round, spec, base } = work else {
+        return Err("this thread only trains".to_string().into());
+    };
     let model = bench.models.get(*base).map_err(|error| error.to_string())?;
     let (_, weights) = read_model(&model).map_err(|error| error.to_string())?;
     drop(model);
@@ -36,10 +44,36 @@ fn try_train(
     drop(weights);
     let Contribution { weights, num_examples, metrics } = contribution;
     let update = encode_update(&UpdateMeta { num_examples, metrics }, &weights);
-    let update = bench.updates.put(&update).map_err(|error| error.to_string())?;
+    let update = bench.updates.put(&update).map_err(disk)?;
     let pending = PendingUpdate { run: *run, round: *round, base: *base, update, num_examples };
-    pending.save(&bench.dir).map_err(|error| error.to_string())?;
+    pending.save(&bench.dir).map_err(disk)?;
     Ok(Some(WorkResult::Trained { update, num_examples }))
+}
+
+fn disk(error: DiskError) -> HeldUp {
+    let cause = if error.is_full() { RestCause::DiskFull } else { RestCause::Training };
+    HeldUp::by(cause, error)
+}
+
+/// Whether what held the last training up has gone.
+pub(super) fn look_again(
+    bench: &Bench,
+    trainer: Option<&mut (dyn Trainer + 'static)>,
+    cause: RestCause,
+    base: Digest,
+) -> WorkResult {
+    let gone = match cause {
+        RestCause::DiskFull => has_room(bench, base),
+        _ => trainer.is_some_and(|trainer| trainer.can_train_again()),
+    };
+    if gone { WorkResult::Done } else { WorkResult::Failed(format!("still: {cause}")) }
+}
+
+/// Whether there is room for an update, which is as large as its base, and for what else is written meanwhile.
+fn has_room(bench: &Bench, base: Digest) -> bool {
+    let Ok(Some(len)) = bench.models.len(base) else { return false };
+    let Ok(disk) = statvfs(bench.dir.root()) else { return false };
+    disk.f_bavail.saturating_mul(disk.f_frsize) >= len.saturating_add(SPARE)
 }
 
 /// Training goes on until its order is the one that was stopped.

@@ -7,11 +7,13 @@ mod arrivals;
 mod clients;
 mod consensus;
 mod memory;
+mod rests;
 mod rounds;
 
 pub use arrivals::Waiting;
 pub use clients::Clients;
 pub use consensus::Logs;
+pub use rests::Rests;
 pub use rounds::Rounds;
 
 use crate::faults::FASTEST_CLOCK;
@@ -35,6 +37,8 @@ pub struct Invariants {
     pub clients: Clients,
     /// A round that only silent members keep open.
     pub waiting: Waiting,
+    /// Who rests, and since when for no cause.
+    pub rests: Rests,
     /// The state after each index.
     states: BTreeMap<Index, Digest>,
     applied: BTreeMap<MemberId, Index>,

@@ -54,6 +54,14 @@ impl World {
         }
     }
 
+    /// Looks whether somebody rests whose disk has room again.
+    pub fn rests_end_when_their_cause_has_gone(&mut self) {
+        let Self { invariants, members, tally, now, .. } = self;
+        if invariants.rests.end_when_their_cause_has_gone(*now, members) {
+            tally.saw(Sometimes::RestEndedEarly);
+        }
+    }
+
     /// Whether all that run have the same state, and all of what is committed.
     pub fn agree(&self) -> bool {
         let Some(leader) = self.leader() else { return false };

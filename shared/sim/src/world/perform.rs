@@ -8,6 +8,7 @@ use rafty_node::{Event, Input, Output};
 use rafty_rounds::{DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
 use rafty_types::{
     Batch, EnvelopeHeader, EnvelopeKind, Frame, Index, MemberId, Message, PeerKey, PersistId, Refusal,
+    RestCause,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -154,7 +155,7 @@ impl World {
             Work::StopTraining { .. } | Work::ForgetAttempt { .. } => Duration::ZERO,
             _ => self.dice.ms(self.weather.work),
         };
-        let (now, trains) = (self.now, matches!(work, Work::Train { .. }));
+        let (now, trains) = (self.now, matches!(work, Work::Train { .. } | Work::LookAgain { .. }));
         let process = self.process(id)?;
         // Training has a thread of its own; other heavy work is done one after the other.
         let at = if trains { now + takes } else { process.worked_at.max(now) + takes };
@@ -171,9 +172,15 @@ impl World {
             matches!(work, Work::ForgetAttempt { .. } | Work::DropUpdate { .. } | Work::DropModels { .. });
         let member = self.members.get_mut(&id).expect("a member");
         let (full, flaw) = (member.device.disk_fails_until > self.now, member.device.lies);
-        let result = if !deletes && (full || self.dice.percent(self.weather.fail_work)) {
+        let looks = matches!(work, Work::LookAgain { .. });
+        let fails = full || !looks && self.dice.percent(self.weather.fail_work);
+        let result = if !deletes && fails {
             self.tally.evil(Evil::WorkFailed);
-            WorkResult::Failed("the disk is full".into())
+            let reason = "the disk is full".to_string();
+            match work {
+                Work::Train { .. } if full => WorkResult::HeldUp { cause: RestCause::DiskFull, reason },
+                _ => WorkResult::Failed(reason),
+            }
         } else {
             if flaw.is_some() && matches!(work, Work::Train { .. }) {
                 self.tally.evil(Evil::LieTold);

@@ -88,6 +88,7 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("progress-training", Frame::Progress { run, round, progress: Progress::Training(6000) }),
         ("progress-sending", Frame::Progress { run, round, progress: Progress::Sending }),
         ("progress-failed", Frame::Progress { run, round, progress: Progress::Failed }),
+        ("progress-resting", resting(run, round)),
         ("verdict-accepted", verdict(run, round, attempt, Verdict::Accepted)),
         ("verdict-refused", verdict(run, round, attempt, Verdict::Refused(Refusal::WrongBase))),
         ("transfer", Frame::Transfer { to: MemberId(3) }),
@@ -108,6 +109,11 @@ fn forwarded(outcome: ForwardOutcome) -> Frame {
 
 fn rejected() -> ForwardOutcome {
     ForwardOutcome::Control(ControlResult::Rejected(Rejection::Invalid("name".into())), Index(9))
+}
+
+fn resting(run: RunId, round: Round) -> Frame {
+    let rest = Rest { cause: RestCause::DiskFull, reason: "no space".into(), for_ms: 60_000 };
+    Frame::Progress { run, round, progress: Progress::Resting(rest) }
 }
 
 fn verdict(run: RunId, round: Round, attempt: Attempt, verdict: Verdict) -> Frame {
