@@ -4,6 +4,7 @@
 
 mod support;
 
+use rafty_client::blocking::ClusterClient;
 use rafty_runtime::operator::MemberStatus;
 use std::io::{PipeReader, PipeWriter, Write};
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ const VALUE_LEN: usize = 1024 * 1024 - 64;
 /// For how long, and how often, everybody is looked at.
 const LOOKS_FOR: Duration = Duration::from_secs(5);
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
+/// Every how many of these looks a client reads every entry.
+const READS_EVERY: u32 = 10;
 /// How late a timer may be in a release build on a machine that does nothing else. Other builds share the machine with
 /// other tests and compilers: for them, only that nobody missed enough heartbeats for an election counts.
 const LATEST_MS: Option<u64> = if cfg!(debug_assertions) { None } else { Some(50) };
@@ -91,13 +94,20 @@ fn leader_of(set: &PeerSet) -> (rafty_types::MemberId, rafty_types::Term) {
     })
 }
 
-/// Asks everybody ten times a second how they are, while something changes all the time; the last answers.
+/// Asks everybody ten times a second how they are, while something changes all the time, and the founder now and then for
+/// every entry; the last answers.
 fn look_while_it_changes(set: &PeerSet) -> Vec<MemberStatus> {
     let end = Instant::now() + LOOKS_FOR;
+    let client = ClusterClient::new([set.founder().status().expect("it answers").clients.to_string()]);
+    let client = client.expect("an address");
     let mut number = 0;
     loop {
         let next = Instant::now() + LOOKS_EVERY;
         until("a small change", || set.founder().set("small", number).ok());
+        if number % READS_EVERY == 0 {
+            let read = client.get_state().expect("every entry");
+            assert_eq!((read.entries.len(), read.entries["small"].decode()), (VALUES + 1, Ok(number)));
+        }
         number += 1;
         let all: Vec<_> = set.members.iter().map(|member| member.status().expect("it answers")).collect();
         if Instant::now() >= end {

@@ -4,7 +4,8 @@
 
 use crate::clients::limits::Budget;
 use crate::clients::stats::{Done, Tally};
-use crate::clients::{Body, ClientCall, MAX_REPLY_BYTES, error};
+use crate::clients::whole::{Form, LastWhole, WholeReply};
+use crate::clients::{Body, ClientCall, MAX_REPLY_BYTES, Outgoing, error};
 use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::operator::wall_ms;
 use crate::shell::{Asker, Shell};
@@ -16,11 +17,9 @@ use rafty_types::{
 };
 use rafty_wire::client::{
     Address, Ask, Change, ConfigAction, Consistency, Diagnostic, ErrorCode, LeaderStatus, Log, Persist,
-    Reply, Volatile, encode_answer, encode_cluster, encode_entries, encode_framed, encode_query_answer,
-    encode_reading,
+    Reply, Volatile, encode_answer, encode_cluster, encode_query_answer, encode_reading,
 };
 use rustls::pki_types::CertificateDer;
-use std::sync::{Arc, Weak};
 
 // The client protocol refuses what the dictionary would.
 const _: () = assert!(rafty_wire::client::MAX_KEY_LEN == rafty_dictionary::MAX_KEY_LEN);
@@ -30,8 +29,7 @@ const _: () = assert!(rafty_wire::client::MAX_VALUE_LEN == rafty_dictionary::MAX
 pub(crate) struct ClientDesk {
     replies: Budget,
     tally: Tally,
-    /// The last reply with every entry, as long as somebody still reads it.
-    whole: (Index, Weak<Body>),
+    whole: LastWhole,
     /// What the port shows whoever speaks TLS.
     pub(super) certificate: CertificateDer<'static>,
     /// How many requests wait for this member to hear the newest because it does not know their tokens.
@@ -43,7 +41,7 @@ impl ClientDesk {
         Self {
             replies: Budget::new(MAX_REPLY_BYTES),
             tally: Tally::default(),
-            whole: (Index(0), Weak::new()),
+            whole: LastWhole::default(),
             certificate,
             strangers: 0,
         }
@@ -53,22 +51,12 @@ impl ClientDesk {
     pub(crate) fn appended(&mut self, entries: usize) {
         self.tally.count(wall_ms() / 1_000, Done::Append, entries);
     }
-
-    fn body(&self, bytes: Vec<u8>) -> Arc<Body> {
-        match self.replies.take(bytes.len()) {
-            Some(share) => Arc::new(Body::new(bytes, share)),
-            None => {
-                let why = "slow readers hold too many replies; nothing was changed; try again later";
-                Arc::new(Body::new(error(ErrorCode::Busy, why).encode(), self.replies.nothing()))
-            }
-        }
-    }
 }
 
 impl ClientCall {
     /// Answers. A client that has gone does not hear it.
-    fn answer(&self, body: Arc<Body>) {
-        let _ = self.reply.try_send(body);
+    fn answer(&self, reply: Outgoing) {
+        let _ = self.reply.try_send(reply);
     }
 }
 
@@ -194,7 +182,7 @@ impl<U: UserMachine> Shell<U> {
     }
 
     pub(super) fn tell(&self, call: &ClientCall, bytes: Vec<u8>) {
-        call.answer(self.clients.body(bytes));
+        call.answer(Outgoing::Body(Body::within(&self.clients.replies, bytes)));
     }
 
     /// Answers a read from the applied state, which is `stale` unless a leader confirmed it.
@@ -212,29 +200,17 @@ impl<U: UserMachine> Shell<U> {
             Ask::Query { query, .. } => {
                 self.tell(call, encode_query_answer(&self.node.state().user().query(query), stale))
             }
-            Ask::Get { framed: true, .. } => self.tell(call, encode_framed(&self.entries(), stale)),
-            _ => call.answer(self.whole()),
+            Ask::Get { framed: true, .. } => self.show_whole(call, Form::Framed { stale }),
+            _ => self.show_whole(call, Form::Bare),
         }
     }
 
-    /// Every entry. Who asks for the same state meanwhile gets the same bytes.
-    fn whole(&mut self) -> Arc<Body> {
-        let applied = self.node.state().applied();
-        let (index, known) = &self.clients.whole;
-        if let Some(body) = known.upgrade().filter(|_| *index == applied) {
-            return body;
-        }
-        let body = self.clients.body(self.entries());
-        self.clients.whole = (applied, Arc::downgrade(&body));
-        body
-    }
-
-    fn entries(&self) -> Vec<u8> {
-        let cluster = self.cluster();
-        match self.node.state().user().dictionary() {
-            Some(entries) => encode_entries(&cluster, entries.iter(), entries.byte_len()),
-            None => encode_entries(&cluster, std::iter::empty(), 0),
-        }
+    fn show_whole(&mut self, call: &ClientCall, form: Form) {
+        let (state, cluster, replies) = (self.node.state(), self.cluster(), self.clients.replies.clone());
+        let entries = || state.user().dictionary().cloned().unwrap_or_default();
+        let make = || WholeReply::new(entries(), cluster, form, replies);
+        let reply = self.clients.whole.of(state.applied(), form, make);
+        call.answer(Outgoing::Whole(reply));
     }
 
     /// What became of a change.

@@ -6,8 +6,8 @@
 //! writer then answers what was asked and closes. So every request that was read is answered, in order.
 
 use crate::alarm::Alarm;
-use crate::clients::limits::{Budget, Share};
-use crate::clients::{Body, ClientCall, Port, Way, error, tls};
+use crate::clients::limits::Budget;
+use crate::clients::{Body, ClientCall, Outgoing, Port, Way, error, tls};
 use rafty_wire::client::{Ask, ClientToken, ErrorCode, Parser, Reply, Request};
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::poll_fn;
@@ -46,7 +46,7 @@ struct Owed {
 enum Answer {
     Ready(Reply),
     /// By the loop; the flag says whether it is a change, which may count though the loop ended.
-    Awaited(Receiver<Arc<Body>>, bool),
+    Awaited(Receiver<Outgoing>, bool),
 }
 
 /// Serves a client of this machine, `near`, or of another one to its end.
@@ -228,7 +228,11 @@ where
         match answer {
             Answer::Ready(reply) => send(&mut stream, &reply.encode()).await?,
             Answer::Awaited(answer, change) => match answer.recv().await {
-                Ok(body) => send(&mut stream, &body.bytes).await?,
+                Ok(Outgoing::Body(body)) => send(&mut stream, &body.bytes).await?,
+                Ok(Outgoing::Whole(reply)) => {
+                    let body = smol::unblock(move || reply.body()).await;
+                    send(&mut stream, &body.bytes).await?;
+                }
                 Err(_) => send(&mut stream, &ended(change).encode()).await?,
             },
         }
@@ -298,7 +302,15 @@ fn ended(change: bool) -> Reply {
 }
 
 impl Body {
-    pub(super) fn new(bytes: Vec<u8>, share: Share) -> Self {
-        Self { bytes, _share: share }
+    /// A reply that counts against the budget of replies; when that is used up, one that says so.
+    pub(super) fn within(replies: &Budget, bytes: Vec<u8>) -> Arc<Self> {
+        let (bytes, share) = match replies.take(bytes.len()) {
+            Some(share) => (bytes, share),
+            None => {
+                let why = "slow readers hold too many replies; nothing was changed; try again later";
+                (error(ErrorCode::Busy, why).encode(), replies.nothing())
+            }
+        };
+        Arc::new(Self { bytes, _share: share })
     }
 }

@@ -13,11 +13,13 @@ mod connection;
 mod limits;
 mod stats;
 mod tls;
+mod whole;
 
 pub(crate) use answers::ClientDesk;
 
 use crate::clients::limits::{Budget, Doors, Share};
 use crate::clients::tls::PortTls;
+use crate::clients::whole::WholeReply;
 use rafty_wire::client::{ClientToken, ErrorCode, Reply, Request};
 use rustls::pki_types::CertificateDer;
 use smol::channel::Sender;
@@ -54,7 +56,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A client's request and the way back.
 pub(crate) struct ClientCall {
     pub(crate) request: Request,
-    pub(crate) reply: Sender<Arc<Body>>,
+    pub(crate) reply: Sender<Outgoing>,
     way: Way,
     /// The last token that was shown on its connection.
     token: Option<ClientToken>,
@@ -62,6 +64,14 @@ pub(crate) struct ClientCall {
     known: Arc<AtomicBool>,
     /// What it takes of the budget of requests, until it is answered.
     pub(crate) _share: Share,
+}
+
+/// What a client is answered.
+pub(crate) enum Outgoing {
+    /// This.
+    Body(Arc<Body>),
+    /// Every entry, encoded on another thread.
+    Whole(Arc<WholeReply>),
 }
 
 /// The bytes of a reply, and what they take of the budget of replies.
