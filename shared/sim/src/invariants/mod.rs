@@ -43,7 +43,13 @@ pub struct Invariants {
     states: BTreeMap<Index, Digest>,
     applied: BTreeMap<MemberId, Index>,
     /// Who had a seat, as each member knew it.
-    seats: BTreeMap<MemberId, BTreeSet<MemberId>>,
+    seats: BTreeMap<MemberId, Seats>,
+}
+
+/// What a member knew of seats when it was looked at last.
+struct Seats {
+    voters: BTreeSet<MemberId>,
+    members: BTreeSet<MemberId>,
 }
 
 impl Invariants {
@@ -86,8 +92,10 @@ impl Invariants {
         let state = process.node.state();
         let control = state.control();
         let now = control.desired_voters();
-        let Some(before) = self.seats.insert(id, now.clone()) else { return };
-        let sent_away = before.iter().any(|id| control.member(*id).is_none());
+        let seats = Seats { voters: now.clone(), members: control.members().keys().copied().collect() };
+        let Some(Seats { voters: before, members }) = self.seats.insert(id, seats) else { return };
+        // Whoever was sent away may have been given a seat since the last look: a step applies many entries.
+        let sent_away = members.iter().any(|id| control.member(*id).is_none());
         if before == now || sent_away {
             return;
         }
