@@ -74,7 +74,7 @@ const CASES: &[Case] = &[
     case(M::UpdateDroppedAtAcceptance, &["no update is lost"]),
     case(M::EnvelopesKept, &["bounded memory"]),
     case(M::DeadlineFedByWaits, &["deadlines learn from arrivals"]),
-    case(M::RestOutlastsItsCause, &["rests end when their cause has gone"]),
+    Case { members: Some(1), ..case(M::RestOutlastsItsCause, &["rests end when their cause has gone"]) },
     case(M::SilentWaitedFor, &["silent ones are not waited for"]),
 ];
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The cause is looked at every three seconds; the worker and the loop may be busy meanwhile.
-const WITHIN: Duration = Duration::from_secs(20);
+const WITHIN: Duration = Duration::from_secs(10);
 /// So many rests in a row are looked at in good time; after more failures the device looks less often.
 const TRUSTED: u32 = 2;
 
