@@ -158,9 +158,9 @@ impl Control {
         self.roster.silent_since_ms(id)
     }
 
-    /// Whether a member may be aggregator. When nobody was let in for that, everybody may: rounds must go on.
-    pub fn may_lead(&self, member: &Member) -> bool {
-        member.may_lead || !self.members().values().any(|member| member.may_lead)
+    /// Whether there is somebody who may be aggregator. Without, no tenure begins and no round is held.
+    pub fn somebody_may_lead(&self) -> bool {
+        self.members().values().any(|member| member.may_lead)
     }
 
     /// Who shall vote.
@@ -328,7 +328,9 @@ impl Control {
 
     fn begin_tenure(&mut self, at: &Context, rsa_public: Vec<u8>, signature: &Signature) -> Effect {
         let holder = self.roster.member(at.origin)?;
-        if !self.may_lead(holder) {
+        // In format 4 everybody might, when nobody was let in for that.
+        let may_lead = holder.may_lead || at.by_wall && !self.somebody_may_lead();
+        if !may_lead {
             return Err(Rejection::NotAllowed);
         }
         check_rsa_key(&rsa_public)?;

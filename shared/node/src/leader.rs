@@ -101,7 +101,7 @@ impl<U: StateMachine> Node<U> {
             return;
         }
         let control = self.state.control();
-        if control.member(self.me).is_some_and(|me| control.may_lead(me)) {
+        if control.member(self.me).is_some_and(|me| me.may_lead) {
             self.duties.key_asked = true;
             self.out.push(Output::MakeTenureKey);
         }
@@ -164,8 +164,7 @@ impl<U: StateMachine> Node<U> {
 
     fn tenure_view(&self) -> TenureView {
         let control = self.state.control();
-        let may_lead =
-            control.member(self.me).is_some_and(|me| control.may_lead(me)) && !self.duties.retiring;
+        let may_lead = control.member(self.me).is_some_and(|me| me.may_lead) && !self.duties.retiring;
         // Whether a round is under way matters only to a tenure that has lasted its time.
         let overdue = self.tenure_left().is_some_and(|left| left.is_zero());
         let open = control.active_run().and_then(|run| run.open.as_ref());
@@ -205,7 +204,7 @@ impl<U: StateMachine> Node<U> {
                 let member = control.member(progress.member)?;
                 Some(Candidate {
                     member: progress.member,
-                    may_lead: control.may_lead(member),
+                    may_lead: member.may_lead,
                     tenures: member.tenures,
                     caught_up: self.is_caught_up(progress),
                     alive: self.is_alive(progress),
@@ -309,7 +308,7 @@ impl<U: StateMachine> Node<U> {
                 member: member.id,
                 seated: member.seat,
                 role: member.role,
-                may_lead: self.state.control().may_lead(member),
+                may_lead: member.may_lead,
                 tenures: member.tenures,
                 caught_up: self.is_caught_up(progress),
                 alive: self.answers(progress),

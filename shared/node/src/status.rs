@@ -262,6 +262,11 @@ impl<U: StateMachine> Node<U> {
             return format!("a leader: {}", self.why_no_leader());
         };
         let holder = control.tenure().filter(|tenure| tenure.term == self.consensus.term());
+        if !control.somebody_may_lead() {
+            return "somebody who may be aggregator: all members were admitted with --never-leads; rounds go on when one \
+                    joins that may"
+                .into();
+        }
         if holder.is_none() {
             let key = leader == self.me && !self.has_tenure_key();
             return if key { "a tenure key: it is being made" } else { "a tenure of the new leader" }.into();
