@@ -194,6 +194,7 @@ fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings, own: Option<MakeTrainer>
         listen: settings.listen,
         advertise: settings.advertise.clone(),
         clients: settings.clients,
+        moved: up.moved,
         no_discovery: !settings.discover,
         exit_with_parent: up.exit_with_parent,
     };

@@ -46,6 +46,9 @@ pub struct UpArgs {
     /// machines they need TLS and a token of `rafty client create`
     #[arg(long, value_name = "ADDR")]
     pub clients: Option<IpAddr>,
+    /// The directory was moved here from another file system, and no other copy of it was used since
+    #[arg(long)]
+    pub moved: bool,
     /// Do not let newcomers find this member on the local network (mDNS)
     #[arg(long)]
     pub no_discovery: bool,
@@ -73,7 +76,7 @@ pub(crate) fn stay_with_data(
         std::thread::spawn(exit_with_stdin);
     }
     let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
-    let UpArgs { quiet, listen, clients, .. } = *args;
+    let UpArgs { quiet, listen, clients, moved, .. } = *args;
     let announcement = if args.no_discovery { Ok(None) } else { announce(&dir, listen) };
     let _announcement = announcement.unwrap_or_else(|why| {
         output::note(format_args!(
@@ -82,7 +85,7 @@ pub(crate) fn stay_with_data(
         None
     });
     let supervisor = Some(supervision::supervisor());
-    Ok(up(Running { dir, trainer, quiet, data, listen, advertise, clients, stop: None, supervisor })?)
+    Ok(up(Running { dir, trainer, quiet, data, listen, advertise, clients, moved, stop: None, supervisor })?)
 }
 
 /// A member that cannot be read is the runtime's to tell of.

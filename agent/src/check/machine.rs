@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::settings::Settings;
 use chrono::Datelike;
-use rafty_runtime::{MemberError, MemberFile};
+use rafty_runtime::{DirectoryOrigin, MemberError, MemberFile, Origin};
 use rustix::fs::statvfs;
 use std::fs::File;
 use std::io::Write;
@@ -81,6 +81,30 @@ pub(super) fn disk(dir: &Path) -> Finding {
         true => Finding::warning("disk", found, "use a faster card: every write waits for it"),
         false => Finding::ok("disk", found),
     }
+}
+
+/// Whether the directory of a member is the one that it was made in.
+pub(super) fn origin(dir: &Path) -> Option<Finding> {
+    let DirectoryOrigin { origin, anomaly } = DirectoryOrigin::of(dir);
+    if let Some(anomaly) = anomaly {
+        return Some(Finding::problem("copy", anomaly, "see the message"));
+    }
+    Some(match origin? {
+        Origin::Original | Origin::Unnoted => Finding::ok("copy", "the log lies where it was made"),
+        Origin::Unknown => Finding::warning(
+            "copy",
+            "this file system does not tell when a file was made: that a directory was copied is noticed only when other \
+             members know better",
+            "never start a copy of this directory, nor one that was restored from a backup",
+        ),
+        Origin::Copied => Finding::problem(
+            "copy",
+            "the directory looks like a copy: its log lies in another file than it was made in; this member does not vote \
+             until a majority without it has answered for it",
+            "if it was moved, and no other copy was used since, start it once with `up --moved`; else run `rejoin`, or join \
+             anew in another --dir",
+        ),
+    })
 }
 
 /// Writes 4 KiB and syncs it, some times.

@@ -17,6 +17,9 @@ pub struct Boot {
     pub snapshot: Snapshot,
     /// The log. It may begin before the snapshot's end, with no gap to it.
     pub entries: Vec<Entry>,
+    /// Whether this disk may be an older copy, and so may have forgotten votes and entries. Then the member does not stand
+    /// for election, gives no votes, confirms no reads, and acknowledges only what is committed without it.
+    pub abstains: bool,
 }
 
 /// The member cannot start. Nothing was changed. Unless the settings are at fault, its log is damaged: enrol it anew.
@@ -119,7 +122,7 @@ mod tests {
         let membership = Membership { voters: vec![MemberId(1)], ..Membership::default() };
         let meta = SnapshotMeta { index: Index(snapshot.0), term: Term(snapshot.1), membership };
         let snapshot = Snapshot { meta, data: [].into() };
-        Boot { id: MemberId(1), hard_state: HardState::default(), snapshot, entries }
+        Boot { id: MemberId(1), hard_state: HardState::default(), snapshot, entries, abstains: false }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use crate::check::Refused;
 use crate::links::Link;
 use rafty_types::{
-    Batch, Entry, Index, MemberId, Membership, MembershipChange, Message, PersistId, Snapshot, SnapshotMeta,
-    Term,
+    Batch, Entry, Incarnations, Index, MemberId, Membership, MembershipChange, Message, PersistId, Snapshot,
+    SnapshotMeta, Term,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,13 @@ pub enum Input {
     AbortTransfer,
     /// Lead no more.
     StepDown,
+    /// This disk was found to be an older copy; see [`Boot::abstains`](crate::Boot::abstains).
+    Abstain,
+    /// An entry that names this start of the member was committed without its acknowledgement: whatever its disk has
+    /// forgotten, no election and no commitment can rest on that any more.
+    VoteAgain,
+    /// To be written.
+    Incarnations(Incarnations),
 }
 
 /// A command to append.

@@ -31,6 +31,7 @@
 //! Nothing here does I/O, reads a clock or knows what a command means; what an aggregator does with its tenure is in
 //! `rounds`, and who is enrolled is in `dictionary`.
 
+mod abstention;
 mod boot;
 mod check;
 mod config;

@@ -1,5 +1,6 @@
 //! The machine itself: what each input does.
 
+use crate::abstention::asks_for_a_voice;
 use crate::boot::{Boot, BootError, open};
 use crate::check::{Facts, MAX_ENTRIES, Refused, check, check_change};
 use crate::config::{Config, Ticker};
@@ -58,6 +59,8 @@ pub struct Consensus {
     pub(crate) links: Links,
     pub(crate) shown: (Role, Term, Option<MemberId>),
     pub(crate) leave_joint_at: Time,
+    /// Whether this disk may have forgotten what it promised; see [`Boot::abstains`].
+    pub(crate) abstaining: bool,
 }
 
 impl Consensus {
@@ -67,7 +70,7 @@ impl Consensus {
     /// When what the disk held is damaged, or the configuration contradicts itself.
     pub fn new(config: Config, boot: Boot, seed: u64, now: Time) -> Result<Self, BootError> {
         let me = boot.id;
-        let written = boot.hard_state;
+        let (written, abstaining) = (boot.hard_state, boot.abstains);
         let log = open(boot, config.log_batch())?;
         let membership = log.snapshot().meta.membership.clone();
         let applied = log.snapshot().meta.index.0;
@@ -96,6 +99,7 @@ impl Consensus {
             heard: Heard::default(),
             links: Links::default(),
             leave_joint_at: now,
+            abstaining,
             config,
         };
         consensus.draw_election();
@@ -125,6 +129,9 @@ impl Consensus {
             Input::Transfer { to } => self.transfer(to),
             Input::AbortTransfer => self.abort_transfer(),
             Input::StepDown => self.step_down(),
+            Input::Abstain => self.abstain(),
+            Input::VoteAgain => self.vote_again(),
+            Input::Incarnations(incarnations) => self.write_incarnations(incarnations),
         };
         if let Err((from, why)) = outcome {
             self.outputs.push(Output::Refused { from, why });
@@ -157,7 +164,7 @@ impl Consensus {
         let due = self.raw.raft.election_elapsed + 1 >= self.drawn;
         let campaigns = due && self.role() != Role::Leader && self.raw.raft.promotable();
         // Votes wait for the disk, and the engine insists that whoever wins has synced its log.
-        if campaigns && !self.is_synced() {
+        if campaigns && (!self.is_synced() || self.abstains()) {
             return;
         }
         if campaigns {
@@ -213,6 +220,9 @@ impl Consensus {
 
     fn step(&mut self, message: &Message) -> Result<(), Refused> {
         check(message, &self.facts())?;
+        if self.abstains() && asks_for_a_voice(message.kind) {
+            return Ok(());
+        }
         let mut engine = engine_message(message);
         if planted(Mutation::VoteForgotten) && message.kind == MessageKind::RequestVote {
             self.raw.raft.vote = raft::INVALID_ID;

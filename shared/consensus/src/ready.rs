@@ -136,7 +136,10 @@ impl Consensus {
         // crash and give the same index and term to other entries.
         let term_synced = self.unsynced.term >= self.raw.raft.term;
         for engine in messages {
-            let Some(message) = own_message(&engine, self.raw.store()) else { continue };
+            let Some(mut message) = own_message(&engine, self.raw.store()) else { continue };
+            if self.abstains() {
+                self.promise_nothing_new(&mut message);
+            }
             if message.kind == MessageKind::RequestPreVote {
                 self.pre_vote.sent(&message);
             }

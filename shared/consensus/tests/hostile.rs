@@ -234,6 +234,7 @@ fn target(seed: u64) -> Target {
         hard_state: HardState { term, voted_for: None, commit: index },
         snapshot: Snapshot { meta: SnapshotMeta { index, term, membership }, data: [].into() },
         entries: if founded { (4..9).map(entry).collect() } else { Vec::new() },
+        ..Boot::default()
     };
     let config = Config::from_settings(&Settings { tail: 4, append_batch: 3, ..Settings::default() });
     let machine = Consensus::new(config, boot, seed, Time::ZERO).unwrap();

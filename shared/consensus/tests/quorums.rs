@@ -62,6 +62,7 @@ impl Candidate {
             hard_state: HardState { term: Term(2), voted_for: None, commit: Index(5) },
             snapshot: Snapshot { meta, data: [].into() },
             entries: Vec::new(),
+            ..Boot::default()
         };
         let config = Config::from_settings(&Settings::default());
         let machine = Consensus::new(config, boot, 7, Time::ZERO).expect("a sound disk");

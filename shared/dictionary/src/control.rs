@@ -5,6 +5,7 @@
 
 use crate::clients::Clients;
 use crate::clock::Expiring;
+use crate::incarnations::{self, RecordedIncarnations};
 use crate::permission::{leader_only, may};
 use crate::roster::{Roster, check_rsa_key, check_signature, ensure};
 use crate::runs::{RunStatus, Runs};
@@ -12,8 +13,9 @@ use crate::tenures::Tenures;
 use crate::{Event, KeptModels, RunState, TenureRecord, TenureState};
 use rafty_types::{
     Accepted, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis, Index, Member,
-    MemberId, Mutation, PeerKey, Publication, Rejection, RunId, SetId, Settings, Signature, Term,
-    TokenRecord, Version, address_statement, format_2, planted, rotate_key_statement, tenure_statement,
+    MemberId, Mutation, PeerKey, Publication, RecordedIncarnation, Rejection, RunId, SetId, Settings,
+    Signature, Term, TokenRecord, Version, address_statement, format_2, planted, rotate_key_statement,
+    tenure_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +35,7 @@ pub struct Control {
     /// Whether an odd number has had seats since this format. Before, and until its seats are changed for the first time
     /// since, a state of format 4 may have an even number.
     pub(crate) odd_seats: bool,
+    pub(crate) incarnations: RecordedIncarnations,
 }
 
 /// Where in the log a command stands, and who issued it when.
@@ -158,6 +161,11 @@ impl Control {
         self.roster.silent_since_ms(id)
     }
 
+    /// What is recorded of a member's starts.
+    pub fn incarnation(&self, id: MemberId) -> Option<RecordedIncarnation> {
+        self.incarnations.of(id)
+    }
+
     /// Whether there is somebody who may be aggregator. Without, no tenure begins and no round is held.
     pub fn somebody_may_lead(&self) -> bool {
         self.members().values().any(|member| member.may_lead)
@@ -264,6 +272,7 @@ impl Control {
             ControlCommand::SilenceChanged { member, silent } => {
                 self.roster.change_silence(at, member, silent).map(|()| Vec::new())
             }
+            ControlCommand::IncarnationsRecorded(recorded) => self.record_incarnations(recorded),
             ControlCommand::TenureBegan { rsa_public, signature, .. } => {
                 self.begin_tenure(at, rsa_public, &signature)
             }
@@ -299,6 +308,7 @@ impl Control {
         let replaced = self.roster.enrol(at, self.set(), self.settings.max_members, enrolment)?;
         let mut events = vec![Event::RosterChanged];
         if let Some(old) = replaced {
+            self.incarnations.forget(old);
             self.runs.drop_update_of(old);
             events.push(Event::Replaced { old, new: MemberId(at.index.0) });
             if before.contains(&old) {
@@ -318,6 +328,7 @@ impl Control {
         } else {
             self.roster.send_away_in_pairs(member, self.tenures.leader_of(at.term))?
         };
+        self.incarnations.forget(member);
         self.runs.drop_update_of(member);
         let mut events = vec![Event::RosterChanged, Event::Revoked(gone.id, gone.key)];
         if gone.seat {
@@ -351,6 +362,12 @@ impl Control {
             self.runs.restart_open_round(tenure);
         }
         Ok(vec![Event::TenureBegan])
+    }
+
+    fn record_incarnations(&mut self, recorded: Vec<RecordedIncarnation>) -> Effect {
+        incarnations::check(&recorded, |member| self.member(member).is_some())?;
+        self.incarnations.record(recorded);
+        Ok(Vec::new())
     }
 
     fn roll_back(&mut self, run: RunId, version: Version) -> Effect {

@@ -19,6 +19,7 @@ const INVARIANTS: [Invariant; 10] = [
     ("an odd number votes", an_odd_number_votes),
     ("identities are unique", identities_are_unique),
     ("records stand under their own ids", records_stand_under_their_ids),
+    ("only members' starts are recorded", only_members_starts_are_recorded),
     ("only the newest run is active", only_the_newest_run_is_active),
     ("the open round is the next one of the current tenure", the_open_round_is_next),
     ("accepted updates are of members", accepted_updates_are_of_members),
@@ -66,6 +67,13 @@ fn records_stand_under_their_ids(control: &Control) -> bool {
         && control.tokens().iter().all(|(id, token)| token.record.id == *id && token.record.uses > 0)
         && control.runs().iter().all(|(id, run)| run.id == *id)
         && control.clients().iter().all(|(name, client)| client.record.name == *name)
+}
+
+fn only_members_starts_are_recorded(control: &Control) -> bool {
+    control
+        .incarnations
+        .members()
+        .all(|(id, recorded)| recorded.member == *id && control.members().contains_key(id))
 }
 
 fn only_the_newest_run_is_active(control: &Control) -> bool {

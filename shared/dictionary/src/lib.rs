@@ -48,6 +48,7 @@ mod clients;
 mod clock;
 mod control;
 mod entries;
+mod incarnations;
 mod invariants;
 mod migration;
 mod permission;

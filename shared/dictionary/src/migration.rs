@@ -8,6 +8,7 @@
 
 use crate::clients::Clients;
 use crate::clock::{Clock, Expiring};
+use crate::incarnations::RecordedIncarnations;
 use crate::replicated::Fixed;
 use crate::roster::Roster;
 use crate::runs::{RoundRecord, RunState, RunStatus, Runs};
@@ -103,7 +104,20 @@ impl From<Control4> for Control {
         let runs = Runs::from_format_4(runs.into_iter().map(|(id, run)| (id, run.into())).collect());
         // Two laptops were two voters.
         let odd_seats = false;
-        Self { cluster, epoch, name, settings, feature_level, roster, tenures, runs, clients, odd_seats }
+        let incarnations = RecordedIncarnations::default();
+        Self {
+            cluster,
+            epoch,
+            name,
+            settings,
+            feature_level,
+            roster,
+            tenures,
+            runs,
+            clients,
+            odd_seats,
+            incarnations,
+        }
     }
 }
 

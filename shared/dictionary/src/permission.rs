@@ -25,6 +25,7 @@ pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
         }
         C::SeatChanged { .. }
         | C::SilenceChanged { .. }
+        | C::IncarnationsRecorded(_)
         | C::RoundOpened { .. }
         | C::UpdateAccepted { .. }
         | C::RoundPublished(_)
@@ -43,6 +44,7 @@ pub fn leader_only(command: &ControlCommand) -> bool {
         command,
         C::SeatChanged { .. }
             | C::SilenceChanged { .. }
+            | C::IncarnationsRecorded(_)
             | C::TenureBegan { .. }
             | C::RoundOpened { .. }
             | C::UpdateAccepted { .. }

@@ -22,7 +22,7 @@ pub(crate) fn boot(bytes: &[u8]) {
     let again = postcard::to_allocvec(&(hard_state, &meta, &entries)).expect("what was read encodes");
     assert!(again.len() <= bytes.len(), "there is one shortest encoding");
     let snapshot = Snapshot { meta, data: [].into() };
-    let boot = Boot { id: MemberId(1), hard_state, snapshot, entries };
+    let boot = Boot { id: MemberId(1), hard_state, snapshot, entries, ..Boot::default() };
     let config = Config::from_settings(&Settings::default());
     let Ok(mut member) = Consensus::new(config, boot, 7, Time::ZERO) else { return };
     assert!(member.commit() <= member.last_index());

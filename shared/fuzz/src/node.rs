@@ -71,6 +71,9 @@ impl Shell {
             wall_ms: 1_700_000_000_000,
             settings: Settings::default(),
             trains: choice & 2 == 0,
+            incarnations: Default::default(),
+            suspected: false,
+            address: None,
             seed: u64::from(choice),
         };
         let node = Node::new(boot, Entries::default(), Time::ZERO).expect("a sound disk");

@@ -57,6 +57,7 @@ impl Target {
             hard_state,
             snapshot: Snapshot { meta: SnapshotMeta { index, term, membership }, data: [].into() },
             entries: if founded { (4..9).map(entry).collect() } else { Vec::new() },
+            ..Boot::default()
         };
         let config = Config::from_settings(&Settings { tail: 4, append_batch: 3, ..Settings::default() });
         let machine = Consensus::new(config, boot, u64::from(choice), Time::ZERO).expect("a sound disk");

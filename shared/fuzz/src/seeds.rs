@@ -11,8 +11,8 @@ use image::{ImageFormat, RgbImage};
 use rafty_aggregation::{UpdateMeta, encode_update};
 use rafty_learning_files::{Format, Task, encode_model};
 use rafty_types::{
-    Attempt, ClientRecord, Command, ControlCommand, Digest, Entry, Frame, HardState, Index, MemberId,
-    Membership, Metrics, Payload, PeerRole, Progress, Proposal, Protection, Publication, Refusal, Round,
+    Attempt, ClientRecord, Command, ControlCommand, Digest, Entry, Frame, HardState, Incarnation, Index, MemberId,
+    Membership, Metrics, Payload, PeerRole, Progress, Proposal, Protection, Publication, RecordedIncarnation, Refusal, Round,
     RunId, RunSpec, Serial, SessionId, Signature, SnapshotMeta, Stamp, Strategy, Tenure, Term, TokenRecord, Verdict,
     Version,
 };
@@ -170,6 +170,8 @@ fn commands() -> Vec<Command> {
     let opened = || C::RoundOpened { tenure, run, round, base: Version(0), protection: Protection::None };
     let failed = C::RoundFailed { tenure, run, round, attempt, reason: "no quorum".into() };
     let (member, signature) = (MemberId(3), Signature::default());
+    let incarnation = Incarnation { number: 4, nonce: 9 };
+    let recorded = RecordedIncarnation { member, incarnation, matched: Index(7) };
     let control = [
         C::TokenCreated(token),
         C::Enrol(enrolment(MemberId(3), [1; 16])),
@@ -190,6 +192,7 @@ fn commands() -> Vec<Command> {
         C::SessionOpened,
         C::SessionClosed { session: SessionId(18) },
         C::ClientRevoked { name: "phone".into() },
+        C::IncarnationsRecorded(vec![recorded]),
         C::RunStopped { run: RunId(6) },
         C::SeatChanged { give: Vec::new(), take: vec![MemberId(3)] },
         C::Revoke { member },

@@ -92,6 +92,7 @@ impl<U: StateMachine> Node<U> {
         self.time_applied();
         self.answer_reads();
         self.state_applied();
+        self.judge_own_record();
     }
 
     fn tell_watchers(&mut self, entry: &Entry, applied: &Applied) {
@@ -147,6 +148,7 @@ impl<U: StateMachine> Node<U> {
         self.publish_roster();
         self.answer_reads();
         self.state_applied();
+        self.judge_own_record();
     }
 
     pub(crate) fn answer_reads(&mut self) {
@@ -176,6 +178,7 @@ impl<U: StateMachine> Node<U> {
                     self.round_proposal_rejected(id, why);
                 }
             }
+            Proposer::Duty(Duty::Incarnations) => self.starts.proposal_over(),
             Proposer::Duty(Duty::Tenure | Duty::Seat) => self.duties.proposal_over(proposer),
         }
     }
@@ -215,6 +218,7 @@ impl<U: StateMachine> Node<U> {
             }
             Change::TenureBegan => {
                 self.tenure_began();
+                self.rise_with_tenure();
                 let Some(tenure) = self.state.control().tenure() else { return };
                 Event::TenureBegan { tenure: tenure.tenure, term: tenure.term, aggregator: tenure.member }
             }

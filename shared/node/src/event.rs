@@ -17,6 +17,13 @@ pub enum Event {
         /// The leader it knows.
         leader: Option<MemberId>,
     },
+    /// Something is wrong with a member's disk: it is an older copy, or used twice.
+    DiskAnomaly {
+        /// Whose.
+        member: MemberId,
+        /// In words.
+        what: String,
+    },
     /// A member joined.
     Joined {
         /// Who.

@@ -4,9 +4,10 @@ use crate::{Answer, Event, FrozenState, ReadState, RequestId, UnreadState};
 use rafty_consensus::Link;
 use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
-    Batch, Command, Digest, Entry, EnvelopeHeader, Frame, HardState, Index, Member, MemberId, Message,
-    PersistId, Serial, SessionId, Signature, Snapshot, Time,
+    Batch, Command, Digest, Entry, EnvelopeHeader, Frame, HardState, Incarnations, Index, Member, MemberId,
+    Message, PersistId, Serial, SessionId, Signature, Snapshot, Time,
 };
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What a node starts from.
@@ -30,6 +31,12 @@ pub struct Boot {
     pub settings: rafty_types::Settings,
     /// Whether this member trains. One that does not never trains and says so.
     pub trains: bool,
+    /// The starts that the disk remembers.
+    pub incarnations: Incarnations,
+    /// Whether the files look like a copy: the member abstains until [`Output::NoCopy`].
+    pub suspected: bool,
+    /// Where it listens, for people.
+    pub address: Option<SocketAddr>,
     /// Every drawn number comes from it.
     pub seed: u64,
 }
@@ -217,6 +224,8 @@ pub enum Output {
     },
     /// The user machine's state is another one: a snapshot came. Said only while somebody watches.
     UserRestored,
+    /// The files that looked like a copy can be used from now on, also after a restart.
+    NoCopy,
     /// For people.
     Event(Event),
     /// This member must end: why, in words.

@@ -73,7 +73,7 @@ impl Duties {
             Proposer::Duty(Duty::Round(id)) => {
                 self.publishing.take_if(|publishing| *publishing == id);
             }
-            Proposer::Request(_) | Proposer::Forward { .. } => {}
+            Proposer::Duty(Duty::Incarnations) | Proposer::Request(_) | Proposer::Forward { .. } => {}
         }
     }
 
@@ -160,6 +160,7 @@ impl<U: StateMachine> Node<U> {
         };
         let proposer = Proposer::Duty(Duty::Tenure);
         self.duties.tenure_proposed = self.propose(proposer, self.me, None, Command::Control(command));
+        self.record_incarnations(true);
     }
 
     fn tenure_view(&self) -> TenureView {
@@ -226,6 +227,7 @@ impl<U: StateMachine> Node<U> {
         if !self.consensus.committed_in_term() || !self.state.control().initialised() {
             return;
         }
+        self.record_incarnations(false);
         let control = self.state.control();
         let (voters, learners) = (control.desired_voters(), control.desired_learners());
         let (engine, pending) = (self.consensus.membership(), self.consensus.has_pending_membership());

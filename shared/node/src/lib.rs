@@ -11,6 +11,7 @@ mod diagnostic;
 mod dispatch;
 mod event;
 mod frozen;
+mod heard_starts;
 mod io;
 mod leader;
 mod node;
@@ -18,6 +19,7 @@ pub mod recovery;
 mod requests;
 mod roster;
 mod sides;
+mod starts;
 mod status;
 
 pub use diagnostic::{Diagnostic, LeaderDiagnostic};

@@ -5,6 +5,7 @@ use crate::io::{Boot, Input, Output, TenureKey};
 use crate::requests::{Answer, Duty, Proposer, RequestId, Requests};
 use crate::roster::Roster;
 use crate::sides::Sides;
+use crate::starts::Starts;
 use crate::{Event, leader::Duties};
 use rafty_consensus as consensus;
 use rafty_consensus::Consensus;
@@ -30,6 +31,7 @@ pub struct Node<U: StateMachine> {
     pub(crate) duties: Duties,
     pub(crate) requests: Requests,
     pub(crate) compactor: Compactor,
+    pub(crate) starts: Starts,
     /// A snapshot from the leader that is being read.
     pub(crate) arriving: Option<Arriving>,
     /// What was read of the snapshot that consensus is being given.
@@ -82,11 +84,13 @@ impl<U: StateMachine> Node<U> {
         let config = consensus::Config::from_settings(settings);
         let compactor = Compactor::new(boot.snapshot.data.len());
         let sides = Sides::new(&boot);
+        let starts = Starts::new(&boot, now);
         let log = consensus::Boot {
             id: boot.me,
             hard_state: boot.hard_state,
             snapshot: boot.snapshot,
             entries: boot.entries,
+            abstains: starts.abstains(),
         };
         let consensus = Consensus::new(config, log, boot.seed, now)
             .map_err(|error| StartError::Log(error.to_string()))?;
@@ -100,6 +104,7 @@ impl<U: StateMachine> Node<U> {
             duties: Duties::default(),
             requests: Requests::default(),
             compactor,
+            starts,
             arriving: None,
             read: None,
             out: Vec::new(),
@@ -115,6 +120,8 @@ impl<U: StateMachine> Node<U> {
         };
         node.time_applied();
         node.publish_roster();
+        node.judge_own_record();
+        node.write_incarnations();
         Ok(node)
     }
 
@@ -147,6 +154,7 @@ impl<U: StateMachine> Node<U> {
             self.requests.deadline(),
             self.sides.deadline(),
             self.duties.deadline(),
+            self.starts.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -227,7 +235,10 @@ impl<U: StateMachine> Node<U> {
                 self.tick_sides();
             }
             Input::Frame { from, frame } => self.frame(from, frame),
-            Input::Persisted(id) => self.step(consensus::Input::Persisted(id)),
+            Input::Persisted(id) => {
+                self.step(consensus::Input::Persisted(id));
+                self.incarnations_persisted(id);
+            }
             Input::WorkDone { id, result } => self.work_done(id, result),
             Input::Envelope { from, header, handle } => self.envelope(from, header, handle),
             Input::Snapshot { from, message, data } => self.snapshot_arrived(from, message, data),
@@ -249,6 +260,8 @@ impl<U: StateMachine> Node<U> {
 
     /// What follows from anything that happened: duties of a leader, requests that can be sent, work of a round.
     fn settle(&mut self) {
+        self.write_incarnations();
+        self.say_hello_if_due();
         self.perform_duties();
         self.ask_if_alone();
         self.compact_if_due();
@@ -263,6 +276,7 @@ impl<U: StateMachine> Node<U> {
                 if message.from == from {
                     self.step(consensus::Input::Message(*message));
                     self.note_led(from);
+                    self.introduce_to(from);
                 } else {
                     self.dropped(from, "a Raft message in another member's name");
                 }
@@ -277,6 +291,8 @@ impl<U: StateMachine> Node<U> {
                     self.transfer(to);
                 }
             }
+            Frame::Hello(hello) => self.hello(from, &hello),
+            Frame::HelloAnswer(answer) => self.hello_answered(from, &answer),
             Frame::AskRoster { known } => self.asked_for_roster(from, known),
             Frame::Roster { index, members } => self.told_roster(from, index, members),
             frame => self.side_frame(from, frame),
@@ -306,15 +322,26 @@ impl<U: StateMachine> Node<U> {
     fn consensus_said(&mut self, output: consensus::Output) {
         use consensus::Output as Said;
         match output {
-            Said::Send(message) => {
+            Said::Send(mut message) => {
                 let to = message.to;
+                if !self.starts.lets_out(&mut message, self.consensus.commit()) {
+                    return;
+                }
                 self.out.push(Output::Send { to, frame: Frame::Raft(Box::new(message)) });
             }
-            Said::SendAfter(id, message) => {
+            Said::SendAfter(id, mut message) => {
                 let to = message.to;
+                if !self.starts.lets_out(&mut message, self.consensus.commit()) {
+                    return;
+                }
                 self.out.push(Output::SendAfter(id, to, Frame::Raft(Box::new(message))));
             }
-            Said::Persist(id, batch) => self.out.push(Output::Persist(id, batch)),
+            Said::Persist(id, batch) => {
+                if batch.incarnations.is_some() {
+                    self.starts.written(id);
+                }
+                self.out.push(Output::Persist(id, batch));
+            }
             Said::SendSnapshot { message, snapshot } => {
                 self.out.push(Output::SendSnapshot { to: message.to, message, data: snapshot.data });
             }
@@ -347,6 +374,7 @@ impl<U: StateMachine> Node<U> {
         let answers_end = self.now + self.settings().election_max * ALIVE_FOR_TIMEOUTS;
         self.requests.leader_changed(leader, answers_end);
         self.duties.term_changed();
+        self.starts.proposal_over();
         let role = format!("{role:?}").to_lowercase();
         self.out.push(Output::Event(Event::Role { role, term, leader }));
     }
@@ -366,6 +394,7 @@ impl<U: StateMachine> Node<U> {
                 self.out.push(Output::Send { to: from, frame });
             }
             Proposer::Duty(Duty::Round(id)) => self.round_proposal_lost(id),
+            Proposer::Duty(Duty::Incarnations) => self.starts.proposal_over(),
             Proposer::Duty(Duty::Tenure | Duty::Seat) => self.duties.proposal_over(proposer),
         }
     }

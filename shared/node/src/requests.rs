@@ -104,6 +104,7 @@ pub(crate) enum Proposer {
 pub(crate) enum Duty {
     Tenure,
     Seat,
+    Incarnations,
     Round(u64),
 }
 

@@ -45,6 +45,9 @@ pub struct Status {
     pub run: Option<RunLine>,
     /// What a round or a tenure waits for, in words.
     pub waiting_for: String,
+    /// Members on older copies of their disks, or running twice, in words.
+    #[serde(default)]
+    pub disk_anomalies: Vec<String>,
 }
 
 /// A member as another sees it.
@@ -228,6 +231,7 @@ impl<U: StateMachine> Node<U> {
             tenures: control.tenure_history().iter().map(past_tenure).collect(),
             run: self.run_line(),
             waiting_for: self.waiting_for(),
+            disk_anomalies: self.disk_anomalies().into_iter().map(|(_, what)| what).collect(),
         }
     }
 

@@ -11,6 +11,7 @@
 mod address;
 mod alarm;
 mod clients;
+mod copies;
 mod envelopes;
 mod interrupt;
 mod log_writer;
@@ -37,9 +38,11 @@ mod upkeep;
 mod watchers;
 mod work;
 
+pub use copies::DirectoryOrigin;
 pub use log_writer::{LogLevel, flush_log, log};
 pub use machine::UserMachine;
 pub use member::{MemberError, MemberFile};
+pub use rafty_storage::Origin;
 pub use signs::{Sign, Supervisor};
 pub use trainer::{Contribution, HeldUp, Trainer};
 pub use up::{Running, UpError, up, up_with};

@@ -161,6 +161,8 @@ impl<U: UserMachine> Survivor<U> {
             return Err(RecoverError::State(format!("the state would break a rule: {broken}")));
         }
         self.log.write(&[batch]).map_err(|error| RecoverError::Write(error.to_string()))?;
+        // Whether it was a copy or not, from now on it is what the set goes on with.
+        Log::take_as_original(&self.dir.log()).map_err(|error| RecoverError::Write(error.to_string()))?;
         let control = self.state.control();
         let (epoch, members) = (control.set().epoch, control.members().values().cloned().collect());
         let note = MemberFile { epoch: Some(epoch), members, ..self.member };

@@ -9,7 +9,7 @@ use crate::member::{MemberError, MemberFile, Secrets, load, open_dir};
 use crate::setup::{SetupError, ask, write_member};
 use rafty_dictionary::{Entries, Replicated};
 use rafty_seal::short_hash;
-use rafty_storage::{DataDir, Log};
+use rafty_storage::{DataDir, Log, Origin};
 use rafty_types::{Batch, Epoch, EpochRelation, HardState, Index, PeerKey, SetId};
 use rafty_wire::JoinReply;
 use std::net::SocketAddr;
@@ -103,7 +103,7 @@ impl Returning {
     pub fn find(dir: &Path, peers: &[SocketAddr], abandon_branch: bool) -> Result<Self, RejoinError> {
         let dir = open_dir::<RejoinError>(dir)?;
         let (member, secrets) = load(&dir)?;
-        let own = own_epoch(&dir, &member);
+        let (own, forgot) = (own_epoch(&dir, &member), is_older_copy(&dir));
         let mut failure = SetupError::NobodyToAsk.into();
         for at in candidates(&member, &secrets, peers) {
             // No set is in this epoch, so whoever is asked only says in which one it is.
@@ -115,6 +115,9 @@ impl Returning {
                         return Ok(Self { dir, member, secrets, own, at, epoch });
                     }
                     EpochRelation::Fork => failure = RejoinError::Fork { peer: at.0, other: epoch, own },
+                    EpochRelation::Same if forgot => {
+                        return Ok(Self { dir, member, secrets, own, at, epoch });
+                    }
                     EpochRelation::Same => keep_fork(&mut failure, RejoinError::NothingToDo(own)),
                     EpochRelation::Older => {
                         keep_fork(&mut failure, RejoinError::Older { peer: at.0, other: epoch, own });
@@ -232,6 +235,12 @@ fn own_epoch(dir: &DataDir, member: &MemberFile) -> Epoch {
         Replicated::<Entries>::set_in(&recovered.snapshot.data).ok()
     };
     in_log().unwrap_or_else(|| member.set()).epoch
+}
+
+/// Whether the member may have forgotten what it promised: then it comes back under a new id within its epoch, too.
+fn is_older_copy(dir: &DataDir) -> bool {
+    let outdated = || Some(Log::open(&dir.log()).ok()?.1.incarnations.outdated);
+    matches!(Log::origin(&dir.log()), Ok(Origin::Copied)) || outdated().unwrap_or(false)
 }
 
 /// Term and vote, of the log or of one that was set aside when this was cut off.

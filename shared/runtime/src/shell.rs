@@ -5,6 +5,7 @@
 
 use crate::alarm::Alarm;
 use crate::clients::{ClientCall, ClientDesk};
+use crate::copies;
 use crate::envelopes::{Envelopes, Spooled, broadcast};
 use crate::machine::UserMachine;
 use crate::member::MemberFile;
@@ -381,7 +382,11 @@ impl<U: UserMachine> Shell<U> {
             }
             Output::UserApplied { index, command } => return Ok(self.entry_changed(index, &command)),
             Output::UserRestored => self.entries_restored(),
-            Output::Event(event) => self.narrator.tell(&event),
+            Output::NoCopy => copies::take_as_original(&self.executor, &self.bench.dir),
+            Output::Event(event) => {
+                copies::note_anomaly(&self.bench.dir, self.me, &event);
+                self.narrator.tell(&event);
+            }
             Output::Dropped { from, reason } => self.narrator.dropped(from, &reason),
             Output::Halt(why) => return Err(self.halted(why)),
         }

@@ -1,8 +1,9 @@
 //! A member runs: its directory is opened, its parts are started, and the loop goes until it ends.
 
-use crate::address::watch_address;
+use crate::address::{own_address, watch_address};
 use crate::alarm::Alarm;
 use crate::clients::{self, CALLS, ClientDesk, client_addresses};
+use crate::copies::{self, looks_copied};
 use crate::envelopes::Envelopes;
 use crate::log_writer::{LogLevel, flush_log, log};
 use crate::machine::UserMachine;
@@ -25,7 +26,7 @@ use crate::watchers::Watchers;
 use crate::work::{Bench, TenureKeys, Workers};
 use rafty_dictionary::Entries;
 use rafty_node::{Boot, Node};
-use rafty_storage::{Blobs, DataDir, Log, OpenError, PendingUpdate, Recovered, Spool, SpoolHandle};
+use rafty_storage::{Blobs, DataDir, Log, OpenError, Origin, PendingUpdate, Recovered, Spool, SpoolHandle};
 use rafty_types::Time;
 use rand_core::Rng;
 use smol::Executor;
@@ -60,6 +61,9 @@ pub struct Running {
     /// Where it serves clients of other machines from now on, under the port number it listens on; as before when not
     /// given, and at first nowhere. A loopback address ends it.
     pub clients: Option<IpAddr>,
+    /// Whether its directory was moved here from another file system, and no other copy of it was used since: then its
+    /// files are taken for the original.
+    pub moved: bool,
     /// Ends the member, cleanly, when something is received or the channel closes; for programs that start members
     /// themselves. Signals end it in any case.
     pub stop: Option<std::sync::mpsc::Receiver<()>>,
@@ -78,6 +82,7 @@ impl Running {
             listen: None,
             advertise: None,
             clients: None,
+            moved: false,
             stop: None,
             supervisor: None,
         }
@@ -101,6 +106,11 @@ pub enum UpError {
     /// The log is lost or damaged, and this member could not enrol again.
     #[error("{0}, but it could not: {1}; nothing was changed; start other members and try again")]
     NotRejoined(String, Box<RejoinError>),
+    /// The log is damaged and looks like a copy: enrolling again would push the original out.
+    #[error(
+        "{0}, but the directory looks like a copy, and the original may be running; nothing was changed; if it is not,          `rejoin` brings this one back instead of it"
+    )]
+    DamagedCopy(String),
     /// The log does not make a member.
     #[error(transparent)]
     Start(#[from] rafty_node::StartError),
@@ -212,13 +222,15 @@ fn assemble<U: UserMachine>(
     let dir = Arc::new(DataDir::open(&path).map_err(|error| disk(&error))?);
     let (mut member, secrets) = load(&dir)?;
     let (log, recovered) = open_log(&dir, &mut member, &secrets)?;
+    let suspected = looks_copied(&dir, &member, running.moved)?;
+    copies::forget_anomaly(&dir);
     let log_dir = dir.log();
     let models = Blobs::open(&dir.file(MODELS)).map_err(|error| disk(&error))?;
     let updates = Blobs::open(&dir.file("updates")).map_err(|error| disk(&error))?;
     let spool = Arc::new(Spool::open(&dir.spool(), MAX_SPOOL_BYTES).map_err(|error| disk(&error))?);
 
     let before = member.clone();
-    let boot = boot(&member, recovered, &dir, &models, trainer.is_some())?;
+    let boot = Boot { suspected, ..boot(&member, recovered, &dir, &models, trainer.is_some())? };
     let node = Node::new(boot, machine, Time::ZERO)?;
     if node.state().control().initialised() {
         // A recovery may have been cut off before it wrote its note.
@@ -312,6 +324,9 @@ fn open_log(dir: &DataDir, member: &mut MemberFile, secrets: &Secrets) -> Result
     let failed =
         |error: &dyn std::fmt::Display| UpError::Disk { dir: dir.root().into(), why: error.to_string() };
     match Log::open(&dir.log()) {
+        Err(error @ OpenError::Damaged { .. }) if matches!(Log::origin(&dir.log()), Ok(Origin::Copied)) => {
+            Err(UpError::DamagedCopy(error.to_string()))
+        }
         Err(error @ (OpenError::Damaged { .. } | OpenError::Missing(_))) => {
             log(LogLevel::Warning, &format!("{error}: enrolling again"));
             *member = re_enrol(dir, member, secrets)
@@ -359,6 +374,9 @@ fn boot(
         wall_ms: wall_ms(),
         settings: member.settings.clone(),
         trains,
+        incarnations: recovered.incarnations,
+        suspected: false,
+        address: Some(own_address(member)),
         seed: crate::random::rng().next_u64(),
     })
 }

@@ -4,7 +4,7 @@
 //! That the real files keep this promise is for the tests of the storage crate and for those with real processes.
 
 use crate::worker::Shelf;
-use rafty_types::{Batch, Entry, HardState, Index, Snapshot};
+use rafty_types::{Batch, Entry, HardState, Hello, Incarnations, Index, Snapshot};
 
 /// What survives the process.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,10 @@ pub struct Disk {
     pub entries: Vec<Entry>,
     /// Models and updates.
     pub shelf: Shelf,
+    /// The starts that it remembers.
+    pub incarnations: Incarnations,
+    /// Its files are others than those that were made.
+    pub looks_copied: bool,
     /// A bit of the log or the snapshot has flipped, or all of it is gone.
     pub damaged: bool,
 }
@@ -28,8 +32,17 @@ impl Disk {
         last.max(self.snapshot.meta.index)
     }
 
+    /// What a copy of its log would say when it is started next.
+    pub fn hello(&self) -> Hello {
+        let starts = self.incarnations.clone().started(0).latest;
+        Hello { starts, term: self.hard_state.term, last: self.last(), ..Hello::default() }
+    }
+
     /// Takes a batch in.
     pub fn write(&mut self, batch: &Batch) {
         batch.write_to(&mut self.hard_state, &mut self.snapshot, &mut self.entries);
+        if let Some(incarnations) = &batch.incarnations {
+            self.incarnations.clone_from(incarnations);
+        }
     }
 }

@@ -46,6 +46,10 @@ pub enum Fault {
     Flip { who: Who, down: Duration },
     /// The log is gone, the identity is not.
     Wipe { who: Who, down: Duration },
+    /// Somebody copies everybody's log.
+    Backup,
+    /// A copy of a member's log is put back: the files, or with `raw` the whole disk, so that nothing of it looks copied.
+    PutBack { who: Who, which: u64, raw: bool, down: Duration },
     /// Somebody is told to hand over to somebody.
     Transfer { from: Who, to: Who },
     /// Somebody is told to lead no more than it must.
@@ -78,7 +82,7 @@ pub struct Planned {
 }
 
 /// How many kinds of faults can be drawn.
-const KINDS: u64 = 21;
+const KINDS: u64 = 22;
 /// Kinds that a seed brings: this many chances in a hundred each, so that few seeds are alike.
 const KIND_CHANCE: u64 = 45;
 /// Pauses between faults, in milliseconds: a burst now and then, calm between.
@@ -161,7 +165,9 @@ fn fault(kind: u64, dice: &mut Dice) -> Fault {
         17 => Fault::SlowTraining { who, lasts: lasts * 2 },
         18 => Fault::Lie { who, finite: yes, lasts: lasts * 2 },
         19 => Fault::Replay { who, lasts: lasts * 2 },
-        _ => Fault::StopRun { at: who },
+        20 => Fault::StopRun { at: who },
+        _ if dice.percent(40) => Fault::Backup,
+        _ => Fault::PutBack { who, which: dice.roll(), raw: yes, down: lasts },
     }
 }
 

@@ -32,6 +32,10 @@ pub struct Member {
     pub trains: bool,
     /// What survives a crash.
     pub disk: Disk,
+    /// Copies of it, made earlier.
+    pub backups: Vec<Disk>,
+    /// One of these was put back as a whole disk, and not noticed yet.
+    pub put_back: bool,
     /// What does not.
     pub process: Option<Process>,
     /// Counts the processes.
@@ -146,7 +150,19 @@ pub struct Seen {
 impl Member {
     /// A device with nothing running.
     pub fn new(id: MemberId, identity: Identity, told: BTreeMap<PeerKey, MemberId>, disk: Disk) -> Self {
-        Self { id, identity, trains: true, disk, process: None, epoch: 0, halted: None, told, device: SOUND }
+        Self {
+            id,
+            identity,
+            trains: true,
+            disk,
+            backups: Vec::new(),
+            put_back: false,
+            process: None,
+            epoch: 0,
+            halted: None,
+            told,
+            device: SOUND,
+        }
     }
 
     /// Starts from what the disk holds. `false` when it runs already or cannot.
@@ -167,6 +183,9 @@ impl Member {
             wall_ms: self.wall_ms(now),
             settings: settings.clone(),
             trains: self.trains,
+            incarnations: disk.incarnations,
+            suspected: disk.looks_copied,
+            address: Some(([10, 0, 0, (self.id.0 % 250) as u8], 7_000).into()),
             seed: dice.roll(),
         };
         let node = Node::new(boot, Witness::default(), Time::ZERO).expect("a sound disk makes a member");
@@ -196,6 +215,16 @@ impl Member {
         });
         self.process().note_due();
         true
+    }
+
+    /// Whether its disk may have forgotten what was promised on it.
+    pub fn forgot(&self) -> bool {
+        let outdated = self.process.as_ref().is_some_and(|process| process.node.is_outdated());
+        self.disk.damaged
+            || self.disk.looks_copied
+            || self.disk.incarnations.outdated
+            || outdated
+            || self.put_back
     }
 
     /// What its wall clock shows.

@@ -46,6 +46,8 @@ const CASES: &[Case] = &[
         M::CompactedTooFar,
         &["what the engine hands out as committed stands in the log", "promises are durable"],
     ),
+    Case { members: Some(3), ..case(M::CopyVotes, &["copies promise nothing"]) },
+    Case { members: Some(3), ..case(M::IncarnationsComparedByNumber, &["copies promise nothing"]) },
     case(M::HandOverNeverEnds, &["liveness"]),
     case(M::WokenInThePast, &["no spin"]),
     case(M::SuccessionIgnoresTenures, &["fairness of tenures"]),

@@ -91,7 +91,12 @@ impl DataDir {
 
     /// For [`Log`](crate::Log).
     pub fn log(&self) -> PathBuf {
-        self.root.join("log")
+        Self::log_in(&self.root)
+    }
+
+    /// Where the log of the directory `root` lies, for those who only look.
+    pub fn log_in(root: &Path) -> PathBuf {
+        root.join("log")
     }
 
     /// For [`Blobs`](crate::Blobs).

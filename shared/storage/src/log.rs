@@ -10,9 +10,10 @@
 use crate::acknowledged::Acknowledged;
 use crate::bounds::{Bounds, Misuse};
 use crate::disk::{self, DiskError};
+use crate::origin::{self, Origin};
 use crate::snapshot_file::{self, SnapshotRef};
 use crate::store::{Contents, Fault, KNOWN_FORMATS, Store};
-use rafty_types::{Batch, Entry, HardState, Index, Snapshot};
+use rafty_types::{Batch, Entry, HardState, Incarnations, Index, Snapshot};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 use std::fs::OpenOptions;
@@ -45,6 +46,8 @@ pub struct Recovered {
     pub snapshot: Snapshot,
     /// Consecutive. The first follows the snapshot or lies before that; the last is not before the snapshot.
     pub entries: Vec<Entry>,
+    /// The starts that this log was used in; none when it was made by an older program.
+    pub incarnations: Incarnations,
 }
 
 /// Why a log could not be opened. Nothing was changed.
@@ -126,7 +129,27 @@ impl Log {
         let file = unfinished.file.try_clone().map_err(DiskError::of("create", &path))?;
         Store::create(FileBackend::new(file).map_err(|error| opening(dir, error.into()))?)
             .map_err(|fault| opening(dir, fault))?;
+        // The rename that follows keeps what is noted.
+        let made = unfinished.file.metadata().map_err(DiskError::of("look at", &path))?;
+        origin::write(dir, &made)?;
         Ok(unfinished.finish(&path)?)
+    }
+
+    /// What the files say about where the log in `dir` comes from: whether it is a copy. Ask before it is voted with.
+    ///
+    /// # Errors
+    /// There is no log, or the disk failed.
+    pub fn origin(dir: &Path) -> Result<Origin, DiskError> {
+        origin::of(dir, &dir.join(FILE))
+    }
+
+    /// Takes the log in `dir` for the original from now on; durable when it returns.
+    ///
+    /// # Errors
+    /// There is no log, or the disk failed.
+    pub fn take_as_original(dir: &Path) -> Result<(), DiskError> {
+        let path = dir.join(FILE);
+        origin::write(dir, &std::fs::metadata(&path).map_err(DiskError::of("look at", &path))?)
     }
 
     /// Opens the log in `dir` and checks all of it. One of the format before is converted first, whole or not at all.
@@ -214,7 +237,7 @@ impl Log {
 /// Checks that the parts of a log fit together.
 fn recover(dir: &Path, contents: Contents) -> Result<(Bounds, Recovered), OpenError> {
     let damaged = |what: String| OpenError::Damaged { dir: dir.to_path_buf(), what };
-    let Contents { mut hard_state, snapshot, entries, .. } = contents;
+    let Contents { mut hard_state, snapshot, entries, incarnations, .. } = contents;
     let covered = snapshot.as_ref().map_or(0, SnapshotRef::index);
     let first = entries.first().map_or(covered.saturating_add(1), |entry| entry.index.0);
     let last = entries.last().map_or(covered, |entry| entry.index.0);
@@ -239,7 +262,7 @@ fn recover(dir: &Path, contents: Contents) -> Result<(Bounds, Recovered), OpenEr
     };
     hard_state.commit = hard_state.commit.max(Index(covered));
     let bounds = Bounds { snapshot: Index(covered), first: Index(first), last: Index(last), hard_state };
-    Ok((bounds, Recovered { hard_state, snapshot, entries }))
+    Ok((bounds, Recovered { hard_state, snapshot, entries, incarnations }))
 }
 
 fn opening(dir: &Path, fault: Fault) -> OpenError {

@@ -8,7 +8,7 @@
 use crate::bounds::Bounds;
 use crate::record;
 use crate::snapshot_file::SnapshotRef;
-use rafty_types::{Batch, Entry, HardState, Payload, Proposal};
+use rafty_types::{Batch, Entry, HardState, Incarnations, Payload, Proposal};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use std::io::{self, ErrorKind};
 
@@ -20,6 +20,7 @@ const FORMAT: &str = "format";
 const HARD_STATE: &str = "hard_state";
 const SNAPSHOT: &str = "snapshot";
 const GROUP: &str = "group";
+const INCARNATIONS: &str = "incarnations";
 
 /// Version of what the tables hold.
 const CURRENT_FORMAT: u32 = 3;
@@ -46,6 +47,7 @@ pub(crate) struct Contents {
     pub(crate) hard_state: HardState,
     pub(crate) snapshot: Option<SnapshotRef>,
     pub(crate) entries: Vec<Entry>,
+    pub(crate) incarnations: Incarnations,
 }
 
 #[derive(Debug)]
@@ -133,13 +135,18 @@ impl Store {
                     .ok_or_else(|| damaged("the reference to the snapshot cannot be read"))?,
             ),
         };
+        let incarnations = match record(INCARNATIONS)? {
+            None => Incarnations::default(),
+            Some(bytes) => record::unpack(INCARNATIONS.as_bytes(), &bytes)
+                .ok_or_else(|| damaged("the starts of this member cannot be read"))?,
+        };
         let mut entries = Vec::new();
         for row in read.open_table(LOG)?.iter()? {
             let (index, bytes) = row?;
             let entry = record::unpack_entry(index.value(), bytes.value());
             entries.push(entry.ok_or_else(|| damaged(format!("entry {} cannot be read", index.value())))?);
         }
-        Ok(Contents { group, hard_state, snapshot, entries })
+        Ok(Contents { group, hard_state, snapshot, entries, incarnations })
     }
 
     /// Writes `batches`, which lead from `before` to `after`, in one transaction as this group; durable when it returns.
@@ -157,6 +164,9 @@ impl Store {
             }
             if let Some(snapshot) = snapshot {
                 put(state, SNAPSHOT, snapshot)?;
+            }
+            if let Some(incarnations) = batches.iter().rev().find_map(|batch| batch.incarnations.as_ref()) {
+                put(state, INCARNATIONS, incarnations)?;
             }
             put(state, HARD_STATE, &after.hard_state)?;
             put(state, GROUP, &group)

@@ -92,7 +92,12 @@ proptest! {
     ) {
         let dir = tempfile::tempdir().unwrap();
         let mut log = new_log(dir.path());
-        let empty = Recovered { hard_state: HardState::default(), snapshot: Snapshot::default(), entries: vec![] };
+        let empty = Recovered {
+            hard_state: HardState::default(),
+            snapshot: Snapshot::default(),
+            entries: vec![],
+            incarnations: Incarnations::default(),
+        };
         let mut model = Model(empty);
         for (steps, reopen) in groups {
             let batches: Vec<Batch> = steps.iter().map(|step| model.take(step)).collect();

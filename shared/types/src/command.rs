@@ -1,8 +1,8 @@
 //! What a log entry carries into the replicated state, and the records that state is made of.
 
 use crate::{
-    Attempt, ClientRecord, ClusterId, Digest, MemberId, PeerKey, Round, RunId, Serial, SessionId, SetId,
-    Settings, Signature, Tenure, Term, Version,
+    Attempt, ClientRecord, ClusterId, Digest, MemberId, PeerKey, RecordedIncarnation, Round, RunId, Serial,
+    SessionId, SetId, Settings, Signature, Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -205,6 +205,8 @@ pub enum ControlCommand {
         /// Whose.
         name: String,
     },
+    /// The leader records what members said of themselves last, and what they have acknowledged.
+    IncarnationsRecorded(Vec<RecordedIncarnation>),
 }
 
 /// What a member is.

@@ -1,8 +1,8 @@
 //! What peers say to each other, one frame at a time.
 
 use crate::{
-    Attempt, Command, ControlResult, Digest, Index, Member, MemberId, Message, Round, RunId, Serial,
-    SessionId, Tenure, Version,
+    Attempt, Command, ControlResult, Digest, Hello, HelloAnswer, Index, Member, MemberId, Message, Round,
+    RunId, Serial, SessionId, Tenure, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,10 @@ pub enum Frame {
         /// All of them.
         members: Vec<Member>,
     },
+    /// Who the sender is: which start, on which copy of its disk.
+    Hello(Hello),
+    /// What is known of whoever said [`Frame::Hello`].
+    HelloAnswer(HelloAnswer),
 }
 
 /// What became of a forwarded command.

@@ -3,7 +3,7 @@
 //! They mirror the engine's, so that no byte from the network is ever read by the engine's own codec. What they
 //! mean is in the Raft paper (Ongaro and Ousterhout 2014) and thesis; judging them is `consensus`.
 
-use crate::{Index, MemberId, Term};
+use crate::{Incarnations, Index, MemberId, Term};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -223,6 +223,8 @@ pub struct Batch {
     pub hard_state: Option<HardState>,
     /// A snapshot of our own, after which the front of the log can go.
     pub compaction: Option<Compaction>,
+    /// The starts on this disk.
+    pub incarnations: Option<Incarnations>,
 }
 
 impl Batch {

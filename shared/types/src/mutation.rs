@@ -38,6 +38,10 @@ pub enum Mutation {
     DeadVoterKeepsSeat,
     /// Seats shrink to a single one by themselves.
     SeatsShrinkToOne,
+    /// A member whose disk is a copy, or may be one, votes and acknowledges like any other.
+    CopyVotes,
+    /// Of a member's starts only the numbers are compared.
+    IncarnationsComparedByNumber,
     /// A tenure that has just begun is taken for over when the one before it in the same term was.
     RenewedTenureTakenForOver,
 

@@ -162,7 +162,13 @@ impl Net {
         let disk = stopped.disk.clone();
         let digest = disk.snapshot.data.as_ref().try_into().map_or(0, u64::from_le_bytes);
         let (applied, snapshot) = (disk.snapshot.meta.index, disk.snapshot);
-        let boot = Boot { id: member, hard_state: disk.hard_state, snapshot, entries: disk.entries };
+        let boot = Boot {
+            id: member,
+            hard_state: disk.hard_state,
+            snapshot,
+            entries: disk.entries,
+            abstains: false,
+        };
         let machine = Consensus::new(self.config.clone(), boot, seed, self.now).expect("the disk is whole");
         stopped.running = Some(Running {
             machine,

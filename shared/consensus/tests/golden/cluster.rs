@@ -105,7 +105,13 @@ impl Cluster {
     pub(crate) fn start(&mut self, id: MemberId) -> Result<(), Box<dyn Error>> {
         let member = self.member(id);
         let Disk { hard_state, snapshot, entries } = &member.disk;
-        let boot = Boot { id, hard_state: *hard_state, snapshot: snapshot.clone(), entries: entries.clone() };
+        let boot = Boot {
+            id,
+            hard_state: *hard_state,
+            snapshot: snapshot.clone(),
+            entries: entries.clone(),
+            abstains: false,
+        };
         let config = Config::from_settings(&Settings { tail: 2, append_batch: 2, ..Settings::default() });
         let machine = Consensus::new(config, boot, id.0 + 100 * member.boots, member.now)?;
         let snapshot = member.disk.snapshot.clone();

@@ -15,7 +15,8 @@ fn stamped(story: &mut Script, stamp: Stamp, command: C) -> Option<Rejection> {
     why(&story.propose(&Proposal { stamp, ..proposal }))
 }
 
-/// A state without tokens as a member of format 4 wrote it: only the clock is another, and there is no epoch.
+/// A state without tokens as a member of format 4 wrote it: only the clock is another, and there are no epoch and no
+/// record of starts.
 fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
     let bytes = state.snapshot();
     // Behind 20 bytes of head: the applied index, then what time it is, the wall clock, and what it is.
@@ -25,9 +26,11 @@ fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
     let len = u64::from_le_bytes(*head.last_chunk().expect("8 bytes")) as usize;
     let behind = fixed.len() - len;
     let (control, rest) = rest.split_at(rest.len() - behind);
-    // No session is one byte; before it stand the epoch and whether an odd number votes.
+    // No session is one byte; before it stand the epoch, whether an odd number votes, and in one
+    // byte that no start is recorded.
     let epoch = postcard::to_allocvec(&(Epoch::first(CLUSTER), true)).expect("it encodes");
     let (control, sessions) = control.split_at(control.len() - 1);
+    let control = control.strip_suffix(&[0]).expect("no start is recorded");
     let control = [control.strip_suffix(&epoch[..]).expect("the first epoch"), sessions].concat();
     let clock = postcard::to_allocvec(&(applied, now_ms)).expect("it encodes");
     let mut old = head[..8].to_vec();

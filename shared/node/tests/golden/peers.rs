@@ -7,8 +7,8 @@ use rafty_rounds::{Work, WorkResult};
 use rafty_seal::Identity;
 use rafty_types::{
     Batch, ClusterId, Command, ControlCommand, Digest, Enrolment, EnrolmentStatement, Entry, Frame, Genesis,
-    HardState, Member, MemberId, Membership, Payload, PeerRole, PersistId, Proposal, Settings, Snapshot,
-    SnapshotMeta, Stamp, Term, Time, TokenRecord, tenure_statement,
+    HardState, Incarnations, Member, MemberId, Membership, Payload, PeerRole, PersistId, Proposal, Settings,
+    Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, tenure_statement,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
@@ -27,6 +27,7 @@ struct Disk {
     hard_state: HardState,
     snapshot: Snapshot,
     entries: Vec<Entry>,
+    incarnations: Incarnations,
 }
 
 #[derive(Default)]
@@ -155,7 +156,7 @@ impl Peers {
         let meta = SnapshotMeta { index: state.applied(), term: Term(1), membership };
         let hard_state = HardState { term: Term(1), voted_for: None, commit: state.applied() };
         let snapshot = Snapshot { meta, data: state.snapshot().into() };
-        let disk = Disk { hard_state, snapshot, entries: Vec::new() };
+        let disk = Disk { hard_state, snapshot, ..Disk::default() };
         for id in ids {
             self.peers.insert(id, Peer { disk: disk.clone(), ..Peer::default() });
             self.start(id);
@@ -181,7 +182,7 @@ impl Peers {
         let (now, settings) = (self.now, self.settings.clone());
         let peer = self.member(id);
         peer.starts += 1;
-        let Disk { hard_state, snapshot, entries } = peer.disk.clone();
+        let Disk { hard_state, snapshot, entries, incarnations } = peer.disk.clone();
         let boot = Boot {
             me: id,
             hard_state,
@@ -192,6 +193,9 @@ impl Peers {
             wall_ms: WALL_MS,
             settings,
             trains: false,
+            incarnations,
+            suspected: false,
+            address: None,
             seed: id.0 + 100 * peer.starts,
         };
         match Node::new(boot, Entries::default(), now) {
@@ -367,5 +371,6 @@ impl Peers {
 impl Disk {
     fn write(&mut self, batch: &Batch) {
         batch.write_to(&mut self.hard_state, &mut self.snapshot, &mut self.entries);
+        self.incarnations = batch.incarnations.clone().unwrap_or(std::mem::take(&mut self.incarnations));
     }
 }

@@ -23,6 +23,7 @@ pub(crate) fn output(output: &Output) -> Option<String> {
         }
         Output::UserApplied { index, .. } => format!("tells its watchers of {index}"),
         Output::UserRestored => "tells its watchers of another state".into(),
+        Output::NoCopy => "votes again".into(),
         Output::Event(event) => event_line(event)?,
         Output::Halt(why) => format!("halts: {why}"),
         Output::Dropped { from, reason } => format!("drops from n{from}: {reason}"),
@@ -77,6 +78,7 @@ fn outcome_line(outcome: &ForwardOutcome) -> String {
 fn event_line(event: &Event) -> Option<String> {
     let leads = |leader: &Option<MemberId>| leader.map_or(String::new(), |id| format!(", n{id} leads"));
     Some(match event {
+        Event::DiskAnomaly { what, .. } => what.clone(),
         Event::Role { role, term, leader } => format!("is {role} in term {term}{}", leads(leader)),
         Event::Joined { member } => format!("sees n{member} join"),
         Event::Removed { member } => format!("sees n{member} go"),

@@ -73,6 +73,18 @@ impl Logs {
         }
     }
 
+    /// Copies promise nothing: whoever runs on an older copy of its disk stands for no election, gives no vote, and
+    /// acknowledges only what is committed without it.
+    pub fn copies_promise_nothing(&self, id: MemberId, message: &Message) {
+        let promises = match message.kind {
+            MessageKind::RequestVote => true,
+            MessageKind::RequestVoteResponse => !message.reject,
+            MessageKind::AppendResponse => !message.reject && message.index > self.last_committed(),
+            _ => false,
+        };
+        assert!(!promises, "copies promise nothing: member {id} runs on an older copy and says {message:?}");
+    }
+
     /// Election safety: at most one leader can be elected in a given term.
     pub fn election_safety(&mut self, id: MemberId, process: &Process) {
         let consensus = process.node.consensus();

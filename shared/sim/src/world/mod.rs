@@ -4,6 +4,7 @@
 //! it says, as the shipping shell does.
 
 mod asking;
+mod backups;
 mod clients;
 mod founding;
 mod perform;
@@ -91,6 +92,7 @@ enum Turn {
     LeadsAgain(MemberId),
     ReEnrols(MemberId),
     Dies(MemberId, u64, Duration),
+    JoinsAnew(MemberId),
     ClientWakes(usize),
     ClientGivesUp(usize, RequestId),
 }
@@ -340,6 +342,7 @@ impl World {
             Turn::LeadsAgain(id) => self.say(id, Input::Retire(false)),
             Turn::ReEnrols(id) => self.re_enrol(id),
             Turn::Dies(id, epoch, down) => self.dies(id, epoch, down),
+            Turn::JoinsAnew(id) => self.joins_anew(id),
             Turn::ClientWakes(client) => self.client_wakes(client),
             Turn::ClientGivesUp(client, request) => self.client_gives_up(client, request),
         }

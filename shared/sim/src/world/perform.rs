@@ -24,6 +24,8 @@ const REFUSED_TIMES: u32 = 5;
 const DOUBTED_TIMES: u32 = 60;
 /// Packets that such a measurement rests on.
 const MEASURED_PACKETS: u64 = 50;
+/// When somebody sees that a member runs on an older copy, in milliseconds.
+const JOINS_ANEW_AFTER: (u64, u64) = (0, 5_000);
 /// When an envelope that is sent twice is sent again, in milliseconds.
 const REPLAY_AFTER: (u64, u64) = (10, 20_000);
 
@@ -61,6 +63,10 @@ impl World {
             Output::Roster(members) => {
                 self.process(id)?.roster = members.iter().map(|member| (member.key, member.id)).collect();
             }
+            Output::NoCopy => {
+                self.tally.saw(Sometimes::CopyVotesAgain);
+                self.members.get_mut(&id)?.disk.looks_copied = false;
+            }
             // Nobody watches here.
             Output::UserApplied { .. } | Output::UserRestored => {}
             Output::Event(event) => self.event(id, &event),
@@ -92,6 +98,13 @@ impl World {
                 }
             }
             Event::RoundOpened { .. } => self.dies_in_round(id),
+            Event::DiskAnomaly { member, .. } if *member == id => {
+                if self.process(id).is_some_and(|process| process.node.is_outdated()) {
+                    self.tally.saw(Sometimes::CopyFound);
+                    let after = self.dice.ms(JOINS_ANEW_AFTER);
+                    self.later(after, Turn::JoinsAnew(id));
+                }
+            }
             Event::Round(RoundEvent::ModelAsked { .. }) => self.tally.saw(Sometimes::ModelFetched),
             Event::Round(RoundEvent::TrainingStopped { .. }) => self.tally.saw(Sometimes::TrainingStopped),
             Event::Round(RoundEvent::Dropped { why: DropReason::WrongLabel, .. }) => {
@@ -224,7 +237,11 @@ impl World {
         if let Frame::Raft(message) = &frame {
             let before = (message.index > Index(0)).then_some(message.log_term);
             self.invariants.logs.log_matching(from, &message.entries, before);
-            self.invariants.logs.promises_are_durable(from, message, &self.members[&from].disk);
+            let sender = &self.members[&from];
+            self.invariants.logs.promises_are_durable(from, message, &sender.disk);
+            if sender.put_back || sender.disk.looks_copied {
+                self.invariants.logs.copies_promise_nothing(from, message);
+            }
         }
         let Some(to) = self.way(from, to) else { return };
         let from = self.members[&from].identity.key();

@@ -39,6 +39,8 @@ impl World {
             Fault::Retire { who, lasts } => self.retire(who, lasts),
             Fault::Flip { who, down } => self.damage(who, down, Evil::Flip),
             Fault::Wipe { who, down } => self.damage(who, down, Evil::Wipe),
+            Fault::Backup => self.back_up(),
+            Fault::PutBack { who, which, raw, down } => self.put_back(who, which, raw, down),
             Fault::Join { at } => self.newcomer_joins(at),
             Fault::Revoke { at, who } => self.revoke(at, who),
             Fault::StopRun { at } => self.stop_run(at),
@@ -258,8 +260,8 @@ impl World {
     /// Whether a majority of every voter set in force, or on its way, has its disks when this one is lost, and somebody
     /// the newest model. Whoever is lost counts even without a seat, since it may be given one before anybody misses
     /// it; whoever is to be sent away counts as lost.
-    fn can_spare(&self, id: MemberId) -> bool {
-        let damaged = |id: &MemberId| self.members.get(id).is_none_or(|member| member.disk.damaged);
+    pub(super) fn can_spare(&self, id: MemberId) -> bool {
+        let damaged = |id: &MemberId| self.members.get(id).is_none_or(Member::forgot);
         let ended = |id: &MemberId| self.members.get(id).is_none_or(|member| member.halted.is_some());
         let waits = |id: &MemberId| damaged(id) && !ended(id);
         let gone: BTreeSet<_> = self.members.keys().copied().filter(waits).chain([id]).collect();

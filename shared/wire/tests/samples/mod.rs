@@ -94,7 +94,31 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("transfer", Frame::Transfer { to: MemberId(3) }),
         ("ask-roster", Frame::AskRoster { known: Index(9) }),
         ("roster", Frame::Roster { index: Index(12), members: vec![member()] }),
+        ("hello", Frame::Hello(hello())),
+        ("hello-answer", Frame::HelloAnswer(hello_answer())),
     ]
+}
+
+fn hello() -> Hello {
+    Hello {
+        member: MemberId(1),
+        starts: vec![Incarnation { number: 7, nonce: 70 }, Incarnation { number: 9, nonce: 1 << 40 }],
+        term: Term(3),
+        last: Index(300),
+        suspected: true,
+        outdated: false,
+        at: Some("192.0.2.1:7400".parse().unwrap()),
+        heard: Some(HelloStamp { nonce: 5, ms: 6_000 }),
+    }
+}
+
+fn hello_answer() -> HelloAnswer {
+    HelloAnswer {
+        nonce: 1 << 40,
+        stamp: HelloStamp { nonce: 5, ms: 7_000 },
+        counts: true,
+        twice: Some("[2001:db8::1]:7400".parse().unwrap()),
+    }
 }
 
 fn forward_control() -> Frame {

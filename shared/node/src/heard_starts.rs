@@ -1,0 +1,203 @@
+//! What a member heard of another one's starts: which of them counts, and whether two run at the same time.
+//!
+//! That two run is certain, never guessed: each was shown to run after both had been heard of, by repeating what it was
+//! told since.
+
+use rafty_types::{Hello, Incarnation, MAX_INCARNATION_RISE, MemberId, RecordedIncarnation, Time};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A start whose files look like a copy counts when no other one was heard for so long: three hellos.
+const NO_OTHER_FOR: Duration = Duration::from_secs(6);
+/// A second start is named for so long after it was heard.
+const NAMED_FOR: Duration = Duration::from_secs(60);
+
+/// One start of a member, as another member heard of it.
+#[derive(Clone, Debug)]
+struct HeardStart {
+    hello: Hello,
+    first: Time,
+    last: Time,
+    /// It ran at this time, or later.
+    ran_at: Option<Time>,
+    /// It came after another one of which its disk does not know enough.
+    copy: bool,
+}
+
+/// The starts of one member that matter.
+#[derive(Clone, Debug)]
+pub(crate) struct HeardStarts {
+    /// The one that counts.
+    counted: HeardStart,
+    /// Another one: that before it, or one that does not count.
+    other: Option<HeardStart>,
+}
+
+/// Something is wrong with a member's disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Anomaly {
+    /// Two processes with its identity run at the same time.
+    RunsTwice(Vec<SocketAddr>),
+    /// It runs on an older copy of its disk.
+    Outdated(Option<SocketAddr>),
+    /// Its files look like a copy, and it abstains until that is cleared up.
+    Suspected(Option<SocketAddr>),
+}
+
+impl HeardStart {
+    fn new(hello: &Hello, ran_at: Option<Time>, now: Time) -> Self {
+        Self { hello: hello.clone(), first: now, last: now, ran_at, copy: false }
+    }
+
+    fn nonce(&self) -> u64 {
+        self.hello.current().nonce
+    }
+
+    fn hear(&mut self, hello: &Hello, ran_at: Option<Time>, now: Time) {
+        if hello.current().number >= self.hello.current().number {
+            self.hello.clone_from(hello);
+        }
+        self.last = now;
+        self.ran_at = self.ran_at.max(ran_at);
+    }
+}
+
+impl HeardStarts {
+    pub(crate) fn new(hello: &Hello, ran_at: Option<Time>, now: Time) -> Self {
+        let counted = HeardStart::new(hello, ran_at, now);
+        Self { counted, other: None }
+    }
+
+    /// Takes in a hello. `recorded` is what the replicated state records of the member; `forgot`, that a start which was
+    /// not heard of before lacks what an earlier one acknowledged.
+    pub(crate) fn hear(
+        &mut self,
+        hello: &Hello,
+        ran_at: Option<Time>,
+        recorded: Option<RecordedIncarnation>,
+        forgot: bool,
+        now: Time,
+    ) {
+        let nonce = hello.current().nonce;
+        if self.counted.nonce() == nonce {
+            self.counted.hear(hello, ran_at, now);
+        } else if let Some(other) = self.other.as_mut().filter(|other| other.nonce() == nonce) {
+            other.hear(hello, ran_at, now);
+        } else {
+            self.begin(HeardStart::new(hello, ran_at, now), forgot);
+        }
+        self.other.take_if(|other| now.saturating_since(other.last) > NAMED_FOR);
+        self.choose(recorded, now);
+    }
+
+    /// A start that was not heard of before.
+    fn begin(&mut self, mut new: HeardStart, forgot: bool) {
+        let rise = new.hello.current().number.saturating_sub(self.counted.hello.current().number);
+        new.copy = forgot || new.hello.outdated || new.hello.contradicts(self.counted.hello.current());
+        let follows = !new.copy && rise <= MAX_INCARNATION_RISE;
+        if follows && !new.hello.suspected {
+            self.other = Some(std::mem::replace(&mut self.counted, new));
+        } else {
+            self.other = Some(new);
+        }
+    }
+
+    /// Which of two counts.
+    fn choose(&mut self, recorded: Option<RecordedIncarnation>, now: Time) {
+        let twice = self.runs_twice();
+        let Some(other) = &mut self.other else { return };
+        let (counted, others) = (&self.counted.hello, &other.hello);
+        let copy = |hello: &Hello| {
+            hello.outdated || recorded.is_some_and(|recorded| hello.contradicts_record(recorded))
+        };
+        // A copy was started beside the one it was made of.
+        let usurped = twice
+            && !counted.contradicts(others.current())
+            && counted.starts.len() > 1
+            && counted.starts.iter().any(|start| start.nonce == others.current().nonce)
+            && recorded.map(|recorded| recorded.incarnation.nonce) != Some(counted.current().nonce);
+        let moved = !twice
+            && others.suspected
+            && !other.copy
+            && now.saturating_since(self.counted.last) > NO_OTHER_FOR;
+        if !copy(others) && (copy(counted) || usurped || moved) {
+            std::mem::swap(&mut self.counted, other);
+        }
+    }
+
+    /// Whether both were shown to run after both had been heard of.
+    pub(crate) fn runs_twice(&self) -> bool {
+        self.other.as_ref().is_some_and(|other| {
+            let both = self.counted.first.max(other.first);
+            self.counted.ran_at >= Some(both) && other.ran_at >= Some(both)
+        })
+    }
+
+    /// The start that counts, unless there is a doubt which, and whether it is to be recorded soon: because its files look
+    /// like a copy, or so that another one learns that it is one.
+    pub(crate) fn to_record(&self, recorded: Option<RecordedIncarnation>) -> Option<(Incarnation, bool)> {
+        let Hello { suspected, outdated, .. } = self.counted.hello;
+        let current = self.counted.hello.current();
+        let other = self.other.as_ref().filter(|other| other.last >= self.counted.first);
+        if outdated || other.is_some_and(|other| !other.copy) {
+            return None;
+        }
+        let known = recorded.is_some_and(|recorded| recorded.incarnation.nonce == current.nonce);
+        let shown = |other: &HeardStart| {
+            other.hello.outdated || recorded.is_some_and(|recorded| other.hello.contradicts_record(recorded))
+        };
+        Some((current, suspected && !known || other.is_some_and(|other| !shown(other))))
+    }
+
+    pub(crate) fn counts(&self, nonce: u64, recorded: Option<RecordedIncarnation>) -> bool {
+        let copy = recorded.is_some_and(|recorded| self.counted.hello.contradicts_record(recorded));
+        self.counted.nonce() == nonce && !self.counted.hello.outdated && !copy
+    }
+
+    /// Where the other one listens, seen from the start of this nonce, when both run.
+    pub(crate) fn twin_of(&self, nonce: u64) -> Option<SocketAddr> {
+        let other = self.other.as_ref().filter(|_| self.runs_twice())?;
+        let twin = if other.nonce() == nonce { &self.counted } else { other };
+        twin.hello.at
+    }
+
+    /// What people should know.
+    pub(crate) fn anomaly(&self, recorded: Option<RecordedIncarnation>) -> Option<Anomaly> {
+        if self.runs_twice() {
+            let both = [Some(&self.counted), self.other.as_ref()].into_iter().flatten();
+            return Some(Anomaly::RunsTwice(both.filter_map(|start| start.hello.at).collect()));
+        }
+        let newest = self.other.as_ref().filter(|other| other.last >= self.counted.last);
+        let hello = &newest.unwrap_or(&self.counted).hello;
+        let copy = recorded.is_some_and(|recorded| hello.contradicts_record(recorded));
+        if hello.outdated || copy {
+            return Some(Anomaly::Outdated(hello.at));
+        }
+        hello.suspected.then_some(Anomaly::Suspected(hello.at))
+    }
+}
+
+/// An anomaly in words.
+pub(crate) fn in_words(member: MemberId, anomaly: &Anomaly) -> String {
+    let at = |at: &Option<SocketAddr>| at.map_or(String::new(), |at| format!(" at {at}"));
+    match anomaly {
+        Anomaly::RunsTwice(places) => {
+            let places: Vec<_> = places.iter().map(ToString::to_string).collect();
+            format!(
+                "member {member} runs twice, at {}: stop one of them, and join it anew in another --dir if it shall belong to \
+                 the set",
+                places.join(" and at ")
+            )
+        }
+        Anomaly::Outdated(place) => format!(
+            "member {member}{} was restored from an older copy: it does not vote and nothing of it counts; join it anew \
+             with `join` in another --dir",
+            at(place)
+        ),
+        Anomaly::Suspected(place) => format!(
+            "the directory of member {member}{} looks like a copy: it does not vote until a majority without it has \
+             answered for it; if it was moved, and no other copy was used since, start it once with `up --moved`",
+            at(place)
+        ),
+    }
+}
