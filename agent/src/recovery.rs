@@ -74,6 +74,9 @@ pub fn rejoin(dir: &Path, args: &RejoinArgs, json: bool) -> Result<(), Failure> 
     let peers = args.peer.iter().map(|peer| place::resolve(peer)).collect::<Result<Vec<_>, _>>()?;
     let returning = Returning::find(dir, &peers, args.abandon_branch)?;
     let (own, epoch) = returning.epochs();
+    if own == epoch {
+        output::note("this member runs on an older copy of its disk, or on one that looks like a copy");
+    }
     output::note(format_args!(
         "this member is in epoch {own}, and the set goes on in epoch {epoch}\n\
          - its identity, data and models stay; it gets a new number and learns the set's state\n\

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 type Invariant = (&'static str, fn(&Control) -> bool);
 
-const INVARIANTS: [Invariant; 10] = [
+const INVARIANTS: [Invariant; 11] = [
     ("someone votes", someone_votes),
     ("an odd number votes", an_odd_number_votes),
     ("identities are unique", identities_are_unique),

@@ -1,7 +1,7 @@
 //! What a member heard of another one's starts: which of them counts, and whether two run at the same time.
 //!
-//! That two run is certain, never guessed: each was shown to run after both had been heard of, by repeating what it was
-//! told since.
+//! That two are used is certain, never guessed: one shows that it still runs by repeating what it was told since the other
+//! one was heard of.
 
 use rafty_types::{Hello, Incarnation, MAX_INCARNATION_RISE, MemberId, RecordedIncarnation, Time};
 use std::net::SocketAddr;
@@ -125,12 +125,18 @@ impl HeardStarts {
         }
     }
 
-    /// Whether both were shown to run after both had been heard of.
+    /// Whether two are used at the same time: the one that was heard of first was shown to run after the other one had
+    /// begun.
     pub(crate) fn runs_twice(&self) -> bool {
-        self.other.as_ref().is_some_and(|other| {
-            let both = self.counted.first.max(other.first);
-            self.counted.ran_at >= Some(both) && other.ran_at >= Some(both)
-        })
+        let Some(other) = &self.other else { return false };
+        let (earlier, later) = match self.counted.first <= other.first {
+            true => (&self.counted, other),
+            false => (other, &self.counted),
+        };
+        // Of one that the earlier comes after, something may have been on its way.
+        let old = earlier.hello.starts.iter().any(|start| start.nonce == later.nonce());
+        let began = Some(later.first);
+        earlier.ran_at >= began && (!old || later.ran_at >= began)
     }
 
     /// The start that counts, unless there is a doubt which, and whether it is to be recorded soon: because its files look
@@ -190,8 +196,8 @@ pub(crate) fn in_words(member: MemberId, anomaly: &Anomaly) -> String {
             )
         }
         Anomaly::Outdated(place) => format!(
-            "member {member}{} was restored from an older copy: it does not vote and nothing of it counts; join it anew \
-             with `join` in another --dir",
+            "member {member}{} was restored from an older copy: it does not vote and nothing of it counts; stop it and \
+             bring it back with `rejoin`, or join it anew in another --dir",
             at(place)
         ),
         Anomaly::Suspected(place) => format!(
