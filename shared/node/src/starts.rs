@@ -22,6 +22,8 @@ use std::time::Duration;
 const HELLO_EVERY: Duration = Duration::from_secs(2);
 /// Somebody for whom this start does not count yet is told again after this, when it is heard.
 const HELLO_AGAIN: Duration = Duration::from_millis(100);
+/// A disk that was hardly used is not worth an entry yet: it is recorded from this number on.
+const RECORDED_FROM: u64 = 4;
 /// More members than any peer set has.
 const MAX_PEERS: usize = 64;
 
@@ -254,7 +256,7 @@ impl<U: StateMachine> Node<U> {
         let Some(twin) = answer.twice else { return };
         let places = [self.starts.hello.at, Some(twin)].into_iter().flatten().collect();
         let anomaly = Anomaly::RunsTwice(places);
-        let told = std::mem::replace(&mut self.starts.told_twin, Some(twin)) == Some(twin);
+        let told = self.starts.told_twin.replace(twin) == Some(twin);
         if !told {
             self.tell_anomaly(self.me, &anomaly);
         }
@@ -310,7 +312,8 @@ impl<U: StateMachine> Node<U> {
                 false => self.starts.peers.get(id)?.heard.as_ref()?.to_record(control.incarnation(*id))?,
             };
             let matched = progress.iter().find(|progress| progress.member == *id)?.matched;
-            (all || soon).then_some(RecordedIncarnation { member: *id, incarnation, matched })
+            let used = incarnation.number >= RECORDED_FROM;
+            (all && used || soon).then_some(RecordedIncarnation { member: *id, incarnation, matched })
         };
         let recorded: Vec<_> = control.members().keys().filter_map(of).collect();
         (!recorded.is_empty()).then_some(ControlCommand::IncarnationsRecorded(recorded))

@@ -199,7 +199,11 @@ impl Peers {
             seed: id.0 + 100 * peer.starts,
         };
         match Node::new(boot, Entries::default(), now) {
-            Ok(node) => peer.node = Some(node),
+            Ok(node) => {
+                peer.node = Some(node);
+                // The shell hears what it wants done at first; so members know each other before time goes on.
+                self.agenda.push_back((id, Input::WallClock(WALL_MS)));
+            }
             Err(error) => self.say(&format!("n{id} cannot start: {error}")),
         }
     }

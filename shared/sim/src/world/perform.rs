@@ -98,12 +98,12 @@ impl World {
                 }
             }
             Event::RoundOpened { .. } => self.dies_in_round(id),
-            Event::DiskAnomaly { member, .. } if *member == id => {
-                if self.process(id).is_some_and(|process| process.node.is_outdated()) {
-                    self.tally.saw(Sometimes::CopyFound);
-                    let after = self.dice.ms(JOINS_ANEW_AFTER);
-                    self.later(after, Turn::JoinsAnew(id));
-                }
+            Event::DiskAnomaly { member, .. }
+                if *member == id && self.process(id).is_some_and(|process| process.node.is_outdated()) =>
+            {
+                self.tally.saw(Sometimes::CopyFound);
+                let after = self.dice.ms(JOINS_ANEW_AFTER);
+                self.later(after, Turn::JoinsAnew(id));
             }
             Event::Round(RoundEvent::ModelAsked { .. }) => self.tally.saw(Sometimes::ModelFetched),
             Event::Round(RoundEvent::TrainingStopped { .. }) => self.tally.saw(Sometimes::TrainingStopped),
