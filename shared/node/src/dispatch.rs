@@ -9,7 +9,7 @@ use rafty_consensus as consensus;
 use rafty_dictionary::leader_only;
 use rafty_types::{
     Command, ControlCommand, ControlResult, ForwardOutcome, Frame, Index, MAX_PROPOSAL_LEN, MemberId,
-    Mutation, Proposal, Rejection, Serial, SessionId, StateMachine, Time, planted,
+    Mutation, PeerRole, Proposal, Rejection, Serial, SessionId, StateMachine, Time, planted,
 };
 use std::sync::Arc;
 
@@ -158,7 +158,16 @@ impl<U: StateMachine> Node<U> {
         command: Command,
     ) {
         let leaders_own = matches!(&command, Command::Control(command) if leader_only(command));
-        let outcome = if leaders_own {
+        let outcome = if self.is_leader() && self.is_operators_seat_change(from, &command) {
+            // Seats are the leader's to deal out: it proposes the change in its own name, judged as one of its own clients'.
+            match self.refused_change(&command) {
+                None if self.propose(Proposer::Forward { from, request }, self.me, session, command) => {
+                    return;
+                }
+                Some(Answer::Control(refused, at)) => ForwardOutcome::Control(refused, at),
+                _ => ForwardOutcome::Dropped,
+            }
+        } else if leaders_own && self.is_leader() {
             // Before a tenure begins the state cannot tell who leads: what only a leader may say is never forwarded.
             ForwardOutcome::Control(ControlResult::Rejected(Rejection::NotAllowed), self.state.applied())
         } else if !self.is_leader() {
@@ -171,6 +180,12 @@ impl<U: StateMachine> Node<U> {
             ForwardOutcome::Dropped
         };
         self.out.push(Output::Send { to: from, frame: Frame::Forwarded { request, outcome } });
+    }
+
+    /// Whether a laptop passes on that somebody shall vote, which its operator asked for.
+    fn is_operators_seat_change(&self, from: MemberId, command: &Command) -> bool {
+        let laptop = self.state.control().member(from).is_some_and(|member| member.role == PeerRole::Peer);
+        laptop && matches!(command, Command::Control(ControlCommand::SeatChanged { .. }))
     }
 
     /// What a leader made of a command that was forwarded to it.
