@@ -7,7 +7,8 @@ use crate::member::Member;
 use crate::tally::Evil;
 use crate::witness::Witness;
 use rafty_node::recovery::replay;
-use rafty_types::{Hello, MemberId, RecordedIncarnation};
+use rafty_types::{Entry, Hello, MemberId, MembershipStep, Payload, RecordedIncarnation};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Copies of a member that are kept.
@@ -30,7 +31,8 @@ impl World {
     pub(super) fn put_back(&mut self, who: Who, which: u64, raw: bool, down: Duration) {
         let Some(id) = self.who(who) else { return };
         let backups = self.members[&id].backups.iter();
-        let fit: Vec<_> = backups.filter(|disk| !raw || self.all_know_better(id, &disk.hello())).collect();
+        let found = |disk: &Disk| !voted_alone(disk, id) && self.all_know_better(id, &disk.hello());
+        let fit: Vec<_> = backups.filter(|disk| !raw || found(disk)).collect();
         // The newest of those that all know better is the hardest to find.
         let choice = if raw { fit.len().wrapping_sub(1) } else { (which % fit.len().max(1) as u64) as usize };
         let Some(backup) = fit.get(choice).map(|disk| (*disk).clone()) else { return self.back_up() };
@@ -63,6 +65,24 @@ impl World {
             self.lose_disk(id, Duration::ZERO, Evil::JoinedAnew);
         }
     }
+}
+
+/// Whether a disk is from a time when its member alone voted. A raw copy of it asks nobody before it leads, so nobody can
+/// find it in time.
+fn voted_alone(disk: &Disk, id: MemberId) -> bool {
+    let meta = &disk.snapshot.meta;
+    let mut voters: BTreeSet<MemberId> = meta.membership.voters.iter().copied().collect();
+    let behind = |entry: &&Entry| entry.index > meta.index && entry.index <= disk.hard_state.commit;
+    for entry in disk.entries.iter().filter(behind) {
+        let Payload::Membership(change) = &entry.payload else { continue };
+        for step in &change.steps {
+            match step {
+                MembershipStep::AddVoter(member) => voters.insert(*member),
+                MembershipStep::AddLearner(member) | MembershipStep::Remove(member) => voters.remove(member),
+            };
+        }
+    }
+    voters == BTreeSet::from([id])
 }
 
 /// Whether a record goes beyond what a disk knows of the start that it records.
