@@ -236,7 +236,8 @@ impl Shell {
                 WorkResult::Opened { num_examples: u64::from(fate) + 1, metrics: Metrics::default() }
             }
             Work::OpenModel { label, .. } => WorkResult::Model { digest: label.content },
-            Work::StopTraining { .. }
+            Work::LookAgain { .. }
+            | Work::StopTraining { .. }
             | Work::Adopt { .. }
             | Work::DropModels { .. }
             | Work::DropUpdate { .. }
