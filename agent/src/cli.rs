@@ -184,7 +184,8 @@ fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings, own: Option<MakeTrainer>
         output::note(format_args!("joined `{}` as member {}", member.name, member.member));
     }
     let known = MemberFile::read(&dir)?.data;
-    let given = settings.data.as_deref().map(absolute_text).transpose()?;
+    // It may come later, so it is not looked for.
+    let given = settings.data.as_deref().map(|data| place::absolute(data, "--data")).transpose()?;
     let trainer = given.clone().or(known).map(|path| match own {
         Some(own) => own(path),
         None => Box::new(DeviceTrainer::new(path).within(Limits::from(settings))),
@@ -216,14 +217,6 @@ fn explain(layers: &Layers, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the data is, from everywhere. It may come later, so it is not looked for.
-fn absolute_text(data: &Path) -> Result<PathBuf, Failure> {
-    let absolute = std::path::absolute(data).map_err(|error| {
-        Failure::usage(format!("the data {} cannot be used: {error}; nothing was changed", data.display()))
-    })?;
-    place::text(&absolute, "--data").map(PathBuf::from)
-}
-
 /// Where the data is, from everywhere; checked before anything is created.
 fn readable(data: PathBuf) -> Result<PathBuf, Failure> {
     let found = std::fs::canonicalize(&data).map_err(|error| {
@@ -233,6 +226,6 @@ fn readable(data: PathBuf) -> Result<PathBuf, Failure> {
     // Where a link leads may have a name that is no text; the link itself has one, then.
     match found.to_str() {
         Some(_) => Ok(found),
-        None => absolute_text(&data),
+        None => place::absolute(&data, "--data"),
     }
 }

@@ -22,11 +22,18 @@ pub fn directory(given: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
             Failure::usage("neither HOME nor RAFTY_DIR is set; nothing was changed; give --dir")
         })?,
     };
-    let dir = std::path::absolute(&dir).map_err(|error| {
-        Failure::usage(format!("--dir {} cannot be used: {error}; nothing was changed", dir.display()))
+    absolute(&dir, "--dir")
+}
+
+/// The path that `argument` gives, absolute and as [`text`]. It need not exist.
+///
+/// # Errors
+/// When it is empty, or not UTF-8.
+pub fn absolute(path: &Path, argument: &str) -> Result<PathBuf, Failure> {
+    let absolute = std::path::absolute(path).map_err(|error| {
+        Failure::usage(format!("{argument} {} cannot be used: {error}; nothing was changed", path.display()))
     })?;
-    text(&dir, "--dir")?;
-    Ok(dir)
+    text(&absolute, argument).map(PathBuf::from)
 }
 
 /// The path that `argument` gives, as text: settings, answers in JSON and a member's file can name no other one.

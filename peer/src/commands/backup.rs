@@ -42,10 +42,7 @@ pub(crate) struct RestoreArgs {
 
 /// Writes dictionary, roster, runs and models to a file. No key and no token is in it.
 pub(crate) fn backup(dir: &Path, args: &BackupArgs, json: bool) -> Result<(), Failure> {
-    let to = std::path::absolute(&args.to).map_err(|error| {
-        Failure::usage(format!("--to {}: {error}; nothing was changed", args.to.display()))
-    })?;
-    place::text(&to, "--to")?;
+    let to = place::absolute(&args.to, "--to")?;
     let ready = match ask(dir, &Request::Backup { stale: args.stale })? {
         Reply::Backup(ready) => ready,
         other => return Err(unexpected(&other)),

@@ -9,7 +9,7 @@
 use crate::disk::Load;
 use crate::io::Role;
 use crate::machine::{Consensus, Outcome};
-use rafty_types::{Batch, Incarnations, Message, MessageKind, Mutation, planted};
+use rafty_types::{Batch, Incarnations, Index, Message, MessageKind, Mutation, planted};
 
 impl Consensus {
     /// Whether this member is not to be counted on.
@@ -41,17 +41,15 @@ impl Consensus {
         self.persist(batch, Load { term, ..Load::default() });
         Ok(())
     }
+}
 
-    /// Takes out of a message whatever somebody could count on.
-    pub(crate) fn promise_nothing_new(&self, message: &mut Message) {
-        match message.kind {
-            MessageKind::AppendResponse if !message.reject => {
-                message.index = message.index.min(self.commit())
-            }
-            // Its context would confirm a read.
-            MessageKind::HeartbeatResponse => message.context.clear(),
-            _ => {}
-        }
+/// Takes out of a message whatever its receiver could count on beyond what is committed already.
+pub fn promise_nothing_new(message: &mut Message, commit: Index) {
+    match message.kind {
+        MessageKind::AppendResponse if !message.reject => message.index = message.index.min(commit),
+        // Its context would confirm a read.
+        MessageKind::HeartbeatResponse => message.context.clear(),
+        _ => {}
     }
 }
 

@@ -51,6 +51,7 @@ mod snapshots;
 mod tenure;
 mod views;
 
+pub use abstention::promise_nothing_new;
 pub use boot::{Boot, BootError};
 pub use check::{MAX_CONTEXT, MAX_ENTRIES, MAX_ENTRY_BYTES, MAX_STEPS, Refused};
 pub use config::Config;

@@ -3,6 +3,7 @@
 //! What the engine asks to be written goes into the log in memory at once and to the disk by a batch; what it may
 //! only say once that is synced goes out as `SendAfter`. This is the only place that hands out entries.
 
+use crate::abstention::promise_nothing_new;
 use crate::convert::{engine_change, membership, own_entry, own_hard_state, own_message, own_meta};
 use crate::disk::Load;
 use crate::io::{Output, Role};
@@ -138,7 +139,7 @@ impl Consensus {
         for engine in messages {
             let Some(mut message) = own_message(&engine, self.raw.store()) else { continue };
             if self.abstains() {
-                self.promise_nothing_new(&mut message);
+                promise_nothing_new(&mut message, self.commit());
             }
             if message.kind == MessageKind::RequestPreVote {
                 self.pre_vote.sent(&message);

@@ -257,8 +257,7 @@ impl<U: StateMachine> Replicated<U> {
         Ok(Self { fixed: Fixed { applied, control, ..Fixed::default() }, ..self })
     }
 
-    /// The models that the runs of a state in bytes can go on from: all that are kept, and the current ones of runs that
-    /// are active or were last.
+    /// The models that the runs of a state in bytes name.
     ///
     /// # Errors
     /// Those of [`restore`](Self::restore) but the user machine's.

@@ -111,21 +111,12 @@ impl Starts {
         if peer.is_some_and(|peer| peer.counts) {
             return true;
         }
+        // What is committed already is committed without it. So it gets the log, and the record of itself in it.
+        consensus::promise_nothing_new(message, commit);
         match message.kind {
             MessageKind::RequestVote => false,
             MessageKind::RequestVoteResponse => message.reject,
-            // What is committed already is committed without it. So it gets the log, and the record of itself in it.
-            MessageKind::AppendResponse => {
-                if !message.reject {
-                    message.index = message.index.min(commit);
-                }
-                message.reject || peer.is_some_and(|peer| peer.stamp.is_some())
-            }
-            MessageKind::HeartbeatResponse => {
-                // Its context would confirm a read.
-                message.context.clear();
-                true
-            }
+            MessageKind::AppendResponse => message.reject || peer.is_some_and(|peer| peer.stamp.is_some()),
             _ => true,
         }
     }

@@ -108,7 +108,8 @@ pub enum UpError {
     NotRejoined(String, Box<RejoinError>),
     /// The log is damaged and looks like a copy: enrolling again would push the original out.
     #[error(
-        "{0}, but the directory looks like a copy, and the original may be running; nothing was changed; if it is not,          `rejoin` brings this one back instead of it"
+        "{0}, but the directory looks like a copy, and the original may be running; nothing was changed; if it \
+         is not, `rejoin` brings this one back instead of it"
     )]
     DamagedCopy(String),
     /// The log does not make a member.
