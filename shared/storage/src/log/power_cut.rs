@@ -212,6 +212,39 @@ fn the_disk_of_these_tests_does_forget() {
     assert!(!platter.unsynced.is_empty() && platter.synced != platter.cached);
 }
 
+#[test]
+fn a_recovery_replaces_the_log_whole_or_not_at_all() {
+    let expected = expected();
+    let before = expected.last().unwrap();
+    let meta =
+        SnapshotMeta { index: Index(2 * GROUPS + 1), term: Term(GROUPS + 1), ..SnapshotMeta::default() };
+    let hard_state = HardState { term: meta.term, voted_for: None, commit: meta.index };
+    let install = Snapshot { meta, data: vec![42; 5_000].into() };
+    let recovery = Batch { install: Some(install.clone()), hard_state: Some(hard_state), ..Batch::default() };
+    for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
+        let mut cuts = 0;
+        for dies in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            let (disk, mut log) = new_disk(dir.path());
+            (1..=GROUPS).for_each(|number| log.write(&group(number)).unwrap());
+            disk.dies_after(dies, kind);
+            let written = log.write(std::slice::from_ref(&recovery)).is_ok();
+            drop(log);
+            for coins in [0, 7, 1 << 63, u64::MAX] {
+                let (_, recovered) = Log::open_on(dir.path(), disk.after_cut(coins)).unwrap();
+                let after = recovered.snapshot == install && recovered.entries.is_empty();
+                let whole = after && recovered.hard_state == hard_state || !written && recovered == *before;
+                assert!(whole, "cut at {dies}, {coins}: {recovered:?}");
+            }
+            if written {
+                break;
+            }
+            cuts += 1;
+        }
+        assert!(cuts > 1, "the disk failed at {cuts} places only");
+    }
+}
+
 /// A proposal as format 2 has it: origin, term, a wall clock's stamp, no session, a user command.
 fn old_proposal(index: u64) -> Vec<u8> {
     let command = Command::User(vec![index as u8; 30]);
