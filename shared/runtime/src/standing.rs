@@ -10,7 +10,8 @@ use std::time::Duration;
 
 /// How long the others must have refused. One that is behind does not know a newcomer yet, for a moment.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
-/// The same when some let it in: they may have been removed as well, or be the first to know a newcomer.
+/// The same when some let it in, or do not answer: those that do may have been removed as well, or be the first to know a
+/// newcomer, and those that refuse may run on older copies of their disks.
 const DOUBTED_FOR: Duration = Duration::from_secs(60);
 /// How long a refusal stands; whoever refuses is asked again every few seconds.
 const REFUSAL_STANDS: Duration = Duration::from_secs(20);
@@ -58,16 +59,18 @@ impl Standing {
         self.refused.insert(by, Refusal { first, last: now });
     }
 
-    /// Whether nobody lets it in, and at least half of the others have said so for a while: with this member that is
-    /// a majority which does not have it. Or most of all members have said so for long, whoever lets it in.
+    /// Whether all others have refused it for a while. Or nobody lets it in, and at least half of the others have said so
+    /// for long: with this member that is a majority which does not have it. Or most of all members have said so for long,
+    /// whoever lets it in.
     pub(crate) fn is_removed(&self, now: Duration) -> bool {
         let refused_for = |least| {
             let firm = |it: &&Refusal| it.stands(now) && now.saturating_sub(it.first) >= least;
             self.refused.values().filter(firm).count()
         };
         let (refused, doubted) = (refused_for(REFUSED_FOR), refused_for(DOUBTED_FOR));
-        let by_half = self.let_in.is_empty() && refused > 0 && refused * 2 >= self.others.len();
-        by_half || doubted * 2 > self.others.len() + 1
+        let by_all = refused > 0 && refused == self.others.len();
+        let by_half = self.let_in.is_empty() && doubted > 0 && doubted * 2 >= self.others.len();
+        by_all || by_half || doubted * 2 > self.others.len() + 1
     }
 }
 
@@ -85,11 +88,17 @@ mod tests {
         standing
     }
 
+    fn say(standing: &mut Standing, refuse: &[u64], until: Duration) {
+        for second in 0..=until.as_secs() {
+            refuse.iter().for_each(|by| standing.refused(MemberId(*by), Duration::from_secs(second)));
+        }
+    }
+
     #[test]
-    fn it_is_removed_when_half_of_the_others_say_so_and_go_on_saying_so() {
-        let mut standing = among(&[2, 3, 4]);
+    fn it_is_removed_soon_when_all_others_say_so_and_go_on_saying_so() {
+        let mut standing = among(&[2, 3]);
         standing.refused(MemberId(2), Duration::ZERO);
-        assert!(!standing.is_removed(REFUSED_FOR), "one of three");
+        assert!(!standing.is_removed(REFUSED_FOR), "one of two");
         standing.refused(MemberId(3), Duration::from_secs(1));
         assert!(!standing.is_removed(REFUSED_FOR), "the second only just");
         standing.refused(MemberId(3), REFUSED_FOR);
@@ -97,6 +106,15 @@ mod tests {
             standing.is_removed(REFUSED_FOR + Duration::from_secs(1)),
             "saying it again starts nothing anew"
         );
+    }
+
+    #[test]
+    fn half_of_the_others_must_say_so_for_long() {
+        let mut standing = among(&[2, 3]);
+        say(&mut standing, &[2], DOUBTED_FOR - Duration::from_secs(1));
+        assert!(!standing.is_removed(DOUBTED_FOR - Duration::from_secs(1)), "it may run on an older copy");
+        say(&mut standing, &[2], DOUBTED_FOR);
+        assert!(standing.is_removed(DOUBTED_FOR));
     }
 
     #[test]
@@ -117,11 +135,6 @@ mod tests {
     fn those_that_were_removed_together_do_not_keep_each_other() {
         let mut standing = among(&[2, 3, 4, 5]);
         standing.let_in(MemberId(2));
-        let say = |standing: &mut Standing, refuse: &[u64], until: Duration| {
-            for second in 0..=until.as_secs() {
-                refuse.iter().for_each(|by| standing.refused(MemberId(*by), Duration::from_secs(second)));
-            }
-        };
         say(&mut standing, &[3, 4, 5], Duration::ZERO);
         say(&mut standing, &[3, 4], DOUBTED_FOR);
         assert!(!standing.is_removed(DOUBTED_FOR), "the third said so once and has been away since");
