@@ -30,7 +30,9 @@ fn backed_up(set: &mut PeerSet, at: usize, to: &str) {
 
 /// Puts a copy in the place of a member's directory.
 fn put_back(member: &mut Member, backup: &str) {
-    member.kill();
+    if member.up.is_some() {
+        member.kill();
+    }
     std::fs::remove_dir_all(&member.dir).expect("its directory");
     copy(backup, &member.dir);
 }
@@ -133,4 +135,50 @@ fn of_two_with_one_identity_both_are_named_and_the_roster_keeps_to_the_first() {
     copy.kill();
     until("the original goes on", || set.members[2].set("four", 1).ok());
     assert_eq!(set.members[2].get("three"), Some(json!(1)));
+}
+
+#[test]
+fn an_older_disk_of_a_lone_voter_does_not_lead_beside_a_member_that_knows_better() {
+    let folder = Folder::new();
+    let mut set = folder.found("p1", &[]);
+    let dir = set.join(folder.path("p2"));
+    set.members.push(Member::start(dir));
+    set.settle(2);
+    let (backup, newest) = (folder.path("backup"), folder.path("newest"));
+    set.members[0].kill();
+    copy(&set.members[0].dir, &backup);
+    set.members[0].restart();
+    set.members[0].set("one", 1).expect("one disk is enough");
+    until("the other one has it", || set.members[1].get("one"));
+
+    // As a raw image would be: nothing of it looks copied.
+    set.members[0].kill();
+    copy(&set.members[0].dir, &newest);
+    put_back(&mut set.members[0], &backup);
+    set.members[0].restart_with(&["--moved"]);
+    let told = until("it knows", || say(&set.members[0], "alone votes and does not lead"));
+    assert!(told.contains("recover"), "{told}");
+    assert!(set.members[0].set_within(GIVEN_UP, "two", 2).is_err(), "acknowledged by a copy");
+
+    // Not even when whoever said so is gone.
+    set.members[1].kill();
+    assert!(set.members[0].set_within(GIVEN_UP, "two", 2).is_err(), "acknowledged by a copy");
+    set.members[1].restart();
+
+    put_back(&mut set.members[0], &newest);
+    set.members[0].restart_with(&["--moved"]);
+    set.members[0].set("two", 2).expect("the newest disk");
+    assert_eq!(set.members[1].get("one"), Some(json!(1)));
+}
+
+#[test]
+fn a_lone_voter_leads_though_nobody_else_answers() {
+    let folder = Folder::new();
+    let mut set = folder.found("p1", &[]);
+    let dir = set.join(folder.path("p2"));
+    set.members.push(Member::start(dir));
+    set.settle(2);
+    set.kill_all();
+    set.members[0].restart();
+    until("a write", || set.members[0].set("one", 1).ok());
 }

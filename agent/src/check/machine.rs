@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::settings::Settings;
+use crate::status;
 use chrono::Datelike;
 use rafty_runtime::{DirectoryOrigin, MemberError, MemberFile, Origin};
 use rustix::fs::statvfs;
@@ -19,8 +20,11 @@ const LOW_FREE: u64 = 500_000_000;
 const SLOW_SYNC: Duration = Duration::from_millis(100);
 /// How often syncing is tried.
 const SYNCS: u32 = 10;
+/// How long the member that runs here is given to say what it knows of other clocks.
+const STATUS_PATIENCE: Duration = Duration::from_secs(2);
 
-pub(super) fn clock() -> Finding {
+/// The wall clock by itself and, where the member runs, beside those of the others.
+pub(super) fn clock(dir: &Path) -> Finding {
     let now = chrono::Local::now();
     let says = now.format("%Y-%m-%d %H:%M %:z").to_string();
     if now.year() < FIRST_YEAR {
@@ -28,7 +32,12 @@ pub(super) fn clock() -> Finding {
                    train_when.hours are wrong";
         return Finding::warning("clock", format!("it says {says}"), fix);
     }
-    Finding::ok("clock", says)
+    let running = status::fetch(dir, STATUS_PATIENCE);
+    let apart = running.map(|status| status.node.clocks_apart).unwrap_or_default();
+    match &apart[..] {
+        [] => Finding::ok("clock", says),
+        apart => Finding::warning("clock", apart.join("; "), "see the message"),
+    }
 }
 
 pub(super) fn membership(dir: &Path, settings: &Settings) -> Finding {

@@ -62,7 +62,7 @@ impl Finding {
 /// When there is a problem, after all is printed.
 pub(crate) fn run(settings: &Settings, args: &CheckArgs, json: bool) -> Result<(), Failure> {
     let dir = place::directory(settings.dir.as_deref(), "rafty-agent")?;
-    let mut findings = vec![machine::clock(), machine::membership(&dir, settings), machine::disk(&dir)];
+    let mut findings = vec![machine::clock(&dir), machine::membership(&dir, settings), machine::disk(&dir)];
     findings.extend(machine::origin(&dir));
     findings.push(network::port(&dir, settings));
     findings.extend(network::peers(&dir, settings));

@@ -27,4 +27,5 @@ mod place;
 mod power_cuts;
 mod rounds;
 mod scene;
+mod wall_clocks;
 mod world;

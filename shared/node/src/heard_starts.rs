@@ -22,6 +22,8 @@ struct HeardStart {
     ran_at: Option<Time>,
     /// It came after another one of which its disk does not know enough.
     copy: bool,
+    /// It voted alone, and its disk lacked what was committed.
+    lacking: bool,
 }
 
 /// The starts of one member that matter.
@@ -42,11 +44,13 @@ pub(crate) enum Anomaly {
     Outdated(Option<SocketAddr>),
     /// Its files look like a copy, and it abstains until that is cleared up.
     Suspected(Option<SocketAddr>),
+    /// It alone votes, and another member knows of committed entries that it lacks.
+    Doubted(MemberId),
 }
 
 impl HeardStart {
     fn new(hello: &Hello, ran_at: Option<Time>, now: Time) -> Self {
-        Self { hello: hello.clone(), first: now, last: now, ran_at, copy: false }
+        Self { hello: hello.clone(), first: now, last: now, ran_at, copy: false, lacking: false }
     }
 
     fn nonce(&self) -> u64 {
@@ -90,8 +94,21 @@ impl HeardStarts {
         self.choose(recorded, now);
     }
 
+    /// The disk of the start of this nonce, whose member votes alone, lacks what was committed.
+    pub(crate) fn lacks_committed(&mut self, nonce: u64) {
+        let starts = [Some(&mut self.counted), self.other.as_mut()].into_iter().flatten();
+        starts
+            .filter(|start| start.nonce() == nonce)
+            .for_each(|start| (start.lacking, start.copy) = (true, true));
+    }
+
     /// A start that was not heard of before.
     fn begin(&mut self, mut new: HeardStart, forgot: bool) {
+        if self.counted.lacking {
+            // Whatever comes instead of that copy need not know of it.
+            self.other = Some(std::mem::replace(&mut self.counted, new));
+            return;
+        }
         let rise = new.hello.current().number.saturating_sub(self.counted.hello.current().number);
         new.copy = forgot || new.hello.outdated || new.hello.contradicts(self.counted.hello.current());
         let follows = !new.copy && rise <= MAX_INCARNATION_RISE;
@@ -199,6 +216,11 @@ pub(crate) fn in_words(member: MemberId, anomaly: &Anomaly) -> String {
             "member {member}{} was restored from an older copy: it does not vote and nothing of it counts; stop it and \
              bring it back with `rejoin`, or join it anew in another --dir",
             at(place)
+        ),
+        Anomaly::Doubted(by) => format!(
+            "member {member} alone votes and does not lead: member {by} knows of committed entries that are not on its disk, so \
+             its disk is an older copy; nothing was changed; to go on from it all the same, and without those entries, stop \
+             member {member} and run `recover` there"
         ),
         Anomaly::Suspected(place) => format!(
             "the directory of member {member}{} looks like a copy: it does not vote until a majority without it has \

@@ -14,6 +14,7 @@ mod frozen;
 mod heard_starts;
 mod io;
 mod leader;
+mod lone_voter;
 mod node;
 pub mod recovery;
 mod requests;
@@ -21,6 +22,7 @@ mod roster;
 mod sides;
 mod starts;
 mod status;
+mod wall_clocks;
 
 pub use diagnostic::{Diagnostic, LeaderDiagnostic};
 pub use event::Event;

@@ -122,6 +122,7 @@ impl<U: StateMachine> Node<U> {
         node.publish_roster();
         node.judge_own_record();
         node.write_incarnations();
+        node.ask_before_leading();
         Ok(node)
     }
 
@@ -262,6 +263,7 @@ impl<U: StateMachine> Node<U> {
     fn settle(&mut self) {
         self.write_incarnations();
         self.say_hello_if_due();
+        self.lead_if_answered();
         self.perform_duties();
         self.ask_if_alone();
         self.compact_if_due();

@@ -7,6 +7,7 @@
 use crate::Event;
 use crate::heard_starts::{Anomaly, HeardStarts, in_words};
 use crate::io::{Boot, Output};
+use crate::lone_voter::Asking;
 use crate::node::Node;
 use crate::requests::{Duty, Proposer};
 use rafty_consensus as consensus;
@@ -20,8 +21,10 @@ use std::time::Duration;
 
 /// How often a member says who it is.
 const HELLO_EVERY: Duration = Duration::from_secs(2);
-/// Somebody for whom this start does not count yet is told again after this, when it is heard.
+/// Somebody for whom this start does not count yet is told again after this, when it is heard; and so many times after
+/// the start in any case. Otherwise members that have nothing else to say to each other give no votes at first.
 const HELLO_AGAIN: Duration = Duration::from_millis(100);
+const MAX_REPEATED: u32 = 30;
 /// A disk that was hardly used is not worth an entry yet: it is recorded from this number on.
 const RECORDED_FROM: u64 = 4;
 /// More members than any peer set has.
@@ -42,9 +45,12 @@ pub(crate) struct Starts {
     nonce: u64,
     peers: BTreeMap<MemberId, Peer>,
     next_hello: Time,
+    repeated: u32,
+    next_repeat: Time,
     /// Where another process with this identity runs.
     told_twin: Option<SocketAddr>,
     proposed: bool,
+    asking: Option<Asking>,
 }
 
 /// Another member.
@@ -54,11 +60,14 @@ struct Peer {
     heard: Option<HeardStarts>,
     /// Whether this start counts for it.
     counts: bool,
-    /// Its last answer to this start.
+    /// Its last answer to this start, and when that came.
     stamp: Option<HelloStamp>,
+    answered_at: Option<Time>,
     /// Where another process with this identity runs, as it says.
     twin: Option<SocketAddr>,
     said_at: Option<Time>,
+    /// By how much its wall clock is ahead of this member's, in milliseconds.
+    clock_ahead_ms: i64,
 }
 
 impl Starts {
@@ -76,6 +85,8 @@ impl Starts {
             outdated: disk.outdated,
             at: boot.address,
             heard: None,
+            votes_alone: false,
+            wall_ms: boot.wall_ms,
         };
         Self {
             disk,
@@ -86,8 +97,11 @@ impl Starts {
             nonce,
             peers: BTreeMap::new(),
             next_hello: now,
+            repeated: 0,
+            next_repeat: now,
             told_twin: None,
             proposed: false,
+            asking: None,
         }
     }
 
@@ -97,7 +111,44 @@ impl Starts {
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        (!self.hello.starts.is_empty()).then_some(self.next_hello)
+        let next = if self.repeats_over() { self.next_hello } else { self.next_hello.min(self.next_repeat) };
+        self.can_ask().then_some(next)
+    }
+
+    /// Whether everybody was told often enough to have answered by now, if it can.
+    pub(crate) fn repeats_over(&self) -> bool {
+        self.repeated > MAX_REPEATED
+    }
+
+    /// Whether this start can be spoken of.
+    pub(crate) fn can_ask(&self) -> bool {
+        !self.hello.starts.is_empty()
+    }
+
+    pub(crate) fn asking(&self) -> Option<Asking> {
+        self.asking
+    }
+
+    pub(crate) fn ask(&mut self, asking: Asking) {
+        self.asking = Some(asking);
+        self.hello.votes_alone = true;
+    }
+
+    /// Nothing is asked any more.
+    pub(crate) fn asked(&mut self) {
+        self.asking = None;
+        self.hello.votes_alone = false;
+    }
+
+    fn counts_for(&self, member: MemberId) -> bool {
+        self.peers.get(&member).is_some_and(|peer| peer.counts)
+    }
+
+    /// Whether this start counts for a member, as it has said within `lately`.
+    pub(crate) fn answer_of(&self, member: MemberId, now: Time, lately: Duration) -> Option<bool> {
+        let peer = self.peers.get(&member)?;
+        let said = peer.answered_at.is_some_and(|at| now.saturating_since(at) <= lately);
+        said.then_some(peer.counts)
     }
 
     fn peer(&mut self, member: MemberId) -> Option<&mut Peer> {
@@ -164,30 +215,45 @@ impl<U: StateMachine> Node<U> {
     }
 
     pub(crate) fn say_hello_if_due(&mut self) {
-        if self.starts.deadline().is_some_and(|deadline| deadline <= self.now) {
+        if !self.starts.can_ask() {
+            return;
+        }
+        if self.starts.next_hello <= self.now {
             self.say_hello_to_all();
+        }
+        if !self.starts.repeats_over() && self.starts.next_repeat <= self.now {
+            self.starts.repeated += 1;
+            self.starts.next_repeat = self.now + HELLO_AGAIN;
+            let unanswered = |member: &MemberId| !self.starts.counts_for(*member);
+            let unanswered: Vec<_> = self.others().into_iter().filter(unanswered).collect();
+            unanswered.into_iter().for_each(|member| self.say_hello(member));
         }
     }
 
     fn say_hello_to_all(&mut self) {
         self.starts.next_hello = self.now + HELLO_EVERY;
+        self.others().into_iter().for_each(|member| self.say_hello(member));
+    }
+
+    /// Whoever belongs to the set, for the applied state or for the engine.
+    pub(crate) fn others(&self) -> Vec<MemberId> {
         let known = self.state.control().members().keys().copied();
         let mut all: Vec<_> = known.chain(self.consensus.membership().all()).collect();
         all.sort_unstable();
         all.dedup();
         all.retain(|member| *member != self.me);
-        all.into_iter().for_each(|member| self.say_hello(member));
+        all
     }
 
     fn say_hello(&mut self, to: MemberId) {
-        let now = self.now;
-        if self.starts.hello.starts.is_empty() {
+        let (now, wall_ms) = (self.now, self.wall_ms());
+        if !self.starts.can_ask() {
             return;
         }
         let Some(peer) = self.starts.peer(to) else { return };
         peer.said_at = Some(now);
         let heard = peer.stamp;
-        let hello = Hello { heard, ..self.starts.hello.clone() };
+        let hello = Hello { heard, wall_ms, ..self.starts.hello.clone() };
         self.out.push(Output::Send { to, frame: Frame::Hello(hello) });
     }
 
@@ -211,14 +277,20 @@ impl<U: StateMachine> Node<U> {
         let ran_at = hello.heard.filter(|stamp| stamp.nonce == me).map(|stamp| time_of(stamp.ms));
         // What this start itself acknowledges says nothing about its disk: it acknowledges nothing before it is answered.
         let forgot = self.acknowledged_by(from).is_some_and(|what| hello.contradicts_acknowledged(what));
+        let lacks = self.lacks_committed(hello);
+        let clock_ahead_ms = ahead_ms(hello.wall_ms, self.wall_ms());
         let Some(peer) = self.starts.peer(from) else { return };
+        peer.clock_ahead_ms = clock_ahead_ms;
         let before = peer.heard.as_ref().and_then(|heard| heard.anomaly(recorded));
         let heard = peer.heard.get_or_insert_with(|| HeardStarts::new(hello, ran_at, now));
         heard.hear(hello, ran_at, recorded, forgot, now);
+        if lacks {
+            heard.lacks_committed(nonce);
+        }
         let answer = HelloAnswer {
             nonce,
             stamp: HelloStamp { nonce: me, ms: ms_of(now) },
-            counts: heard.counts(nonce, recorded),
+            counts: heard.counts(nonce, recorded) && !lacks,
             twice: heard.twin_of(nonce),
         };
         let anomaly = heard.anomaly(recorded);
@@ -242,8 +314,10 @@ impl<U: StateMachine> Node<U> {
         if answer.nonce != self.starts.nonce {
             return;
         }
+        let now = self.now;
         let Some(peer) = self.starts.peer(from) else { return };
         (peer.stamp, peer.counts, peer.twin) = (Some(answer.stamp), answer.counts, answer.twice);
+        peer.answered_at = Some(now);
         let Some(twin) = answer.twice else { return };
         let places = [self.starts.hello.at, Some(twin)].into_iter().flatten().collect();
         let anomaly = Anomaly::RunsTwice(places);
@@ -289,7 +363,15 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
-    fn tell_anomaly(&mut self, member: MemberId, anomaly: &Anomaly) {
+    /// This disk may be an older copy: it abstains until the log names this start.
+    pub(crate) fn suspect_own_disk(&mut self) {
+        self.starts.hello.suspected = true;
+        let at = self.starts.hello.at;
+        self.tell_anomaly(self.me, &Anomaly::Suspected(at));
+        self.say_hello_to_all();
+    }
+
+    pub(crate) fn tell_anomaly(&mut self, member: MemberId, anomaly: &Anomaly) {
         self.out.push(Output::Event(Event::DiskAnomaly { member, what: in_words(member, anomaly) }));
     }
 
@@ -332,7 +414,8 @@ impl<U: StateMachine> Node<U> {
         let own = match self.twin() {
             _ if hello.outdated => Some(Anomaly::Outdated(hello.at)),
             Some(twin) => Some(Anomaly::RunsTwice([hello.at, Some(twin)].into_iter().flatten().collect())),
-            None => hello.suspected.then_some(Anomaly::Suspected(hello.at)),
+            None if hello.suspected => Some(Anomaly::Suspected(hello.at)),
+            None => self.doubted_by().map(Anomaly::Doubted),
         };
         let control = self.state.control();
         let others = self.starts.peers.iter().filter_map(|(id, peer)| {
@@ -341,6 +424,22 @@ impl<U: StateMachine> Node<U> {
         });
         let all = own.map(|anomaly| (self.me, anomaly)).into_iter().chain(others);
         all.map(|(member, anomaly)| (member, in_words(member, &anomaly))).collect()
+    }
+
+    /// Who says that the disk of this lone voter is an older copy.
+    pub(crate) fn doubted_by(&self) -> Option<MemberId> {
+        self.starts.asking.and_then(|asking| asking.doubted_by)
+    }
+
+    /// Whether this lone voter asks the others before it leads, and none of them has objected.
+    pub fn asks_before_leading(&self) -> bool {
+        self.starts.asking.is_some_and(|asking| asking.doubted_by.is_none())
+    }
+
+    /// By how much a member's wall clock is ahead of this one's, in milliseconds, if it has said so since this one started.
+    pub(crate) fn clock_ahead_ms(&self, member: MemberId) -> Option<i64> {
+        let peer = self.starts.peers.get(&member)?;
+        peer.heard.is_some().then_some(peer.clock_ahead_ms)
     }
 
     /// Whether this member's disk is known to be an older copy.
@@ -354,6 +453,11 @@ impl<U: StateMachine> Node<U> {
             |leader| leader == self.me || self.starts.peers.get(&leader).is_some_and(|peer| peer.counts);
         !self.starts.abstains() && self.twin().is_none() && self.consensus.leader().is_some_and(by_leader)
     }
+}
+
+fn ahead_ms(theirs: u64, ours: u64) -> i64 {
+    let off = i64::try_from(theirs.abs_diff(ours)).unwrap_or(i64::MAX);
+    if theirs >= ours { off } else { -off }
 }
 
 fn ms_of(time: Time) -> u64 {

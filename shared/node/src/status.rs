@@ -1,6 +1,7 @@
 //! What a member knows, for people and programs.
 
 use crate::node::Node;
+use crate::wall_clocks;
 use rafty_dictionary::TenureRecord;
 use rafty_types::{
     Attempt, ClusterId, Digest, Index, Member, MemberId, Metrics, PeerKey, PeerRole, Refusal, RestCause,
@@ -48,6 +49,9 @@ pub struct Status {
     /// Members on older copies of their disks, or running twice, in words.
     #[serde(default)]
     pub disk_anomalies: Vec<String>,
+    /// Members whose wall clocks are more than a minute from those of the others, in words.
+    #[serde(default)]
+    pub clocks_apart: Vec<String>,
 }
 
 /// A member as another sees it.
@@ -72,6 +76,9 @@ pub struct MemberLine {
     /// That it does not train now, by its own word.
     #[serde(default)]
     pub rest: Option<RestLine>,
+    /// By how much its wall clock is ahead of that of the member that tells it, in milliseconds, where that is known.
+    #[serde(default)]
+    pub clock_ahead_ms: Option<i64>,
 }
 
 /// A participant of the open round that does not train now, by its own word.
@@ -191,7 +198,7 @@ impl<U: StateMachine> Node<U> {
             return "one was elected only just now".into();
         }
         let missing = match &others[..] {
-            [] if votes => return "this member, the only voter, is about to lead".into(),
+            [] if votes => return self.why_alone_and_not_leading(),
             [] => return "this member does not know the voters yet".into(),
             [one] => format!("member {one}"),
             many if many.len() == needed => format!("members {}", many.join(" and ")),
@@ -203,6 +210,25 @@ impl<U: StateMachine> Node<U> {
             "too few voters answer; {missing} must run and be reached (where these are lost for good, waiting does not \
              help: stop this member and run {recover} here)"
         )
+    }
+
+    fn clocks_apart(&self) -> Vec<String> {
+        let members = self.state.control().members();
+        let ahead = |member: &MemberId| Some((*member, self.clock_ahead_ms(*member)?));
+        let ahead: Vec<_> = members.keys().filter(|id| **id != self.me).filter_map(ahead).collect();
+        wall_clocks::apart(self.me, &ahead)
+    }
+
+    fn why_alone_and_not_leading(&self) -> String {
+        match self.doubted_by() {
+            Some(by) => format!(
+                "this member, the only voter, is an older copy of itself, as member {by} says, and waits (see `status`)"
+            ),
+            None if self.asks_before_leading() => {
+                "this member, the only voter, is asking the others whether it has all entries, for some seconds at most".into()
+            }
+            None => "this member, the only voter, is about to lead".into(),
+        }
     }
 
     /// What this member knows. `digest` is the newest that was made of a [frozen](Self::freeze) state, and of which index.
@@ -232,6 +258,7 @@ impl<U: StateMachine> Node<U> {
             run: self.run_line(),
             waiting_for: self.waiting_for(),
             disk_anomalies: self.disk_anomalies().into_iter().map(|(_, what)| what).collect(),
+            clocks_apart: self.clocks_apart(),
         }
     }
 
@@ -256,6 +283,7 @@ impl<U: StateMachine> Node<U> {
                 .find(|progress| progress.member == member.id)
                 .map(|progress| self.is_alive(progress)),
             rest: resting.iter().find(|rest| rest.member == member.id).cloned(),
+            clock_ahead_ms: self.clock_ahead_ms(member.id),
         }
     }
 

@@ -93,7 +93,7 @@ const BURST_CHANCE: u64 = 70;
 /// The faults of a seed until `end`.
 pub fn draw(dice: &mut Dice, start: Time, end: Time) -> Vec<Planned> {
     let kinds: Vec<u64> = (0..KINDS).filter(|_| dice.percent(KIND_CHANCE)).collect();
-    let mut plan = Vec::new();
+    let mut plan = vec![Planned { at: start, fault: Fault::Backup }];
     let mut at = start;
     loop {
         let span = if dice.percent(BURST_CHANCE) { BURST } else { CALM };

@@ -95,6 +95,7 @@ named! {
         QuorumLost => "there was no quorum for ten seconds",
         DiskHealed => "a failing disk healed under way",
         CopyFound => "a member learned that its disk was an older copy",
+        LoneCopyStarted => "the copy of a lone voter was started beside members that know better",
         CopyVotesAgain => "a member whose files looked copied was allowed to vote again",
         NewcomerVotes => "a newcomer became voter",
         RestEndedEarly => "a rest ended before its time",

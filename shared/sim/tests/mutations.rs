@@ -48,6 +48,7 @@ const CASES: &[Case] = &[
     ),
     Case { members: Some(3), ..case(M::CopyVotes, &["copies promise nothing"]) },
     Case { members: Some(3), ..case(M::IncarnationsComparedByNumber, &["copies promise nothing"]) },
+    Case { members: Some(2), ..case(M::LoneVoterAsksNobody, &["election safety", "leader completeness"]) },
     case(M::HandOverNeverEnds, &["liveness"]),
     case(M::WokenInThePast, &["no spin"]),
     case(M::SuccessionIgnoresTenures, &["fairness of tenures"]),

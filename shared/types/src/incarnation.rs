@@ -75,6 +75,10 @@ pub struct Hello {
     pub at: Option<SocketAddr>,
     /// What it was told last by whom it says this; shows that it ran after that.
     pub heard: Option<HelloStamp>,
+    /// Whether it alone votes, as far as its disk knows, and has not led yet: then all that is committed is on its disk.
+    pub votes_alone: bool,
+    /// Its wall clock, in milliseconds since 1970. For people only.
+    pub wall_ms: u64,
 }
 
 /// When an answer to a hello was given.

@@ -42,6 +42,8 @@ pub enum Mutation {
     CopyVotes,
     /// Of a member's starts only the numbers are compared.
     IncarnationsComparedByNumber,
+    /// A member that alone votes leads at once, whatever the others know.
+    LoneVoterAsksNobody,
     /// A tenure that has just begun is taken for over when the one before it in the same term was.
     RenewedTenureTakenForOver,
 

@@ -3,8 +3,8 @@
 use super::World;
 use crate::disk::Disk;
 use crate::faults::Who;
-use crate::member::Member;
-use crate::tally::Evil;
+use crate::member::{Member, Process};
+use crate::tally::{Evil, Sometimes};
 use crate::witness::Witness;
 use rafty_node::recovery::replay;
 use rafty_types::{Entry, Hello, MemberId, MembershipStep, Payload, RecordedIncarnation};
@@ -13,6 +13,10 @@ use std::time::Duration;
 
 /// Copies of a member that are kept.
 const MAX_BACKUPS: usize = 4;
+/// Nothing strikes for so long while the copy of a lone voter asks.
+const CALM_FOR: Duration = Duration::from_secs(20);
+/// A copy that cannot be found is started later.
+const STARTED_LATER: Duration = Duration::from_secs(1);
 
 impl World {
     pub(super) fn back_up(&mut self) {
@@ -20,7 +24,8 @@ impl World {
         for id in self.running() {
             let member = self.members.get_mut(&id).expect("it runs");
             if member.backups.len() >= MAX_BACKUPS {
-                member.backups.remove(0);
+                // The first one stays: it may be from a time when its member alone voted.
+                member.backups.remove(1);
             }
             member.backups.push(member.disk.clone());
         }
@@ -31,10 +36,15 @@ impl World {
     pub(super) fn put_back(&mut self, who: Who, which: u64, raw: bool, down: Duration) {
         let Some(id) = self.who(who) else { return };
         let backups = self.members[&id].backups.iter();
-        let found = |disk: &Disk| !voted_alone(disk, id) && self.all_know_better(id, &disk.hello());
+        let found = |disk: &Disk| match voted_alone(disk, id) {
+            true => self.has_witness_against(id, disk),
+            false => self.all_know_better(id, &disk.hello()),
+        };
         let fit: Vec<_> = backups.filter(|disk| !raw || found(disk)).collect();
-        // The newest of those that all know better is the hardest to find.
-        let choice = if raw { fit.len().wrapping_sub(1) } else { (which % fit.len().max(1) as u64) as usize };
+        // Of those that all know better the newest is the hardest to find, but for one whose member asks nobody.
+        let lone = fit.iter().position(|disk| voted_alone(disk, id));
+        let newest = fit.len().wrapping_sub(1);
+        let choice = if raw { lone.unwrap_or(newest) } else { (which % fit.len().max(1) as u64) as usize };
         let Some(backup) = fit.get(choice).map(|disk| (*disk).clone()) else { return self.back_up() };
         if !self.can_spare(id) {
             return;
@@ -48,6 +58,44 @@ impl World {
         member.disk = Disk { shelf, looks_copied, ..backup };
         member.put_back = raw;
         self.start_later(down, id);
+    }
+
+    /// Starts a member. A raw copy from a time when its member alone voted asks whom it knows: it is started when one of
+    /// them knows better and can answer, and nothing strikes until that was heard. Against the rest no system could do
+    /// anything.
+    pub(super) fn start_unless_unfindable(&mut self, id: MemberId) {
+        let Some(member) = self.members.get(&id) else { return };
+        let lone_copy = member.put_back && voted_alone(&member.disk, id) && member.process.is_none();
+        if lone_copy && !self.has_witness_against(id, &member.disk) {
+            return self.start_later(STARTED_LATER, id);
+        }
+        if lone_copy {
+            self.tally.saw(Sometimes::LoneCopyStarted);
+            self.calm = Some((id, self.now + CALM_FOR));
+        }
+        self.start(id);
+    }
+
+    /// Whether a copy is asking, so that nothing shall strike now.
+    pub(super) fn is_calm(&mut self) -> bool {
+        let asks = |id: MemberId| self.runs(id) && self.node(id).asks_before_leading();
+        self.calm.is_some_and(|(id, until)| self.now < until && asks(id))
+    }
+
+    /// Somebody whom the copy of a lone voter knows, which knows of committed entries beyond the copy's end.
+    fn has_witness_against(&self, id: MemberId, copy: &Disk) -> bool {
+        let entries: Vec<_> = committed(copy).cloned().collect();
+        let Ok(state) = replay(&copy.snapshot, &entries, Witness::default()) else { return false };
+        let mut known = state.control().members().keys().filter(|other| **other != id);
+        known.any(|other| {
+            let knows_better = |process: &Process| {
+                process.paused.is_none() && process.node.consensus().commit() > copy.last()
+            };
+            self.members.get(other).is_some_and(|member| member.process.as_ref().is_some_and(knows_better))
+                && self.lets_in(*other, id)
+                && self.network.is_open(*other, id)
+                && self.network.is_open(id, *other)
+        })
     }
 
     /// Whether every other member's disk holds a record that shows the copy to be one.
@@ -67,13 +115,11 @@ impl World {
     }
 }
 
-/// Whether a disk is from a time when its member alone voted. A raw copy of it asks nobody before it leads, so nobody can
-/// find it in time.
+/// Whether a disk is from a time when its member alone voted.
 fn voted_alone(disk: &Disk, id: MemberId) -> bool {
     let meta = &disk.snapshot.meta;
     let mut voters: BTreeSet<MemberId> = meta.membership.voters.iter().copied().collect();
-    let behind = |entry: &&Entry| entry.index > meta.index && entry.index <= disk.hard_state.commit;
-    for entry in disk.entries.iter().filter(behind) {
+    for entry in committed(disk).filter(|entry| entry.index > meta.index) {
         let Payload::Membership(change) = &entry.payload else { continue };
         for step in &change.steps {
             match step {
@@ -92,11 +138,14 @@ fn knows_better(recorded: RecordedIncarnation, hello: &Hello) -> bool {
     same.map_or(recorded.incarnation.number >= newest, |start| recorded.incarnation.number > start.number)
 }
 
+fn committed(disk: &Disk) -> impl Iterator<Item = &Entry> {
+    disk.entries.iter().filter(|entry| entry.index <= disk.hard_state.commit)
+}
+
 /// What a member would know of another after a power cut.
 fn recorded_on_disk(member: &Member, of: MemberId) -> Option<RecordedIncarnation> {
     let disk = &member.disk;
-    let committed = disk.entries.iter().filter(|entry| entry.index <= disk.hard_state.commit);
-    let entries: Vec<_> = committed.cloned().collect();
+    let entries: Vec<_> = committed(disk).cloned().collect();
     let state = replay(&disk.snapshot, &entries, Witness::default()).ok()?;
     state.control().incarnation(of)
 }

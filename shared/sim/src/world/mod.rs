@@ -164,6 +164,8 @@ pub struct World {
     founded_at: Index,
     /// How much time had passed for the peer set when this world began, in milliseconds.
     elapsed_before_ms: u64,
+    /// The copy of a lone voter asks, and until when nothing strikes.
+    calm: Option<(MemberId, Time)>,
     /// Whether a member's outputs are being done.
     performing: bool,
 }
@@ -205,6 +207,7 @@ impl World {
             leaderless_since: None,
             founded_at: Index(0),
             elapsed_before_ms: 0,
+            calm: None,
             performing: false,
         }
     }
@@ -252,7 +255,7 @@ impl World {
             self.resume(id);
             self.members.get_mut(&id).expect("a member").device = SOUND;
             self.set_clock(id, RIGHT);
-            self.start(id);
+            self.start_unless_unfindable(id);
         }
     }
 
@@ -327,10 +330,11 @@ impl World {
 
     fn turn(&mut self, turn: Turn) {
         match turn {
+            Turn::Strikes(_) if self.is_calm() => {}
             Turn::Strikes(fault) => self.strike(fault),
             Turn::Starts(id) => {
                 self.restarts.remove(&id);
-                self.start(id);
+                self.start_unless_unfindable(id);
             }
             Turn::Resumes(id) => self.resume(id),
             Turn::Opens(ways) => ways.into_iter().for_each(|(from, to)| self.network.open(from, to)),

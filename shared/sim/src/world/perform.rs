@@ -216,7 +216,7 @@ impl World {
         self.members.get(&of)?.process.as_ref().map(|process| &process.roster)
     }
 
-    fn lets_in(&self, one: MemberId, other: MemberId) -> bool {
+    pub(super) fn lets_in(&self, one: MemberId, other: MemberId) -> bool {
         self.roster(one).is_some_and(|roster| roster.contains_key(&self.members[&other].identity.key()))
     }
 
@@ -314,15 +314,15 @@ impl World {
         self.schedule(LOOK_EVERY, id, Happening::LooksAround);
     }
 
-    /// A member that was removed is cut off at once, so it seldom sees that in the log. It ends when nobody lets it in
-    /// and at least half of the others have refused it for a while, or most of all members for long.
+    /// A member that was removed is cut off at once, so it seldom sees that in the log. It ends when all others have refused
+    /// it for a while, or at least half of them for long and nobody lets it in, or most of all members for long.
     fn cast_out_if_refused(&mut self, id: MemberId) {
         if !self.runs(id) {
             return;
         }
         let (reached, others) = self.reached(id);
         let refused = reached.iter().filter(|other| !self.lets_in(**other, id)).count();
-        let times = if refused == reached.len() { REFUSED_TIMES } else { DOUBTED_TIMES };
+        let times = if refused == others { REFUSED_TIMES } else { DOUBTED_TIMES };
         let enough = is_told(refused, reached.len(), others).then_some(times);
         let process = self.process(id).expect("it runs");
         process.refused = if enough.is_some() { process.refused + 1 } else { 0 };

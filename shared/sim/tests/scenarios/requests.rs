@@ -112,6 +112,7 @@ fn who_wants_this_member_to_propose_is_sent_to_the_leader_or_told_that_there_is_
     let other = follower(&all, leader);
     let here = || Request::CommitHere { session: None, command: set(1, 1) };
     let redirected = sim.ask(other, here(), ms(1_000));
+    sim.run_until("an answer", ms(1_000), |sim| sim.answers.contains_key(&redirected));
     assert_eq!(sim.answers[&redirected], Answer::Redirect(leader));
     let done = sim.ask(leader, here(), ms(1_000));
     all_done(&mut sim, &[done]);

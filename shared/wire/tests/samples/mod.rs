@@ -101,6 +101,8 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
 
 fn hello() -> Hello {
     Hello {
+        votes_alone: true,
+        wall_ms: 1_700_000_000_000,
         member: MemberId(1),
         starts: vec![Incarnation { number: 7, nonce: 70 }, Incarnation { number: 9, nonce: 1 << 40 }],
         term: Term(3),
