@@ -2,8 +2,9 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
 use support::peer_set::{Folder, Member, PeerSet};
-use support::{json, ok, rafty, run, until};
+use support::{Up, json, ok, rafty, rafty_agent, run, until};
 
 const SETTINGS: &[&str] = &["--replace-after", "10s", "--tenure", "5s", "--grace", "1s"];
 
@@ -13,6 +14,16 @@ fn joins(set: &mut PeerSet, folder: &Folder, name: &str) -> u64 {
     set.members.push(Member::start(dir));
     let newcomer = set.members.last().expect("a newcomer");
     until("its id", || newcomer.id()).0
+}
+
+/// A device joins and starts.
+fn device_joins(set: &mut PeerSet, dir: String) {
+    let (token, peer) = set.token_for("agent", "1h");
+    json(&rafty_agent(), &["join", &token, "--peer", &peer, "--listen", "127.0.0.1:0", "--dir", &dir]);
+    let mut device = Member::at(dir);
+    device.program = vec![rafty_agent().to_str().expect("text").into()];
+    device.restart();
+    set.members.push(device);
 }
 
 /// Who votes, as the founder sees it.
@@ -84,6 +95,57 @@ fn of_five_voters_a_dead_one_takes_its_seat_along_with_another_and_two_more_may_
     set.members[second].restart();
     set.members[4].restart();
     set.settle(5);
+}
+
+/// The devices were there first and have four of five seats. Without tenures that end, only what is steadier moves seats.
+#[test]
+fn laptops_take_seats_of_devices_and_go_on_when_all_devices_are_switched_off() {
+    let folder = Folder::new();
+    let mut set = folder.found("p1", &["--voters", "5", "--tenure", "10m"]);
+    for name in ["pi-1", "pi-2", "pi-3", "pi-4"] {
+        device_joins(&mut set, folder.path(name));
+    }
+    until("five voters", || (voters(&set).len() == 5).then_some(()));
+    let mut laptops = vec![set.founder().id().expect("it runs").0];
+    for name in ["p2", "p3"] {
+        laptops.push(joins(&mut set, &folder, name));
+    }
+    until("all laptops vote", || {
+        let voters = voters(&set);
+        (voters.len() == 5 && laptops.iter().all(|id| voters.contains(id))).then_some(())
+    });
+    let devices = set.members.iter_mut().skip(1).take(4).filter_map(|device| device.up.as_mut());
+    devices.for_each(Up::kill);
+    set.members.drain(1..5);
+    for (at, key) in ["colour", "shape", "size"].into_iter().enumerate() {
+        let began = Instant::now();
+        until("a write", || set.members[at].set(key, at).ok());
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+}
+
+/// With three seats, two are the laptops'. The third travels, and all serve.
+#[test]
+fn one_seat_travels_so_that_everybody_serves_while_laptops_keep_theirs() {
+    let folder = Folder::new();
+    let mut set = folder.found("p1", &["--voters", "3", "--tenure", "2s", "--grace", "1s"]);
+    let laptops = [set.founder().id().expect("it runs").0, joins(&mut set, &folder, "p2")];
+    for name in ["pi-1", "pi-2", "pi-3"] {
+        device_joins(&mut set, folder.path(name));
+    }
+    until("three voters", || (voters(&set).len() == 3).then_some(()));
+    let tenures = |set: &PeerSet| -> Vec<u64> {
+        let status = set.founder().status().expect("it runs");
+        status.node.members.iter().map(|line| line.tenures).collect()
+    };
+    let before = tenures(&set);
+    until("a tenure of everybody", || {
+        let voters = voters(&set);
+        // While the seat changes hands, both have a voice.
+        assert!(voters.len() <= 4 && laptops.iter().all(|id| voters.contains(id)), "{voters:?}");
+        let now = tenures(&set);
+        before.iter().zip(now).all(|(before, now)| now > *before).then_some(())
+    });
 }
 
 #[test]

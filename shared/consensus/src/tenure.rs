@@ -1,9 +1,11 @@
 //! When a leader's tenure begins, how long it lasts, and to whom it hands over.
 //!
 //! A leader is aggregator for a fixed time on its own clock. At the first round boundary after that, at the latest
-//! when the grace is over, it hands over to whoever has served least. This is only the decision; the engine does the
-//! transfer, and what an aggregator does meanwhile is in `rounds`.
+//! when the grace is over, it hands over to whoever has served least. When that is a learner, a leader that has just taken
+//! over begins no tenure: it waits until the travelling seat is the learner's, and hands over to it. This is only the
+//! decision; the engine does the transfer, and what an aggregator does meanwhile is in `rounds`.
 
+use crate::seats::Travel;
 use rafty_types::{MemberId, Mutation, Tenure, Term, Time, planted};
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ const MAX_HANDOVERS: usize = 3;
 const BEGIN_TIMEOUTS: u32 = 10;
 /// Whoever took leadership over and began no tenure is not asked again for this many election timeouts.
 const DECLINED_TIMEOUTS: u32 = 20;
+/// The travelling seat may take this many longest election timeouts to change hands before a tenure.
+const PASSING_TIMEOUTS: u32 = 10;
 /// Failed attempts of a round that still double the grace.
 const MAX_DOUBLINGS: u32 = 3;
 
@@ -67,6 +71,8 @@ pub struct TenureView {
     pub pending_membership: bool,
     /// Whether the engine is handing leadership over.
     pub transferring: bool,
+    /// What becomes of the travelling seat. May be left out while the keeper does not [ask for it](TenureKeeper::asks_for_travel).
+    pub travel: Travel,
     /// The other voters. May be left out while the keeper [seeks nobody](TenureKeeper::seeks_successor).
     pub candidates: Vec<Candidate>,
     /// How long a tenure lasts.
@@ -111,6 +117,15 @@ impl TenureView {
             self.candidates.iter().filter(fit).min_by_key(|candidate| (served(candidate), candidate.member));
         fewest.map(|candidate| candidate.member)
     }
+
+    /// Who can move the travelling seat, when this member has it and nobody else who votes may lead.
+    fn mover(&self, tried: &[MemberId], passed: &Passed) -> Option<MemberId> {
+        let fit = |one: &&Candidate| {
+            one.caught_up && one.alive && !tried.contains(&one.member) && !passed.to.contains(&one.member)
+        };
+        let mover = self.candidates.iter().filter(fit).map(|one| one.member).min();
+        mover.filter(|_| self.travel == Travel::Held)
+    }
 }
 
 /// What the leader is to do.
@@ -135,6 +150,8 @@ enum Phase {
     /// No tenure of ours.
     #[default]
     Idle,
+    /// The travelling seat is to change hands first. Until `waits`, members that were not heard yet are waited for.
+    Passing { to: Option<MemberId>, waits: Time, until: Time },
     /// Proposed; in place of `before` when it renews.
     Beginning { before: Option<Tenure>, until: Time },
     /// Open since `began`.
@@ -178,6 +195,8 @@ pub struct TenureKeeper {
     phase: Phase,
     /// The open tenure, when it began on our clock, and how long it lasts.
     open: Option<(Tenure, Time, Duration)>,
+    /// When it may let the travelling seat go first again: once in each hand-over, and not in vain all the time.
+    passes_after: Time,
     passed: Passed,
     deadline: Option<Time>,
 }
@@ -206,9 +225,28 @@ impl TenureKeeper {
         let seeks = match self.phase {
             Phase::Idle | Phase::Beginning { .. } | Phase::Leaving { .. } => false,
             Phase::Serving { began, .. } => began + tenure <= now,
-            Phase::Undecided { .. } => true,
+            Phase::Passing { .. } | Phase::Undecided { .. } => true,
         };
         seeks || !may_lead
+    }
+
+    /// Whether the next step looks at what becomes of the travelling seat.
+    pub fn asks_for_travel(&self, now: Time, may_lead: bool, tenure: Duration) -> bool {
+        self.phase == Phase::Idle || self.seeks_successor(now, may_lead, tenure)
+    }
+
+    /// Whether this leader waits for the travelling seat to change hands before a tenure begins; and then, whether it still
+    /// waits for members that it has not heard.
+    pub fn passing(&self, now: Time) -> Option<bool> {
+        match self.phase {
+            Phase::Passing { waits, .. } => Some(now < waits),
+            _ => None,
+        }
+    }
+
+    /// Whether it would let the travelling seat go before it begins a tenure.
+    pub fn may_pass(&self, now: Time) -> bool {
+        self.phase == Phase::Idle && self.passes_after <= now
     }
 
     /// This member does not lead in this term: it has no tenure to keep.
@@ -230,6 +268,7 @@ impl TenureKeeper {
         self.notice(now, view);
         match self.phase.clone() {
             Phase::Idle => self.idle(now, view),
+            Phase::Passing { to, waits, until } => self.passes(now, view, to, (waits, until)),
             Phase::Beginning { before, until } => self.beginning(now, view, before, until),
             Phase::Serving { began, .. } => self.serving(now, view, began),
             Phase::Leaving { tried, until } => self.leaving(now, view, tried, until),
@@ -241,7 +280,7 @@ impl TenureKeeper {
     fn notice(&mut self, now: Time, view: &TenureView) {
         let Some(tenure) = view.mine() else { return };
         let known = match &self.phase {
-            Phase::Idle => false,
+            Phase::Idle | Phase::Passing { .. } => false,
             Phase::Beginning { before, .. } => *before == Some(tenure),
             Phase::Serving { tenure: known, .. } => *known == tenure,
             Phase::Leaving { .. } | Phase::Undecided { .. } => true,
@@ -256,11 +295,40 @@ impl TenureKeeper {
         if !view.committed_in_term || view.transferring {
             return None;
         }
+        if self.passes_after <= now && matches!(view.travel, Travel::Awaited | Travel::Goes { .. }) {
+            let until = now + view.election_timeout * PASSING_TIMEOUTS;
+            self.passes_after = now + view.election_timeout * DECLINED_TIMEOUTS;
+            return self.passes(now, view, None, (now + view.election_timeout, until));
+        }
         if view.may_lead {
             return self.begin(now, view, None);
         }
         // It opens no tenure; without anybody else who may lead it stays leader all the same.
-        if view.must_go(&self.passed) { self.hand_over(now, view, Vec::new()) } else { None }
+        let goes = view.must_go(&self.passed) || view.mover(&[], &self.passed).is_some();
+        if goes { self.hand_over(now, view, Vec::new()) } else { None }
+    }
+
+    /// Hands over to the learner once it votes. When there is no such learner after all, or it takes too long, this member
+    /// goes on as if there had been none.
+    fn passes(
+        &mut self,
+        now: Time,
+        view: &TenureView,
+        to: Option<MemberId>,
+        (waits, until): (Time, Time),
+    ) -> Option<TenureAction> {
+        let to = if let Travel::Goes { to, .. } = view.travel { Some(to) } else { to };
+        let votes = |to| view.candidates.iter().any(|candidate| candidate.member == to);
+        if to.is_some_and(votes) && !view.pending_membership {
+            return self.hand_over(now, view, Vec::new());
+        }
+        if until <= now || to.is_none() && matches!(view.travel, Travel::Stays | Travel::Held) {
+            self.phase = Phase::Idle;
+            return self.idle(now, view);
+        }
+        self.phase = Phase::Passing { to, waits, until };
+        self.deadline = Some(if now < waits { waits } else { until });
+        None
     }
 
     fn begin(&mut self, now: Time, view: &TenureView, before: Option<Tenure>) -> Option<TenureAction> {
@@ -316,7 +384,8 @@ impl TenureKeeper {
             return None;
         }
         self.passed.to.retain(|passed| Some(passed) != tried.last());
-        self.phase = Phase::Undecided { tried };
+        let after_passing = now < self.passes_after && view.mine().is_none() && view.may_lead;
+        self.phase = if after_passing { Phase::Idle } else { Phase::Undecided { tried } };
         self.deadline = Some(now);
         Some(TenureAction::AbortTransfer)
     }
@@ -327,7 +396,8 @@ impl TenureKeeper {
             return None;
         }
         let until = now + view.election_timeout;
-        match view.successor(&tried, &self.passed) {
+        let successor = view.successor(&tried, &self.passed);
+        match successor.or_else(|| view.mover(&tried, &self.passed)) {
             Some(to) if tried.len() < MAX_HANDOVERS => {
                 tried.push(to);
                 self.passed.remember(to, now + view.election_timeout * DECLINED_TIMEOUTS);
@@ -376,6 +446,7 @@ mod tests {
             failed_attempts: 0,
             pending_membership: false,
             transferring: false,
+            travel: Travel::Stays,
             candidates: vec![candidate(2, 4), candidate(3, 1)],
             tenure: Duration::from_millis(T),
             grace: Duration::from_millis(GRACE),
@@ -408,6 +479,60 @@ mod tests {
         let applied = TenureView { current: open(9), ..view() };
         assert_eq!(keeper.step(at(9_000), &applied), None);
         assert_eq!(keeper.tenure_left(at(10_000), Tenure(9)), Some(Duration::from_millis(T - 1_000)));
+    }
+
+    const GOES: Travel = Travel::Goes { to: MemberId(7), from: MemberId(3) };
+
+    #[test]
+    fn whoever_takes_over_while_a_learner_served_least_hands_over_to_it_once_it_votes() {
+        let mut view = TenureView { travel: Travel::Awaited, ..view() };
+        let mut keeper = TenureKeeper::new();
+        assert!(keeper.may_pass(at(0)));
+        assert_eq!(keeper.step(at(0), &view), None, "it begins no tenure");
+        assert_eq!((keeper.passing(at(0)), keeper.deadline()), (Some(true), Some(at(ELECTION))));
+        view.travel = GOES;
+        assert_eq!(keeper.step(at(1), &view), None);
+        // The seat is given, and the change of voters under way.
+        (view.travel, view.pending_membership) = (Travel::Stays, true);
+        assert_eq!(keeper.step(at(2), &view), None);
+        view.candidates.push(candidate(7, 0));
+        assert_eq!(keeper.step(at(3), &view), None);
+        view.pending_membership = false;
+        assert_eq!(keeper.step(at(4), &view), Some(TenureAction::HandOver { to: MemberId(7) }));
+        // It comes to nothing: another try in this term would keep everybody without a tenure.
+        view.travel = GOES;
+        assert_eq!(keeper.step(at(4 + ELECTION), &view), Some(TenureAction::AbortTransfer));
+        assert_eq!(keeper.step(at(5 + ELECTION), &view), Some(TenureAction::Begin));
+    }
+
+    #[test]
+    fn a_seat_that_does_not_travel_is_not_waited_for_long() {
+        let passing = |travel| {
+            let mut keeper = TenureKeeper::new();
+            assert_eq!(keeper.step(at(0), &TenureView { travel, ..view() }), None);
+            keeper
+        };
+        let mut keeper = passing(Travel::Awaited);
+        assert_eq!(keeper.passing(at(ELECTION)), Some(false), "only those that were heard count now");
+        let stays = view();
+        assert_eq!(keeper.step(at(ELECTION), &stays), Some(TenureAction::Begin));
+        let mut keeper = passing(GOES);
+        let late = ELECTION * u64::from(PASSING_TIMEOUTS);
+        assert_eq!(keeper.step(at(late - 1), &stays), None, "the seat is on its way");
+        assert_eq!(keeper.step(at(late), &stays), Some(TenureAction::Begin));
+        assert!(!keeper.may_pass(at(late)));
+    }
+
+    #[test]
+    fn whoever_holds_the_travelling_seat_begins_a_tenure_and_hands_over_to_somebody_who_can_move_it() {
+        let mut view = TenureView { travel: Travel::Held, ..view() };
+        let mut keeper = serving(&mut view);
+        view.candidates.iter_mut().for_each(|candidate| candidate.may_lead = false);
+        assert_eq!(keeper.step(at(T), &view), Some(TenureAction::HandOver { to: MemberId(2) }));
+        let mut never_leads = TenureView { may_lead: false, current: None, ..view };
+        never_leads.candidates[0].alive = false;
+        let mut keeper = TenureKeeper::new();
+        assert_eq!(keeper.step(at(0), &never_leads), Some(TenureAction::HandOver { to: MemberId(3) }));
     }
 
     #[test]

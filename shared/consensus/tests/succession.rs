@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rafty_consensus::{Candidate, CurrentTenure, TenureAction, TenureKeeper, TenureView};
+use rafty_consensus::{Candidate, CurrentTenure, TenureAction, TenureKeeper, TenureView, Travel};
 use rafty_types::{MemberId, Tenure, Term, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,6 +90,7 @@ impl Members {
             failed_attempts: 0,
             pending_membership: false,
             transferring: false,
+            travel: Travel::Stays,
             candidates: self.candidates(),
             tenure: LASTS,
             grace: Duration::ZERO,

@@ -7,6 +7,7 @@ use crate::clients::Clients;
 use crate::clock::Expiring;
 use crate::incarnations::{self, RecordedIncarnations};
 use crate::permission::{leader_only, may};
+use crate::reachable::ReachableTimes;
 use crate::roster::{Roster, check_rsa_key, check_signature, ensure};
 use crate::runs::{RunStatus, Runs};
 use crate::tenures::Tenures;
@@ -36,6 +37,7 @@ pub struct Control {
     /// since, a state of format 4 may have an even number.
     pub(crate) odd_seats: bool,
     pub(crate) incarnations: RecordedIncarnations,
+    pub(crate) reachable: ReachableTimes,
 }
 
 /// Where in the log a command stands, and who issued it when.
@@ -112,9 +114,17 @@ impl Control {
     }
 
     /// Goes on in a new epoch, in which only `survivor` votes.
-    pub(crate) fn recover(&mut self, survivor: MemberId, bits: [u8; 16]) -> Result<(), Rejection> {
+    pub(crate) fn recover(
+        &mut self,
+        survivor: MemberId,
+        bits: [u8; 16],
+        now_ms: u64,
+    ) -> Result<(), Rejection> {
         self.roster.member(survivor)?;
         self.epoch = self.epoch.recovered(bits);
+        for id in self.roster.silent() {
+            self.reachable.appears(id, now_ms);
+        }
         self.roster.recover(survivor);
         self.note_parity();
         Ok(())
@@ -159,6 +169,12 @@ impl Control {
     /// is heard.
     pub fn silent_since_ms(&self, id: MemberId) -> Option<u64> {
         self.roster.silent_since_ms(id)
+    }
+
+    /// For how many milliseconds a member counts as reachable when it is `now_ms` for the peer set: the time it was heard less
+    /// the time it was not, at most a day.
+    pub fn reachable_ms(&self, id: MemberId, now_ms: u64) -> u64 {
+        self.reachable.ms(id, now_ms, self.roster.silent_since_ms(id).is_some())
     }
 
     /// What is recorded of a member's starts.
@@ -270,7 +286,11 @@ impl Control {
                 Ok(vec![Event::SeatsChanged])
             }
             ControlCommand::SilenceChanged { member, silent } => {
-                self.roster.change_silence(at, member, silent).map(|()| Vec::new())
+                self.roster.change_silence(at, member, silent)?;
+                if !at.by_wall {
+                    self.reachable.turned(member, at.now_ms, !silent);
+                }
+                Ok(Vec::new())
             }
             ControlCommand::IncarnationsRecorded(recorded) => self.record_incarnations(recorded),
             ControlCommand::TenureBegan { rsa_public, signature, .. } => {
@@ -307,8 +327,12 @@ impl Control {
         let before = self.desired_voters();
         let replaced = self.roster.enrol(at, self.set(), self.settings.max_members, enrolment)?;
         let mut events = vec![Event::RosterChanged];
+        if !at.by_wall {
+            self.reachable.appears(MemberId(at.index.0), at.now_ms);
+        }
         if let Some(old) = replaced {
             self.incarnations.forget(old);
+            self.reachable.forget(old);
             self.runs.drop_update_of(old);
             events.push(Event::Replaced { old, new: MemberId(at.index.0) });
             if before.contains(&old) {
@@ -329,6 +353,7 @@ impl Control {
             self.roster.send_away_in_pairs(member, self.tenures.leader_of(at.term))?
         };
         self.incarnations.forget(member);
+        self.reachable.forget(member);
         self.runs.drop_update_of(member);
         let mut events = vec![Event::RosterChanged, Event::Revoked(gone.id, gone.key)];
         if gone.seat {

@@ -14,12 +14,13 @@ use std::collections::BTreeSet;
 
 type Invariant = (&'static str, fn(&Control) -> bool);
 
-const INVARIANTS: [Invariant; 11] = [
+const INVARIANTS: [Invariant; 12] = [
     ("someone votes", someone_votes),
     ("an odd number votes", an_odd_number_votes),
     ("identities are unique", identities_are_unique),
     ("records stand under their own ids", records_stand_under_their_ids),
     ("only members' starts are recorded", only_members_starts_are_recorded),
+    ("only members' times are counted", only_members_times_are_counted),
     ("only the newest run is active", only_the_newest_run_is_active),
     ("the open round is the next one of the current tenure", the_open_round_is_next),
     ("accepted updates are of members", accepted_updates_are_of_members),
@@ -74,6 +75,10 @@ fn only_members_starts_are_recorded(control: &Control) -> bool {
         .incarnations
         .members()
         .all(|(id, recorded)| recorded.member == *id && control.members().contains_key(id))
+}
+
+fn only_members_times_are_counted(control: &Control) -> bool {
+    control.reachable.members().all(|id| control.members().contains_key(id))
 }
 
 fn only_the_newest_run_is_active(control: &Control) -> bool {

@@ -52,6 +52,7 @@ mod incarnations;
 mod invariants;
 mod migration;
 mod permission;
+mod reachable;
 mod replicated;
 mod roster;
 mod round;

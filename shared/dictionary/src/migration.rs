@@ -9,6 +9,7 @@
 use crate::clients::Clients;
 use crate::clock::{Clock, Expiring};
 use crate::incarnations::RecordedIncarnations;
+use crate::reachable::ReachableTimes;
 use crate::replicated::Fixed;
 use crate::roster::Roster;
 use crate::runs::{RoundRecord, RunState, RunStatus, Runs};
@@ -105,6 +106,8 @@ impl From<Control4> for Control {
         // Two laptops were two voters.
         let odd_seats = false;
         let incarnations = RecordedIncarnations::default();
+        // Who was heard for how long is only known by clocks that may have jumped: it is counted from the first new entry on.
+        let reachable = ReachableTimes::default();
         Self {
             cluster,
             epoch,
@@ -117,6 +120,7 @@ impl From<Control4> for Control {
             clients,
             odd_seats,
             incarnations,
+            reachable,
         }
     }
 }

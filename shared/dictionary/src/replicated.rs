@@ -228,7 +228,7 @@ impl<U: StateMachine> Replicated<U> {
         if self.halted().is_some() {
             return Err(Rejection::FeatureLevel);
         }
-        self.fixed.control.recover(survivor, bits)?;
+        self.fixed.control.recover(survivor, bits, self.fixed.clock.now_ms)?;
         self.fixed.applied = self.fixed.applied.next();
         Ok(())
     }

@@ -68,6 +68,10 @@ impl Roster {
         self.departed.iter()
     }
 
+    pub(crate) fn silent(&self) -> impl Iterator<Item = MemberId> {
+        self.silent_since_ms.keys().copied()
+    }
+
     pub(crate) fn silent_since_ms(&self, id: MemberId) -> Option<u64> {
         self.silent_since_ms.get(&id).copied()
     }
@@ -264,7 +268,8 @@ impl Roster {
         }
         let silent = |id: &MemberId| self.silent_since_ms.contains_key(id);
         let seated = || self.members.values().filter(|member| member.seat);
-        let learner = self.members.values().find(|one| !one.seat && !silent(&one.id) && Some(one.id) != back);
+        let fit = |one: &&Member| !one.seat && !silent(&one.id) && Some(one.id) != back;
+        let learner = self.members.values().filter(fit).min_by_key(|one| (one.role, one.id));
         let leads = |member: &&Member| Some(member.id) == leader;
         let last = seated().max_by_key(|one| (silent(&one.id), one.role, !leads(one), one.id));
         let two = self.seats() == 2;

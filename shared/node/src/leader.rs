@@ -6,8 +6,8 @@ use crate::node::{Node, RECONCILE_EVERY};
 use crate::requests::{Duty, Proposer};
 use rafty_consensus as consensus;
 use rafty_consensus::{
-    Candidate, CurrentTenure, Progress, Seat, SeatView, TenureAction, TenureKeeper, TenureView, next_change,
-    next_seat, voters_after,
+    Candidate, CurrentTenure, Leading, Progress, Seat, SeatView, TenureAction, TenureKeeper, TenureView,
+    Travel, next_change, next_seat, voters_after,
 };
 use rafty_types::{Command, ControlCommand, Digest, Frame, MemberId, Mutation, StateMachine, Time, planted};
 use std::collections::BTreeSet;
@@ -93,6 +93,10 @@ impl<U: StateMachine> Node<U> {
             self.reconcile();
         }
         self.keep_tenure();
+        // No tenure is open meanwhile, so the travelling seat goes at once.
+        if self.is_leader() && self.duties.keeper.passing(self.now).is_some() {
+            self.reconcile();
+        }
     }
 
     /// A key is made ahead, so that a tenure can begin at once.
@@ -171,6 +175,8 @@ impl<U: StateMachine> Node<U> {
         let open = control.active_run().and_then(|run| run.open.as_ref());
         let tenure = self.settings().tenure;
         let seeks = self.duties.keeper.seeks_successor(self.now, may_lead, tenure);
+        // Who stops has no time to let a seat travel.
+        let asks = self.duties.keeper.asks_for_travel(self.now, may_lead, tenure) && !self.duties.retiring;
         TenureView {
             me: self.me,
             leader: true,
@@ -187,6 +193,7 @@ impl<U: StateMachine> Node<U> {
             failed_attempts: open.map_or(0, |open| open.failed),
             pending_membership: self.consensus.has_pending_membership(),
             transferring: self.consensus.is_transferring(),
+            travel: if asks { consensus::travel(&self.seat_view()) } else { Travel::Stays },
             candidates: if seeks { self.candidates() } else { Vec::new() },
             tenure,
             grace: self.settings().grace,
@@ -286,7 +293,8 @@ impl<U: StateMachine> Node<U> {
         let others = || control.members().values().filter(|other| other.id != member);
         let seated = others().filter(|other| other.seat && Some(other.id) != self.consensus.leader());
         let voter = seated.max_by_key(|other| (silent(other.id), other.role, other.id)).map(|other| other.id);
-        let learner = others().find(|other| !other.seat && !silent(other.id)).map(|other| other.id);
+        let fit = others().filter(|other| !other.seat && !silent(other.id));
+        let learner = fit.min_by_key(|other| (other.role, other.id)).map(|other| other.id);
         let even = control.desired_voters().len().is_multiple_of(2);
         let (give, take) = match (voter, learner) {
             _ if even => (vec![member], Vec::new()),
@@ -298,11 +306,24 @@ impl<U: StateMachine> Node<U> {
         Some(ControlCommand::SeatChanged { give, take })
     }
 
+    fn leading(&self) -> Leading {
+        let tenure = self.state.control().tenure();
+        if tenure.is_some_and(|tenure| (tenure.member, tenure.term) == (self.me, self.consensus.term())) {
+            return Leading::Tenure;
+        }
+        match self.duties.keeper.passing(self.now) {
+            Some(waits) => Leading::Passing { waits },
+            None if self.duties.keeper.may_pass(self.now) => Leading::Passing { waits: true },
+            None => Leading::Idle,
+        }
+    }
+
     fn seat_view(&self) -> SeatView {
+        let elapsed_ms = self.elapsed_ms();
         let progress = self.consensus.progress();
         let silence = |member| {
             let since = self.state.control().silent_since_ms(member);
-            Duration::from_millis(since.map_or(0, |since| self.elapsed_ms().saturating_sub(since)))
+            Duration::from_millis(since.map_or(0, |since| elapsed_ms.saturating_sub(since)))
         };
         let seat = |member: &rafty_types::Member| {
             let progress = progress.iter().find(|progress| progress.member == member.id)?;
@@ -315,16 +336,13 @@ impl<U: StateMachine> Node<U> {
                 caught_up: self.is_caught_up(progress),
                 alive: self.answers(progress),
                 silent: silence(member.id),
+                reachable: Duration::from_millis(self.state.control().reachable_ms(member.id, elapsed_ms)),
             })
         };
         SeatView {
             seats: self.state.control().members().values().filter_map(seat).collect(),
             leader: self.me,
-            in_tenure: self
-                .state
-                .control()
-                .tenure()
-                .is_some_and(|tenure| (tenure.member, tenure.term) == (self.me, self.consensus.term())),
+            leading: self.leading(),
             target_voters: self.settings().target_voters,
             replace_after: self.settings().replace_after,
             pending_membership: self.consensus.has_pending_membership(),

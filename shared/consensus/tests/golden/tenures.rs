@@ -1,7 +1,7 @@
 //! The tenure keeper of each member, fed with what its machine and the applied commands show.
 
 use crate::cluster::{Cluster, Member};
-use rafty_consensus::{Candidate, CurrentTenure, Input, Proposal, Role, TenureAction, TenureView};
+use rafty_consensus::{Candidate, CurrentTenure, Input, Proposal, Role, TenureAction, TenureView, Travel};
 use rafty_types::{MemberId, Tenure};
 use std::time::Duration;
 
@@ -92,6 +92,7 @@ impl Cluster {
             failed_attempts: member.known.failed_attempts,
             pending_membership: machine.has_pending_membership(),
             transferring: machine.is_transferring(),
+            travel: Travel::Stays,
             candidates: others.map(candidate).collect(),
             tenure,
             grace,

@@ -5,6 +5,7 @@ use rafty_dictionary::{Entries, MAX_STEP_MS, MENDED_TTL_MS, Replicated};
 use rafty_types::ControlCommand as C;
 use rafty_types::PeerRole::Agent;
 use rafty_types::*;
+use std::collections::BTreeMap;
 
 const YEAR_MS: u64 = 365 * 86_400_000;
 /// What the clock on the wall shows in these stories.
@@ -15,8 +16,8 @@ fn stamped(story: &mut Script, stamp: Stamp, command: C) -> Option<Rejection> {
     why(&story.propose(&Proposal { stamp, ..proposal }))
 }
 
-/// A state without tokens as a member of format 4 wrote it: only the clock is another, and there are no epoch and no
-/// record of starts.
+/// A state without tokens in which nobody ever fell silent as a member of format 4 wrote it: only the clock is another, and
+/// there are no epoch, no record of starts, and nothing of how long members have been reachable.
 fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
     let bytes = state.snapshot();
     // Behind 20 bytes of head: the applied index, then what time it is, the wall clock, and what it is.
@@ -26,11 +27,15 @@ fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
     let len = u64::from_le_bytes(*head.last_chunk().expect("8 bytes")) as usize;
     let behind = fixed.len() - len;
     let (control, rest) = rest.split_at(rest.len() - behind);
-    // No session is one byte; before it stand the epoch, whether an odd number votes, and in one
-    // byte that no start is recorded.
+    // No session is one byte; before it stand the epoch, whether an odd number votes, in one byte that no start is
+    // recorded, and since when all but the founder have been there.
     let epoch = postcard::to_allocvec(&(Epoch::first(CLUSTER), true)).expect("it encodes");
     let (control, sessions) = control.split_at(control.len() - 1);
-    let control = control.strip_suffix(&[0]).expect("no start is recorded");
+    let (members, elapsed_ms) = (state.control().members(), state.elapsed_ms());
+    let since = |id: &MemberId| (*id, (0, elapsed_ms - state.control().reachable_ms(*id, elapsed_ms)));
+    let joined: BTreeMap<MemberId, (u64, u64)> = members.keys().skip(1).map(since).collect();
+    let control = control.strip_suffix(&postcard::to_allocvec(&joined).expect("it encodes")[..]);
+    let control = control.and_then(|control| control.strip_suffix(&[0])).expect("no start is recorded");
     let control = [control.strip_suffix(&epoch[..]).expect("the first epoch"), sessions].concat();
     let clock = postcard::to_allocvec(&(applied, now_ms)).expect("it encodes");
     let mut old = head[..8].to_vec();

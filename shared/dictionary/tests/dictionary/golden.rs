@@ -344,9 +344,13 @@ fn show(story: &Script) -> String {
         let seat = if member.seat { "voter" } else { "learner" };
         let hours = |since: u64| format!(", silent for {} h", (story.state.elapsed_ms() - since) / HOUR_MS);
         let silent = control.silent_since_ms(member.id).map_or(String::new(), hours);
+        let reachable = control.reachable_ms(member.id, story.state.elapsed_ms()) / HOUR_MS;
+        let reachable = if reachable == 0 { String::new() } else { format!(", reachable for {reachable} h") };
         let leads = if member.may_lead { "" } else { ", may not lead" };
         let (id, role, tenures, at) = (member.id, member.role, member.tenures, member.addresses[0].port());
-        lines.push(format!("m{id} {name}: {role}, {seat}, {tenures} tenures, port {at}{leads}{silent}"));
+        lines.push(format!(
+            "m{id} {name}: {role}, {seat}, {tenures} tenures, port {at}{leads}{silent}{reachable}"
+        ));
     }
     let tokens = control.tokens().values().map(|token| format!("token for {} more", token.record.uses));
     lines.extend(tokens.chain(control.clients().keys().map(|name| format!("client {name}"))));

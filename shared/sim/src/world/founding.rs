@@ -57,19 +57,31 @@ impl World {
         FOUNDER
     }
 
-    /// A peer set whose members, all of which may lead, stand in its first snapshot; as many as wanted vote.
+    /// A peer set of laptops, all of which may lead, that stand in its first snapshot; as many as wanted vote.
     pub fn found(&mut self, members: u64) -> Vec<MemberId> {
+        self.found_of(&vec![PeerRole::Peer; members as usize])
+    }
+
+    /// The same of members with these roles. The first is the founder, a laptop; seats are dealt in this order.
+    pub fn found_of(&mut self, roles: &[PeerRole]) -> Vec<MemberId> {
         let identity = Identity::generate(self.dice.rng());
         let mut state = self.state_of(&identity);
         let mut people = vec![(FOUNDER, identity)];
         let key = people[0].1.key();
-        let token = Token::generate(self.set.cluster, &key, self.dice.rng());
-        let record = token.record(PeerRole::Peer, true, LONG_MS, 100);
-        apply(&mut state, ControlCommand::TokenCreated(record));
-        for number in 1..members {
+        let mut tokens = Vec::new();
+        for role in [PeerRole::Peer, PeerRole::Agent] {
+            if roles[1..].contains(&role) || role == PeerRole::Peer {
+                let token = Token::generate(self.set.cluster, &key, self.dice.rng());
+                let record = token.record(role, true, LONG_MS, 100);
+                apply(&mut state, ControlCommand::TokenCreated(record));
+                tokens.push((role, token));
+            }
+        }
+        for (number, role) in (1..).zip(&roles[1..]) {
+            let (_, token) = tokens.iter().find(|(of, _)| of == role).expect("a token of each role");
             let identity = Identity::generate(self.dice.rng());
             let enrolment =
-                enrol(&identity, &rsa_public(), &token, self.set, [number as u8; 32], vec![address(number)]);
+                enrol(&identity, &rsa_public(), token, self.set, [number as u8; 32], vec![address(number)]);
             let id = MemberId(apply(&mut state, ControlCommand::Enrol(enrolment)).0);
             people.push((id, identity));
         }

@@ -243,6 +243,7 @@ fn learners_that_were_revoked_together_do_not_keep_each_other() {
     let rest: Vec<_> = all.iter().copied().filter(|id| !gone.contains(id)).collect();
     sim.network.part(&gone, &rest);
     for whom in &gone {
+        sim.run_until("a leader", ms(1_000), |sim| sim.aggregator().is_some());
         let leader = sim.aggregator().expect("a leader");
         sim.control(leader, ControlCommand::Revoke { member: *whom });
         sim.run_for(ms(10_000));

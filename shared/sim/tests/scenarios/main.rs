@@ -4,6 +4,7 @@ mod faults;
 mod joining;
 mod requests;
 mod rounds;
+mod seats;
 mod tenures;
 
 pub(crate) use rafty_sim::story::short_times as settings;

@@ -4,7 +4,7 @@ use crate::{Scene, settings};
 use rafty_node::Answer;
 use rafty_sim::world::LONG_MS;
 use rafty_sim::world::{World, ms};
-use rafty_types::Settings;
+use rafty_types::{PeerRole, Settings};
 use std::collections::BTreeMap;
 
 #[test]
@@ -43,6 +43,48 @@ fn jain(shares: &[u64]) -> f64 {
         (sum + share, squares + share * share)
     });
     sum * sum / (shares.len() as f64 * squares)
+}
+
+/// Three vote, and one seat travels.
+fn serve_alike_with_three_seats(name: &'static str, laptops: u64, devices: u64) {
+    let (tenure, grace, members) = (ms(1_000), ms(500), laptops + devices);
+    let settings = Settings { target_voters: 3, tenure, grace, ..settings() };
+    let mut sim = Scene::new(name, 6, settings);
+    let role = |number| if number < laptops { PeerRole::Peer } else { PeerRole::Agent };
+    let all = sim.found_of(&(0..members).map(role).collect::<Vec<_>>());
+    let steady = &all[..laptops.min(2) as usize];
+    let served = |sim: &World| -> Vec<u64> {
+        sim.node(all[0]).state().control().members().values().map(|member| member.tenures).collect()
+    };
+    while served(&sim).iter().sum::<u64>() < 20 * members {
+        sim.run_for(ms(500));
+        let voters = sim.node(all[0]).state().control().desired_voters();
+        assert!(
+            voters.len() == 3 && steady.iter().all(|id| voters.contains(id)),
+            "one seat travels: {voters:?}"
+        );
+    }
+    let fairness = jain(&served(&sim));
+    assert!(fairness > 0.99, "{fairness}: {:?}", served(&sim));
+    let elapsed = sim.now.elapsed().as_millis() as u64;
+    assert!(20 * members >= elapsed / 1_500, "{elapsed} ms: hand-overs take too long");
+}
+
+#[test]
+fn five_members_with_three_seats_serve_alike() {
+    serve_alike_with_three_seats("five_members_with_three_seats", 5, 0);
+}
+
+#[test]
+fn ten_members_with_three_seats_serve_alike() {
+    serve_alike_with_three_seats("ten_members_with_three_seats", 10, 0);
+}
+
+#[test]
+fn laptops_and_devices_serve_alike_while_laptops_keep_their_seats() {
+    serve_alike_with_three_seats("laptops_and_devices_serve_alike", 2, 3);
+    serve_alike_with_three_seats("laptops_and_devices_serve_alike", 4, 6);
+    serve_alike_with_three_seats("laptops_and_devices_serve_alike", 1, 4);
 }
 
 #[test]
