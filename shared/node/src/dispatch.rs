@@ -74,6 +74,11 @@ impl<U: StateMachine> Node<U> {
     fn propose_request(&mut self, id: RequestId) {
         let Some(wanted) = self.requests.wanted(id) else { return };
         let (session, command, place) = (wanted.session, wanted.command.clone(), wanted.place);
+        // Also where a device leads, and would be believed.
+        let seats = matches!(command, Command::Control(ControlCommand::SeatChanged { .. }));
+        if seats && !self.is_operators_seat_change(self.me, &command) {
+            return self.end_request(id, self.rejected(Rejection::NotAllowed));
+        }
         if let Some(refused) = (place == Where::Here).then(|| self.refused_change(&command)).flatten() {
             return self.end_request(id, refused);
         }
@@ -182,7 +187,7 @@ impl<U: StateMachine> Node<U> {
         self.out.push(Output::Send { to: from, frame: Frame::Forwarded { request, outcome } });
     }
 
-    /// Whether a laptop passes on that somebody shall vote, which its operator asked for.
+    /// Whether it is a laptop that says who shall vote, which its operator asked for.
     fn is_operators_seat_change(&self, from: MemberId, command: &Command) -> bool {
         let laptop = self.state.control().member(from).is_some_and(|member| member.role == PeerRole::Peer);
         laptop && matches!(command, Command::Control(ControlCommand::SeatChanged { .. }))

@@ -12,7 +12,7 @@ use goldenscript::{Context, Runner};
 use peers::Peers;
 use rafty_dictionary::EntryCommand;
 use rafty_node::{Input, Request};
-use rafty_types::{ControlCommand, MemberId, RunSpec, Serial, SessionId, Strategy};
+use rafty_types::{ControlCommand, MemberId, PeerRole, RunSpec, Serial, SessionId, Strategy};
 use std::error::Error;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -57,6 +57,9 @@ enum Command {
         voters: Option<u32>,
         #[arg(key)]
         may_lead: Option<bool>,
+        /// Whether all but the founder are devices.
+        #[arg(key)]
+        devices: Option<bool>,
     },
     /// A newcomer enrols at a member by a token of its own, and starts.
     Join(N),
@@ -105,8 +108,10 @@ impl Runner for Peers {
 
     fn run(&mut self, command: &Command, context: &Context) -> Result<String, Box<dyn Error>> {
         match command {
-            Command::Found { members, tenure, voters, may_lead } => {
-                self.found(*members, tenure.map(|span| span.0), *voters, may_lead.unwrap_or(true));
+            Command::Found { members, tenure, voters, may_lead, devices } => {
+                let role = if devices.unwrap_or(false) { PeerRole::Agent } else { PeerRole::Peer };
+                let newcomers = (role, may_lead.unwrap_or(true));
+                self.found(*members, tenure.map(|span| span.0), *voters, newcomers);
             }
             Command::Join(N(at)) => self.join(*at)?,
             Command::Wait(Span(span)) => self.wait(*span)?,

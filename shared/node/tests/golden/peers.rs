@@ -81,15 +81,8 @@ fn genesis(settings: &Settings) -> Genesis {
 const TOKEN: [u8; 16] = [1; 16];
 
 /// A token that admits many, whose secret everybody here knows.
-fn token(may_lead: bool) -> TokenRecord {
-    TokenRecord {
-        id: TOKEN,
-        public_key: identity(200).key(),
-        role: PeerRole::Peer,
-        may_lead,
-        ttl_ms: 36_000_000,
-        uses: 100,
-    }
+fn token(role: PeerRole, may_lead: bool) -> TokenRecord {
+    TokenRecord { id: TOKEN, public_key: identity(200).key(), role, may_lead, ttl_ms: 36_000_000, uses: 100 }
 }
 
 fn enrolment(number: usize) -> Enrolment {
@@ -113,7 +106,7 @@ impl Peers {
         members: u64,
         tenure: Option<Duration>,
         voters: Option<u32>,
-        newcomers_lead: bool,
+        (role, newcomers_lead): (PeerRole, bool),
     ) {
         let defaults = Settings {
             heartbeat: Duration::from_millis(50),
@@ -140,7 +133,7 @@ impl Peers {
             state.apply(&Entry { index, term, payload });
             MemberId(index.0)
         };
-        apply(ControlCommand::TokenCreated(token(newcomers_lead)));
+        apply(ControlCommand::TokenCreated(token(role, newcomers_lead)));
         let mut ids = vec![FOUNDER];
         for number in 1..members {
             let id = apply(ControlCommand::Enrol(enrolment(number as usize)));
