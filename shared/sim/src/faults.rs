@@ -50,6 +50,8 @@ pub enum Fault {
     Backup,
     /// A copy of a member's log is put back: the files, or with `raw` the whole disk, so that nothing of it looks copied.
     PutBack { who: Who, which: u64, raw: bool, down: Duration },
+    /// A copy of a member's log is started beside it, with the same identity.
+    Twin { who: Who, which: u64, raw: bool, lasts: Duration },
     /// Somebody is told to hand over to somebody.
     Transfer { from: Who, to: Who },
     /// Somebody is told to lead no more than it must.
@@ -167,6 +169,7 @@ fn fault(kind: u64, dice: &mut Dice) -> Fault {
         19 => Fault::Replay { who, lasts: lasts * 2 },
         20 => Fault::StopRun { at: who },
         _ if dice.percent(40) => Fault::Backup,
+        _ if dice.percent(40) => Fault::Twin { who, which: dice.roll(), raw: yes, lasts: lasts * 4 },
         _ => Fault::PutBack { who, which: dice.roll(), raw: yes, down: lasts },
     }
 }

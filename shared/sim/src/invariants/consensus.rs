@@ -17,6 +17,8 @@ pub struct Logs {
     committed: BTreeMap<Index, (Term, Term)>,
     /// What each id has ever had synced, whatever became of its disk since.
     synced: BTreeMap<MemberId, Terms>,
+    /// The same for the one that has no turn, where two run with one id.
+    waiting: BTreeMap<MemberId, Terms>,
     /// Where somebody's log has or had a change of membership.
     changes: BTreeSet<Index>,
     /// Whom each member voted for.
@@ -37,6 +39,18 @@ impl Logs {
     /// A member has recovered this from its disk.
     pub fn recovered(&mut self, id: MemberId, terms: &Terms) {
         self.synced.insert(id, terms.clone());
+    }
+
+    /// Another process of a member has its turn, on a disk that holds this.
+    pub fn other_disk(&mut self, id: MemberId, terms: Terms) {
+        if let Some(before) = self.synced.insert(id, terms) {
+            self.waiting.insert(id, before);
+        }
+    }
+
+    /// Only the one that has its turn is left.
+    pub fn one_disk(&mut self, id: MemberId) {
+        self.waiting.remove(&id);
     }
 
     /// A batch is on a member's disk.
@@ -165,7 +179,8 @@ impl Logs {
     }
 
     fn is_durable(&self, index: Index, term: Term, membership: &Membership) -> bool {
-        let has = |id: &&MemberId| self.synced.get(id).is_some_and(|terms| terms.has(index, term));
+        let disks = |id: &MemberId| [self.synced.get(id), self.waiting.get(id)].into_iter().flatten();
+        let has = |id: &&MemberId| disks(id).any(|terms| terms.has(index, term));
         let majority = |voters: &[MemberId]| 2 * voters.iter().filter(has).count() > voters.len();
         majority(&membership.voters)
             && (membership.voters_outgoing.is_empty() || majority(&membership.voters_outgoing))

@@ -18,6 +18,7 @@ pub use rounds::Rounds;
 
 use crate::faults::FASTEST_CLOCK;
 use crate::member::{Member, Process, RIGHT};
+use crate::terms::Terms;
 use crate::witness::Witness;
 use rafty_dictionary::Replicated;
 use rafty_types::{Digest, Index, MemberId, Time};
@@ -58,6 +59,13 @@ impl Invariants {
         self.applied.remove(&id);
         self.seats.remove(&id);
         self.logs.recovered(id, &process.terms);
+    }
+
+    /// Another process of a member has its turn, with a disk of its own.
+    pub fn other_disk(&mut self, id: MemberId, member: &Member) {
+        self.applied.remove(&id);
+        self.seats.remove(&id);
+        self.logs.other_disk(id, Terms::of(&member.disk));
     }
 
     /// A member was told something and has said what it wants; that is looked at first, then this.

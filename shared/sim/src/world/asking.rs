@@ -112,7 +112,7 @@ impl World {
     ) {
         let until = self.members[&id].process.as_ref().expect("it runs").local(self.now) + within;
         self.invariants.clients.asked(name, &request);
-        self.waiting.insert(name, (id, asker));
+        self.waiting.insert(name, ((id, self.members[&id].epoch), asker));
         self.say(id, Input::Request { id: name, request, until });
     }
 
@@ -132,8 +132,8 @@ impl World {
     }
 
     /// A process ended: whoever waits for it will hear nothing.
-    pub(super) fn requests_are_lost(&mut self, id: MemberId) {
-        let lost: Vec<_> = self.waiting.extract_if(.., |_, (at, _)| *at == id).collect();
+    pub(super) fn requests_are_lost(&mut self, id: MemberId, epoch: u64) {
+        let lost: Vec<_> = self.waiting.extract_if(.., |_, (at, _)| *at == (id, epoch)).collect();
         for (request, (_, asker)) in lost {
             match asker {
                 Asker::Script => {}

@@ -35,18 +35,8 @@ impl World {
     /// original: it is found only by those who know better, so it is put back only where all others do.
     pub(super) fn put_back(&mut self, who: Who, which: u64, raw: bool, down: Duration) {
         let Some(id) = self.who(who) else { return };
-        let backups = self.members[&id].backups.iter();
-        let found = |disk: &Disk| match voted_alone(disk, id) {
-            true => self.has_witness_against(id, disk),
-            false => self.all_know_better(id, &disk.hello()),
-        };
-        let fit: Vec<_> = backups.filter(|disk| !raw || found(disk)).collect();
-        // Of those that all know better the newest is the hardest to find, but for one whose member asks nobody.
-        let lone = fit.iter().position(|disk| voted_alone(disk, id));
-        let newest = fit.len().wrapping_sub(1);
-        let choice = if raw { lone.unwrap_or(newest) } else { (which % fit.len().max(1) as u64) as usize };
-        let Some(backup) = fit.get(choice).map(|disk| (*disk).clone()) else { return self.back_up() };
-        if !self.can_spare(id) {
+        let Some(backup) = self.pick_copy(id, which, raw) else { return self.back_up() };
+        if self.twins.contains_key(&id) || !self.can_spare(id) {
             return;
         }
         self.tally.evil(if raw { Evil::RawCopy } else { Evil::FileCopy });
@@ -58,6 +48,21 @@ impl World {
         member.disk = Disk { shelf, looks_copied, ..backup };
         member.put_back = raw;
         self.start_later(down, id);
+    }
+
+    /// One of the copies of a member's log; a raw one only where all others know better.
+    pub(super) fn pick_copy(&self, id: MemberId, which: u64, raw: bool) -> Option<Disk> {
+        let backups = self.members[&id].backups.iter();
+        let found = |disk: &Disk| match voted_alone(disk, id) {
+            true => self.has_witness_against(id, disk),
+            false => self.all_know_better(id, &disk.hello()),
+        };
+        let fit: Vec<_> = backups.filter(|disk| !raw || found(disk)).collect();
+        // Of those that all know better the newest is the hardest to find, but for one whose member asks nobody.
+        let lone = fit.iter().position(|disk| voted_alone(disk, id));
+        let newest = fit.len().wrapping_sub(1);
+        let choice = if raw { lone.unwrap_or(newest) } else { (which % fit.len().max(1) as u64) as usize };
+        fit.get(choice).map(|disk| (*disk).clone())
     }
 
     /// Starts a member. A raw copy from a time when its member alone voted asks whom it knows: it is started when one of
@@ -108,6 +113,9 @@ impl World {
 
     /// Somebody has seen that a member runs on an older copy, and joins it anew.
     pub(super) fn joins_anew(&mut self, id: MemberId) {
+        if self.is_twin(id) {
+            return self.end_twin(id);
+        }
         let outdated = self.runs(id) && self.node(id).is_outdated();
         if outdated {
             self.lose_disk(id, Duration::ZERO, Evil::JoinedAnew);

@@ -9,10 +9,12 @@ mod clients;
 mod founding;
 mod perform;
 mod strike;
+mod twins;
 
 pub use clients::Client;
 pub use founding::LONG_MS;
 use perform::is_between;
+use twins::Twin;
 
 use crate::dice::Dice;
 use crate::faults::Fault;
@@ -93,6 +95,8 @@ enum Turn {
     ReEnrols(MemberId),
     Dies(MemberId, u64, Duration),
     JoinsAnew(MemberId),
+    NextTurn(MemberId),
+    TwinEnds(MemberId),
     ClientWakes(usize),
     ClientGivesUp(usize, RequestId),
 }
@@ -151,7 +155,8 @@ pub struct World {
     pub trace: Trace,
     /// Frames pass through their bytes.
     pub through_bytes: bool,
-    waiting: BTreeMap<RequestId, (MemberId, Asker)>,
+    /// Whom each request was asked, as member and process, and who waits for its answer.
+    waiting: BTreeMap<RequestId, ((MemberId, u64), Asker)>,
     newcomers: Vec<Option<founding::Newcomer>>,
     restarts: BTreeSet<MemberId>,
     /// Whom somebody wanted to be sent away.
@@ -164,6 +169,8 @@ pub struct World {
     founded_at: Index,
     /// How much time had passed for the peer set when this world began, in milliseconds.
     elapsed_before_ms: u64,
+    /// Members of which two run.
+    twins: BTreeMap<MemberId, Twin>,
     /// The copy of a lone voter asks, and until when nothing strikes.
     calm: Option<(MemberId, Time)>,
     /// Whether a member's outputs are being done.
@@ -207,6 +214,7 @@ impl World {
             leaderless_since: None,
             founded_at: Index(0),
             elapsed_before_ms: 0,
+            twins: BTreeMap::new(),
             calm: None,
             performing: false,
         }
@@ -231,6 +239,7 @@ impl World {
     /// Power loss. The others notice after a while, as connections do.
     pub fn kill(&mut self, id: MemberId) {
         let Some(member) = self.members.get_mut(&id) else { return };
+        let epoch = member.epoch;
         let (arrived, lost) = member.kill(&mut self.dice);
         arrived.iter().for_each(|batch| self.invariants.logs.synced(id, batch));
         (0..lost).for_each(|_| self.tally.evil(Evil::Unsynced));
@@ -239,7 +248,7 @@ impl World {
             let after = self.dice.ms((10, 1_000));
             self.schedule(after, other, Happening::Unreachable(id));
         }
-        self.requests_are_lost(id);
+        self.requests_are_lost(id, epoch);
     }
 
     /// Closes the ways between two members.
@@ -251,6 +260,7 @@ impl World {
     pub fn heal(&mut self) {
         self.network.heal();
         self.weather = FAIR;
+        self.twins.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.end_twin(id));
         for id in self.members.keys().copied().collect::<Vec<_>>() {
             self.resume(id);
             self.members.get_mut(&id).expect("a member").device = SOUND;
@@ -347,6 +357,8 @@ impl World {
             Turn::ReEnrols(id) => self.re_enrol(id),
             Turn::Dies(id, epoch, down) => self.dies(id, epoch, down),
             Turn::JoinsAnew(id) => self.joins_anew(id),
+            Turn::NextTurn(id) => self.next_turn(id),
+            Turn::TwinEnds(id) => self.end_twin(id),
             Turn::ClientWakes(client) => self.client_wakes(client),
             Turn::ClientGivesUp(client, request) => self.client_gives_up(client, request),
         }
@@ -354,7 +366,9 @@ impl World {
 
     /// Brings something to a process, unless that is another one by now.
     fn happen(&mut self, to: MemberId, epoch: u64, what: Happening) {
-        let Some(member) = self.members.get_mut(&to).filter(|member| member.epoch == epoch) else { return };
+        let Some(member) = self.members.get_mut(&to).filter(|member| member.epoch == epoch) else {
+            return self.happens_to_waiting(to, epoch, what);
+        };
         let Some(process) = &mut member.process else { return };
         if process.paused.is_some() {
             if process.held.len() < MAX_HELD || !matches!(what, Happening::Frame { .. }) {

@@ -81,6 +81,8 @@ impl World {
     }
 
     fn halted(&mut self, id: MemberId, why: String) {
+        let stops_original = self.twins.contains_key(&id) && !self.is_twin(id) && why.contains("runs twice");
+        assert!(!stops_original, "a copy stops no original: {id} ended: {why}");
         self.members.get_mut(&id).expect("it runs").halted = Some(why);
         self.kill(id);
         self.tally.saw(Sometimes::Revoked);
@@ -160,7 +162,9 @@ impl World {
     fn order(&mut self, id: MemberId, order: WorkId, work: Work) -> Option<()> {
         let node = &self.members.get(&id)?.process.as_ref()?.node;
         let committed = self.invariants.logs.last_committed();
-        self.invariants.rounds.no_update_is_lost(id, &work, node, committed);
+        if !self.is_twin(id) {
+            self.invariants.rounds.no_update_is_lost(id, &work, node, committed);
+        }
         let takes = match &work {
             Work::Train { .. } => {
                 self.dice.ms(self.weather.train) + self.members.get(&id)?.device.slow_training
@@ -204,7 +208,7 @@ impl World {
         if matches!(&result, WorkResult::Refused(Refusal::NotFinite | Refusal::WrongShape)) {
             self.tally.saw(Sometimes::UpdateRefused);
         }
-        if flaw.is_none() {
+        if flaw.is_none() && !self.is_twin(id) {
             self.invariants.rounds.trained(id, &training, &result);
         }
         self.say(id, Input::WorkDone { id: order, result });

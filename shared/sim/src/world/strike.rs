@@ -41,6 +41,7 @@ impl World {
             Fault::Wipe { who, down } => self.damage(who, down, Evil::Wipe),
             Fault::Backup => self.back_up(),
             Fault::PutBack { who, which, raw, down } => self.put_back(who, which, raw, down),
+            Fault::Twin { who, which, raw, lasts } => self.start_twin(who, which, raw, lasts),
             Fault::Join { at } => self.newcomer_joins(at),
             Fault::Revoke { at, who } => self.revoke(at, who),
             Fault::StopRun { at } => self.stop_run(at),
@@ -239,6 +240,7 @@ impl World {
 
     /// A member dies, its log is damaged or all of its disk gone, and it enrols again after a while.
     pub fn lose_disk(&mut self, id: MemberId, down: Duration, evil: Evil) {
+        self.end_twin(id);
         self.tally.evil(evil);
         self.kill(id);
         self.members.get_mut(&id).expect("a member").disk.damaged = true;
