@@ -53,7 +53,7 @@ impl World {
         let after = twin.dice.ms(TURN);
         twin.next_turn = now + after;
         self.swap(id);
-        self.later(after, Turn::NextTurn(id));
+        self.later(after, Turn::Alternates(id));
     }
 
     fn swap(&mut self, id: MemberId) {
