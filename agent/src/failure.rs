@@ -6,7 +6,7 @@ use crate::output;
 use rafty_learning::{DataError, ModelError, TaskError, TrainError};
 use rafty_runtime::operator::CallError;
 use rafty_runtime::setup::SetupError;
-use rafty_runtime::{MemberError, UpError};
+use rafty_runtime::{MemberError, StartError, UpError};
 use std::process::ExitCode;
 
 /// Done; or nobody reads what is left to print.
@@ -17,7 +17,7 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// No member runs in that directory, or there is none.
 pub const NOT_RUNNING: u8 = 3;
-/// The peer set refused; nothing was changed.
+/// The peer set refused, or does not have the state of this member; nothing was changed.
 pub const REFUSED: u8 = 4;
 /// It is not known whether anything was changed.
 pub const UNKNOWN: u8 = 5;
@@ -31,7 +31,7 @@ Exit codes:
   1    it did not work; the message says whether anything was changed
   2    the command line is not understood; nothing was done
   3    no member runs in that directory
-  4    the peer set refused; nothing was changed
+  4    the peer set refused, or has another state than this member; nothing was changed
   5    it is not known whether anything was changed; look with `status`
   130  interrupted
 
@@ -134,7 +134,9 @@ impl From<UpError> for Failure {
     fn from(error: UpError) -> Self {
         match error {
             UpError::Member(error) => error.into(),
-            UpError::Removed(_) => Self::new(REFUSED, error),
+            UpError::Removed(_) | UpError::Diverged(_) | UpError::Start(StartError::Diverged(_)) => {
+                Self::new(REFUSED, error)
+            }
             other => Self::failed(other),
         }
     }

@@ -70,6 +70,7 @@ fn describe(text: &mut String, status: &MemberStatus) -> fmt::Result {
         .try_for_each(|rest| writeln!(text, "{rest}"))?;
     node.disk_anomalies.iter().try_for_each(|anomaly| writeln!(text, "ATTENTION: {anomaly}"))?;
     node.clocks_apart.iter().try_for_each(|apart| writeln!(text, "clock: {apart}"))?;
+    node.divergence.iter().try_for_each(|line| writeln!(text, "ATTENTION: {line}"))?;
     upkeep(text, status)?;
     status.other_epochs.iter().try_for_each(|other| writeln!(text, "other epoch: {other}"))?;
     status.trouble.iter().try_for_each(|trouble| writeln!(text, "trouble: {trouble}"))

@@ -49,7 +49,7 @@ pub(crate) fn sentence(event: &Event, name: &dyn Fn(MemberId) -> String) -> Opti
             Some(leader) => format!("{role} in term {term}, led by {}", name(*leader)),
             None => format!("{role} in term {term}"),
         },
-        Event::DiskAnomaly { what, .. } => what.clone(),
+        Event::DiskAnomaly { what, .. } | Event::StatesDiffer { what } => what.clone(),
         Event::Joined { member } => format!("{} has joined", name(*member)),
         Event::Removed { member } => format!("{} is removed", name(*member)),
         Event::TenureBegan { tenure, term, aggregator } => {

@@ -5,6 +5,7 @@
 
 use crate::clients::Clients;
 use crate::clock::Expiring;
+use crate::divergence::Divergence;
 use crate::incarnations::{self, RecordedIncarnations};
 use crate::permission::{leader_only, may};
 use crate::reachable::ReachableTimes;
@@ -15,8 +16,8 @@ use crate::{Event, KeptModels, RunState, TenureRecord, TenureState};
 use rafty_types::{
     Accepted, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis, Index, Member,
     MemberId, Mutation, PeerKey, Publication, RecordedIncarnation, Rejection, RunId, SetId, Settings,
-    Signature, Term, TokenRecord, Version, address_statement, format_2, planted, rotate_key_statement,
-    tenure_statement,
+    Signature, SignedDigest, Term, TokenRecord, Version, address_statement, format_2, planted,
+    rotate_key_statement, state_digest_statement, tenure_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -38,6 +39,7 @@ pub struct Control {
     pub(crate) odd_seats: bool,
     pub(crate) incarnations: RecordedIncarnations,
     pub(crate) reachable: ReachableTimes,
+    pub(crate) divergence: Divergence,
 }
 
 /// Where in the log a command stands, and who issued it when.
@@ -126,6 +128,8 @@ impl Control {
             self.reachable.appears(id, now_ms);
         }
         self.roster.recover(survivor);
+        // A lone voter has nobody to compare its state with.
+        self.divergence = Divergence::default();
         self.note_parity();
         Ok(())
     }
@@ -180,6 +184,11 @@ impl Control {
     /// What is recorded of a member's starts.
     pub fn incarnation(&self, id: MemberId) -> Option<RecordedIncarnation> {
         self.incarnations.of(id)
+    }
+
+    /// What is recorded of whether voters have the same state.
+    pub fn divergence(&self) -> &Divergence {
+        &self.divergence
     }
 
     /// Whether there is somebody who may be aggregator. Without, no tenure begins and no round is held.
@@ -293,6 +302,7 @@ impl Control {
                 Ok(Vec::new())
             }
             ControlCommand::IncarnationsRecorded(recorded) => self.record_incarnations(recorded),
+            ControlCommand::StateDigestsRecorded { mark, digests } => self.record_digests(mark, digests),
             ControlCommand::TenureBegan { rsa_public, signature, .. } => {
                 self.begin_tenure(at, rsa_public, &signature)
             }
@@ -333,6 +343,7 @@ impl Control {
         if let Some(old) = replaced {
             self.incarnations.forget(old);
             self.reachable.forget(old);
+            self.divergence.forget(old);
             self.runs.drop_update_of(old);
             events.push(Event::Replaced { old, new: MemberId(at.index.0) });
             if before.contains(&old) {
@@ -354,6 +365,7 @@ impl Control {
         };
         self.incarnations.forget(member);
         self.reachable.forget(member);
+        self.divergence.forget(member);
         self.runs.drop_update_of(member);
         let mut events = vec![Event::RosterChanged, Event::Revoked(gone.id, gone.key)];
         if gone.seat {
@@ -386,12 +398,27 @@ impl Control {
         if !planted(Mutation::TenureNotFenced) {
             self.runs.restart_open_round(tenure);
         }
+        if !at.by_wall {
+            let (voters, roster) = (self.desired_voters(), &self.roster);
+            self.divergence.tenure_began(at, voters, |member| roster.members().contains_key(&member));
+        }
         Ok(vec![Event::TenureBegan])
     }
 
     fn record_incarnations(&mut self, recorded: Vec<RecordedIncarnation>) -> Effect {
         incarnations::check(&recorded, |member| self.member(member).is_some())?;
         self.incarnations.record(recorded);
+        Ok(Vec::new())
+    }
+
+    /// Judged is whether each said it itself, about this mark.
+    fn record_digests(&mut self, mark: Index, digests: Vec<SignedDigest>) -> Effect {
+        self.divergence.check(mark, &digests)?;
+        for one in &digests {
+            let signed = state_digest_statement(self.set(), one.member, mark, one.digest);
+            check_signature(self.roster.member(one.member)?, &signed, &one.signature)?;
+        }
+        self.divergence.record(digests);
         Ok(Vec::new())
     }
 

@@ -14,13 +14,14 @@ use std::collections::BTreeSet;
 
 type Invariant = (&'static str, fn(&Control) -> bool);
 
-const INVARIANTS: [Invariant; 12] = [
+const INVARIANTS: [Invariant; 13] = [
     ("someone votes", someone_votes),
     ("an odd number votes", an_odd_number_votes),
     ("identities are unique", identities_are_unique),
     ("records stand under their own ids", records_stand_under_their_ids),
     ("only members' starts are recorded", only_members_starts_are_recorded),
     ("only members' times are counted", only_members_times_are_counted),
+    ("only voters' digests are recorded", only_voters_digests_are_recorded),
     ("only the newest run is active", only_the_newest_run_is_active),
     ("the open round is the next one of the current tenure", the_open_round_is_next),
     ("accepted updates are of members", accepted_updates_are_of_members),
@@ -45,7 +46,8 @@ fn nothing_lies_ahead(control: &Control, applied: Index) -> bool {
     let members = control.members().keys().map(|id| id.0);
     let runs = control.runs().keys().map(|id| id.0);
     let tenures = control.tenure_history().iter().map(|past| past.tenure.0);
-    members.chain(runs).chain(tenures).all(|index| (1..=applied.0).contains(&index))
+    let marks = control.divergence.marks().map(|index| index.0);
+    members.chain(runs).chain(tenures).chain(marks).all(|index| (1..=applied.0).contains(&index))
 }
 
 fn someone_votes(control: &Control) -> bool {
@@ -79,6 +81,10 @@ fn only_members_starts_are_recorded(control: &Control) -> bool {
 
 fn only_members_times_are_counted(control: &Control) -> bool {
     control.reachable.members().all(|id| control.members().contains_key(id))
+}
+
+fn only_voters_digests_are_recorded(control: &Control) -> bool {
+    control.divergence.is_sound(|id| control.members().contains_key(&id))
 }
 
 fn only_the_newest_run_is_active(control: &Control) -> bool {

@@ -47,6 +47,7 @@ mod applied;
 mod clients;
 mod clock;
 mod control;
+mod divergence;
 mod entries;
 mod incarnations;
 mod invariants;
@@ -65,6 +66,7 @@ pub use applied::{Applied, Event, Outcome};
 pub use clients::MAX_CLIENTS;
 pub use clock::{Expiring, MAX_STEP_MS, MAX_TTL_MS, MENDED_TTL_MS};
 pub use control::Control;
+pub use divergence::{Divergence, MARK_EVERY_MS};
 pub use entries::{
     CLUSTER_KEY, Entries, EntryCommand, EntryRefusal, EntryResult, MAX_ENTRIES_LEN, MAX_KEY_LEN,
     MAX_VALUE_LEN,

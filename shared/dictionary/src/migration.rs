@@ -8,6 +8,7 @@
 
 use crate::clients::Clients;
 use crate::clock::{Clock, Expiring};
+use crate::divergence::Divergence;
 use crate::incarnations::RecordedIncarnations;
 use crate::reachable::ReachableTimes;
 use crate::replicated::Fixed;
@@ -108,6 +109,7 @@ impl From<Control4> for Control {
         let incarnations = RecordedIncarnations::default();
         // Who was heard for how long is only known by clocks that may have jumped: it is counted from the first new entry on.
         let reachable = ReachableTimes::default();
+        let divergence = Divergence::default();
         Self {
             cluster,
             epoch,
@@ -121,6 +123,7 @@ impl From<Control4> for Control {
             odd_seats,
             incarnations,
             reachable,
+            divergence,
         }
     }
 }

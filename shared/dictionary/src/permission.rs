@@ -26,6 +26,7 @@ pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
         C::SeatChanged { .. }
         | C::SilenceChanged { .. }
         | C::IncarnationsRecorded(_)
+        | C::StateDigestsRecorded { .. }
         | C::RoundOpened { .. }
         | C::UpdateAccepted { .. }
         | C::RoundPublished(_)
@@ -45,6 +46,7 @@ pub fn leader_only(command: &ControlCommand) -> bool {
         C::SeatChanged { .. }
             | C::SilenceChanged { .. }
             | C::IncarnationsRecorded(_)
+            | C::StateDigestsRecorded { .. }
             | C::TenureBegan { .. }
             | C::RoundOpened { .. }
             | C::UpdateAccepted { .. }

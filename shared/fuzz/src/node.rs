@@ -13,7 +13,8 @@ use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
     Command, ControlCommand, Digest, Entry, EnvelopeHeader, EnvelopeKind, Frame, HardState, Label, MemberId,
     Membership, Message, MessageKind, Metrics, Payload, PeerRole, PersistId, Proposal, Recipient, Refusal,
-    RestCause, Settings, Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, tenure_statement,
+    RestCause, Settings, Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, state_digest_statement,
+    tenure_statement,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -305,6 +306,12 @@ impl Shell {
                 return Some(Input::SnapshotTaken { index: state.index(), data: state.snapshot() });
             }
             Output::ReadSnapshot(snapshot) => return Some(Input::SnapshotRead(snapshot.read())),
+            Output::DigestState { mark, state } => {
+                let digest = state.digest();
+                let statement = state_digest_statement(rafty_types::SetId::first(CLUSTER), ME, mark, digest);
+                let signature = identity(ME).sign(&statement);
+                return Some(Input::StateDigested { mark, digest, signature });
+            }
             Output::MakeTenureKey => return Some(Input::TenureKey(self.tenure_key())),
             Output::SendEnvelope { handle, .. } => assert!(self.spool.contains(&handle)),
             Output::DropEnvelope(handle) => {

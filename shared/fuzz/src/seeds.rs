@@ -13,7 +13,7 @@ use rafty_learning_files::{Format, Task, encode_model};
 use rafty_types::{
     Attempt, ClientRecord, Command, ControlCommand, Digest, Entry, Frame, HardState, Incarnation, Index, MemberId,
     Membership, Metrics, Payload, PeerRole, Progress, Proposal, Protection, Publication, RecordedIncarnation, Refusal, Round,
-    RunId, RunSpec, Serial, SessionId, Signature, SnapshotMeta, Stamp, Strategy, Tenure, Term, TokenRecord, Verdict,
+    RunId, RunSpec, Serial, SessionId, Signature, SignedDigest, SnapshotMeta, Stamp, Strategy, Tenure, Term, TokenRecord, Verdict,
     Version,
 };
 use rafty_wire::HEADER_LEN;
@@ -193,6 +193,10 @@ fn commands() -> Vec<Command> {
         C::SessionClosed { session: SessionId(18) },
         C::ClientRevoked { name: "phone".into() },
         C::IncarnationsRecorded(vec![recorded]),
+        C::StateDigestsRecorded {
+            mark: Index(7),
+            digests: vec![SignedDigest { member, digest: Digest::default(), signature }],
+        },
         C::RunStopped { run: RunId(6) },
         C::SeatChanged { give: Vec::new(), take: vec![MemberId(3)] },
         C::Revoke { member },

@@ -89,6 +89,10 @@ impl<U: StateMachine> Node<U> {
                 self.changed(entry.index, change);
             }
         }
+        self.judge_own_state();
+        if self.starts.has_diverged() {
+            return;
+        }
         self.time_applied();
         self.answer_reads();
         self.state_applied();
@@ -138,6 +142,7 @@ impl<U: StateMachine> Node<U> {
             None => return self.halt("consensus restores a snapshot that it was not given".into()),
         }
         self.compactor.restored(snapshot.data.len());
+        self.digests.state_replaced();
         if self.watched {
             self.out.push(Output::UserRestored);
         }
@@ -179,6 +184,7 @@ impl<U: StateMachine> Node<U> {
                 }
             }
             Proposer::Duty(Duty::Incarnations) => self.starts.proposal_over(),
+            Proposer::Duty(Duty::Digests) => self.digests.proposal_over(),
             Proposer::Duty(Duty::Tenure | Duty::Seat) => self.duties.proposal_over(proposer),
         }
     }
@@ -219,6 +225,7 @@ impl<U: StateMachine> Node<U> {
             Change::TenureBegan => {
                 self.tenure_began();
                 self.rise_with_tenure();
+                self.freeze_at_mark(at);
                 let Some(tenure) = self.state.control().tenure() else { return };
                 Event::TenureBegan { tenure: tenure.tenure, term: tenure.term, aggregator: tenure.member }
             }

@@ -24,6 +24,11 @@ pub enum Event {
         /// In words.
         what: String,
     },
+    /// The replicated states of members differ.
+    StatesDiffer {
+        /// In words.
+        what: String,
+    },
     /// A member joined.
     Joined {
         /// Who.

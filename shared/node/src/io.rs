@@ -89,6 +89,15 @@ pub enum Input {
     },
     /// What [`Output::ReadSnapshot`] asked for.
     SnapshotRead(ReadState),
+    /// What [`Output::DigestState`] asked for.
+    StateDigested {
+        /// The mark.
+        mark: Index,
+        /// Of the state that was given.
+        digest: Digest,
+        /// By this member's identity, over `state_digest_statement`.
+        signature: Signature,
+    },
     /// A snapshot was sent, or not.
     SnapshotSent {
         /// To whom.
@@ -183,6 +192,14 @@ pub enum Output {
     TakeSnapshot(FrozenState),
     /// Read this snapshot on a worker thread, then say [`Input::SnapshotRead`]. At most one is asked for at a time.
     ReadSnapshot(UnreadState),
+    /// Digest this state on a worker thread and sign that, then say [`Input::StateDigested`]. At most one is asked for at
+    /// a time.
+    DigestState {
+        /// The mark that the state is as of.
+        mark: Index,
+        /// The state.
+        state: FrozenState,
+    },
     /// A request ended.
     Reply {
         /// Which.

@@ -73,7 +73,9 @@ impl Duties {
             Proposer::Duty(Duty::Round(id)) => {
                 self.publishing.take_if(|publishing| *publishing == id);
             }
-            Proposer::Duty(Duty::Incarnations) | Proposer::Request(_) | Proposer::Forward { .. } => {}
+            Proposer::Duty(Duty::Incarnations | Duty::Digests)
+            | Proposer::Request(_)
+            | Proposer::Forward { .. } => {}
         }
     }
 
@@ -162,6 +164,8 @@ impl<U: StateMachine> Node<U> {
             rsa_public: key.rsa_public,
             signature: key.signature,
         };
+        // Before the tenure, which may open another mark.
+        self.record_digests(false);
         let proposer = Proposer::Duty(Duty::Tenure);
         self.duties.tenure_proposed = self.propose(proposer, self.me, None, Command::Control(command));
         self.record_incarnations(true);
@@ -235,6 +239,7 @@ impl<U: StateMachine> Node<U> {
             return;
         }
         self.record_incarnations(false);
+        self.record_digests(true);
         let control = self.state.control();
         let (voters, learners) = (control.desired_voters(), control.desired_learners());
         let (engine, pending) = (self.consensus.membership(), self.consensus.has_pending_membership());

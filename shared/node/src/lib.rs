@@ -9,6 +9,7 @@
 mod apply;
 mod diagnostic;
 mod dispatch;
+mod divergence;
 mod event;
 mod frozen;
 mod heard_starts;

@@ -1,6 +1,7 @@
 //! The node itself: what happened goes to the machine it concerns, and what they say goes out.
 
 use crate::apply::{Arriving, Compactor};
+use crate::divergence::{self, Digests};
 use crate::io::{Boot, Input, Output, TenureKey};
 use crate::requests::{Answer, Duty, Proposer, RequestId, Requests};
 use crate::roster::Roster;
@@ -32,6 +33,7 @@ pub struct Node<U: StateMachine> {
     pub(crate) requests: Requests,
     pub(crate) compactor: Compactor,
     pub(crate) starts: Starts,
+    pub(crate) digests: Digests,
     /// A snapshot from the leader that is being read.
     pub(crate) arriving: Option<Arriving>,
     /// What was read of the snapshot that consensus is being given.
@@ -64,6 +66,9 @@ pub enum StartError {
     /// The snapshot cannot be read.
     #[error("the snapshot on this disk is not usable: {0}; nothing was changed; this member must join anew")]
     Snapshot(#[from] RestoreError),
+    /// The state was found to differ from that of a majority.
+    #[error("{0}; nothing was changed")]
+    Diverged(String),
 }
 
 impl<U: StateMachine> Node<U> {
@@ -72,6 +77,7 @@ impl<U: StateMachine> Node<U> {
     /// # Errors
     /// When what was recovered is no log and state of a member.
     pub fn new(boot: Boot, user: U, now: Time) -> Result<Self, StartError> {
+        divergence::refuse(boot.incarnations.diverged)?;
         let mut state = Replicated::new(user);
         if boot.snapshot.meta.index.0 > 0 {
             state.restore(&boot.snapshot.data)?;
@@ -105,6 +111,7 @@ impl<U: StateMachine> Node<U> {
             requests: Requests::default(),
             compactor,
             starts,
+            digests: Digests::default(),
             arriving: None,
             read: None,
             out: Vec::new(),
@@ -135,11 +142,15 @@ impl<U: StateMachine> Node<U> {
     pub fn handle_all(&mut self, now: Time, inputs: impl IntoIterator<Item = Input>) -> Vec<Output> {
         self.now = now;
         for input in inputs {
-            if !self.halted {
+            // Whose state has diverged only notes that on its disk.
+            let ends = self.starts.has_diverged() && !matches!(input, Input::Persisted(_));
+            if !self.halted && !ends {
                 self.dispatch(input);
             }
         }
-        if !self.halted {
+        if self.starts.has_diverged() && !self.halted {
+            self.write_incarnations();
+        } else if !self.halted {
             self.settle();
         }
         std::mem::take(&mut self.out)
@@ -147,7 +158,7 @@ impl<U: StateMachine> Node<U> {
 
     /// When [`Input::Tick`] is due.
     pub fn deadline(&self) -> Option<Time> {
-        if self.halted {
+        if self.halted || self.starts.has_diverged() {
             return None;
         }
         let deadlines = [
@@ -245,6 +256,7 @@ impl<U: StateMachine> Node<U> {
             Input::Snapshot { from, message, data } => self.snapshot_arrived(from, message, data),
             Input::SnapshotTaken { index, data } => self.snapshot_taken(index, data),
             Input::SnapshotRead(state) => self.snapshot_read(state),
+            Input::StateDigested { mark, digest, signature } => self.state_digested(mark, digest, signature),
             Input::SnapshotSent { to, arrived } => {
                 self.step(consensus::Input::SnapshotSent { to, ok: arrived });
             }
@@ -267,6 +279,7 @@ impl<U: StateMachine> Node<U> {
         self.perform_duties();
         self.ask_if_alone();
         self.compact_if_due();
+        self.order_digest();
         self.serve_requests();
         self.flush_proposals();
         debug_assert!(self.sides.heard_all(), "the round machines were not told something");
@@ -295,6 +308,7 @@ impl<U: StateMachine> Node<U> {
             }
             Frame::Hello(hello) => self.hello(from, &hello),
             Frame::HelloAnswer(answer) => self.hello_answered(from, &answer),
+            Frame::StateDigest(said) => self.digest_heard(from, &said),
             Frame::AskRoster { known } => self.asked_for_roster(from, known),
             Frame::Roster { index, members } => self.told_roster(from, index, members),
             frame => self.side_frame(from, frame),
@@ -377,6 +391,7 @@ impl<U: StateMachine> Node<U> {
         self.requests.leader_changed(leader, answers_end);
         self.duties.term_changed();
         self.starts.proposal_over();
+        self.digests.proposal_over();
         let role = format!("{role:?}").to_lowercase();
         self.out.push(Output::Event(Event::Role { role, term, leader }));
     }
@@ -397,6 +412,7 @@ impl<U: StateMachine> Node<U> {
             }
             Proposer::Duty(Duty::Round(id)) => self.round_proposal_lost(id),
             Proposer::Duty(Duty::Incarnations) => self.starts.proposal_over(),
+            Proposer::Duty(Duty::Digests) => self.digests.proposal_over(),
             Proposer::Duty(Duty::Tenure | Duty::Seat) => self.duties.proposal_over(proposer),
         }
     }

@@ -105,6 +105,7 @@ pub(crate) enum Duty {
     Tenure,
     Seat,
     Incarnations,
+    Digests,
     Round(u64),
 }
 

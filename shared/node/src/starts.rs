@@ -5,6 +5,7 @@
 //! themselves, so nothing has to be checked in the messages of Raft.
 
 use crate::Event;
+use crate::divergence;
 use crate::heard_starts::{Anomaly, HeardStarts, in_words};
 use crate::io::{Boot, Output};
 use crate::lone_voter::Asking;
@@ -105,6 +106,11 @@ impl Starts {
         }
     }
 
+    /// Whether the state was found to have diverged.
+    pub(crate) fn has_diverged(&self) -> bool {
+        self.disk.diverged.is_some()
+    }
+
     /// Whether the disk may be an older copy.
     pub(crate) fn abstains(&self) -> bool {
         self.hello.suspected || self.hello.outdated
@@ -203,8 +209,10 @@ impl<U: StateMachine> Node<U> {
         let starts = &mut self.starts;
         if starts.writing.take_if(|writing| *writing <= id).is_some() {
             starts.hello.starts.clone_from(&starts.disk.latest);
-            if !starts.unwritten {
-                self.say_hello_to_all();
+            match starts.disk.diverged {
+                _ if starts.unwritten => {}
+                Some(mark) => self.halt(divergence::in_words(mark)),
+                None => self.say_hello_to_all(),
             }
         }
     }
@@ -233,6 +241,7 @@ impl<U: StateMachine> Node<U> {
     fn say_hello_to_all(&mut self) {
         self.starts.next_hello = self.now + HELLO_EVERY;
         self.others().into_iter().for_each(|member| self.say_hello(member));
+        self.say_digest();
     }
 
     /// Whoever belongs to the set, for the applied state or for the engine.
@@ -345,6 +354,15 @@ impl<U: StateMachine> Node<U> {
         self.step(consensus::Input::Abstain);
         let at = self.starts.hello.at;
         self.tell_anomaly(self.me, &Anomaly::Outdated(at));
+    }
+
+    /// The state differs from that of a majority. This member ends when its disk says so: from here on it says nothing,
+    /// and no later start may use what is there.
+    pub(crate) fn found_diverged(&mut self, mark: Index) {
+        self.starts.disk.diverged = Some(mark);
+        self.starts.unwritten = true;
+        let what = divergence::in_words(mark);
+        self.out.push(Output::Event(Event::DiskAnomaly { member: self.me, what }));
     }
 
     /// Looks at what the replicated state records of this member now.

@@ -52,6 +52,9 @@ pub struct Status {
     /// Members whose wall clocks are more than a minute from those of the others, in words.
     #[serde(default)]
     pub clocks_apart: Vec<String>,
+    /// Members whose replicated states differ, in words.
+    #[serde(default)]
+    pub divergence: Vec<String>,
 }
 
 /// A member as another sees it.
@@ -259,6 +262,7 @@ impl<U: StateMachine> Node<U> {
             waiting_for: self.waiting_for(),
             disk_anomalies: self.disk_anomalies().into_iter().map(|(_, what)| what).collect(),
             clocks_apart: self.clocks_apart(),
+            divergence: self.divergence(),
         }
     }
 

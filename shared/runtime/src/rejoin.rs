@@ -103,7 +103,7 @@ impl Returning {
     pub fn find(dir: &Path, peers: &[SocketAddr], abandon_branch: bool) -> Result<Self, RejoinError> {
         let dir = open_dir::<RejoinError>(dir)?;
         let (member, secrets) = load(&dir)?;
-        let (own, forgot) = (own_epoch(&dir, &member), is_older_copy(&dir));
+        let (own, unusable) = (own_epoch(&dir, &member), is_unusable(&dir));
         let mut failure = SetupError::NobodyToAsk.into();
         for at in candidates(&member, &secrets, peers) {
             // No set is in this epoch, so whoever is asked only says in which one it is.
@@ -115,7 +115,7 @@ impl Returning {
                         return Ok(Self { dir, member, secrets, own, at, epoch });
                     }
                     EpochRelation::Fork => failure = RejoinError::Fork { peer: at.0, other: epoch, own },
-                    EpochRelation::Same if forgot => {
+                    EpochRelation::Same if unusable => {
                         return Ok(Self { dir, member, secrets, own, at, epoch });
                     }
                     EpochRelation::Same => keep_fork(&mut failure, RejoinError::NothingToDo(own)),
@@ -237,10 +237,14 @@ fn own_epoch(dir: &DataDir, member: &MemberFile) -> Epoch {
     in_log().unwrap_or_else(|| member.set()).epoch
 }
 
-/// Whether the member may have forgotten what it promised: then it comes back under a new id within its epoch, too.
-fn is_older_copy(dir: &DataDir) -> bool {
-    let outdated = || Some(Log::open(&dir.log()).ok()?.1.incarnations.outdated);
-    matches!(Log::origin(&dir.log()), Ok(Origin::Copied)) || outdated().unwrap_or(false)
+/// Whether the member may have forgotten what it promised, or its state has diverged: then it comes back under a new id
+/// within its epoch, too.
+fn is_unusable(dir: &DataDir) -> bool {
+    let condemned = || {
+        let incarnations = Log::open(&dir.log()).ok()?.1.incarnations;
+        Some(incarnations.outdated || incarnations.diverged.is_some())
+    };
+    matches!(Log::origin(&dir.log()), Ok(Origin::Copied)) || condemned().unwrap_or(false)
 }
 
 /// Term and vote, of the log or of one that was set aside when this was cut off.

@@ -24,7 +24,7 @@ use rafty_node::{Answer, Input, Node, Output, RequestId};
 use rafty_rounds::{EnvelopeHandle, Work, WorkResult};
 use rafty_seal::{SignedHeader, Token};
 use rafty_storage::SpoolHandle;
-use rafty_types::{Epoch, Frame, Member, MemberId, PersistId, Time};
+use rafty_types::{Epoch, Frame, Member, MemberId, PersistId, Time, state_digest_statement};
 use rafty_wire::JoinReply;
 use rafty_wire::client::ClientToken;
 use smol::Executor;
@@ -127,6 +127,8 @@ pub(crate) enum Ended {
     Stopped,
     /// The peer set does not have it any more: in words.
     Removed(String),
+    /// Its state differs from that of a majority: in words.
+    Diverged(String),
     /// The node halted: why.
     Halted(String),
 }
@@ -368,6 +370,9 @@ impl<U: UserMachine> Shell<U> {
             Output::ReadSnapshot(snapshot) => {
                 return Ok(self.order_of_state(StateJob::ReadSnapshot(snapshot)));
             }
+            Output::DigestState { mark, state } => {
+                return Ok(self.order_of_state(StateJob::DigestMark(mark, state)));
+            }
             Output::Reply { id, answer } => return Ok(self.answered(id, answer)),
             Output::Work { id, work } => return Ok(self.order(id, work)),
             Output::MakeTenureKey => self.workers.make_tenure_key(self.me),
@@ -394,6 +399,9 @@ impl<U: UserMachine> Shell<U> {
     }
 
     fn halted(&self, why: String) -> Ended {
+        if self.node.has_diverged() {
+            return Ended::Diverged(why);
+        }
         let control = self.node.state().control();
         let removed = control.initialised() && control.member(self.me).is_none();
         if removed { Ended::Removed(why) } else { Ended::Halted(why) }
@@ -443,6 +451,12 @@ impl<U: UserMachine> Shell<U> {
         match done {
             StateDone::SnapshotTaken { index, data } => Some(Input::SnapshotTaken { index, data }),
             StateDone::SnapshotRead(state) => Some(Input::SnapshotRead(state)),
+            StateDone::MarkDigested { mark, digest } => {
+                let set = self.node.state().control().set();
+                let statement = state_digest_statement(set, self.me, mark, digest);
+                let signature = self.bench.secrets.identity.sign(&statement);
+                Some(Input::StateDigested { mark, digest, signature })
+            }
             StateDone::Digest { index, digest, took } => {
                 self.digests.made(index, digest, took, Instant::now());
                 None

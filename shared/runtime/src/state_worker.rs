@@ -11,8 +11,9 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many jobs may wait: the node has one snapshot taken and one read at a time, and one digest is made at a time.
-const QUEUE: usize = 3;
+/// How many jobs may wait: the node has one snapshot taken, one read and one state digested at a time, and one digest is
+/// made for people at a time.
+const QUEUE: usize = 4;
 /// Making digests takes at most one part in so many of the thread's time.
 const DIGEST_SHARE: u32 = 10;
 
@@ -22,8 +23,10 @@ pub(crate) enum StateJob {
     TakeSnapshot(FrozenState),
     /// Read a snapshot that has come.
     ReadSnapshot(UnreadState),
-    /// Digest a state.
+    /// Digest a state for people.
     Digest(FrozenState),
+    /// Digest the state as of a mark.
+    DigestMark(Index, FrozenState),
 }
 
 /// What it did.
@@ -34,6 +37,8 @@ pub(crate) enum StateDone {
     SnapshotRead(ReadState),
     /// The digest of the state as of an index, and how long it took.
     Digest { index: Index, digest: Digest, took: Duration },
+    /// The digest of the state as of a mark.
+    MarkDigested { mark: Index, digest: Digest },
 }
 
 impl StateJob {
@@ -43,6 +48,7 @@ impl StateJob {
                 StateDone::SnapshotTaken { index: state.index(), data: state.snapshot() }
             }
             Self::ReadSnapshot(snapshot) => StateDone::SnapshotRead(snapshot.read()),
+            Self::DigestMark(mark, state) => StateDone::MarkDigested { mark, digest: state.digest() },
             Self::Digest(state) => {
                 let begun = Instant::now();
                 let digest = state.digest();

@@ -147,6 +147,9 @@ pub enum UpError {
          in another --dir"
     )]
     Removed(String),
+    /// Its state differs from that of a majority.
+    #[error("this member ended: {0}")]
+    Diverged(String),
     /// It had to end.
     #[error("this member ended: {0}")]
     Halted(String),
@@ -182,6 +185,7 @@ pub fn up_with(running: Running, machine: impl UserMachine) -> Result<(), UpErro
     match ended {
         Ended::Stopped => Ok(()),
         Ended::Removed(why) => Err(UpError::Removed(why)),
+        Ended::Diverged(why) => Err(UpError::Diverged(why)),
         Ended::Halted(why) => Err(UpError::Halted(why)),
     }
 }
@@ -224,7 +228,6 @@ fn assemble<U: UserMachine>(
     let (mut member, secrets) = load(&dir)?;
     let (log, recovered) = open_log(&dir, &mut member, &secrets)?;
     let suspected = looks_copied(&dir, &member, running.moved)?;
-    copies::forget_anomaly(&dir);
     let log_dir = dir.log();
     let models = Blobs::open(&dir.file(MODELS)).map_err(|error| disk(&error))?;
     let updates = Blobs::open(&dir.file("updates")).map_err(|error| disk(&error))?;
@@ -233,6 +236,7 @@ fn assemble<U: UserMachine>(
     let before = member.clone();
     let boot = Boot { suspected, ..boot(&member, recovered, &dir, &models, trainer.is_some())? };
     let node = Node::new(boot, machine, Time::ZERO)?;
+    copies::forget_anomaly(&dir);
     if node.state().control().initialised() {
         // A recovery may have been cut off before it wrote its note.
         member.epoch = Some(node.state().control().set().epoch);

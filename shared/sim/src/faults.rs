@@ -52,6 +52,8 @@ pub enum Fault {
     PutBack { who: Who, which: u64, raw: bool, down: Duration },
     /// A copy of a member's log is started beside it, with the same identity.
     Twin { who: Who, which: u64, raw: bool, lasts: Duration },
+    /// A value in the stored snapshot changes, and its checksum fits: nothing but a comparison with others shows it.
+    Rot { who: Who, down: Duration },
     /// Somebody is told to hand over to somebody.
     Transfer { from: Who, to: Who },
     /// Somebody is told to lead no more than it must.
@@ -107,6 +109,20 @@ pub fn draw(dice: &mut Dice, start: Time, end: Time) -> Vec<Planned> {
             plan.push(Planned { at, fault: fault(kind, dice) });
         }
     }
+}
+
+/// Pauses between states that rot, in milliseconds.
+const BETWEEN_ROTS: (u64, u64) = (20_000, 150_000);
+
+/// States that rot, until `end`.
+pub fn draw_rots(dice: &mut Dice, end: Time) -> Vec<Planned> {
+    let mut plan = Vec::new();
+    let mut at = Time::ZERO + dice.ms(BETWEEN_ROTS);
+    while at < end {
+        plan.push(Planned { at, fault: Fault::Rot { who: anyone(dice), down: dice.ms(DOWN) } });
+        at = at + dice.ms(BETWEEN_ROTS);
+    }
+    plan
 }
 
 /// How long participants are absent from rounds, each time, and how long one is down in each of them, in milliseconds.

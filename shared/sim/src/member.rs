@@ -5,7 +5,7 @@ use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::terms::Terms;
 use crate::weather::Weather;
-use crate::witness::Witness;
+use crate::witness::{Witness, rot_of};
 use crate::worker::Worker;
 use crate::world::Happening;
 use rafty_consensus::Role;
@@ -106,6 +106,8 @@ pub struct Process {
     pub takes_snapshot: bool,
     /// Whether a worker reads a snapshot.
     pub reads_snapshot: bool,
+    /// Whether a worker digests its state as of a mark.
+    pub digests_state: bool,
     /// The newest datagram of each sender.
     pub heard: BTreeMap<PeerKey, u64>,
     /// When it must be told the time next.
@@ -167,7 +169,8 @@ impl Member {
 
     /// Starts from what the disk holds. `false` when it runs already or cannot.
     pub fn start(&mut self, now: Time, settings: &Settings, dice: &mut Dice) -> bool {
-        if self.process.is_some() || self.halted.is_some() || self.disk.damaged {
+        let unusable = self.disk.damaged || self.disk.incarnations.diverged.is_some();
+        if self.process.is_some() || self.halted.is_some() || unusable {
             return false;
         }
         self.epoch += 1;
@@ -200,6 +203,7 @@ impl Member {
             worked_at: now,
             takes_snapshot: false,
             reads_snapshot: false,
+            digests_state: false,
             heard: BTreeMap::new(),
             due: None,
             ticked_at: None,
@@ -225,6 +229,14 @@ impl Member {
             || self.disk.incarnations.outdated
             || outdated
             || self.put_back
+            // It loses its log when it stops.
+            || self.is_rotten()
+    }
+
+    /// Whether its state differs from the one that its log leads to.
+    pub fn is_rotten(&self) -> bool {
+        let stored = || rot_of(&self.disk.snapshot.data);
+        self.process.as_ref().map_or_else(stored, |process| process.node.state().user().rot) != 0
     }
 
     /// What its wall clock shows.

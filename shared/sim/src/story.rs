@@ -22,6 +22,8 @@ const LAST_ROUNDS: u32 = 2;
 /// In so many seeds of a hundred participants are absent from rounds. Those have long first deadlines, so that it shows
 /// who is waited for in vain.
 const ABSENCES_CHANCE: u64 = 30;
+/// In so many seeds of a hundred states rot on their disks.
+const ROTS_CHANCE: u64 = 30;
 const LONG_DEADLINE: (u64, u64) = (1_000, 60_000);
 
 /// Times that are short enough for seconds of virtual time.
@@ -100,6 +102,11 @@ impl Plan {
         if dice.percent(ABSENCES_CHANCE) {
             settings.first_deadline = dice.ms(LONG_DEADLINE);
             faults.extend(faults::draw_absences(&mut dice, end));
+            faults.sort_by_key(|planned| planned.at);
+        }
+        let mut dice = Dice::new(seed, 4);
+        if dice.percent(ROTS_CHANCE) {
+            faults.extend(faults::draw_rots(&mut dice, end));
             faults.sort_by_key(|planned| planned.at);
         }
         Self { seed, members: members.unwrap_or(drawn), settings, clients, big_values, through_bytes, faults }
@@ -219,7 +226,7 @@ fn what_became_of_the_unknown(world: &mut World) {
     let World { invariants, members, tally, .. } = world;
     let Some(process) = &members[&id].process else { return };
     for key in &invariants.clients.unknown {
-        let done = process.node.state().user().0.get(key).is_some();
+        let done = process.node.state().user().entries.get(key).is_some();
         tally.saw(if done { Sometimes::UnknownDone } else { Sometimes::UnknownNotDone });
     }
 }

@@ -8,31 +8,50 @@ const ONCE: &[u8] = b"once ";
 
 /// The entries, with an eye on keys that are set once.
 #[derive(Clone, Debug, Default)]
-pub struct Witness(pub Entries);
+pub struct Witness {
+    /// The dictionary.
+    pub entries: Entries,
+    /// What no command ever changes: anything but 0 is a state that has rotted on its disk.
+    pub rot: u8,
+}
 
 impl StateMachine for Witness {
     fn apply(&mut self, index: Index, term: Term, command: &[u8]) -> Vec<u8> {
         if let Some(key) = once(command) {
             let words = String::from_utf8_lossy(&key);
             assert!(
-                self.0.get(&key).is_none(),
+                self.entries.get(&key).is_none(),
                 "exactly once: `{words}` was applied twice, again at index {index}"
             );
         }
-        self.0.apply(index, term, command)
+        self.entries.apply(index, term, command)
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        self.0.snapshot()
+        // The rot is the last byte of a snapshot, see [`rotted`].
+        [&self.entries.snapshot()[..], &[self.rot]].concat()
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError> {
-        self.0.restore(snapshot)
+        let (rot, entries) = snapshot.split_last().ok_or_else(|| RestoreError("no rot".into()))?;
+        self.entries.restore(entries)?;
+        self.rot = *rot;
+        Ok(())
     }
 
     fn digest(&self) -> Digest {
-        self.0.digest()
+        Digest::of(&[&self.entries.digest().0[..], &[self.rot]].concat())
     }
+}
+
+/// How rotten a state is whose snapshot this is.
+pub fn rot_of(snapshot: &[u8]) -> u8 {
+    snapshot.last().copied().unwrap_or_default()
+}
+
+/// The same snapshot, as rotten as that.
+pub fn rotted(snapshot: &[u8], rot: u8) -> Vec<u8> {
+    snapshot.split_last().map_or(Vec::new(), |(_, entries)| [entries, &[rot]].concat())
 }
 
 /// A command that sets the key of this number, for the only time.

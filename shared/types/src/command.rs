@@ -1,8 +1,8 @@
 //! What a log entry carries into the replicated state, and the records that state is made of.
 
 use crate::{
-    Attempt, ClientRecord, ClusterId, Digest, MemberId, PeerKey, RecordedIncarnation, Round, RunId, Serial,
-    SessionId, SetId, Settings, Signature, Tenure, Term, Version,
+    Attempt, ClientRecord, ClusterId, Digest, Index, MemberId, PeerKey, RecordedIncarnation, Round, RunId,
+    Serial, SessionId, SetId, Settings, Signature, SignedDigest, Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -207,6 +207,13 @@ pub enum ControlCommand {
     },
     /// The leader records what members said of themselves last, and what they have acknowledged.
     IncarnationsRecorded(Vec<RecordedIncarnation>),
+    /// The leader records what voters say of their state as of a mark.
+    StateDigestsRecorded {
+        /// The index of the mark.
+        mark: Index,
+        /// At most one of each voter, in the order of their ids.
+        digests: Vec<SignedDigest>,
+    },
 }
 
 /// What a member is.

@@ -2,7 +2,7 @@
 
 use crate::{
     Attempt, Command, ControlResult, Digest, Hello, HelloAnswer, Index, Member, MemberId, Message, Round,
-    RunId, Serial, SessionId, Tenure, Version,
+    RunId, Serial, SessionId, StateDigest, Tenure, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +96,8 @@ pub enum Frame {
     Hello(Hello),
     /// What is known of whoever said [`Frame::Hello`].
     HelloAnswer(HelloAnswer),
+    /// The sender's digest of its state as of a mark.
+    StateDigest(StateDigest),
 }
 
 /// What became of a forwarded command.

@@ -29,6 +29,9 @@ pub struct Incarnations {
     pub latest: Vec<Incarnation>,
     /// Whether this disk was found to be an older copy. It never votes again.
     pub outdated: bool,
+    /// The mark at which the state on this disk was found to differ from the one that a majority of voters signed. It is
+    /// never used again.
+    pub diverged: Option<Index>,
 }
 
 impl Incarnations {

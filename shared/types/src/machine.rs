@@ -50,7 +50,8 @@ pub trait StateMachine: Clone + Send + 'static {
     /// When `snapshot` is not something [`snapshot`](Self::snapshot) made. The state is then unchanged.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError>;
 
-    /// A digest of the whole state, equal on peers that applied the same log.
+    /// A digest of the whole state, equal on peers that applied the same log: a member whose digest differs from that of a
+    /// majority stops. It must not depend on how the state came about, say by a restored snapshot.
     fn digest(&self) -> Digest;
 }
 

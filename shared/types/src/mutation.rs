@@ -65,6 +65,8 @@ pub enum Mutation {
     DeadlineFedByWaits,
     /// What is signed and sealed is bound to the peer set and not to its epoch.
     EpochLeftOut,
+    /// A single digest of the state counts as that of a majority, so that one divergent member stops the rest.
+    OneDigestIsMajority,
 
     /// One member takes some commands for nothing.
     ApplyDependsOnMember,
@@ -82,6 +84,10 @@ pub enum Mutation {
     TenureKeysKept,
     /// What time it is for the peer set is read from the leader's wall clock.
     ExpiryByWallClock,
+    /// A member digests its state as of another index than the mark.
+    DigestOfAnotherIndex,
+    /// A member whose state differs from that of a majority goes on.
+    DivergedGoesOn,
 
     /// A round is published before a majority of voters hold its model.
     PublishedWithoutHolders,

@@ -3,6 +3,7 @@
 mod backups;
 mod clients;
 mod clock;
+mod divergence;
 mod entries;
 mod figures;
 mod golden;

@@ -8,7 +8,7 @@ use rafty_seal::Identity;
 use rafty_types::{
     Batch, ClusterId, Command, ControlCommand, Digest, Enrolment, EnrolmentStatement, Entry, Frame, Genesis,
     HardState, Incarnations, Member, MemberId, Membership, Payload, PeerRole, PersistId, Proposal, Settings,
-    Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, tenure_statement,
+    Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, state_digest_statement, tenure_statement,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
@@ -303,6 +303,13 @@ impl Peers {
             }
             Output::ReadSnapshot(snapshot) => {
                 self.agenda.push_back((id, Input::SnapshotRead(snapshot.read())));
+            }
+            Output::DigestState { mark, state } => {
+                let enrolled = self.peers.keys().position(|other| *other == id).unwrap();
+                let digest = state.digest();
+                let statement = state_digest_statement(rafty_types::SetId::first(CLUSTER), id, mark, digest);
+                let signature = identity(enrolled).sign(&statement);
+                self.agenda.push_back((id, Input::StateDigested { mark, digest, signature }));
             }
             Output::MakeTenureKey if self.makes_keys => self.make_key(id),
             Output::MakeTenureKey => drop(self.want_keys.insert(id)),

@@ -13,6 +13,7 @@ pub(crate) fn output(output: &Output) -> Option<String> {
         }
         Output::TakeSnapshot(state) => format!("begins a snapshot of {}", state.index()),
         Output::ReadSnapshot(_) => "begins to read a snapshot".into(),
+        Output::DigestState { mark, .. } => format!("digests its state as of {mark}"),
         Output::Reply { id, answer } => format!("answers #{}: {}", id.0, self::answer(answer)),
         Output::Work { work, .. } => format!("orders {}", work_line(work)),
         Output::MakeTenureKey => "wants a tenure key".into(),
@@ -78,7 +79,7 @@ fn outcome_line(outcome: &ForwardOutcome) -> String {
 fn event_line(event: &Event) -> Option<String> {
     let leads = |leader: &Option<MemberId>| leader.map_or(String::new(), |id| format!(", n{id} leads"));
     Some(match event {
-        Event::DiskAnomaly { what, .. } => what.clone(),
+        Event::DiskAnomaly { what, .. } | Event::StatesDiffer { what } => what.clone(),
         Event::Role { role, term, leader } => format!("is {role} in term {term}{}", leads(leader)),
         Event::Joined { member } => format!("sees n{member} join"),
         Event::Removed { member } => format!("sees n{member} go"),

@@ -85,7 +85,7 @@ impl Clients {
     fn a_read_sees_what_was_acknowledged_before(&self, request: RequestId, node: &Node<Witness>) {
         let before = self.reads[&request];
         let recent = &self.acknowledged[before.saturating_sub(LOOKED_BACK)..before];
-        let missing = recent.iter().find(|key| node.state().user().0.get(key).is_none());
+        let missing = recent.iter().find(|key| node.state().user().entries.get(key).is_none());
         let words = missing.map(|key| String::from_utf8_lossy(key).into_owned());
         assert_eq!(words, None, "linearizability: a read misses a write that was acknowledged before it");
     }
@@ -101,7 +101,7 @@ impl Clients {
         let applied = node.state().applied();
         let before = self.stale.insert(reader, applied).unwrap_or_default();
         assert!(before <= applied, "stale reads: member {} went back from {before} to {applied}", reader.0);
-        let value = node.state().user().0.get(key).map(<[u8]>::to_vec);
+        let value = node.state().user().entries.get(key).map(<[u8]>::to_vec);
         let known = self.seen.entry((key.to_vec(), applied)).or_insert_with(|| value.clone());
         assert_eq!(*known, value, "stale reads: member {} sees something else at {applied}", reader.0);
     }
@@ -118,7 +118,7 @@ impl Clients {
 
     /// Acknowledged writes are durable: everything that was acknowledged is there, and nothing that was denied.
     pub fn acknowledged_writes_are_durable(&self, node: &Node<Witness>) {
-        let there = |key: &&Vec<u8>| node.state().user().0.get(key).is_some();
+        let there = |key: &&Vec<u8>| node.state().user().entries.get(key).is_some();
         let words = |key: &Vec<u8>| String::from_utf8_lossy(key).into_owned();
         let lost = self.acknowledged.iter().find(|key| !there(key)).map(words);
         assert_eq!(lost, None, "acknowledged writes are durable: one is lost");

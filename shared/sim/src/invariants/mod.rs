@@ -6,6 +6,7 @@
 mod arrivals;
 mod clients;
 mod consensus;
+mod divergence;
 mod memory;
 mod rests;
 mod rounds;
@@ -13,6 +14,7 @@ mod rounds;
 pub use arrivals::Waiting;
 pub use clients::Clients;
 pub use consensus::Logs;
+pub use divergence::Divergences;
 pub use rests::Rests;
 pub use rounds::Rounds;
 
@@ -40,6 +42,8 @@ pub struct Invariants {
     pub waiting: Waiting,
     /// Who rests, and since when for no cause.
     pub rests: Rests,
+    /// Of states that rot.
+    pub divergences: Divergences,
     /// The state after each index.
     states: BTreeMap<Index, Digest>,
     applied: BTreeMap<MemberId, Index>,
@@ -58,6 +62,7 @@ impl Invariants {
     pub fn started(&mut self, id: MemberId, process: &Process) {
         self.applied.remove(&id);
         self.seats.remove(&id);
+        self.divergences.started(id, process);
         self.logs.recovered(id, &process.terms);
     }
 
@@ -75,6 +80,7 @@ impl Invariants {
         self.logs.one_voter_set_overlap(id, process);
         self.logs.commitment(id, process);
         self.state_machine_safety(id, process);
+        self.divergences.who_diverged_stops(id, process);
         memory::memory_is_bounded(id, process);
         process.note_seen();
     }
@@ -125,6 +131,9 @@ impl Invariants {
     /// Compares a member's whole state with what others had at the same index.
     pub fn same_state(&mut self, id: MemberId, process: &Process) {
         let state = process.node.state();
+        if state.user().rot != 0 {
+            return;
+        }
         let (applied, digest) = (state.applied(), state.digest());
         let known = *self.states.entry(applied).or_insert(digest);
         assert_eq!(digest, known, "state-machine safety: member {id} has another state at index {applied}");

@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::faults::Who;
 use crate::member::{Member, Process};
 use crate::tally::{Evil, Sometimes};
-use crate::witness::Witness;
+use crate::witness::{Witness, rotted};
 use rafty_node::recovery::replay;
 use rafty_types::{Entry, Hello, MemberId, MembershipStep, Payload, RecordedIncarnation};
 use std::collections::BTreeSet;
@@ -27,7 +27,10 @@ impl World {
                 // The first one stays: it may be from a time when its member alone voted.
                 member.backups.remove(1);
             }
-            member.backups.push(member.disk.clone());
+            // Rot stays where it is.
+            let mut copy = member.disk.clone();
+            copy.snapshot.data = rotted(&copy.snapshot.data, 0).into();
+            member.backups.push(copy);
         }
     }
 

@@ -244,7 +244,7 @@ impl World {
     fn client_read(&mut self, doing: &Doing, at: Option<MemberId>) {
         let What::Register(operation, register, _) = doing.what else { return };
         let Some(at) = at.filter(|at| self.runs(*at)) else { return self.history.denied(operation) };
-        let found = self.node(at).state().user().0.get(&History::key(register)).map(number);
+        let found = self.node(at).state().user().entries.get(&History::key(register)).map(number);
         self.history.returned(operation, Action::Get(found), self.now);
     }
 

@@ -29,7 +29,7 @@ use rafty_node::{Answer, FrozenState, Input, RequestId, UnreadState};
 use rafty_rounds::{Work, WorkId};
 use rafty_types::{
     ClusterId, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PersistId, SetId, Settings, Term,
-    Time,
+    Time, state_digest_statement,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,6 +68,10 @@ pub enum Happening {
     Synced(PersistId),
     TakesSnapshot(FrozenState),
     ReadsSnapshot(UnreadState),
+    DigestsState {
+        mark: Index,
+        state: FrozenState,
+    },
     Work {
         id: WorkId,
         work: Work,
@@ -228,6 +232,9 @@ impl World {
     /// Starts a member, unless it runs.
     pub fn start(&mut self, id: MemberId) {
         let Some(member) = self.members.get_mut(&id) else { return };
+        if member.disk.incarnations.diverged.is_some() && !member.disk.damaged && member.halted.is_none() {
+            return self.stops_diverged(id);
+        }
         if member.start(self.now, &self.settings, &mut self.dice) {
             self.invariants.started(id, member.process());
             self.trace.note(self.now, || format!("{id} starts"));
@@ -416,6 +423,12 @@ impl World {
             Happening::ReadsSnapshot(snapshot) => {
                 process.reads_snapshot = false;
                 self.say(to, Input::SnapshotRead(snapshot.read()));
+            }
+            Happening::DigestsState { mark, state } => {
+                process.digests_state = false;
+                let (set, digest) = (process.node.state().control().set(), state.digest());
+                let signature = member.identity.sign(&state_digest_statement(set, to, mark, digest));
+                self.say(to, Input::StateDigested { mark, digest, signature });
             }
             Happening::Work { id, work } => self.work(to, id, work),
             Happening::Key => {

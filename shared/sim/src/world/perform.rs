@@ -3,6 +3,7 @@
 use super::{Happening, Turn, World, ms};
 use crate::member::{Device, Process};
 use crate::tally::{Evil, Sometimes};
+use crate::witness::rotted;
 use rafty_consensus::Link;
 use rafty_node::{Event, Input, Output};
 use rafty_rounds::{DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
@@ -53,6 +54,12 @@ impl World {
                 let after = self.dice.ms(self.weather.work);
                 self.schedule(after, id, Happening::ReadsSnapshot(snapshot));
             }
+            Output::DigestState { mark, state } => {
+                let before = std::mem::replace(&mut self.process(id)?.digests_state, true);
+                assert!(!before, "bounded memory: member {id} digests two states at a time");
+                let after = self.dice.ms(self.weather.work);
+                self.schedule(after, id, Happening::DigestsState { mark, state });
+            }
             Output::MakeTenureKey => {
                 let after = self.dice.ms(self.weather.key);
                 self.schedule(after, id, Happening::Key);
@@ -81,6 +88,9 @@ impl World {
     }
 
     fn halted(&mut self, id: MemberId, why: String) {
+        if self.members[&id].disk.incarnations.diverged.is_some() {
+            return self.stops_diverged(id);
+        }
         let stops_original = self.twins.contains_key(&id) && !self.is_twin(id) && why.contains("runs twice");
         assert!(!stops_original, "a copy stops no original: {id} ended: {why}");
         self.members.get_mut(&id).expect("it runs").halted = Some(why);
@@ -268,12 +278,14 @@ impl World {
     }
 
     fn send_snapshot(&mut self, from: MemberId, to: MemberId, message: Message, data: Arc<[u8]>) {
+        // Rot stays on one device, so that most have a sound state.
+        let data = rotted(&data, 0);
         let way = self.way(from, to);
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
         let after = self.network.stream(data.len(), weather, dice, tally).filter(|_| way.is_some());
         if let (Some(after), Some(way)) = (after, way) {
             let from = self.members[&from].identity.key();
-            self.schedule(after, way, Happening::Snapshot { from, message, data });
+            self.schedule(after, way, Happening::Snapshot { from, message, data: data.into() });
         }
         let told = after.unwrap_or(ms(500)) + ms(1);
         self.schedule(told, from, Happening::SnapshotSent { to, arrived: after.is_some() });

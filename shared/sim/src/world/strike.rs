@@ -5,6 +5,7 @@ use crate::faults::{Fault, Who};
 use crate::member::{Device, Member};
 use crate::tally::{Evil, Sometimes};
 use crate::weather::Weather;
+use crate::witness::rotted;
 use crate::{dice::Dice, network::Network};
 use rafty_node::Input;
 use rafty_types::{ControlCommand, MemberId, Refusal};
@@ -16,6 +17,8 @@ type Mend = (Duration, fn(&mut Device));
 
 /// Training takes so many times as long as a tenure and its grace, when it is slow.
 const SLOW_TIMES: u32 = 10;
+/// When somebody brings a member back whose state has diverged, in milliseconds.
+const COMES_BACK_AFTER: (u64, u64) = (0, 10_000);
 /// When a device that dies in every round does so, in milliseconds from its opening.
 const DIES_AFTER: (u64, u64) = (0, 3_000);
 
@@ -42,6 +45,7 @@ impl World {
             Fault::Backup => self.back_up(),
             Fault::PutBack { who, which, raw, down } => self.put_back(who, which, raw, down),
             Fault::Twin { who, which, raw, lasts } => self.start_twin(who, which, raw, lasts),
+            Fault::Rot { who, down } => self.rot(who, down),
             Fault::Join { at } => self.newcomer_joins(at),
             Fault::Revoke { at, who } => self.revoke(at, who),
             Fault::StopRun { at } => self.stop_run(at),
@@ -250,6 +254,29 @@ impl World {
         self.later(down, Turn::ReEnrols(id));
     }
 
+    /// A value in a member's snapshot changes.
+    fn rot(&mut self, who: Who, down: Duration) {
+        let Some(id) = self.who(who) else { return };
+        let empty = self.members[&id].disk.snapshot.data.is_empty();
+        if !self.can_spare(id) || empty || self.twins.contains_key(&id) {
+            return;
+        }
+        self.tally.evil(Evil::Rot);
+        self.kill(id);
+        // Each rots in its own way.
+        let rot = u8::try_from(self.tally.count(Evil::Rot)).unwrap_or(u8::MAX);
+        let snapshot = &mut self.members.get_mut(&id).expect("a member").disk.snapshot;
+        snapshot.data = rotted(&snapshot.data, rot).into();
+        self.start_later(down, id);
+    }
+
+    /// A member has ended because its state has diverged, and comes back under another id.
+    pub(super) fn stops_diverged(&mut self, id: MemberId) {
+        self.tally.saw(Sometimes::Diverged);
+        let down = self.dice.ms(COMES_BACK_AFTER);
+        self.lose_disk(id, down, Evil::JoinedAnew);
+    }
+
     /// Whether somebody else holds the newest model, too.
     fn has_another_holder(&self, id: MemberId) -> bool {
         let newest = self.running().into_iter().max_by_key(|id| self.node(*id).state().applied());
@@ -275,7 +302,10 @@ impl World {
         };
         let desired =
             |id: &MemberId| self.node(*id).state().control().desired_voters().into_iter().collect::<Vec<_>>();
+        // A newcomer that is the only one running does not know who votes.
+        let known = |id: &MemberId| !self.node(*id).consensus().membership().voters.is_empty();
         self.has_another_holder(id)
+            && self.running().iter().any(known)
             && self.running().iter().all(|other| {
                 let membership = self.node(*other).consensus().membership();
                 spares(&membership.voters) && spares(&membership.voters_outgoing) && spares(&desired(other))

@@ -87,7 +87,7 @@ fn a_command_that_is_turned_down_is_not_overtaken_by_the_next_of_its_session() {
         })
         .collect();
     all_done(&mut sim, &asked);
-    assert_eq!(sim.node(leader).state().user().0.get(b"last"), Some(&vec![40; MIB][..]));
+    assert_eq!(sim.node(leader).state().user().entries.get(b"last"), Some(&vec![40; MIB][..]));
 }
 
 #[test]

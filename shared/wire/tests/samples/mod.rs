@@ -96,6 +96,14 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("roster", Frame::Roster { index: Index(12), members: vec![member()] }),
         ("hello", Frame::Hello(hello())),
         ("hello-answer", Frame::HelloAnswer(hello_answer())),
+        (
+            "state-digest",
+            Frame::StateDigest(StateDigest {
+                mark: Index(9),
+                digest: model,
+                signature: Signature::from_bytes(&[8; 64]),
+            }),
+        ),
     ]
 }
 
