@@ -60,7 +60,8 @@ impl World {
             true => self.has_witness_against(id, disk),
             false => self.all_know_better(id, &disk.hello()),
         };
-        let fit: Vec<_> = backups.filter(|disk| !raw || found(disk)).collect();
+        let fit: Vec<_> =
+            backups.filter(|disk| self.knows_somebody(id, disk) && (!raw || found(disk))).collect();
         // Of those that all know better the newest is the hardest to find, but for one whose member asks nobody.
         let lone = fit.iter().position(|disk| voted_alone(disk, id));
         let newest = fit.len().wrapping_sub(1);
@@ -90,12 +91,16 @@ impl World {
         self.calm.is_some_and(|(id, until)| self.now < until && asks(id))
     }
 
+    /// Whether a copy knows another one of today's members: otherwise nobody can tell it anything.
+    fn knows_somebody(&self, id: MemberId, copy: &Disk) -> bool {
+        let belongs =
+            |other: &MemberId| self.members.get(other).is_some_and(|member| member.halted.is_none());
+        known_to(copy).iter().any(|other| *other != id && belongs(other))
+    }
+
     /// Somebody whom the copy of a lone voter knows, which knows of committed entries beyond the copy's end.
     fn has_witness_against(&self, id: MemberId, copy: &Disk) -> bool {
-        let entries: Vec<_> = committed(copy).cloned().collect();
-        let Ok(state) = replay(&copy.snapshot, &entries, Witness::default()) else { return false };
-        let mut known = state.control().members().keys().filter(|other| **other != id);
-        known.any(|other| {
+        known_to(copy).iter().filter(|other| **other != id).any(|other| {
             let knows_better = |process: &Process| {
                 process.paused.is_none() && process.node.consensus().commit() > copy.last()
             };
@@ -147,6 +152,13 @@ fn knows_better(recorded: RecordedIncarnation, hello: &Hello) -> bool {
     let same = hello.starts.iter().find(|start| start.nonce == recorded.incarnation.nonce);
     let newest = hello.starts.last().map_or(0, |start| start.number);
     same.map_or(recorded.incarnation.number >= newest, |start| recorded.incarnation.number > start.number)
+}
+
+/// The members of the state on a disk.
+fn known_to(disk: &Disk) -> Vec<MemberId> {
+    let entries: Vec<_> = committed(disk).cloned().collect();
+    let state = replay(&disk.snapshot, &entries, Witness::default());
+    state.map(|state| state.control().members().keys().copied().collect()).unwrap_or_default()
 }
 
 fn committed(disk: &Disk) -> impl Iterator<Item = &Entry> {
