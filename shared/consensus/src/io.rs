@@ -37,6 +37,13 @@ pub enum Input {
         /// The state's bytes.
         data: Arc<[u8]>,
     },
+    /// A follower does not have all that was acknowledged in its name.
+    Lacks {
+        /// Who.
+        member: MemberId,
+        /// The last entry that it has.
+        last: Index,
+    },
     /// What became of `SendSnapshot`.
     SnapshotSent {
         /// To whom.

@@ -123,6 +123,7 @@ impl Consensus {
             Input::Unreachable(member) => self.unreachable(member),
             Input::Measured(links) => self.measured(&links),
             Input::SnapshotArrived { message, data } => self.snapshot_arrived(&message, data),
+            Input::Lacks { member, last } => self.lacks(member, last),
             Input::SnapshotSent { to, ok } => self.snapshot_sent(to, ok),
             Input::Compact { meta, data } => self.compact(meta, data),
             Input::Change(change) => self.change(&change),
@@ -196,6 +197,17 @@ impl Consensus {
             (at + rivals.len() - first) % rivals.len()
         });
         self.drawn = self.config.draw_election(&mut self.random, place, rivals.len());
+    }
+
+    /// The engine takes what a follower once acknowledged for granted. What is committed stays committed.
+    fn lacks(&mut self, member: MemberId, last: Index) -> Outcome {
+        let leads = self.role() == Role::Leader && member != self.me;
+        let progress = self.raw.raft.mut_prs().get_mut(member.0).filter(|_| leads);
+        if let Some(progress) = progress.filter(|progress| progress.matched > last.0) {
+            progress.matched = last.0;
+            progress.become_probe();
+        }
+        Ok(())
     }
 
     fn message(&mut self, message: &Message) -> Outcome {

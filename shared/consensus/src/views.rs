@@ -81,6 +81,11 @@ impl Consensus {
         all
     }
 
+    /// The last entry that is on the disk.
+    pub fn synced_index(&self) -> Index {
+        Index(self.raw.raft.raft_log.persisted)
+    }
+
     /// What the newest snapshot stands for; index 0 before the first.
     pub fn snapshot(&self) -> &SnapshotMeta {
         &self.raw.store().snapshot().meta

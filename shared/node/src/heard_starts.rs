@@ -177,6 +177,11 @@ impl HeardStarts {
         self.counted.nonce() == nonce && !self.counted.hello.outdated && !copy
     }
 
+    /// Whether another start was heard of after this one.
+    pub(crate) fn another_was_heard(&self) -> bool {
+        self.other.as_ref().is_some_and(|other| other.last >= self.counted.first)
+    }
+
     /// Where the other one listens, seen from the start of this nonce, when both run.
     pub(crate) fn twin_of(&self, nonce: u64) -> Option<SocketAddr> {
         let other = self.other.as_ref().filter(|_| self.runs_twice())?;

@@ -82,6 +82,7 @@ impl Starts {
             starts: Vec::new(),
             term: boot.hard_state.term,
             last,
+            holds: last,
             suspected: boot.suspected,
             outdated: disk.outdated,
             at: boot.address,
@@ -262,7 +263,8 @@ impl<U: StateMachine> Node<U> {
         let Some(peer) = self.starts.peer(to) else { return };
         peer.said_at = Some(now);
         let heard = peer.stamp;
-        let hello = Hello { heard, wall_ms, ..self.starts.hello.clone() };
+        let holds = self.consensus.synced_index();
+        let hello = Hello { heard, wall_ms, holds, ..self.starts.hello.clone() };
         self.out.push(Output::Send { to, frame: Frame::Hello(hello) });
     }
 
@@ -303,7 +305,12 @@ impl<U: StateMachine> Node<U> {
             twice: heard.twin_of(nonce),
         };
         let anomaly = heard.anomaly(recorded);
+        let took_turns = answer.counts && heard.another_was_heard();
         self.out.push(Output::Send { to: from, frame: Frame::HelloAnswer(answer) });
+        if took_turns && self.acknowledged_by(from).is_some_and(|(_, matched)| matched > hello.holds) {
+            // A copy beside it acknowledged what was meant for it.
+            self.step(consensus::Input::Lacks { member: from, last: hello.holds });
+        }
         if let Some(anomaly) = anomaly.filter(|anomaly| Some(anomaly) != before.as_ref()) {
             self.tell_anomaly(from, &anomaly);
         }

@@ -120,15 +120,14 @@ mod tests {
     #[test]
     fn whoever_is_let_in_somewhere_belongs() {
         let mut standing = among(&[2, 3]);
-        standing.refused(MemberId(2), Duration::ZERO);
-        standing.refused(MemberId(3), Duration::ZERO);
         standing.let_in(MemberId(3));
-        assert!(!standing.is_removed(2 * REFUSED_FOR));
+        say(&mut standing, &[2], DOUBTED_FOR);
+        assert!(!standing.is_removed(DOUBTED_FOR));
         standing.cut_off(MemberId(3));
-        assert!(standing.is_removed(2 * REFUSED_FOR));
+        assert!(standing.is_removed(DOUBTED_FOR));
         standing.let_in(MemberId(2));
         standing.cut_off(MemberId(2));
-        assert!(!standing.is_removed(2 * REFUSED_FOR), "being away is not a refusal");
+        assert!(!standing.is_removed(2 * DOUBTED_FOR), "being away is not a refusal");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::operator::desk::Desk;
 use crate::operator::{EnvelopeCounts, wall_ms};
 use crate::persist::{Persister, Unsynced};
 use crate::rejoin::{RejoinError, re_enrol};
-use crate::setup::write_member;
+use crate::setup::{free_port, write_member};
 use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
 use crate::signs::{Signs, Supervisor};
 use crate::standing::Standing;
@@ -234,6 +234,8 @@ fn assemble<U: UserMachine>(
     let spool = Arc::new(Spool::open(&dir.spool(), MAX_SPOOL_BYTES).map_err(|error| disk(&error))?);
 
     let before = member.clone();
+    changed.write_into(&mut member);
+    member.listen = with_port(member.listen)?;
     let boot = Boot { suspected, ..boot(&member, recovered, &dir, &models, trainer.is_some())? };
     let node = Node::new(boot, machine, Time::ZERO)?;
     copies::forget_anomaly(&dir);
@@ -244,7 +246,6 @@ fn assemble<U: UserMachine>(
 
     let started = Instant::now();
     let (loop_back, happenings) = bounded(QUEUE);
-    changed.write_into(&mut member);
     let (net, net_events) = listen(executor, &member, &secrets, &spool)?;
     let (calls, client_calls) = bounded(CALLS);
     let addresses = client_addresses(net.local_addr().unwrap_or(member.listen), member.clients);
@@ -342,6 +343,15 @@ fn open_log(dir: &DataDir, member: &mut MemberFile, secrets: &Secrets) -> Result
         }
         opened => opened.map_err(|error| failed(&error)),
     }
+}
+
+/// The port that a member listens on is told to others: when any will do, one is found and kept.
+fn with_port(listen: SocketAddr) -> Result<SocketAddr, UpError> {
+    if listen.port() != 0 {
+        return Ok(listen);
+    }
+    let found = free_port(listen.ip()).and_then(|socket| socket.local_addr());
+    found.map_err(|source| UpError::Listen { address: listen, source })
 }
 
 fn listen(

@@ -70,6 +70,8 @@ pub struct Hello {
     pub term: Term,
     /// The last entry on its disk when it started.
     pub last: Index,
+    /// The last entry on its disk now.
+    pub holds: Index,
     /// Whether its files look like a copy: it abstains until a record names this start.
     pub suspected: bool,
     /// Whether its disk is known to be an older copy.

@@ -109,6 +109,7 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
 
 fn hello() -> Hello {
     Hello {
+        holds: Index(301),
         votes_alone: true,
         wall_ms: 1_700_000_000_000,
         member: MemberId(1),
