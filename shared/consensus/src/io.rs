@@ -37,8 +37,8 @@ pub enum Input {
         /// The state's bytes.
         data: Arc<[u8]>,
     },
-    /// A follower does not have all that was acknowledged in its name.
-    Lacks {
+    /// What was acknowledged in a follower's name may not have been by itself.
+    ForgetAcknowledged {
         /// Who.
         member: MemberId,
         /// The last entry that it has.

@@ -123,7 +123,7 @@ impl Consensus {
             Input::Unreachable(member) => self.unreachable(member),
             Input::Measured(links) => self.measured(&links),
             Input::SnapshotArrived { message, data } => self.snapshot_arrived(&message, data),
-            Input::Lacks { member, last } => self.lacks(member, last),
+            Input::ForgetAcknowledged { member, last } => self.forget_acknowledged(member, last),
             Input::SnapshotSent { to, ok } => self.snapshot_sent(to, ok),
             Input::Compact { meta, data } => self.compact(meta, data),
             Input::Change(change) => self.change(&change),
@@ -199,13 +199,15 @@ impl Consensus {
         self.drawn = self.config.draw_election(&mut self.random, place, rivals.len());
     }
 
-    /// The engine takes what a follower once acknowledged for granted. What is committed stays committed.
-    fn lacks(&mut self, member: MemberId, last: Index) -> Outcome {
+    /// The engine takes what was acknowledged for granted. Nothing is known of what this follower has: its last entries may
+    /// be others. What is committed stays committed.
+    fn forget_acknowledged(&mut self, member: MemberId, last: Index) -> Outcome {
         let leads = self.role() == Role::Leader && member != self.me;
-        let progress = self.raw.raft.mut_prs().get_mut(member.0).filter(|_| leads);
-        if let Some(progress) = progress.filter(|progress| progress.matched > last.0) {
-            progress.matched = last.0;
+        let next = last.min(self.last_index()).next();
+        if let Some(progress) = self.raw.raft.mut_prs().get_mut(member.0).filter(|_| leads) {
+            progress.matched = 0;
             progress.become_probe();
+            progress.next_idx = next.0;
         }
         Ok(())
     }

@@ -307,9 +307,9 @@ impl<U: StateMachine> Node<U> {
         let anomaly = heard.anomaly(recorded);
         let took_turns = answer.counts && heard.another_was_heard();
         self.out.push(Output::Send { to: from, frame: Frame::HelloAnswer(answer) });
-        if took_turns && self.acknowledged_by(from).is_some_and(|(_, matched)| matched > hello.holds) {
-            // A copy beside it acknowledged what was meant for it.
-            self.step(consensus::Input::Lacks { member: from, last: hello.holds });
+        if took_turns {
+            // A copy beside it may have acknowledged what was meant for it.
+            self.step(consensus::Input::ForgetAcknowledged { member: from, last: hello.holds });
         }
         if let Some(anomaly) = anomaly.filter(|anomaly| Some(anomaly) != before.as_ref()) {
             self.tell_anomaly(from, &anomaly);

@@ -53,8 +53,11 @@ const CASES: &[Case] = &[
     case(M::WokenInThePast, &["no spin"]),
     case(M::SuccessionIgnoresTenures, &["fairness of tenures"]),
     Case { members: Some(1), ..case(M::RenewedTenureTakenForOver, &["liveness"]) },
-    case(M::SessionCommandAppliedAgain, &["exactly once"]),
-    case(M::SessionsLeftOutOfSnapshot, &["snapshots are whole", "state-machine safety", "linearizability"]),
+    case(M::SessionCommandAppliedAgain, &["exactly once", "linearizability"]),
+    case(
+        M::SessionsLeftOutOfSnapshot,
+        &["snapshots are whole", "state-machine safety", "linearizability", "only who diverged stops"],
+    ),
     case(M::ClockLeftOutOfSnapshot, &["snapshots are whole"]),
     Case { members: Some(1), ..case(M::TenureNamedByTerm, &["tenure fencing"]) },
     case(M::EvenSeats, &["state-machine safety"]),
