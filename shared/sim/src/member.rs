@@ -22,6 +22,9 @@ pub const WALL_MS: u64 = 1_700_000_000_000;
 /// A clock that is right: local nanoseconds in a million.
 pub const RIGHT: u64 = 1_000_000;
 
+/// Processes of a copy beside its original are counted from here on: events name a process by member and number.
+pub const FIRST_OF_TWIN: u64 = 1 << 32;
+
 /// A device and what is on it.
 pub struct Member {
     /// Its Raft id.
@@ -237,6 +240,11 @@ impl Member {
     pub fn is_rotten(&self) -> bool {
         let stored = || rot_of(&self.disk.snapshot.data);
         self.process.as_ref().map_or_else(stored, |process| process.node.state().user().rot) != 0
+    }
+
+    /// Whether it is a copy that runs beside its original.
+    pub fn is_twin(&self) -> bool {
+        self.epoch >= FIRST_OF_TWIN
     }
 
     /// What its wall clock shows.

@@ -221,7 +221,10 @@ fn models_are_reachable(line: &RoundLine, members: &BTreeMap<MemberId, Member>) 
     let voters = voters(members);
     let holds = |id: &&MemberId| {
         // Of a damaged disk only what it once held counts: that it can be lost is the fault's doing.
-        members[*id].disk.damaged || members[*id].disk.shelf.models.contains(&line.model)
+        // Beside a twin the original has it on its own disk.
+        members[*id].disk.damaged
+            || members[*id].is_twin()
+            || members[*id].disk.shelf.models.contains(&line.model)
     };
     let holders = voters.iter().filter(holds).count();
     let majority = voters.len() / 2 + 1;

@@ -91,10 +91,11 @@ impl World {
         self.calm.is_some_and(|(id, until)| self.now < until && asks(id))
     }
 
-    /// Whether a copy knows another one of today's members: otherwise nobody can tell it anything.
+    /// Whether a copy knows another one of today's members that is none itself: otherwise nobody can tell it anything.
     fn knows_somebody(&self, id: MemberId, copy: &Disk) -> bool {
-        let belongs =
-            |other: &MemberId| self.members.get(other).is_some_and(|member| member.halted.is_none());
+        let belongs = |other: &MemberId| {
+            self.members.get(other).is_some_and(|member| member.halted.is_none() && !member.forgot())
+        };
         known_to(copy).iter().any(|other| *other != id && belongs(other))
     }
 

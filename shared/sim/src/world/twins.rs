@@ -5,7 +5,7 @@ use super::{Happening, Turn, World};
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::faults::Who;
-use crate::member::Member;
+use crate::member::{FIRST_OF_TWIN, Member};
 use crate::tally::{Evil, Sometimes};
 use rafty_seal::Identity;
 use rafty_types::{MemberId, Time};
@@ -13,8 +13,6 @@ use std::time::Duration;
 
 /// How long a turn lasts, in milliseconds.
 const TURN: (u64, u64) = (200, 6_000);
-/// Processes of a twin are counted from here on: events name a process by member and number.
-const FIRST_OF_TWIN: u64 = 1 << 32;
 
 /// The one of two that has no turn.
 pub(super) struct Twin {
