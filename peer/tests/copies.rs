@@ -37,6 +37,14 @@ fn put_back(member: &mut Member, backup: &str) {
     copy(backup, &member.dir);
 }
 
+fn lone_voter_and_learner(folder: &Folder) -> PeerSet {
+    let mut set = folder.found("p1", &[]);
+    let dir = set.join(folder.path("p2"));
+    set.members.push(Member::start(dir));
+    set.settle(2);
+    set
+}
+
 fn anomalies(member: &Member) -> Vec<String> {
     member.status().map(|status| status.node.disk_anomalies).unwrap_or_default()
 }
@@ -140,10 +148,7 @@ fn of_two_with_one_identity_both_are_named_and_the_roster_keeps_to_the_first() {
 #[test]
 fn an_older_disk_of_a_lone_voter_does_not_lead_beside_a_member_that_knows_better() {
     let folder = Folder::new();
-    let mut set = folder.found("p1", &[]);
-    let dir = set.join(folder.path("p2"));
-    set.members.push(Member::start(dir));
-    set.settle(2);
+    let mut set = lone_voter_and_learner(&folder);
     let (backup, newest) = (folder.path("backup"), folder.path("newest"));
     set.members[0].kill();
     copy(&set.members[0].dir, &backup);
@@ -174,10 +179,7 @@ fn an_older_disk_of_a_lone_voter_does_not_lead_beside_a_member_that_knows_better
 #[test]
 fn a_lone_voter_leads_though_nobody_else_answers() {
     let folder = Folder::new();
-    let mut set = folder.found("p1", &[]);
-    let dir = set.join(folder.path("p2"));
-    set.members.push(Member::start(dir));
-    set.settle(2);
+    let mut set = lone_voter_and_learner(&folder);
     set.kill_all();
     set.members[0].restart();
     until("a write", || set.members[0].set("one", 1).ok());

@@ -161,7 +161,7 @@ impl HeardStarts {
     pub(crate) fn to_record(&self, recorded: Option<RecordedIncarnation>) -> Option<(Incarnation, bool)> {
         let Hello { suspected, outdated, .. } = self.counted.hello;
         let current = self.counted.hello.current();
-        let other = self.other.as_ref().filter(|other| other.last >= self.counted.first);
+        let other = self.another_heard();
         if outdated || other.is_some_and(|other| !other.copy) {
             return None;
         }
@@ -177,9 +177,14 @@ impl HeardStarts {
         self.counted.nonce() == nonce && !self.counted.hello.outdated && !copy
     }
 
-    /// Whether another start was heard of after this one.
-    pub(crate) fn another_was_heard(&self) -> bool {
-        self.other.as_ref().is_some_and(|other| other.last >= self.counted.first)
+    /// The other start, if it was heard after the one that counts had begun.
+    fn another_heard(&self) -> Option<&HeardStart> {
+        self.other.as_ref().filter(|other| other.last >= self.counted.first)
+    }
+
+    /// Whether what was acknowledged in this member's name may have been by another start than the one that counts.
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.another_heard().is_some()
     }
 
     /// Where the other one listens, seen from the start of this nonce, when both run.

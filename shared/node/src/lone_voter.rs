@@ -47,11 +47,11 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn lead_if_answered(&mut self) {
         let Some(asking) = self.starts.asking() else { return };
         if self.starts.abstains() {
-            return self.starts.asked();
+            return self.starts.stop_asking();
         }
         if !self.votes_alone() {
             // Somebody else has led since.
-            self.starts.asked();
+            self.starts.stop_asking();
             return self.suspect_own_disk();
         }
         let Answers { missing, doubt } = self.answers_to_start();
@@ -65,7 +65,7 @@ impl<U: StateMachine> Node<U> {
         // Others may be switched off, and then it must lead without their answers.
         let waits = missing && !self.starts.repeats_over();
         if doubt.is_none() && !waits {
-            self.starts.asked();
+            self.starts.stop_asking();
             return self.step(consensus::Input::VoteAgain);
         }
         self.starts.ask(Asking { doubted_by: doubt });

@@ -119,7 +119,7 @@ impl Starts {
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         let next = if self.repeats_over() { self.next_hello } else { self.next_hello.min(self.next_repeat) };
-        self.can_ask().then_some(next)
+        self.is_on_disk().then_some(next)
     }
 
     /// Whether everybody was told often enough to have answered by now, if it can.
@@ -127,8 +127,8 @@ impl Starts {
         self.repeated > MAX_REPEATED
     }
 
-    /// Whether this start can be spoken of.
-    pub(crate) fn can_ask(&self) -> bool {
+    /// Whether the disk holds this start: before that nothing is said of it.
+    fn is_on_disk(&self) -> bool {
         !self.hello.starts.is_empty()
     }
 
@@ -141,8 +141,7 @@ impl Starts {
         self.hello.votes_alone = true;
     }
 
-    /// Nothing is asked any more.
-    pub(crate) fn asked(&mut self) {
+    pub(crate) fn stop_asking(&mut self) {
         self.asking = None;
         self.hello.votes_alone = false;
     }
@@ -224,7 +223,7 @@ impl<U: StateMachine> Node<U> {
     }
 
     pub(crate) fn say_hello_if_due(&mut self) {
-        if !self.starts.can_ask() {
+        if !self.starts.is_on_disk() {
             return;
         }
         if self.starts.next_hello <= self.now {
@@ -257,7 +256,7 @@ impl<U: StateMachine> Node<U> {
 
     fn say_hello(&mut self, to: MemberId) {
         let (now, wall_ms) = (self.now, self.wall_ms());
-        if !self.starts.can_ask() {
+        if !self.starts.is_on_disk() {
             return;
         }
         let Some(peer) = self.starts.peer(to) else { return };
@@ -305,9 +304,9 @@ impl<U: StateMachine> Node<U> {
             twice: heard.twin_of(nonce),
         };
         let anomaly = heard.anomaly(recorded);
-        let took_turns = answer.counts && heard.another_was_heard();
+        let takes_turns = answer.counts && heard.takes_turns();
         self.out.push(Output::Send { to: from, frame: Frame::HelloAnswer(answer) });
-        if took_turns {
+        if takes_turns {
             // A copy beside it may have acknowledged what was meant for it.
             self.step(consensus::Input::ForgetAcknowledged { member: from, last: hello.holds });
         }

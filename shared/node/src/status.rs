@@ -225,7 +225,7 @@ impl<U: StateMachine> Node<U> {
     fn why_alone_and_not_leading(&self) -> String {
         match self.doubted_by() {
             Some(by) => format!(
-                "this member, the only voter, is an older copy of itself, as member {by} says, and waits (see `status`)"
+                "this member, the only voter, runs on an older copy of its disk, as member {by} says, and does not lead (see `status`)"
             ),
             None if self.asks_before_leading() => {
                 "this member, the only voter, is asking the others whether it has all entries, for some seconds at most".into()

@@ -23,8 +23,8 @@ pub(crate) fn apart(me: MemberId, ahead_ms: &[(MemberId, i64)]) -> Vec<String> {
 fn in_words(member: MemberId, off_ms: i64) -> String {
     let direction = if off_ms > 0 { "ahead of" } else { "behind" };
     format!(
-        "the wall clock of member {member} is {} {direction} those of the others: times that it shows are wrong, and its hours \
-         of training; nothing of the peer set is decided by it; set it, or let it be set (`timedatectl set-ntp true`)",
+        "the wall clock of member {member} is {} {direction} those of the others: it shows wrong times, and `train_when.hours` goes \
+         by them; nothing else is decided by it; set it, or let it be set (`timedatectl set-ntp true`)",
         length(off_ms.unsigned_abs())
     )
 }

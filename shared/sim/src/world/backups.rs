@@ -47,8 +47,7 @@ impl World {
         let member = self.members.get_mut(&id).expect("a member");
         // Models and updates stay: they are named by what they are.
         let shelf = std::mem::take(&mut member.disk.shelf);
-        let looks_copied = !raw || backup.looks_copied;
-        member.disk = Disk { shelf, looks_copied, ..backup };
+        member.disk = Disk { shelf, ..backup };
         member.put_back = raw;
         self.start_later(down, id);
     }
@@ -66,7 +65,7 @@ impl World {
         let lone = fit.iter().position(|disk| voted_alone(disk, id));
         let newest = fit.len().wrapping_sub(1);
         let choice = if raw { lone.unwrap_or(newest) } else { (which % fit.len().max(1) as u64) as usize };
-        fit.get(choice).map(|disk| (*disk).clone())
+        fit.get(choice).map(|disk| Disk { looks_copied: !raw || disk.looks_copied, ..(*disk).clone() })
     }
 
     /// Starts a member. A raw copy from a time when its member alone voted asks whom it knows: it is started when one of

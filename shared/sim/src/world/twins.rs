@@ -17,7 +17,6 @@ const TURN: (u64, u64) = (200, 6_000);
 /// The one of two that has no turn.
 pub(super) struct Twin {
     waiting: Member,
-    is_original: bool,
     next_turn: Time,
     dice: Dice,
 }
@@ -33,13 +32,12 @@ impl World {
         }
         self.tally.evil(Evil::Twin);
         let identity = Identity::from_secret_bytes(&member.identity.to_secret_bytes());
-        let looks_copied = !raw || backup.looks_copied;
-        let disk = Disk { shelf: Default::default(), looks_copied, ..backup };
+        let disk = Disk { shelf: Default::default(), ..backup };
         let mut waiting = Member::new(id, identity, member.told.clone(), disk);
         (waiting.epoch, waiting.put_back, waiting.trains) =
             (FIRST_OF_TWIN + self.counter, raw, member.trains);
         let dice = Dice::new(self.dice.roll(), 1);
-        self.twins.insert(id, Twin { waiting, is_original: false, next_turn: self.now, dice });
+        self.twins.insert(id, Twin { waiting, next_turn: self.now, dice });
         self.next_turn(id);
         self.later(lasts, Turn::TwinEnds(id));
     }
@@ -62,7 +60,6 @@ impl World {
             process.note_due();
         }
         std::mem::swap(member, &mut twin.waiting);
-        twin.is_original = !twin.is_original;
         self.invariants.other_disk(id, member);
         if member.process.is_some() {
             self.resume(id);
@@ -86,7 +83,7 @@ impl World {
 
     /// Whether the one of two that has its turn is the copy.
     pub(super) fn is_twin(&self, id: MemberId) -> bool {
-        self.twins.get(&id).is_some_and(|twin| twin.is_original)
+        self.members.get(&id).is_some_and(Member::is_twin)
     }
 
     /// Something happens to a process that has no turn: it sees that when it has one.
