@@ -18,11 +18,18 @@ fn a_small_benchmark_gives_every_number() {
 
 #[test]
 fn agents_that_die_or_stand_still_keep_no_round_open() {
-    for absence in [&["--kill-one", "--restart-after", "1s"][..], &["--stop-half"]] {
+    let killed = ["--kill-one", "--restart-after", "1s"];
+    for absence in [&killed[..], &["--kill-one=same", "--restart-after", "1s"], &["--stop-half"]] {
         let words = ["bench", "rounds", "--agents", "4", "--params", "1000", "--rounds", "8"];
         let measured = json(&rafty(), &[&words[..], absence].concat());
         assert_eq!(measured["rounds_s_all"].as_array().unwrap().len(), 8);
         assert!(measured["absent"].as_u64() >= Some(1), "{measured}");
+        let per_round = measured["absent_per_round"].as_array().unwrap();
+        assert_eq!(per_round.len(), 8);
+        if absence == killed {
+            let each = per_round.iter().all(|absent| *absent == 1);
+            assert!(each, "one in every round: {measured}");
+        }
         assert!(measured["rounds_with_quorum"].as_u64() >= Some(1), "{measured}");
         assert!(measured["after_quorum_s_max"].as_f64().unwrap() < 5.0, "{measured}");
     }

@@ -56,10 +56,11 @@ struct Measured {
     /// The median round, from its opening to its publication, in seconds.
     rounds_s: f64,
     rounds_s_all: Vec<f64>,
-    /// Which agents were absent on purpose, and how often one was.
+    /// Which agents were absent on purpose, how often one was, and how many in each round that was published.
     #[serde(flatten)]
     absences: AbsencesArgs,
     absent: u32,
+    absent_per_round: Vec<u32>,
     /// How many rounds had updates of most agents, as many as a quorum takes; and the longest from there to publication.
     rounds_with_quorum: u32,
     after_quorum_s_max: f64,
@@ -109,6 +110,11 @@ pub(crate) fn run(args: &RoundsArgs, json: bool) -> Result<(), Failure> {
     print(&measured, json)
 }
 
+/// How many of so many participants a round needs.
+fn quorum(agents: usize) -> usize {
+    (agents * QUORUM_PERCENT).div_ceil(100)
+}
+
 /// What each member has of this kind of memory, in MB.
 fn memory(set: &LocalSet, kind: &str) -> Vec<f64> {
     set.members.iter().map(|member| member.process.memory_mb(kind).unwrap_or_default()).collect()
@@ -149,7 +155,7 @@ struct Watched {
     quorum_us: Option<u64>,
     /// From the quorum of each round that had one to its publication.
     after_quorum_s: Vec<f64>,
-    absent: u32,
+    absent_per_round: Vec<u32>,
     seconds: Vec<f64>,
     aggregators: BTreeSet<MemberId>,
     memory: Vec<Memory>,
@@ -180,7 +186,7 @@ fn watch(
             looked = Some(Instant::now());
             watched.look(memory(set, "VmRSS"), began.elapsed());
         }
-        absences.act(set)?;
+        absences.act(set, watched.accepted.len())?;
         let Ok(line) = heard.recv_timeout(absences.idle(LOOK_EVERY)) else {
             if Instant::now() > until {
                 return Err(Failure::failed(format!("a round took longer than {ROUND_WITHIN:?}")));
@@ -188,7 +194,9 @@ fn watch(
             continue;
         };
         match &line.event {
-            Event::RoundOpened { .. } => absences.round_opened(watched.usual()),
+            Event::RoundOpened { round, .. } if !watched.opened_us.contains_key(round) => {
+                absences.round_opened(watched.usual(), quorum(args.agents));
+            }
             Event::RoundPublished { .. } => {
                 absences.round_published(set);
                 until = Instant::now() + ROUND_WITHIN;
@@ -197,7 +205,8 @@ fn watch(
         }
         watched.hear(&line, args.agents);
     }
-    watched.absent = absences.count;
+    watched.absent_per_round = absences.per_round;
+    watched.absent_per_round.truncate(watched.seconds.len());
     Ok(watched)
 }
 
@@ -215,7 +224,7 @@ impl Watched {
             }
             Event::UpdateAccepted { participant, .. } => {
                 self.accepted.insert(*participant);
-                if self.accepted.len() * 100 >= agents * QUORUM_PERCENT {
+                if self.accepted.len() >= quorum(agents) {
                     self.quorum_us = self.quorum_us.or(Some(at_us));
                 }
             }
@@ -260,7 +269,8 @@ fn sum_up(set: &LocalSet, watched: Watched, idle: &[f64], agents: usize, params:
         params,
         rounds,
         rounds_s: quantile(&watched.seconds, 0.5),
-        absent: watched.absent,
+        absent: watched.absent_per_round.iter().sum(),
+        absent_per_round: watched.absent_per_round,
         rounds_with_quorum: u32::try_from(watched.after_quorum_s.len()).unwrap_or(u32::MAX),
         after_quorum_s_max: watched.after_quorum_s.iter().copied().fold(0.0, f64::max),
         aggregator_peak_mb: most(true, |peak| peak.1),
@@ -293,7 +303,12 @@ impl std::fmt::Display for Measured {
         writeln!(f, "\nmedian round        {:.3} s", self.rounds_s)?;
         if self.absent > 0 {
             let Self { absent, rounds_with_quorum, after_quorum_s_max, .. } = self;
-            writeln!(f, "absences            {absent} agents killed or stopped")?;
+            let rounds = self.absent_per_round.iter().filter(|absent| **absent > 0).count();
+            writeln!(
+                f,
+                "absences            {absent} agents killed or stopped, in {rounds} rounds (--absence-seed {})",
+                self.absences.absence_seed
+            )?;
             writeln!(
                 f,
                 "longest from quorum {after_quorum_s_max:.3} s, of {rounds_with_quorum} rounds that had one"
