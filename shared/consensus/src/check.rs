@@ -46,9 +46,6 @@ pub enum Refused {
     /// The snapshot's metadata or membership is impossible.
     #[error("the snapshot's metadata is impossible")]
     BadSnapshot,
-    /// It commits what we do not have: our log was damaged, or its sender's view of us is.
-    #[error("the message commits entries that this member does not have")]
-    CommitBeyondLog,
     /// It acknowledges what we never sent.
     #[error("the message acknowledges entries that this member does not have")]
     AcknowledgedBeyondLog,
@@ -113,11 +110,7 @@ pub(crate) fn check(message: &Message, facts: &Facts) -> Verdict {
             check_anchor(message)?;
             check_entries(message)
         }
-        MessageKind::Heartbeat => {
-            check_leader(message, facts)?;
-            let ours = message.term < facts.term || message.commit <= facts.last_index;
-            ensure(ours, Refused::CommitBeyondLog)
-        }
+        MessageKind::Heartbeat => check_leader(message, facts),
         MessageKind::Snapshot => {
             check_leader(message, facts)?;
             let meta = message.snapshot.as_ref().ok_or(Refused::BadSnapshot)?;
@@ -354,14 +347,13 @@ mod tests {
     fn impossible_fields_are_refused_by_reason() {
         use MessageKind::{Append, AppendResponse, Heartbeat, ReadIndex, RequestVote, Snapshot, TimeoutNow};
         type Spoil = fn(&mut Message);
-        let follower_cases: [(MessageKind, Refused, Spoil); 14] = [
+        let follower_cases: [(MessageKind, Refused, Spoil); 13] = [
             (Append, Refused::BadField, |message| message.log_term = Term(0)),
             (Append, Refused::BadField, |message| message.log_term = Term(6)),
             (Append, Refused::BadField, |message| message.request_snapshot = Index(1)),
             (Append, Refused::BadField, |message| message.index = Index(u64::MAX)),
             (Append, Refused::BadField, |message| message.term = Term(0)),
             (Append, Refused::SecondLeader, |message| message.from = MemberId(3)),
-            (Heartbeat, Refused::CommitBeyondLog, |message| message.commit = Index(11)),
             (Heartbeat, Refused::BadContext, |message| message.context = vec![0; MAX_CONTEXT + 1]),
             (RequestVote, Refused::BadContext, |message| message.context = vec![0; 3]),
             (RequestVote, Refused::BadField, |message| message.priority = 1),

@@ -32,6 +32,7 @@
 //! `rounds`, and who is enrolled is in `dictionary`.
 
 mod abstention;
+mod agreement;
 mod boot;
 mod check;
 mod config;

@@ -1,6 +1,7 @@
 //! The machine itself: what each input does.
 
 use crate::abstention::asks_for_a_voice;
+use crate::agreement::Agreement;
 use crate::boot::{Boot, BootError, open};
 use crate::check::{Facts, MAX_ENTRIES, Refused, check, check_change};
 use crate::config::{Config, Ticker};
@@ -56,6 +57,7 @@ pub struct Consensus {
     /// The bytes of the snapshot that the engine is being given.
     pub(crate) arrived: Option<Arc<[u8]>>,
     pub(crate) heard: Heard,
+    pub(crate) agreement: Agreement,
     pub(crate) links: Links,
     pub(crate) shown: (Role, Term, Option<MemberId>),
     pub(crate) leave_joint_at: Time,
@@ -97,6 +99,7 @@ impl Consensus {
             sending: BTreeMap::new(),
             arrived: None,
             heard: Heard::default(),
+            agreement: Agreement::default(),
             links: Links::default(),
             leave_joint_at: now,
             abstaining,
@@ -238,6 +241,9 @@ impl Consensus {
             return Ok(());
         }
         let mut engine = engine_message(message);
+        if message.kind == MessageKind::Heartbeat {
+            engine.commit = self.agreement.commits(message, self.commit(), self.last_index()).0;
+        }
         if planted(Mutation::VoteForgotten) && message.kind == MessageKind::RequestVote {
             self.raw.raft.vote = raft::INVALID_ID;
         }

@@ -138,6 +138,7 @@ impl Consensus {
         let term_synced = self.unsynced.term >= self.raw.raft.term;
         for engine in messages {
             let Some(mut message) = own_message(&engine, self.raw.store()) else { continue };
+            self.agreement.note(&message);
             if self.abstains() {
                 promise_nothing_new(&mut message, self.commit());
             }

@@ -73,7 +73,7 @@ impl HeardStarts {
     }
 
     /// Takes in a hello. `recorded` is what the replicated state records of the member; `forgot`, that a start which was
-    /// not heard of before lacks what an earlier one acknowledged.
+    /// not heard of before lacks what an earlier one acknowledged. Whether it was not heard of before is returned.
     pub(crate) fn hear(
         &mut self,
         hello: &Hello,
@@ -81,17 +81,18 @@ impl HeardStarts {
         recorded: Option<RecordedIncarnation>,
         forgot: bool,
         now: Time,
-    ) {
+    ) -> bool {
         let nonce = hello.current().nonce;
-        if self.counted.nonce() == nonce {
-            self.counted.hear(hello, ran_at, now);
-        } else if let Some(other) = self.other.as_mut().filter(|other| other.nonce() == nonce) {
-            other.hear(hello, ran_at, now);
-        } else {
-            self.begin(HeardStart::new(hello, ran_at, now), forgot);
+        let starts = [Some(&mut self.counted), self.other.as_mut()].into_iter().flatten();
+        let known = starts.into_iter().find(|start| start.nonce() == nonce);
+        let is_new = known.is_none();
+        match known {
+            Some(start) => start.hear(hello, ran_at, now),
+            None => self.begin(HeardStart::new(hello, ran_at, now), forgot),
         }
         self.other.take_if(|other| now.saturating_since(other.last) > NAMED_FOR);
         self.choose(recorded, now);
+        is_new
     }
 
     /// The disk of the start of this nonce, whose member votes alone, lacks what was committed.

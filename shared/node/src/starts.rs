@@ -14,7 +14,7 @@ use crate::requests::{Duty, Proposer};
 use rafty_consensus as consensus;
 use rafty_types::{
     Command, ControlCommand, Frame, Hello, HelloAnswer, HelloStamp, Incarnations, Index, MemberId, Message,
-    MessageKind, PersistId, RecordedIncarnation, StateMachine, Term, Time,
+    MessageKind, Mutation, PersistId, RecordedIncarnation, StateMachine, Term, Time, planted,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -178,6 +178,12 @@ impl Starts {
         }
     }
 
+    /// Whether a frame of rounds may be sent: a round rests on the disks that hold its model.
+    pub(crate) fn lets_out_of_rounds(&self, to: MemberId, frame: &Frame) -> bool {
+        let promises = matches!(frame, Frame::Holds { .. }) && !planted(Mutation::UncountedStartHolds);
+        !promises || self.counts_for(to)
+    }
+
     pub(crate) fn written(&mut self, id: PersistId) {
         self.writing = Some(id);
     }
@@ -292,8 +298,9 @@ impl<U: StateMachine> Node<U> {
         let Some(peer) = self.starts.peer(from) else { return };
         peer.clock_ahead_ms = clock_ahead_ms;
         let before = peer.heard.as_ref().and_then(|heard| heard.anomaly(recorded));
+        let first = peer.heard.is_none();
         let heard = peer.heard.get_or_insert_with(|| HeardStarts::new(hello, ran_at, now));
-        heard.hear(hello, ran_at, recorded, forgot, now);
+        let is_new = heard.hear(hello, ran_at, recorded, forgot, now) || first;
         if lacks {
             heard.lacks_committed(nonce);
         }
@@ -306,8 +313,8 @@ impl<U: StateMachine> Node<U> {
         let anomaly = heard.anomaly(recorded);
         let takes_turns = answer.counts && heard.takes_turns();
         self.out.push(Output::Send { to: from, frame: Frame::HelloAnswer(answer) });
-        if takes_turns {
-            // A copy beside it may have acknowledged what was meant for it.
+        if is_new || takes_turns {
+            // Another start acknowledged what this one may not have: one before it, or a copy beside it.
             self.step(consensus::Input::ForgetAcknowledged { member: from, last: hello.holds });
         }
         if let Some(anomaly) = anomaly.filter(|anomaly| Some(anomaly) != before.as_ref()) {

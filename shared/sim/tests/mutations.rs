@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// A bug must be caught within so many seeds.
-const MAX_SEEDS: u64 = 100;
+const MAX_SEEDS: u64 = 200;
 /// Threads side by side.
 const JOBS: usize = 2;
 
@@ -49,6 +49,8 @@ const CASES: &[Case] = &[
     Case { members: Some(3), ..case(M::CopyVotes, &["copies promise nothing"]) },
     Case { members: Some(3), ..case(M::IncarnationsComparedByNumber, &["copies promise nothing"]) },
     Case { members: Some(2), ..case(M::LoneVoterAsksNobody, &["election safety", "leader completeness"]) },
+    Case { members: Some(3), ..case(M::HeartbeatCommitsUnseen, &["state-machine safety"]) },
+    case(M::UncountedStartHolds, &["models are reachable"]),
     case(M::HandOverNeverEnds, &["liveness"]),
     case(M::WokenInThePast, &["no spin"]),
     case(M::SuccessionIgnoresTenures, &["fairness of tenures"]),

@@ -40,6 +40,10 @@ pub enum Mutation {
     SeatsShrinkToOne,
     /// A member whose disk is a copy, or may be one, votes and acknowledges like any other.
     CopyVotes,
+    /// A heartbeat commits whatever its leader believes this member to have.
+    HeartbeatCommitsUnseen,
+    /// A start that does not count says that it holds a model.
+    UncountedStartHolds,
     /// Of a member's starts only the numbers are compared.
     IncarnationsComparedByNumber,
     /// A member that alone votes leads at once, whatever the others know.
