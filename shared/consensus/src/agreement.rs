@@ -75,7 +75,7 @@ mod tests {
             priority: 0,
         };
         change(&mut message);
-        Input::Message(message)
+        Input::Message(Box::new(message))
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub enum Input {
     /// The deadline has come.
     Tick,
     /// A message arrived, of any kind but a snapshot.
-    Message(Message),
+    Message(Box<Message>),
     /// Commands to append, in order; each is answered by `Proposed` or `Dropped` at once. Those that come together travel
     /// together.
     Propose(Vec<Proposal>),
@@ -33,7 +33,7 @@ pub enum Input {
     /// A snapshot arrived whole.
     SnapshotArrived {
         /// The message of kind `Snapshot`.
-        message: Message,
+        message: Box<Message>,
         /// The state's bytes.
         data: Arc<[u8]>,
     },
@@ -92,15 +92,15 @@ pub struct Proposal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send now.
-    Send(Message),
+    Send(Box<Message>),
     /// Send once this batch is on the disk.
-    SendAfter(PersistId, Message),
+    SendAfter(PersistId, Box<Message>),
     /// Write and sync, in order, each batch whole; report `Persisted`.
-    Persist(PersistId, Batch),
+    Persist(PersistId, Box<Batch>),
     /// Send a snapshot beside the log; report `SnapshotSent`.
     SendSnapshot {
         /// Its message, of kind `Snapshot`.
-        message: Message,
+        message: Box<Message>,
         /// Metadata and bytes.
         snapshot: Snapshot,
     },

@@ -184,7 +184,8 @@ impl Consensus {
 
     fn repeat_pre_vote(&mut self) {
         if self.raw.raft.state == StateRole::PreCandidate {
-            self.outputs.extend(self.pre_vote.repeat().into_iter().map(Output::Send));
+            self.outputs
+                .extend(self.pre_vote.repeat().into_iter().map(|again| Output::Send(Box::new(again))));
         } else {
             self.pre_vote.end();
         }

@@ -126,7 +126,7 @@ impl Consensus {
             batch.hard_state = Some(hard_state);
         }
         let id = self.unsynced.push(load);
-        self.outputs.push(Output::Persist(id, batch));
+        self.outputs.push(Output::Persist(id, Box::new(batch)));
         id
     }
 
@@ -149,13 +149,13 @@ impl Consensus {
                 || planted(Mutation::VoteBeforeSync) && message.kind == MessageKind::RequestVoteResponse
                 || planted(Mutation::AckBeforeSync) && message.kind == MessageKind::AppendResponse;
             match (message.kind, unsynced) {
-                (MessageKind::Snapshot, _) => self.send_snapshot(message),
+                (MessageKind::Snapshot, _) => self.send_snapshot(Box::new(message)),
                 (_, Some(id)) if !at_once => {
                     if self.unsynced.hold(id, &message) {
-                        self.outputs.push(Output::SendAfter(id, message));
+                        self.outputs.push(Output::SendAfter(id, Box::new(message)));
                     }
                 }
-                _ => self.outputs.push(Output::Send(message)),
+                _ => self.outputs.push(Output::Send(Box::new(message))),
             }
         }
     }

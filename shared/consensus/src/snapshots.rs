@@ -26,7 +26,7 @@ pub(crate) struct Sending {
 }
 
 impl Consensus {
-    pub(crate) fn send_snapshot(&mut self, message: Message) {
+    pub(crate) fn send_snapshot(&mut self, message: Box<Message>) {
         let snapshot = self.raw.store().snapshot().clone();
         let sending = Sending { index: snapshot.meta.index.0, left: self.now, reported: false };
         self.sending.insert(message.to, sending);

@@ -15,9 +15,9 @@ impl Consensus {
     /// cannot stand for election would remember it for ever.
     pub fn leader(&self) -> Option<MemberId> {
         let raft = &self.raw.raft;
-        let patience = self.config.election_ticks().1 * LOST_AFTER_TIMEOUTS;
         let waits = self.role() != Role::Leader && !raft.promotable();
-        member(raft.leader_id).filter(|_| !waits || raft.election_elapsed < patience)
+        let is_lost = || raft.election_elapsed >= self.config.election_ticks().1 * LOST_AFTER_TIMEOUTS;
+        member(raft.leader_id).filter(|_| !waits || !is_lost())
     }
 
     /// The last entry handed out as committed, or restored by a snapshot.

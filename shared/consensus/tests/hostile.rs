@@ -182,7 +182,7 @@ impl Target {
         }
         let (to, from) = (message.from, message.to);
         let grant = Message { kind, to, from, context: Vec::new(), ..message.clone() };
-        self.handle(Input::Message(grant));
+        self.handle(Input::Message(Box::new(grant)));
     }
 
     fn act(&mut self) {
@@ -255,8 +255,8 @@ fn no_message_of_any_kind_panics_in_any_role() {
             let message = target.message(kind);
             let snapshot = kind == MessageKind::Snapshot && target.below(20) > 0;
             target.handle(match snapshot {
-                true => Input::SnapshotArrived { message, data: [1; 8].into() },
-                false => Input::Message(message),
+                true => Input::SnapshotArrived { message: Box::new(message), data: [1; 8].into() },
+                false => Input::Message(Box::new(message)),
             });
             (0..target.below(6)).for_each(|_| target.act());
             roles.insert(target.machine.role());

@@ -88,7 +88,7 @@ impl Candidate {
                     Output::Persist(id, _) => inputs.push_back(Input::Persisted(id)),
                     Output::Committed(entries) => self.committed = entries.last().unwrap().index,
                     Output::Send(message) | Output::SendAfter(_, message) => {
-                        inputs.extend(self.answer(message).map(Input::Message));
+                        inputs.extend(self.answer(*message).map(|answer| Input::Message(Box::new(answer))));
                     }
                     _ => {}
                 }

@@ -103,7 +103,7 @@ impl Shell {
             11 => {
                 let message = raft::message(self.node.consensus(), MessageKind::Snapshot, wits);
                 let data = if wits.is() { disk(3).0.data } else { [1; 8].into() };
-                Input::Snapshot { from: message.from, message, data }
+                Input::Snapshot { from: message.from, message: Box::new(message), data }
             }
             12..15 => self.envelope(wits)?,
             15..19 => self.report(wits)?,
@@ -189,7 +189,7 @@ impl Shell {
         };
         let to = if wits.byte() > 200 { wits.member() } else { ME };
         let recipient = Recipient { member: to, key_id: Digest::default(), wrapped_key: vec![0; 384] };
-        let header = EnvelopeHeader {
+        let header = Box::new(EnvelopeHeader {
             label,
             sender_key: identity(from).key(),
             content_key_hash: Digest::default(),
@@ -197,7 +197,7 @@ impl Shell {
             ciphertext_len: 16,
             ciphertext_digest: Digest::default(),
             recipients: vec![recipient],
-        };
+        });
         Some(Input::Envelope { from, header, handle: self.spooled() })
     }
 
@@ -260,7 +260,7 @@ impl Shell {
         let id = RequestId(self.asked);
         self.open_requests.insert(id);
         let until = self.now + Duration::from_millis(u64::from(wits.byte()) * 50);
-        Some(Input::Request { id, request, until })
+        Some(Input::Request { id, request: Box::new(request), until })
     }
 
     fn command(&mut self, wits: &mut Wits<'_>) -> Option<Command> {
@@ -297,10 +297,10 @@ impl Shell {
                 assert!(self.open_requests.remove(&id), "{id:?} was answered twice, or never asked");
             }
             Output::Work { id, work } => {
-                if let Work::OpenUpdate { envelope, .. } | Work::OpenModel { envelope, .. } = &work {
+                if let Work::OpenUpdate { envelope, .. } | Work::OpenModel { envelope, .. } = &*work {
                     assert!(self.spool.contains(envelope), "{envelope:?} was dropped before it was opened");
                 }
-                assert!(self.orders.insert(id, work).is_none(), "{id:?} names two orders");
+                assert!(self.orders.insert(id, *work).is_none(), "{id:?} names two orders");
             }
             Output::TakeSnapshot(state) => {
                 return Some(Input::SnapshotTaken { index: state.index(), data: state.snapshot() });

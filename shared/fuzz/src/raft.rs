@@ -71,8 +71,8 @@ impl Target {
             0..14 => {
                 let message = message(&self.machine, MessageKind::ALL[usize::from(step % 32).min(12)], wits);
                 match message.kind == MessageKind::Snapshot && wits.byte() > 8 {
-                    true => Input::SnapshotArrived { message, data: [1; 8].into() },
-                    false => Input::Message(message),
+                    true => Input::SnapshotArrived { message: Box::new(message), data: [1; 8].into() },
+                    false => Input::Message(Box::new(message)),
                 }
             }
             14..16 => {
@@ -135,7 +135,7 @@ impl Target {
         }
         assert!(self.machine.commit() <= self.machine.last_index(), "what is committed is there");
         assert!(self.machine.role() != Role::Leader || self.machine.leader() == Some(ME));
-        grants.into_iter().for_each(|message| self.handle(Input::Message(message)));
+        grants.into_iter().for_each(|message| self.handle(Input::Message(Box::new(message))));
     }
 
     /// A term never goes down, and a vote is never taken back.

@@ -268,7 +268,7 @@ fn node(choice: u8, add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         Frame::Transfer { to: MemberId(3) },
         Frame::AskRoster { known: Index(0) },
         Frame::Roster { index: Index(900), members: Vec::new() },
-        Frame::Forward { request: 1, session: None, command: set(b"colour", b"\x01") },
+        Frame::Forward { request: 1, session: None, command: Box::new(set(b"colour", b"\x01")) },
     ];
     let said = frames.iter().flat_map(|frame| {
         let frame = postcard::to_allocvec(frame).expect("a frame encodes");

@@ -34,7 +34,7 @@ pub(crate) struct Compactor {
 /// A snapshot from the leader that a worker reads now.
 pub(crate) struct Arriving {
     from: MemberId,
-    message: Message,
+    message: Box<Message>,
     data: Arc<[u8]>,
 }
 
@@ -108,7 +108,7 @@ impl<U: StateMachine> Node<U> {
     }
 
     /// A snapshot has come whole. It is read first, on a worker thread; consensus hears of it when that worked.
-    pub(crate) fn snapshot_arrived(&mut self, from: MemberId, message: Message, data: Arc<[u8]>) {
+    pub(crate) fn snapshot_arrived(&mut self, from: MemberId, message: Box<Message>, data: Arc<[u8]>) {
         if message.from != from {
             return self.dropped(from, "a snapshot in another member's name");
         }
@@ -258,10 +258,10 @@ impl<U: StateMachine> Node<U> {
 
     /// Begins a snapshot when that is worth its cost, or when a newcomer that the last one does not know needs one.
     pub(crate) fn compact_if_due(&mut self) {
-        let meta = self.consensus.applied_meta();
         let due = self.compactor.is_due(self.settings().compact_after) || self.consensus.snapshot_wanted();
-        if due && self.compactor.under_way.is_none() && meta.index > self.consensus.snapshot().index {
-            self.compactor.begin(meta);
+        let newer = self.consensus.applied() > self.consensus.snapshot().index;
+        if due && self.compactor.under_way.is_none() && newer {
+            self.compactor.begin(self.consensus.applied_meta());
             self.out.push(Output::TakeSnapshot(FrozenState::of(&self.state)));
         }
     }

@@ -148,8 +148,8 @@ impl<U: StateMachine> Node<U> {
 
     fn forward_request(&mut self, leader: MemberId, id: RequestId) {
         let Some(wanted) = self.requests.wanted(id) else { return };
-        let frame =
-            Frame::Forward { request: id.0, session: wanted.session, command: wanted.command.clone() };
+        let command = Box::new(wanted.command.clone());
+        let frame = Frame::Forward { request: id.0, session: wanted.session, command };
         self.requests.sent(id, Some(leader));
         self.out.push(Output::Send { to: leader, frame });
     }

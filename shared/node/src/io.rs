@@ -67,7 +67,7 @@ pub enum Input {
         /// From whom.
         from: MemberId,
         /// Its head, not yet verified.
-        header: EnvelopeHeader,
+        header: Box<EnvelopeHeader>,
         /// Its bytes.
         handle: EnvelopeHandle,
     },
@@ -76,7 +76,7 @@ pub enum Input {
         /// From whom.
         from: MemberId,
         /// The engine's message.
-        message: Message,
+        message: Box<Message>,
         /// The state's bytes.
         data: Arc<[u8]>,
     },
@@ -119,7 +119,7 @@ pub enum Input {
         /// Names the answer.
         id: RequestId,
         /// What is wanted.
-        request: Request,
+        request: Box<Request>,
         /// Until when.
         until: Time,
     },
@@ -177,13 +177,13 @@ pub enum Output {
     /// Send when this batch is on the disk.
     SendAfter(PersistId, MemberId, Frame),
     /// Write and sync, then say [`Input::Persisted`].
-    Persist(PersistId, Batch),
+    Persist(PersistId, Box<Batch>),
     /// Send a snapshot in chunks, then say [`Input::SnapshotSent`].
     SendSnapshot {
         /// To whom.
         to: MemberId,
         /// The engine's message; metadata only.
-        message: Message,
+        message: Box<Message>,
         /// The state's bytes.
         data: Arc<[u8]>,
     },
@@ -212,7 +212,7 @@ pub enum Output {
         /// Names the result.
         id: WorkId,
         /// What to do.
-        work: Work,
+        work: Box<Work>,
     },
     /// Make a tenure key in the background, then say [`Input::TenureKey`].
     MakeTenureKey,

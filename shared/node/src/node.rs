@@ -252,7 +252,7 @@ impl<U: StateMachine> Node<U> {
                 self.incarnations_persisted(id);
             }
             Input::WorkDone { id, result } => self.work_done(id, result),
-            Input::Envelope { from, header, handle } => self.envelope(from, header, handle),
+            Input::Envelope { from, header, handle } => self.envelope(from, *header, handle),
             Input::Snapshot { from, message, data } => self.snapshot_arrived(from, message, data),
             Input::SnapshotTaken { index, data } => self.snapshot_taken(index, data),
             Input::SnapshotRead(state) => self.snapshot_read(state),
@@ -264,7 +264,7 @@ impl<U: StateMachine> Node<U> {
             Input::Measured(links) => self.step(consensus::Input::Measured(links)),
             Input::WallClock(wall_ms) => self.wall_at = (wall_ms, self.now),
             Input::TenureKey(key) => self.duties.key_made(key),
-            Input::Request { id, request, until } => self.request(id, request, until),
+            Input::Request { id, request, until } => self.request(id, *request, until),
             Input::Watch(watched) => self.watched = watched,
             Input::Transfer(to) => self.transfer(to),
             Input::Retire(retiring) => self.duties.retire(retiring),
@@ -289,7 +289,7 @@ impl<U: StateMachine> Node<U> {
         match frame {
             Frame::Raft(message) => {
                 if message.from == from {
-                    self.step(consensus::Input::Message(*message));
+                    self.step(consensus::Input::Message(message));
                     self.note_led(from);
                     self.introduce_to(from);
                 } else {
@@ -297,7 +297,7 @@ impl<U: StateMachine> Node<U> {
                 }
             }
             Frame::Forward { request, session, command } => {
-                self.forwarded_to_me(from, request, session, command)
+                self.forwarded_to_me(from, request, session, *command)
             }
             Frame::Forwarded { request, outcome } => self.forward_answered(from, request, outcome),
             Frame::Transfer { to } => {
@@ -343,14 +343,14 @@ impl<U: StateMachine> Node<U> {
                 if !self.starts.lets_out(&mut message, self.consensus.commit()) {
                     return;
                 }
-                self.out.push(Output::Send { to, frame: Frame::Raft(Box::new(message)) });
+                self.out.push(Output::Send { to, frame: Frame::Raft(message) });
             }
             Said::SendAfter(id, mut message) => {
                 let to = message.to;
                 if !self.starts.lets_out(&mut message, self.consensus.commit()) {
                     return;
                 }
-                self.out.push(Output::SendAfter(id, to, Frame::Raft(Box::new(message))));
+                self.out.push(Output::SendAfter(id, to, Frame::Raft(message)));
             }
             Said::Persist(id, batch) => {
                 if batch.incarnations.is_some() {

@@ -19,7 +19,8 @@ const MAX_TURNS: usize = 1_000;
 
 /// The round machines and what the node keeps for them.
 pub(crate) struct Sides {
-    rounds: Rounds,
+    /// Boxed, since it is out of the node while it looks at it.
+    rounds: Option<Box<Rounds>>,
     /// Inputs that arose while the machines were at work.
     queue: VecDeque<rounds::Input>,
     turning: bool,
@@ -30,11 +31,20 @@ impl Sides {
     pub(crate) fn new(boot: &Boot) -> Self {
         let boot =
             rounds::Boot { pending: boot.pending_update, held: boot.held.clone(), trains: boot.trains };
-        Self { rounds: Rounds::new(boot), queue: VecDeque::new(), turning: false, ending_said: false }
+        Self {
+            rounds: Some(Box::new(Rounds::new(boot))),
+            queue: VecDeque::new(),
+            turning: false,
+            ending_said: false,
+        }
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.rounds.deadline()
+        self.rounds().deadline()
+    }
+
+    fn rounds(&self) -> &Rounds {
+        self.rounds.as_deref().expect("the round machines are here but while they handle an input")
     }
 
     /// Whether nothing waits to be told to the machines.
@@ -84,7 +94,7 @@ impl<U: StateMachine> Node<U> {
 
     /// Where the aggregator side stands, for simulators.
     pub fn aggregator_phase(&self) -> rounds::AggregatorPhase {
-        self.sides.rounds.aggregator_phase()
+        self.sides.rounds().aggregator_phase()
     }
 
     /// Who of the open round does not train now, by its own word.
@@ -94,7 +104,7 @@ impl<U: StateMachine> Node<U> {
             let Rest { cause, reason, for_ms: left_ms } = rest;
             RestLine { member, cause, reason, left_ms, until_ms: wall_ms.saturating_add(left_ms) }
         };
-        self.sides.rounds.resting(self.now).map(line).collect()
+        self.sides.rounds().resting(self.now).map(line).collect()
     }
 
     /// What a round waits for, in words.
@@ -131,10 +141,10 @@ impl<U: StateMachine> Node<U> {
     fn rounds_said(&mut self, output: rounds::Output) {
         match output {
             rounds::Output::Propose { id, command } => {
-                let publishes = matches!(command, ControlCommand::RoundPublished(_));
+                let publishes = matches!(*command, ControlCommand::RoundPublished(_));
                 let proposer = Proposer::Duty(Duty::Round(id.0));
                 let waits = publishes && !self.duties.may_publish(id.0);
-                if waits || !self.propose(proposer, self.me, None, Command::Control(command)) {
+                if waits || !self.propose(proposer, self.me, None, Command::Control(*command)) {
                     self.round_proposal_lost(id.0);
                 }
             }
@@ -168,15 +178,15 @@ impl<U: StateMachine> Node<U> {
 
     fn rounds_handle(&mut self, input: rounds::Input) -> Vec<rounds::Output> {
         // The view borrows the node and the machines change: they are out of the node while they look at it.
-        let mut machines = std::mem::take(&mut self.sides.rounds);
+        let Some(mut machines) = self.sides.rounds.take() else { return Vec::new() };
         let outputs = machines.handle(self.now, &self.view(&self.seen()), input);
-        self.sides.rounds = machines;
+        self.sides.rounds = Some(machines);
         outputs
     }
 
     fn with_view<T>(&self, look: impl FnOnce(&rounds::View<'_>, &Rounds) -> T) -> T {
         let seen = self.seen();
-        look(&self.view(&seen), &self.sides.rounds)
+        look(&self.view(&seen), self.sides.rounds())
     }
 
     /// What a view borrows and the state does not have in that shape.

@@ -71,14 +71,14 @@ pub enum Output {
         /// To be named in [`Input::ProposalLost`] or [`Input::ProposalRejected`].
         id: ProposalId,
         /// The command.
-        command: ControlCommand,
+        command: Box<ControlCommand>,
     },
     /// Give a worker an order.
     Work {
         /// To be named in [`Input::WorkDone`].
         id: WorkId,
         /// The order.
-        work: Work,
+        work: Box<Work>,
     },
     /// Send an envelope to every member. When this member is among the recipients, its copy comes back as
     /// [`Input::Envelope`] with a handle of its own. Sending does not use the handle up; what was begun is

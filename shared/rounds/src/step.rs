@@ -70,14 +70,14 @@ impl<'a> Step<'a> {
     pub(crate) fn work(&mut self, work: Work) -> WorkId {
         self.names.work += 1;
         let id = WorkId(self.names.work);
-        self.emit(Output::Work { id, work });
+        self.emit(Output::Work { id, work: Box::new(work) });
         id
     }
 
     fn propose(&mut self, command: ControlCommand) -> ProposalId {
         self.names.proposals += 1;
         let id = ProposalId(self.names.proposals);
-        self.emit(Output::Propose { id, command });
+        self.emit(Output::Propose { id, command: Box::new(command) });
         id
     }
 }

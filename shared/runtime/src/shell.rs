@@ -220,7 +220,9 @@ impl<U: UserMachine> Shell<U> {
             NetEvent::Envelope { from, header, handle, .. } => {
                 self.envelope_arrived(from, &header, SpoolHandle(handle))
             }
-            NetEvent::Snapshot { from, message, data } => Some(Input::Snapshot { from, message, data }),
+            NetEvent::Snapshot { from, message, data } => {
+                Some(Input::Snapshot { from, message: Box::new(message), data })
+            }
             NetEvent::Connected(member) => {
                 self.other_epochs.remove(&member);
                 self.standing.let_in(member);
@@ -252,7 +254,7 @@ impl<U: UserMachine> Shell<U> {
                 return None;
             }
         };
-        let header = head.header().clone();
+        let header = Box::new(head.header().clone());
         self.envelope_counts.received += 1;
         self.envelope_counts.for_me += u64::from(header.is_for(self.me));
         let handle = self.envelopes.name(Arc::new(Spooled::new(head, self.bench.spool.clone(), body)));
@@ -277,7 +279,11 @@ impl<U: UserMachine> Shell<U> {
     /// A request whose answer nobody waits for.
     pub(crate) fn own_request(&mut self, request: rafty_node::Request, within: Duration) -> Input {
         self.last_request += 1;
-        Input::Request { id: RequestId(self.last_request), request, until: self.now() + within }
+        Input::Request {
+            id: RequestId(self.last_request),
+            request: Box::new(request),
+            until: self.now() + within,
+        }
     }
 
     fn happened(&mut self, happening: Happening) -> Vec<Input> {
@@ -363,9 +369,9 @@ impl<U: UserMachine> Shell<U> {
             Output::Persist(id, batch) => {
                 self.clients.appended(batch.entries.len());
                 self.unsynced.given(id, self.now());
-                self.persister.write(id, batch);
+                self.persister.write(id, *batch);
             }
-            Output::SendSnapshot { to, message, data } => self.send_snapshot(to, message, data),
+            Output::SendSnapshot { to, message, data } => self.send_snapshot(to, *message, data),
             Output::TakeSnapshot(state) => return Ok(self.order_of_state(StateJob::TakeSnapshot(state))),
             Output::ReadSnapshot(snapshot) => {
                 return Ok(self.order_of_state(StateJob::ReadSnapshot(snapshot)));
@@ -374,7 +380,7 @@ impl<U: UserMachine> Shell<U> {
                 return Ok(self.order_of_state(StateJob::DigestMark(mark, state)));
             }
             Output::Reply { id, answer } => return Ok(self.answered(id, answer)),
-            Output::Work { id, work } => return Ok(self.order(id, work)),
+            Output::Work { id, work } => return Ok(self.order(id, *work)),
             Output::MakeTenureKey => self.workers.make_tenure_key(self.me),
             Output::ForgetTenureKeys { except } => self.bench.tenure_keys.forget(except),
             Output::SendEnvelope { to, handle } => return Ok(self.send_envelope(&to, handle)),
@@ -489,7 +495,7 @@ impl<U: UserMachine> Shell<U> {
         let others = to.iter().copied().filter(|member| *member != self.me).collect();
         self.executor.spawn(broadcast(self.net.clone(), envelope.clone(), others)).detach();
         let header = envelope.head.header();
-        let header = (to.contains(&self.me) && header.is_for(self.me)).then(|| header.clone())?;
+        let header = (to.contains(&self.me) && header.is_for(self.me)).then(|| Box::new(header.clone()))?;
         Some(Input::Envelope { from: self.me, header, handle: self.envelopes.name(envelope) })
     }
 

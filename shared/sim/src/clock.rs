@@ -23,14 +23,24 @@ impl Clock {
 
     /// What it shows.
     pub fn read(&self, now: Time) -> Time {
-        let passed = now.saturating_since(self.at).as_nanos() * u128::from(self.rate) / MILLION;
+        let passed = now.saturating_since(self.at).as_nanos();
+        // Most of what happens asks for the time, and division of 128 bits is slow.
+        let short = u64::try_from(passed).ok().and_then(|passed| passed.checked_mul(self.rate));
+        let passed = match short {
+            Some(product) => u128::from(product / MILLION as u64),
+            None => passed * u128::from(self.rate) / MILLION,
+        };
         self.shown + nanos(passed)
     }
 
     /// When it will show `local` at the earliest.
     pub fn when(&self, local: Time) -> Time {
         let left = local.saturating_since(self.shown).as_nanos() * MILLION;
-        self.at + nanos(left.div_ceil(u128::from(self.rate)))
+        let left = match u64::try_from(left) {
+            Ok(left) => u128::from(left.div_ceil(self.rate)),
+            Err(_) => left.div_ceil(u128::from(self.rate)),
+        };
+        self.at + nanos(left)
     }
 
     /// It goes at another rate from now on.

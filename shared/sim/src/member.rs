@@ -98,7 +98,7 @@ pub struct Process {
     /// Whom the transport lets in, by what a connection proves, and what this member calls them.
     pub roster: BTreeMap<PeerKey, MemberId>,
     /// On their way to the disk.
-    pub unsynced: BTreeMap<PersistId, Batch>,
+    pub unsynced: BTreeMap<PersistId, Box<Batch>>,
     /// What waits for a sync.
     pub delayed: BTreeMap<PersistId, Vec<(MemberId, Frame)>>,
     /// When the disk has done all that it was given.
@@ -255,7 +255,7 @@ impl Member {
 
     /// Power loss: of what was on its way to the disk only a first part may have arrived. Returns that, and how many
     /// batches have not.
-    pub fn kill(&mut self, dice: &mut Dice) -> (Vec<Batch>, usize) {
+    pub fn kill(&mut self, dice: &mut Dice) -> (Vec<Box<Batch>>, usize) {
         let Some(process) = self.process.take() else { return (Vec::new(), 0) };
         let arrived = dice.below(process.unsynced.len() as u64 + 1) as usize;
         let lost = process.unsynced.len() - arrived;

@@ -2,6 +2,7 @@
 
 use rafty_dictionary::{Entries, EntryCommand};
 use rafty_types::{Digest, Index, RestoreError, StateMachine, Term};
+use std::sync::Arc;
 
 /// What the name of a key begins with that is set for the only time and never deleted.
 const ONCE: &[u8] = b"once ";
@@ -50,8 +51,11 @@ pub fn rot_of(snapshot: &[u8]) -> u8 {
 }
 
 /// The same snapshot, as rotten as that.
-pub fn rotted(snapshot: &[u8], rot: u8) -> Vec<u8> {
-    snapshot.split_last().map_or(Vec::new(), |(_, entries)| [entries, &[rot]].concat())
+pub fn rotted(snapshot: Arc<[u8]>, rot: u8) -> Arc<[u8]> {
+    match snapshot.split_last() {
+        Some((before, entries)) if *before != rot => [entries, &[rot]].concat().into(),
+        _ => snapshot,
+    }
 }
 
 /// A command that sets the key of this number, for the only time.

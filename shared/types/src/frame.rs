@@ -19,7 +19,7 @@ pub enum Frame {
         /// Applied once when the sender has a session.
         session: Option<(SessionId, Serial)>,
         /// What to propose.
-        command: Command,
+        command: Box<Command>,
     },
     /// The leader's answer to [`Frame::Forward`].
     Forwarded {

@@ -12,6 +12,15 @@ pub struct PeerKey(#[serde(with = "crate::hex")] pub [u8; 32]);
 impl PeerKey {
     /// Whether `signature` over `message` was made by the holder of this key. Weak keys never verify.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
+        #[cfg(feature = "verify-cache")]
+        {
+            crate::verify_cache::lookup(self, message, signature, || self.verify_now(message, signature))
+        }
+        #[cfg(not(feature = "verify-cache"))]
+        self.verify_now(message, signature)
+    }
+
+    fn verify_now(&self, message: &[u8], signature: &Signature) -> bool {
         VerifyingKey::from_bytes(&self.0).is_ok_and(|key| {
             key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.to_bytes())).is_ok()
         })

@@ -27,6 +27,8 @@ mod settings;
 mod state_digest;
 mod time;
 mod update;
+#[cfg(feature = "verify-cache")]
+pub mod verify_cache;
 mod weights;
 
 pub use client::ClientRecord;

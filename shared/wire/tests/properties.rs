@@ -87,7 +87,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         (any::<u64>(), vec(any::<u8>(), 0..300)).prop_map(|(request, bytes)| Frame::Forward {
             request,
             session: Some((SessionId(request), Serial(1))),
-            command: Command::User(bytes),
+            command: Box::new(Command::User(bytes)),
         }),
         (any::<u64>(), any::<u64>(), digest()).prop_map(|(run, version, model)| Frame::Announce {
             run: RunId(run),
@@ -273,7 +273,7 @@ fn a_length_over_the_bound_is_refused_before_its_body_is_looked_at() {
 #[test]
 fn a_frame_over_the_bound_is_not_written() {
     let command = Command::User(vec![0; MAX_FRAME_LEN]);
-    let frame = Frame::Forward { request: 0, session: None, command };
+    let frame = Frame::Forward { request: 0, session: None, command: Box::new(command) };
     assert!(matches!(encode_frame(&frame), Err(WireError::TooLong { .. })));
 }
 

@@ -255,9 +255,9 @@ impl Net {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Deliver(message, None) => self.input(message.to, Input::Message(*message)),
+            Event::Deliver(message, None) => self.input(message.to, Input::Message(message)),
             Event::Deliver(message, Some(data)) => {
-                self.input(message.to, Input::SnapshotArrived { message: *message, data });
+                self.input(message.to, Input::SnapshotArrived { message, data });
             }
             Event::Reported { member, to, ok } => self.input(member, Input::SnapshotSent { to, ok }),
             Event::Synced { member, epoch, id } => {
@@ -325,10 +325,10 @@ impl Net {
 
     fn output(&mut self, member: MemberId, output: Output) {
         match output {
-            Output::Send(message) => self.send(message),
-            Output::SendAfter(id, message) => self.of(member).after.push((id, message)),
-            Output::Persist(id, batch) => self.persist(member, id, batch),
-            Output::SendSnapshot { message, snapshot } => self.send_snapshot(message, snapshot),
+            Output::Send(message) => self.send(*message),
+            Output::SendAfter(id, message) => self.of(member).after.push((id, *message)),
+            Output::Persist(id, batch) => self.persist(member, id, *batch),
+            Output::SendSnapshot { message, snapshot } => self.send_snapshot(*message, snapshot),
             Output::Restore(snapshot) => {
                 let running = self.of(member);
                 running.applied = snapshot.meta.index;

@@ -170,16 +170,16 @@ impl Cluster {
             self.say(&line);
         }
         match output {
-            Output::Send(sent) => self.send(sent, None),
+            Output::Send(sent) => self.send(*sent, None),
             Output::SendAfter(after, sent) => {
                 self.whisper(&format!("n{id} holds until w{} is synced: {}", after.0, message(&sent)));
-                self.member(id).after.push((after, sent));
+                self.member(id).after.push((after, *sent));
             }
             Output::Persist(write, batch) => {
                 self.whisper(&format!("n{id} writes w{}: {}", write.0, crate::show::batch(&batch)));
-                self.member(id).writing.insert(write, batch);
+                self.member(id).writing.insert(write, *batch);
             }
-            Output::SendSnapshot { message, snapshot } => self.send(message, Some(snapshot.data)),
+            Output::SendSnapshot { message, snapshot } => self.send(*message, Some(snapshot.data)),
             Output::Restore(snapshot) => self.member(id).restore(&snapshot),
             Output::Committed(entries) => entries.iter().for_each(|entry| self.member(id).apply(entry)),
             _ => {}
@@ -221,8 +221,8 @@ impl Cluster {
 
     fn arrive(&mut self, (sent, data): Flying) {
         let (from, to) = (sent.from, sent.to);
-        let Some(data) = data else { return self.input(to, Input::Message(sent)) };
-        self.input(to, Input::SnapshotArrived { message: sent, data });
+        let Some(data) = data else { return self.input(to, Input::Message(Box::new(sent))) };
+        self.input(to, Input::SnapshotArrived { message: Box::new(sent), data });
         self.input(from, Input::SnapshotSent { to, ok: true });
     }
 

@@ -160,7 +160,7 @@ impl Runner for Cluster {
             Command::Heal => self.cut.clear(),
             Command::Forge { kind, from, to, fields } => {
                 let message = show::forged(kind, from.0, to.0, fields)?;
-                self.input(to.0, Input::Message(message));
+                self.input(to.0, Input::Message(Box::new(message)));
             }
             Command::Crash(N(id)) => self.crash(*id),
             Command::Restart(N(id)) => self.start(*id)?,

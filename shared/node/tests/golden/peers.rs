@@ -222,7 +222,7 @@ impl Peers {
     ) -> Result<(), Box<dyn Error>> {
         self.requests += 1;
         let (id, until) = (RequestId(self.requests), self.now + within);
-        self.say_to(at, Input::Request { id, request, until })
+        self.say_to(at, Input::Request { id, request: Box::new(request), until })
     }
 
     pub(crate) fn say_to(&mut self, id: MemberId, input: Input) -> Result<(), Box<dyn Error>> {
@@ -289,7 +289,7 @@ impl Peers {
         match output {
             Output::Send { to, frame } => self.send(id, to, frame),
             Output::SendAfter(batch, to, frame) => self.member(id).delayed.push((batch, to, frame)),
-            Output::Persist(batch_id, batch) => drop(self.member(id).writing.insert(batch_id, batch)),
+            Output::Persist(batch_id, batch) => drop(self.member(id).writing.insert(batch_id, *batch)),
             Output::SendSnapshot { to, message, data } => {
                 let arrived = self.passes(id, to);
                 if arrived {
@@ -315,7 +315,7 @@ impl Peers {
             Output::MakeTenureKey => drop(self.want_keys.insert(id)),
             Output::Roster(_) => self.member(id).roster = known,
             Output::Work { id: order, work } => {
-                let result = match work {
+                let result = match *work {
                     Work::DeriveInitial { .. } => WorkResult::Model { digest: Digest::of(b"version 0") },
                     _ => WorkResult::Done,
                 };

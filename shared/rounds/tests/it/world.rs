@@ -364,8 +364,8 @@ impl World {
 
     fn perform(&mut self, me: MemberId, output: Output) {
         match output {
-            Output::Propose { id, command } => self.propose(me, id, command),
-            Output::Work { id, work } => self.order(me, id, work),
+            Output::Propose { id, command } => self.propose(me, id, *command),
+            Output::Work { id, work } => self.order(me, id, *work),
             Output::Broadcast { envelope } => {
                 self.members.keys().copied().collect::<Vec<_>>().into_iter().for_each(|to| {
                     self.send(me, to, envelope);

@@ -4,7 +4,7 @@ use crate::disk::Disk;
 use crate::member::Process;
 use crate::terms::Terms;
 use rafty_consensus::Role;
-use rafty_types::{Batch, Digest, Entry, Index, MemberId, Membership, Message, MessageKind, Payload, Term};
+use rafty_types::{Batch, Entry, Index, MemberId, Membership, Message, MessageKind, Payload, Term};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What was seen of logs and leaders.
@@ -12,9 +12,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub struct Logs {
     leaders: BTreeMap<Term, MemberId>,
     /// What each entry is, and the term of the one before.
-    entries: HashMap<(Index, Term), (Digest, Option<Term>)>,
-    /// The term of each committed entry, and the term it was seen committed in.
-    committed: BTreeMap<Index, (Term, Term)>,
+    entries: HashMap<(Index, Term), (Payload, Option<Term>)>,
+    /// By index, the term of each committed entry, and the term it was seen committed in. `None` where nobody has seen
+    /// the entry. The last one is there.
+    committed: Vec<Option<(Term, Term)>>,
     /// What each id has ever had synced, whatever became of its disk since.
     synced: BTreeMap<MemberId, Terms>,
     /// The same for the one that has no turn, where two run with one id.
@@ -28,7 +29,17 @@ pub struct Logs {
 impl Logs {
     /// The highest committed index seen.
     pub fn last_committed(&self) -> Index {
-        self.committed.last_key_value().map_or(Index(0), |(index, _)| *index)
+        Index(self.committed.len().saturating_sub(1) as u64)
+    }
+
+    fn committed_at(&self, index: Index) -> Option<(Term, Term)> {
+        self.committed.get(usize::try_from(index.0).ok()?).copied().flatten()
+    }
+
+    fn note_committed(&mut self, index: Index, terms: (Term, Term)) {
+        let at = usize::try_from(index.0).expect("an index of a run");
+        self.committed.resize(self.committed.len().max(at + 1), None);
+        self.committed[at] = Some(terms);
     }
 
     /// How many terms had a leader.
@@ -122,9 +133,10 @@ impl Logs {
     /// that never was. `before` is the term of the entry before the first, where it is known.
     pub fn log_matching(&mut self, id: MemberId, entries: &[Entry], mut before: Option<Term>) {
         for entry in entries {
-            let what = digest(entry);
-            let known = self.entries.entry((entry.index, entry.term)).or_insert((what, before));
-            let same = known.0 == what && (known.1 == before || known.1.is_none() || before.is_none());
+            let new = || (entry.payload.clone(), before);
+            let known = self.entries.entry((entry.index, entry.term)).or_insert_with(new);
+            let same =
+                known.0 == entry.payload && (known.1 == before || known.1.is_none() || before.is_none());
             assert!(
                 same,
                 "log matching: member {id} has another entry {} of term {}",
@@ -146,9 +158,12 @@ impl Logs {
         if !new {
             return;
         }
-        let earlier = |entry: &(&Index, &(Term, Term))| entry.1.1 < consensus.term();
-        let Some((index, (term, _))) = self.committed.iter().rev().find(earlier) else { return };
-        let has = process.terms.has(*index, *term);
+        let earlier = |(index, terms): (usize, &Option<(Term, Term)>)| {
+            let (term, seen_in) = (*terms)?;
+            (seen_in < consensus.term()).then_some((Index(index as u64), term))
+        };
+        let Some((index, term)) = self.committed.iter().enumerate().rev().find_map(earlier) else { return };
+        let has = process.terms.has(index, term);
         assert!(has, "leader completeness: {id} leads term {} without entry {index}", consensus.term());
     }
 
@@ -162,7 +177,7 @@ impl Logs {
         while index < commit {
             index = index.next();
             let Some(term) = process.terms.at(index) else { continue };
-            self.committed.insert(index, (term, consensus.term()));
+            self.note_committed(index, (term, consensus.term()));
             let sets = [&process.seen.membership, consensus.membership()];
             let durable = sets.iter().any(|set| self.is_durable(index, term, set));
             assert!(durable, "commitment: entry {index} of term {term} is on too few disks, says {id}");
@@ -173,8 +188,8 @@ impl Logs {
             let own = consensus.term();
             assert_eq!(term, own, "commitment: leader {id} counts copies of entry {commit} of an older term");
         }
-        if let (Some(term), Some((known, _))) = (process.terms.at(commit), self.committed.get(&commit)) {
-            assert_eq!(term, *known, "state-machine safety: member {id} has another entry {commit}");
+        if let (Some(term), Some((known, _))) = (process.terms.at(commit), self.committed_at(commit)) {
+            assert_eq!(term, known, "state-machine safety: member {id} has another entry {commit}");
         }
     }
 
@@ -203,13 +218,5 @@ impl Logs {
             steps > 1 || entered || left || same_voters,
             "one voter set overlap: member {id} went from {before:?} to {now:?}"
         );
-    }
-}
-
-fn digest(entry: &Entry) -> Digest {
-    match &entry.payload {
-        Payload::Empty => Digest::default(),
-        Payload::Command(bytes) => Digest::of(bytes),
-        Payload::Membership(change) => Digest::of(format!("{change:?}").as_bytes()),
     }
 }

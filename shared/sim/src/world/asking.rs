@@ -33,8 +33,10 @@ impl World {
 
     /// The leader of the highest term.
     pub fn leader(&self) -> Option<MemberId> {
-        let leads = |id: &MemberId| self.node(*id).consensus().role() == Role::Leader;
-        self.running().into_iter().filter(leads).max_by_key(|id| self.node(*id).consensus().term())
+        let running = self.members.values().filter_map(|member| Some((member.id, member.process.as_ref()?)));
+        let consensus = running.map(|(id, process)| (id, process.node.consensus()));
+        let leaders = consensus.filter(|(_, consensus)| consensus.role() == Role::Leader);
+        leaders.max_by_key(|(_, consensus)| consensus.term()).map(|(id, _)| id)
     }
 
     /// The leader, if its tenure is current.
@@ -113,7 +115,7 @@ impl World {
         let until = self.members[&id].process.as_ref().expect("it runs").local(self.now) + within;
         self.invariants.clients.asked(name, &request);
         self.waiting.insert(name, ((id, self.members[&id].epoch), asker));
-        self.say(id, Input::Request { id: name, request, until });
+        self.say(id, Input::Request { id: name, request: Box::new(request), until });
     }
 
     /// A member answers.

@@ -29,7 +29,7 @@ impl World {
             }
             // Rot stays where it is.
             let mut copy = member.disk.clone();
-            copy.snapshot.data = rotted(&copy.snapshot.data, 0).into();
+            copy.snapshot.data = rotted(copy.snapshot.data, 0);
             member.backups.push(copy);
         }
     }

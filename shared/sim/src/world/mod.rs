@@ -54,11 +54,11 @@ pub enum Happening {
     },
     Envelope {
         from: PeerKey,
-        envelope: EnvelopeHeader,
+        envelope: Box<EnvelopeHeader>,
     },
     Snapshot {
         from: PeerKey,
-        message: Message,
+        message: Box<Message>,
         data: Arc<[u8]>,
     },
     SnapshotSent {
@@ -74,7 +74,7 @@ pub enum Happening {
     },
     Work {
         id: WorkId,
-        work: Work,
+        work: Box<Work>,
     },
     Key,
     Unreachable(MemberId),
@@ -190,6 +190,8 @@ impl World {
     /// A world without members.
     pub fn new(seed: u64, settings: Settings) -> Self {
         settings.validate().expect("settings that members accept");
+        // All members of a set check the same signatures.
+        rafty_types::verify_cache::enable();
         Self {
             now: Time::ZERO,
             members: BTreeMap::new(),
@@ -399,7 +401,7 @@ impl World {
             }
             Happening::Envelope { from, envelope: header } => {
                 if let Some(&from) = process.roster.get(&from) {
-                    let handle = process.worker.name(header.clone());
+                    let handle = process.worker.name((*header).clone());
                     self.say(to, Input::Envelope { from, header, handle });
                 }
             }
@@ -430,7 +432,7 @@ impl World {
                 let signature = member.identity.sign(&state_digest_statement(set, to, mark, digest));
                 self.say(to, Input::StateDigested { mark, digest, signature });
             }
-            Happening::Work { id, work } => self.work(to, id, work),
+            Happening::Work { id, work } => self.work(to, id, *work),
             Happening::Key => {
                 let set = process.node.state().control().set();
                 let key = process.worker.make_key(set, to, &member.identity, epoch);

@@ -1,7 +1,7 @@
 //! What members want done: sending, syncing, working.
 
 use super::{Happening, Turn, World, ms};
-use crate::member::{Device, Process};
+use crate::member::{Device, Member, Process};
 use crate::tally::{Evil, Sometimes};
 use crate::witness::rotted;
 use rafty_consensus::Link;
@@ -128,7 +128,7 @@ impl World {
 
     // The disk.
 
-    fn persist(&mut self, id: MemberId, batch_id: PersistId, batch: Batch) -> Option<()> {
+    fn persist(&mut self, id: MemberId, batch_id: PersistId, batch: Box<Batch>) -> Option<()> {
         let member = self.members.get_mut(&id)?;
         let fails_until = member.device.disk_fails_until;
         let at = member.sync_until(self.now, &self.weather, &mut self.dice);
@@ -169,20 +169,20 @@ impl World {
 
     // Workers.
 
-    fn order(&mut self, id: MemberId, order: WorkId, work: Work) -> Option<()> {
+    fn order(&mut self, id: MemberId, order: WorkId, work: Box<Work>) -> Option<()> {
         let node = &self.members.get(&id)?.process.as_ref()?.node;
         let committed = self.invariants.logs.last_committed();
         if !self.is_twin(id) {
             self.invariants.rounds.no_update_is_lost(id, &work, node, committed);
         }
-        let takes = match &work {
+        let takes = match &*work {
             Work::Train { .. } => {
                 self.dice.ms(self.weather.train) + self.members.get(&id)?.device.slow_training
             }
             Work::StopTraining { .. } | Work::ForgetAttempt { .. } => Duration::ZERO,
             _ => self.dice.ms(self.weather.work),
         };
-        let (now, trains) = (self.now, matches!(work, Work::Train { .. } | Work::LookAgain { .. }));
+        let (now, trains) = (self.now, matches!(*work, Work::Train { .. } | Work::LookAgain { .. }));
         let process = self.process(id)?;
         // Training has a thread of its own; other heavy work is done one after the other.
         let at = if trains { now + takes } else { process.worked_at.max(now) + takes };
@@ -194,7 +194,7 @@ impl World {
     }
 
     pub(super) fn work(&mut self, id: MemberId, order: WorkId, work: Work) {
-        let training = work.clone();
+        let training = matches!(work, Work::Train { .. }).then(|| work.clone());
         let deletes =
             matches!(work, Work::ForgetAttempt { .. } | Work::DropUpdate { .. } | Work::DropModels { .. });
         let member = self.members.get_mut(&id).expect("a member");
@@ -218,7 +218,7 @@ impl World {
         if matches!(&result, WorkResult::Refused(Refusal::NotFinite | Refusal::WrongShape)) {
             self.tally.saw(Sometimes::UpdateRefused);
         }
-        if flaw.is_none() && !self.is_twin(id) {
+        if let Some(training) = training.filter(|_| flaw.is_none() && !self.is_twin(id)) {
             self.invariants.rounds.trained(id, &training, &result);
         }
         self.say(id, Input::WorkDone { id: order, result });
@@ -236,7 +236,13 @@ impl World {
 
     /// The device that a member dials for an id: the one with that key, whatever its id is by now.
     fn dialled(&self, dials: MemberId, id: MemberId) -> Option<MemberId> {
-        let (key, _) = self.roster(dials)?.iter().find(|(_, known)| **known == id)?;
+        let roster = self.roster(dials)?;
+        // Mostly the device still has that id.
+        let same = |member: &&Member| roster.get(&member.identity.key()) == Some(&id);
+        if self.members.get(&id).filter(same).is_some() {
+            return Some(id);
+        }
+        let (key, _) = roster.iter().find(|(_, known)| **known == id)?;
         self.members.values().find(|member| member.identity.key() == *key).map(|member| member.id)
     }
 
@@ -277,15 +283,15 @@ impl World {
         }
     }
 
-    fn send_snapshot(&mut self, from: MemberId, to: MemberId, message: Message, data: Arc<[u8]>) {
+    fn send_snapshot(&mut self, from: MemberId, to: MemberId, message: Box<Message>, data: Arc<[u8]>) {
         // Rot stays on one device, so that most have a sound state.
-        let data = rotted(&data, 0);
+        let data = rotted(data, 0);
         let way = self.way(from, to);
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
         let after = self.network.stream(data.len(), weather, dice, tally).filter(|_| way.is_some());
         if let (Some(after), Some(way)) = (after, way) {
             let from = self.members[&from].identity.key();
-            self.schedule(after, way, Happening::Snapshot { from, message, data: data.into() });
+            self.schedule(after, way, Happening::Snapshot { from, message, data });
         }
         let told = after.unwrap_or(ms(500)) + ms(1);
         self.schedule(told, from, Happening::SnapshotSent { to, arrived: after.is_some() });
@@ -309,7 +315,7 @@ impl World {
         }
         (to.contains(&from) && header.is_for(from)).then(|| {
             let handle = self.process(from).expect("it runs").worker.name(header.clone());
-            Input::Envelope { from, header, handle }
+            Input::Envelope { from, header: Box::new(header), handle }
         })
     }
 
@@ -319,7 +325,11 @@ impl World {
         let len = self.weather.model_len as usize;
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
         if let Some(after) = self.network.stream(len, weather, dice, tally) {
-            self.schedule(later + after, to, Happening::Envelope { from, envelope: header.clone() });
+            self.schedule(
+                later + after,
+                to,
+                Happening::Envelope { from, envelope: Box::new(header.clone()) },
+            );
         }
     }
 
@@ -418,10 +428,13 @@ pub(super) fn is_between(frame: &Frame, from: MemberId, to: MemberId) -> bool {
 }
 
 fn payload_len(frame: &Frame) -> usize {
-    use rafty_types::Command::User;
+    use rafty_types::Command::{Control, User};
     match frame {
         Frame::Raft(message) => message.entries.iter().map(|entry| entry.payload.len()).sum(),
-        Frame::Forward { command: User(bytes), .. } => bytes.len(),
+        Frame::Forward { command, .. } => match &**command {
+            User(bytes) => bytes.len(),
+            Control(_) => 0,
+        },
         _ => 0,
     }
 }

@@ -266,7 +266,7 @@ impl World {
         // Each rots in its own way.
         let rot = u8::try_from(self.tally.count(Evil::Rot)).unwrap_or(u8::MAX);
         let snapshot = &mut self.members.get_mut(&id).expect("a member").disk.snapshot;
-        snapshot.data = rotted(&snapshot.data, rot).into();
+        snapshot.data = rotted(snapshot.data.clone(), rot);
         self.start_later(down, id);
     }
 

@@ -73,7 +73,10 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("raft-append", Frame::Raft(Box::new(append()))),
         ("raft-append-refused", Frame::Raft(Box::new(refusal()))),
         ("raft-snapshot", Frame::Raft(Box::new(snapshot()))),
-        ("forward-user", Frame::Forward { request: 1, session: None, command: Command::User(vec![1, 2]) }),
+        (
+            "forward-user",
+            Frame::Forward { request: 1, session: None, command: Box::new(Command::User(vec![1, 2])) },
+        ),
         ("forward-control", forward_control()),
         ("forwarded-control", forwarded(ForwardOutcome::Control(ControlResult::Done, Index(9)))),
         ("forwarded-rejected", forwarded(rejected())),
@@ -135,7 +138,7 @@ fn hello_answer() -> HelloAnswer {
 fn forward_control() -> Frame {
     let session = Some((SessionId(9), Serial(2)));
     let command = Command::Control(ControlCommand::Revoke { member: MemberId(4) });
-    Frame::Forward { request: 2, session, command }
+    Frame::Forward { request: 2, session, command: Box::new(command) }
 }
 
 fn forwarded(outcome: ForwardOutcome) -> Frame {

@@ -62,7 +62,7 @@ fn what_cannot_be_sent_is_counted() {
     one.net.send(MemberId(9), &progress(1));
     assert_eq!(one.dropped(DropReason::NotConnected), 1);
     let command = Command::User(vec![0; rafty_wire::MAX_FRAME_LEN]);
-    one.net.send(MemberId(9), &Frame::Forward { request: 1, session: None, command });
+    one.net.send(MemberId(9), &Frame::Forward { request: 1, session: None, command: Box::new(command) });
     assert_eq!(one.dropped(DropReason::TooLong), 1);
 }
 
