@@ -9,7 +9,6 @@ mod bench;
 mod cli;
 mod commands;
 mod demo;
-mod exact_json;
 mod local;
 mod narration;
 

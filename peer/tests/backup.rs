@@ -85,6 +85,11 @@ fn a_dump_loses_nothing() {
     let entries = one_of_each();
     set_all(from.founder(), &entries);
     let dump = ok(&rafty(), &["dump", "--json", "--dir", &from.founder().dir]);
+    let dumped: serde_json::Value = serde_json::from_str(&dump).unwrap();
+    for key in entries.keys() {
+        let got = ok(&rafty(), &["get", key, "--dir", &from.founder().dir]);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&got).unwrap(), dumped[key], "{key:?}");
+    }
     let file = folder.path("dump.json");
     std::fs::write(&file, &dump).unwrap();
 

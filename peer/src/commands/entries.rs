@@ -1,10 +1,10 @@
 //! `rafty set`, `get`, `delete`, `dump`, `watch`: entries of the dictionary; `diagnostic`: what is behind them.
 
 use super::{PATIENCE, ask, client, do_it, of_client, print_lines, stopped_telling};
-use crate::exact_json::Exact;
 use rafty_agent::status::unexpected;
 use rafty_agent::{Failure, output, status};
 use rafty_client::Consistency;
+use rafty_runtime::exact_json::Exact;
 use rafty_runtime::operator::{self, Reply, Request, WatchLine};
 use serde_json::Value;
 use std::collections::BTreeMap;

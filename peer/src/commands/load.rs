@@ -4,10 +4,11 @@
 //! load that was cut off is finished by running it again.
 
 use super::{client, of_client};
-use crate::exact_json::Bytes;
+
 use rafty_agent::{Failure, output};
 use rafty_client::{Change, ClientError};
 use rafty_dictionary::CLUSTER_KEY;
+use rafty_runtime::exact_json::Bytes;
 use rafty_wire::client::{MAX_KEY_LEN, MAX_VALUE_LEN, Scanner};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};

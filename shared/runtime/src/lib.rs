@@ -13,6 +13,7 @@ mod alarm;
 mod clients;
 mod copies;
 mod envelopes;
+pub mod exact_json;
 mod interrupt;
 mod log_writer;
 mod machine;

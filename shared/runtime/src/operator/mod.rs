@@ -11,9 +11,9 @@ pub(crate) mod desk;
 pub(crate) use answers::{wall_ms, wall_us};
 
 use crate::Lateness;
+use crate::exact_json::Exact;
 use crate::net::DropReason;
 use rafty_node::Status;
-use rafty_types::hex::Hex;
 use rafty_types::{Digest, Epoch, MemberId, PeerRole, RunId, Settings, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -246,10 +246,9 @@ pub struct WatchLine {
     pub index: rafty_types::Index,
 }
 
-/// A value of the dictionary for people: as JSON, or where JSON has no words for it (`bin`, `ext`, keys that are no text)
-/// its bytes in hex as `{"msgpack": "..."}`.
+/// A value of the dictionary as JSON that [loses nothing](crate::exact_json).
 pub fn json_of(value: &[u8]) -> serde_json::Value {
-    rmp_serde::from_slice(value).unwrap_or_else(|_| serde_json::json!({ "msgpack": Hex(value).to_string() }))
+    serde_json::to_value(Exact(value)).expect("every value has a form in JSON")
 }
 
 /// A run and its rounds.

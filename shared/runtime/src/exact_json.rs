@@ -23,7 +23,7 @@ use std::fmt;
 const MAX_JSON_DEPTH: usize = 100;
 
 /// One MessagePack value, to be written as JSON.
-pub(crate) struct Exact<'a>(pub(crate) &'a [u8]);
+pub struct Exact<'a>(pub &'a [u8]);
 
 impl Serialize for Exact<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -78,7 +78,7 @@ fn plain_keys(pairs: &[(Value, Value)]) -> bool {
 
 struct Node<'a>(&'a Value);
 
-impl Serialize for Node<'_> {
+impl<'a> Serialize for Node<'a> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Nil => serializer.serialize_unit(),
@@ -96,7 +96,8 @@ impl Serialize for Node<'_> {
             Value::Ext(kind, bytes) => tagged(serializer, "$ext", &(kind, Hex(bytes).to_string())),
             Value::Array(items) => serializer.collect_seq(items.iter().map(Node)),
             Value::Map(pairs) if plain_keys(pairs) => {
-                serializer.collect_map(pairs.iter().map(|(key, value)| (key.as_str(), Node(value))))
+                let text = |key: &'a Value| key.as_str().unwrap_or_default();
+                serializer.collect_map(pairs.iter().map(|(key, value)| (text(key), Node(value))))
             }
             Value::Map(pairs) => {
                 let pairs: Vec<_> = pairs.iter().map(|(key, value)| (Node(key), Node(value))).collect();
@@ -113,7 +114,7 @@ fn json_keeps(number: f64) -> bool {
 }
 
 /// The bytes of one MessagePack value, read from JSON.
-pub(crate) struct Bytes(pub(crate) Vec<u8>);
+pub struct Bytes(pub Vec<u8>);
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
