@@ -11,14 +11,18 @@ use rafty_consensus as consensus;
 use rafty_dictionary::{Applied, Event as Change, Outcome};
 use rafty_types::{
     Command, ControlResult, Entry, ForwardOutcome, Frame, Index, MemberId, Message, Mutation, Payload,
-    Proposal, Snapshot, SnapshotMeta, StateMachine, planted,
+    Proposal, Snapshot, SnapshotMeta, StateMachine, Time, planted,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What logging an entry costs beside its bytes: framing, its share of a sync, its copies on other members.
 const ENTRY_COST: u64 = 512;
 /// A snapshot may cost at most one part in so many of what was written since the last one.
 const SNAPSHOT_SHARE: u64 = 10;
+
+/// How long after a snapshot that failed the next one is tried.
+const SNAPSHOT_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Decides when a snapshot is due.
 pub(crate) struct Compactor {
@@ -29,6 +33,10 @@ pub(crate) struct Compactor {
     snapshot_len: u64,
     /// What the snapshot stands for that a worker makes now.
     under_way: Option<SnapshotMeta>,
+    /// `cost` and `entries` when it began.
+    at_begin: (u64, u64),
+    /// None begins before, since the last one failed.
+    not_before: Time,
 }
 
 /// A snapshot from the leader that a worker reads now.
@@ -40,7 +48,8 @@ pub(crate) struct Arriving {
 
 impl Compactor {
     pub(crate) fn new(snapshot_len: usize) -> Self {
-        Self { cost: 0, entries: 0, snapshot_len: snapshot_len as u64, under_way: None }
+        let snapshot_len = snapshot_len as u64;
+        Self { cost: 0, entries: 0, snapshot_len, under_way: None, at_begin: (0, 0), not_before: Time::ZERO }
     }
 
     fn applied(&mut self, entry: &Entry) {
@@ -54,6 +63,7 @@ impl Compactor {
 
     /// A snapshot begins: what is applied from here on counts for the next one.
     fn begin(&mut self, meta: SnapshotMeta) {
+        self.at_begin = (self.cost, self.entries);
         (self.cost, self.entries, self.under_way) = (0, 0, Some(meta));
     }
 
@@ -62,6 +72,20 @@ impl Compactor {
         let meta = self.under_way.take_if(|meta| meta.index == index)?;
         self.snapshot_len = snapshot_len as u64;
         Some(meta)
+    }
+
+    /// The snapshot of this index came to nothing: the next one counts what this one would have.
+    fn failed(&mut self, now: Time, index: Index) {
+        if self.under_way.take_if(|meta| meta.index == index).is_some() {
+            self.cost += self.at_begin.0;
+            self.entries += self.at_begin.1;
+            self.not_before = now + SNAPSHOT_AGAIN_AFTER;
+        }
+    }
+
+    /// Whether one may begin.
+    fn may_begin(&self, now: Time) -> bool {
+        self.under_way.is_none() && now >= self.not_before
     }
 
     /// The state is that of a leader's snapshot. One that is under way is out of date, and still under way.
@@ -260,7 +284,7 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn compact_if_due(&mut self) {
         let due = self.compactor.is_due(self.settings().compact_after) || self.consensus.snapshot_wanted();
         let newer = self.consensus.applied() > self.consensus.snapshot().index;
-        if due && self.compactor.under_way.is_none() && newer {
+        if due && self.compactor.may_begin(self.now) && newer {
             self.compactor.begin(self.consensus.applied_meta());
             self.out.push(Output::TakeSnapshot(FrozenState::of(&self.state)));
         }
@@ -278,8 +302,43 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
+    /// A worker could not bring the state into bytes: the log stays as long as it is, and it is tried again later.
+    pub(crate) fn snapshot_failed(&mut self, index: Index) {
+        self.compactor.failed(self.now, index);
+    }
+
     /// The replicated state as it is now, to be digested elsewhere.
     pub fn freeze(&self) -> FrozenState {
         FrozenState::of(&self.state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rafty_types::Term;
+
+    fn meta(index: u64) -> SnapshotMeta {
+        SnapshotMeta { index: Index(index), term: Term(1), ..SnapshotMeta::default() }
+    }
+
+    #[test]
+    fn a_snapshot_that_failed_is_tried_again_after_a_pause() {
+        let mut compactor = Compactor::new(0);
+        let payload = Payload::Command(vec![0; 100].into());
+        let applied = |compactor: &mut Compactor, index| {
+            compactor.applied(&Entry { index: Index(index), term: Term(1), payload: payload.clone() });
+        };
+        (1..=3).for_each(|index| applied(&mut compactor, index));
+        let at = |seconds| Time::ZERO + Duration::from_secs(seconds);
+        assert!(compactor.is_due(2) && compactor.may_begin(at(0)));
+        compactor.begin(meta(3));
+        applied(&mut compactor, 4);
+        assert!(!compactor.may_begin(at(60)), "one is under way");
+        compactor.failed(at(60), Index(2));
+        assert!(!compactor.may_begin(at(60)), "that was another one");
+        compactor.failed(at(60), Index(3));
+        assert!(compactor.is_due(3), "all four entries count");
+        assert!(!compactor.may_begin(at(69)) && compactor.may_begin(at(70)));
     }
 }

@@ -96,6 +96,11 @@ impl<U: StateMachine> Node<U> {
         self.judge_own_state();
     }
 
+    /// A worker could not digest the state as of a mark: this member says nothing of that one.
+    pub(crate) fn state_digest_failed(&mut self, mark: Index) {
+        self.digests.under_way.take_if(|(index, _)| *index == mark);
+    }
+
     /// Tells the other voters this one's digest, until it is recorded.
     pub(crate) fn say_digest(&mut self) {
         let Some(own) = self.digests.own.clone() else { return };

@@ -15,7 +15,8 @@ pub struct FrozenState {
 }
 
 impl FrozenState {
-    pub(crate) fn of<U: StateMachine>(state: &Replicated<U>) -> Self {
+    /// Of this state.
+    pub fn of<U: StateMachine>(state: &Replicated<U>) -> Self {
         Self { index: state.applied(), state: Box::new(state.clone()) }
     }
 
@@ -75,6 +76,11 @@ impl fmt::Debug for UnreadState {
 pub struct ReadState(Result<Box<dyn Any + Send>, RestoreError>);
 
 impl ReadState {
+    /// A snapshot that could not be read, for this reason.
+    pub fn failed(why: &str) -> Self {
+        Self(Err(RestoreError(why.into())))
+    }
+
     pub(crate) fn into_state<U: StateMachine>(self) -> Result<Replicated<U>, RestoreError> {
         let other = |_| RestoreError("it is that of another machine".into());
         self.0.and_then(|state| state.downcast::<Replicated<U>>().map(|state| *state).map_err(other))

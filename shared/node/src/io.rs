@@ -87,6 +87,16 @@ pub enum Input {
         /// The state's bytes.
         data: Arc<[u8]>,
     },
+    /// What [`Output::TakeSnapshot`] asked for did not come about.
+    SnapshotFailed {
+        /// Of the state that was given.
+        index: Index,
+    },
+    /// What [`Output::DigestState`] asked for did not come about.
+    StateDigestFailed {
+        /// The mark.
+        mark: Index,
+    },
     /// What [`Output::ReadSnapshot`] asked for.
     SnapshotRead(ReadState),
     /// What [`Output::DigestState`] asked for.

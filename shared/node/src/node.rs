@@ -255,6 +255,8 @@ impl<U: StateMachine> Node<U> {
             Input::Envelope { from, header, handle } => self.envelope(from, *header, handle),
             Input::Snapshot { from, message, data } => self.snapshot_arrived(from, message, data),
             Input::SnapshotTaken { index, data } => self.snapshot_taken(index, data),
+            Input::SnapshotFailed { index } => self.snapshot_failed(index),
+            Input::StateDigestFailed { mark } => self.state_digest_failed(mark),
             Input::SnapshotRead(state) => self.snapshot_read(state),
             Input::StateDigested { mark, digest, signature } => self.state_digested(mark, digest, signature),
             Input::SnapshotSent { to, arrived } => {

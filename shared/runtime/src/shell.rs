@@ -456,6 +456,12 @@ impl<U: UserMachine> Shell<U> {
     fn state_done(&mut self, done: StateDone) -> Option<Input> {
         match done {
             StateDone::SnapshotTaken { index, data } => Some(Input::SnapshotTaken { index, data }),
+            StateDone::SnapshotFailed { index } => Some(Input::SnapshotFailed { index }),
+            StateDone::MarkFailed { mark } => Some(Input::StateDigestFailed { mark }),
+            StateDone::DigestFailed => {
+                self.digests.failed(Instant::now());
+                None
+            }
             StateDone::SnapshotRead(state) => Some(Input::SnapshotRead(state)),
             StateDone::MarkDigested { mark, digest } => {
                 let set = self.node.state().control().set();

@@ -1,11 +1,14 @@
 //! The thread that brings the replicated state into bytes, digests it and reads snapshots: all that takes as long as
 //! the state is large.
 //!
-//! The node hands out states that share what they have in common with its own, which goes on meanwhile.
+//! The node hands out states that share what they have in common with its own, which goes on meanwhile. A state machine
+//! of a user that panics ends its job, which is reported as failed, and nothing else.
 
+use crate::log_writer::{LogLevel, log};
 use crate::work::be_nice;
 use rafty_node::{FrozenState, ReadState, UnreadState};
 use rafty_types::{Digest, Index};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -16,6 +19,8 @@ use std::time::{Duration, Instant};
 const QUEUE: usize = 4;
 /// Making digests takes at most one part in so many of the thread's time.
 const DIGEST_SHARE: u32 = 10;
+/// How long after a digest that failed the next one is made at the earliest.
+const DIGEST_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// What the thread is to do.
 pub(crate) enum StateJob {
@@ -39,10 +44,39 @@ pub(crate) enum StateDone {
     Digest { index: Index, digest: Digest, took: Duration },
     /// The digest of the state as of a mark.
     MarkDigested { mark: Index, digest: Digest },
+    /// The snapshot of the state as of an index could not be taken.
+    SnapshotFailed { index: Index },
+    /// No digest for people came about.
+    DigestFailed,
+    /// No digest of the state as of a mark came about.
+    MarkFailed { mark: Index },
 }
 
 impl StateJob {
     fn perform(self) -> StateDone {
+        let failed = self.failed();
+        // After a panic nothing of the state in the job is used again: it goes with the job.
+        catch_unwind(AssertUnwindSafe(|| self.bring_about())).unwrap_or_else(|_| {
+            log(
+                LogLevel::Warning,
+                "the state machine panicked when its state was written, read or digested; nothing was changed, and it is \
+                 tried again later",
+            );
+            failed
+        })
+    }
+
+    /// What is reported when it panics.
+    fn failed(&self) -> StateDone {
+        match self {
+            Self::TakeSnapshot(state) => StateDone::SnapshotFailed { index: state.index() },
+            Self::ReadSnapshot(_) => StateDone::SnapshotRead(ReadState::failed("the state machine panicked")),
+            Self::DigestMark(mark, _) => StateDone::MarkFailed { mark: *mark },
+            Self::Digest(_) => StateDone::DigestFailed,
+        }
+    }
+
+    fn bring_about(self) -> StateDone {
         match self {
             Self::TakeSnapshot(state) => {
                 StateDone::SnapshotTaken { index: state.index(), data: state.snapshot() }
@@ -110,11 +144,58 @@ impl DigestCache {
         self.under_way = false;
         self.not_before = Some(now + took * DIGEST_SHARE);
     }
+
+    /// The next one that somebody asks for is made anew.
+    pub(crate) fn failed(&mut self, now: Instant) {
+        self.under_way = false;
+        self.not_before = Some(now + DIGEST_AGAIN_AFTER);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rafty_dictionary::Replicated;
+    use rafty_types::{RestoreError, StateMachine, Term};
+    use std::sync::mpsc::channel;
+
+    /// Panics whenever its state is asked for.
+    #[derive(Clone)]
+    struct Panicking;
+
+    impl StateMachine for Panicking {
+        fn apply(&mut self, _: Index, _: Term, _: &[u8]) -> Vec<u8> {
+            Vec::new()
+        }
+        fn snapshot(&self) -> Vec<u8> {
+            panic!("on purpose")
+        }
+        fn restore(&mut self, _: &[u8]) -> Result<(), RestoreError> {
+            panic!("on purpose")
+        }
+        fn digest(&self) -> Digest {
+            panic!("on purpose")
+        }
+    }
+
+    #[test]
+    fn a_machine_that_panics_fails_its_jobs_and_the_thread_goes_on() {
+        let frozen = || FrozenState::of(&Replicated::new(Panicking));
+        let (report, done) = channel();
+        let worker = StateWorker::start(move |done| report.send(done).unwrap()).unwrap();
+        let perform = |job| {
+            assert!(worker.order(job).is_none(), "the thread is there");
+            done.recv().unwrap()
+        };
+        for _ in 0..2 {
+            let index = frozen().index();
+            let taken = perform(StateJob::TakeSnapshot(frozen()));
+            assert!(matches!(taken, StateDone::SnapshotFailed { index: of } if of == index));
+            let digested = perform(StateJob::DigestMark(Index(7), frozen()));
+            assert!(matches!(digested, StateDone::MarkFailed { mark: Index(7) }));
+            assert!(matches!(perform(StateJob::Digest(frozen())), StateDone::DigestFailed));
+        }
+    }
 
     #[test]
     fn a_digest_is_made_on_demand_one_at_a_time_and_rests_ten_times_as_long_as_it_took() {
