@@ -5,6 +5,7 @@
 use crate::{Failure, failure, output, place};
 use rafty_runtime::recover::{RecoverError, RecoveryPreview, Survivor};
 use rafty_runtime::rejoin::{RejoinError, Returning};
+use rafty_types::time::in_words;
 use serde_json::json;
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
@@ -101,7 +102,7 @@ fn describe(preview: &RecoveryPreview) -> String {
     let stamped = Duration::from_millis(preview.stamped_ms);
     let age = match now.checked_sub(stamped) {
         _ if stamped.is_zero() => "of unknown age".to_string(),
-        Some(age) => format!("written {} ago by its leader's clock", span(age)),
+        Some(age) => format!("written {} ago by its leader's clock", in_words(age)),
         None => "stamped later than this machine's clock".to_string(),
     };
     let missing: String = preview
@@ -125,15 +126,6 @@ fn describe(preview: &RecoveryPreview) -> String {
 fn numbers(preview: &RecoveryPreview) -> String {
     let numbers: Vec<_> = preview.missing.iter().map(|member| format!("member {}", member.id)).collect();
     numbers.join(", ")
-}
-
-fn span(age: Duration) -> String {
-    match age.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
-        seconds => format!("{} days", seconds / 86_400),
-    }
 }
 
 /// Waits for a person's yes.
@@ -177,19 +169,5 @@ impl From<RejoinError> for Failure {
             | RejoinError::OtherEpoch { .. } => Self::refused(error),
             other => Self::failed(other),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_told_in_the_unit_that_fits() {
-        let told = |seconds| span(Duration::from_secs(seconds));
-        assert_eq!(told(119), "119 s");
-        assert_eq!(told(120), "2 min");
-        assert_eq!(told(7_200), "2 h");
-        assert_eq!(told(172_800), "2 days");
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::Failure;
 use rafty_runtime::operator::{MemberStatus, Reply, Request, call};
-use rafty_types::printable;
+use rafty_types::{printable, time::in_words};
 use std::fmt::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -116,7 +116,7 @@ fn members(text: &mut String, status: &MemberStatus) -> fmt::Result {
 
 /// What being a member costs: an SD card wears by what is written to it.
 fn upkeep(text: &mut String, status: &MemberStatus) -> fmt::Result {
-    write!(text, "up for {}", duration(status.up_ms))?;
+    write!(text, "up for {}", in_words(Duration::from_millis(status.up_ms)))?;
     if let Some(written) = status.written_bytes.map(u128::from) {
         write!(text, ", {} written", bytes(written))?;
         // The start is no measure of a day.
@@ -127,15 +127,6 @@ fn upkeep(text: &mut String, status: &MemberStatus) -> fmt::Result {
     }
     let late = status.lateness;
     writeln!(text, "; timers late by {} ms at most, {} times by more than 50", late.worst_ms, late.over_50_ms)
-}
-
-fn duration(ms: u64) -> String {
-    match ms {
-        0..60_000 => format!("{} s", ms / 1_000),
-        60_000..HOUR_MS => format!("{} min", ms / 60_000),
-        HOUR_MS..DAY_MS => format!("{} h", ms / HOUR_MS),
-        _ => format!("{} days", ms / DAY_MS),
-    }
 }
 
 fn bytes(count: u128) -> String {
@@ -185,11 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_sizes_have_units_that_people_use() {
-        assert_eq!(
-            [59_000, 61_000, 7_200_000, 200_000_000].map(duration),
-            ["59 s", "1 min", "2 h", "2 days"]
-        );
+    fn sizes_have_units_that_people_use() {
         assert_eq!([1_500, 1_500_000, 2_340_000_000].map(bytes), ["1 kB", "1.5 MB", "2.3 GB"]);
     }
 }

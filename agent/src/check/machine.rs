@@ -4,7 +4,7 @@ use super::Finding;
 use crate::settings::Settings;
 use crate::status;
 use chrono::Datelike;
-use rafty_runtime::{DirectoryOrigin, MemberError, MemberFile, Origin};
+use rafty_runtime::{DirectoryOrigin, IF_MOVED, MemberError, MemberFile, Origin, looks_copied};
 use rustix::fs::statvfs;
 use std::fs::File;
 use std::io::Write;
@@ -92,9 +92,14 @@ pub(super) fn disk(dir: &Path) -> Finding {
     }
 }
 
-/// Whether the directory of a member is the one that it was made in.
-pub(super) fn origin(dir: &Path) -> Option<Finding> {
-    let DirectoryOrigin { origin, anomaly } = DirectoryOrigin::of(dir);
+/// Whether a member's directory is the one that it was made in, and whether its state is that of the others.
+pub(super) fn directory(dir: &Path) -> Vec<Finding> {
+    let DirectoryOrigin { origin, anomaly, divergence } = DirectoryOrigin::of(dir);
+    let diverged = divergence.map(|what| Finding::problem("divergence", what, "run `rejoin`"));
+    origin_finding(origin, anomaly).into_iter().chain(diverged).collect()
+}
+
+fn origin_finding(origin: Option<Origin>, anomaly: Option<String>) -> Option<Finding> {
     if let Some(anomaly) = anomaly {
         return Some(Finding::problem("copy", anomaly, "see the message"));
     }
@@ -108,10 +113,8 @@ pub(super) fn origin(dir: &Path) -> Option<Finding> {
         ),
         Origin::Copied => Finding::problem(
             "copy",
-            "the directory looks like a copy: its log lies in another file than it was made in; this member does not vote \
-             until a majority without it has answered for it",
-            "if it was moved, and no other copy was used since, start it once with `up --moved`; else run `rejoin`, or join \
-             anew in another --dir",
+            looks_copied("the directory"),
+            format!("{IF_MOVED}; else run `rejoin`, or join anew in another --dir"),
         ),
     })
 }

@@ -63,7 +63,7 @@ impl Finding {
 pub(crate) fn run(settings: &Settings, args: &CheckArgs, json: bool) -> Result<(), Failure> {
     let dir = place::directory(settings.dir.as_deref(), "rafty-agent")?;
     let mut findings = vec![machine::clock(&dir), machine::membership(&dir, settings), machine::disk(&dir)];
-    findings.extend(machine::origin(&dir));
+    findings.extend(machine::directory(&dir));
     findings.push(network::port(&dir, settings));
     findings.extend(network::peers(&dir, settings));
     findings.extend(learning::findings(&dir, settings, args.task.as_deref()));

@@ -1,8 +1,9 @@
 //! Wall clocks of members, compared for people. Nothing is decided by them.
 
-use rafty_types::MemberId;
+use rafty_types::{MemberId, time};
+use std::time::Duration;
 
-/// Clocks that differ by more are named, in milliseconds.
+/// Clocks that differ by more are named, in milliseconds: a minute.
 const APART_MS: u64 = 60_000;
 
 /// By how much each other member's wall clock is ahead of this one's, in milliseconds, as sentences about those that are
@@ -20,21 +21,15 @@ pub(crate) fn apart(me: MemberId, ahead_ms: &[(MemberId, i64)]) -> Vec<String> {
     [(me, 0)].into_iter().chain(ahead_ms.iter().copied()).filter_map(off).collect()
 }
 
+/// To the minute: what is known of another clock is no better than the network.
 fn in_words(member: MemberId, off_ms: i64) -> String {
+    let minutes = off_ms.unsigned_abs().saturating_add(APART_MS / 2) / APART_MS;
     let direction = if off_ms > 0 { "ahead of" } else { "behind" };
     format!(
         "the wall clock of member {member} is {} {direction} those of the others: it shows wrong times, and `train_when.hours` goes \
          by them; nothing else is decided by it; set it, or let it be set (`timedatectl set-ntp true`)",
-        length(off_ms.unsigned_abs())
+        time::in_words(Duration::from_mins(minutes))
     )
-}
-
-fn length(ms: u64) -> String {
-    match ms.saturating_add(30_000) / 60_000 {
-        minutes @ 0..120 => format!("{minutes} min"),
-        minutes @ 120..2_880 => format!("{} h", minutes / 60),
-        minutes => format!("{} days", minutes / 1_440),
-    }
 }
 
 #[cfg(test)]
@@ -63,7 +58,7 @@ mod tests {
         assert_eq!(named(&[(2, -2 * HOUR), (3, -2 * HOUR)]), ["1 is 2 h ahead of"]);
         assert_eq!(
             named(&[(2, 20 * 365 * 24 * HOUR), (3, -61_000)]),
-            ["2 is 7300 days ahead of", "3 is 1 min behind"]
+            ["2 is 7300 days ahead of", "3 is 60 s behind"]
         );
     }
 

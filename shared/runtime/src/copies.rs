@@ -5,17 +5,21 @@
 use crate::log_writer::{LogLevel, log};
 use crate::member::MemberFile;
 use crate::up::UpError;
-use rafty_node::Event;
+use rafty_node::{Event, IF_MOVED};
 use rafty_storage::{DataDir, Log, Origin};
 use rafty_types::MemberId;
 use smol::Executor;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 /// What a member found out about its own disk, in words.
 const ANOMALY_FILE: &str = "disk-anomaly";
-/// Longest of them that is read, in bytes.
-const MAX_ANOMALY_LEN: usize = 4_096;
+/// That its replicated state has diverged, in words.
+const DIVERGENCE_FILE: &str = "diverged";
+/// The longest of these notes that is read, in bytes.
+const MAX_NOTE_LEN: u64 = 4_096;
 
 /// What can be said about a member's directory without opening its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,15 +28,23 @@ pub struct DirectoryOrigin {
     pub origin: Option<Origin>,
     /// What the member found out when it ran last, in words.
     pub anomaly: Option<String>,
+    /// That its replicated state has diverged, in words; it starts no more.
+    pub divergence: Option<String>,
 }
 
 impl DirectoryOrigin {
     /// Looks at the directory `dir`.
     pub fn of(dir: &Path) -> Self {
-        let anomaly = std::fs::read_to_string(dir.join(ANOMALY_FILE)).ok();
-        let anomaly = anomaly.filter(|text| text.len() <= MAX_ANOMALY_LEN);
-        Self { origin: Log::origin(&DataDir::log_in(dir)).ok(), anomaly }
+        let (anomaly, divergence) = (note(&dir.join(ANOMALY_FILE)), note(&dir.join(DIVERGENCE_FILE)));
+        Self { origin: Log::origin(&DataDir::log_in(dir)).ok(), anomaly, divergence }
     }
+}
+
+/// A note, when there is one that this program may have written.
+fn note(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    File::open(path).ok()?.take(MAX_NOTE_LEN + 1).read_to_string(&mut text).ok()?;
+    (text.len() as u64 <= MAX_NOTE_LEN).then_some(text)
 }
 
 /// Whether the files look like a copy. A directory that was `moved` does not, and neither does that of a member that
@@ -43,15 +55,8 @@ pub(crate) fn looks_copied(dir: &DataDir, member: &MemberFile, moved: bool) -> R
     let origin = Log::origin(&dir.log()).map_err(failed)?;
     let alone = member.members.iter().all(|other| other.id == member.member);
     if origin == Origin::Copied && !moved && !alone {
-        log(
-            LogLevel::Warning,
-            &format!(
-                "{} looks like a copy: its log lies in another file than it was made in; this member does not vote until \
-                 a majority without it has answered for it; if it was moved, and no other copy was used since, start it \
-                 once with `up --moved`",
-                dir.root().display()
-            ),
-        );
+        let directory = dir.root().display().to_string();
+        log(LogLevel::Warning, &format!("{}; {IF_MOVED}", rafty_node::looks_copied(&directory)));
         return Ok(true);
     }
     if origin == Origin::Copied {
@@ -77,16 +82,36 @@ pub(crate) fn take_as_original(executor: &Arc<Executor<'static>>, dir: &Arc<Data
 }
 
 /// Notes what a member found out about itself, for `check`. It happens at most a few times in a member's life.
-pub(crate) fn note_anomaly(dir: &DataDir, me: MemberId, event: &Event) {
+pub(crate) fn note_anomaly(dir: &DataDir, me: MemberId, event: &Event, diverged: bool) {
     if let Event::DiskAnomaly { member, what } = event
         && *member == me
     {
         // It is told in the log, too.
-        let _ = std::fs::write(dir.file(ANOMALY_FILE), what);
+        let _ = std::fs::write(dir.file(if diverged { DIVERGENCE_FILE } else { ANOMALY_FILE }), what);
     }
 }
 
 /// A member starts: what it found out before may be over.
 pub(crate) fn forget_anomaly(dir: &DataDir) {
-    let _ = std::fs::remove_file(dir.file(ANOMALY_FILE));
+    for file in [ANOMALY_FILE, DIVERGENCE_FILE] {
+        let _ = std::fs::remove_file(dir.file(file));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_read_up_to_their_bound_and_each_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| std::fs::write(folder.path().join(file), text).unwrap();
+        write(ANOMALY_FILE, "an older copy");
+        write(DIVERGENCE_FILE, &"x".repeat(MAX_NOTE_LEN as usize));
+        let found = DirectoryOrigin::of(folder.path());
+        assert_eq!(found.anomaly.as_deref(), Some("an older copy"));
+        assert_eq!(found.divergence.map(|text| text.len() as u64), Some(MAX_NOTE_LEN));
+        write(DIVERGENCE_FILE, &"x".repeat(MAX_NOTE_LEN as usize + 1));
+        assert_eq!(DirectoryOrigin::of(folder.path()).divergence, None);
+    }
 }

@@ -21,6 +21,8 @@ pub struct Returning {
     member: MemberFile,
     secrets: Secrets,
     own: Epoch,
+    /// Term and vote that it keeps.
+    vote: HardState,
     /// Who answered, and in which epoch it is.
     at: (SocketAddr, PeerKey),
     epoch: Epoch,
@@ -103,20 +105,20 @@ impl Returning {
     pub fn find(dir: &Path, peers: &[SocketAddr], abandon_branch: bool) -> Result<Self, RejoinError> {
         let dir = open_dir::<RejoinError>(dir)?;
         let (member, secrets) = load(&dir)?;
-        let (own, unusable) = (own_epoch(&dir, &member), is_unusable(&dir));
+        let OwnLog { epoch: own, unusable, vote } = OwnLog::read(&dir, &member);
         let mut failure = SetupError::NobodyToAsk.into();
         for at in candidates(&member, &secrets, peers) {
             // No set is in this epoch, so whoever is asked only says in which one it is.
             let nowhere = SetId { cluster: member.cluster, epoch: Epoch::default() };
             match enrol_at(at, nowhere, &member, &secrets) {
                 Ok(JoinReply::OtherEpoch { epoch }) => match own.relation(epoch) {
-                    EpochRelation::Newer => return Ok(Self { dir, member, secrets, own, at, epoch }),
+                    EpochRelation::Newer => return Ok(Self { dir, member, secrets, own, vote, at, epoch }),
                     EpochRelation::Fork if abandon_branch => {
-                        return Ok(Self { dir, member, secrets, own, at, epoch });
+                        return Ok(Self { dir, member, secrets, own, vote, at, epoch });
                     }
                     EpochRelation::Fork => failure = RejoinError::Fork { peer: at.0, other: epoch, own },
                     EpochRelation::Same if unusable => {
-                        return Ok(Self { dir, member, secrets, own, at, epoch });
+                        return Ok(Self { dir, member, secrets, own, vote, at, epoch });
                     }
                     EpochRelation::Same => keep_fork(&mut failure, RejoinError::NothingToDo(own)),
                     EpochRelation::Older => {
@@ -143,7 +145,7 @@ impl Returning {
     /// # Errors
     /// See [`RejoinError`].
     pub fn rejoin(self) -> Result<MemberFile, RejoinError> {
-        let Self { dir, member, secrets, own, at, epoch } = self;
+        let Self { dir, member, secrets, own, vote, at, epoch } = self;
         let set = SetId { cluster: member.cluster, epoch };
         let found = match enrol_at(at, set, &member, &secrets)? {
             JoinReply::Granted { member: id, name, settings, members, .. } => {
@@ -156,11 +158,10 @@ impl Returning {
         };
         // In this order, since a log of the old epoch must never be used under the new id. When it is cut off, the log
         // is missing, and the member enrols once more.
-        let kept = kept_vote(&dir);
         let failed = |why: String| RejoinError::Disk { dir: dir.root().into(), why };
         dir.set_log_aside().map_err(|error| failed(error.to_string()))?;
         write_member(&dir, &found).map_err(failed)?;
-        make_log(&dir, kept).map_err(failed)?;
+        make_log(&dir, vote).map_err(failed)?;
         Ok(found)
     }
 }
@@ -228,30 +229,32 @@ fn enrol_at(
     })
 }
 
-/// What the log says, when it can be read; the member file's note may be behind.
-fn own_epoch(dir: &DataDir, member: &MemberFile) -> Epoch {
-    let in_log = || {
-        let (_, recovered) = Log::open(&dir.log()).ok()?;
-        Replicated::<Entries>::set_in(&recovered.snapshot.data).ok()
-    };
-    in_log().unwrap_or_else(|| member.set()).epoch
+/// What a returning member's log says; it is read once, and nobody else writes it meanwhile.
+struct OwnLog {
+    /// The member file's note of it may be behind.
+    epoch: Epoch,
+    /// Whether the member may have forgotten what it promised, or its state has diverged: then it comes back under a new
+    /// id within its epoch, too.
+    unusable: bool,
+    /// Term and vote, of the log or of one that was set aside when an earlier return was cut off.
+    vote: HardState,
 }
 
-/// Whether the member may have forgotten what it promised, or its state has diverged: then it comes back under a new id
-/// within its epoch, too.
-fn is_unusable(dir: &DataDir) -> bool {
-    let condemned = || {
-        let incarnations = Log::open(&dir.log()).ok()?.1.incarnations;
-        Some(incarnations.outdated || incarnations.diverged.is_some())
-    };
-    matches!(Log::origin(&dir.log()), Ok(Origin::Copied)) || condemned().unwrap_or(false)
-}
-
-/// Term and vote, of the log or of one that was set aside when this was cut off.
-fn kept_vote(dir: &DataDir) -> HardState {
-    let read = |log: &Path| Log::open(log).ok().map(|(_, recovered)| recovered.hard_state);
-    let kept = read(&dir.log()).or_else(|| read(&dir.log_aside())).unwrap_or_default();
-    HardState { commit: Index(0), ..kept }
+impl OwnLog {
+    fn read(dir: &DataDir, member: &MemberFile) -> Self {
+        let recovered = |log: &Path| Log::open(log).ok().map(|(_, recovered)| recovered);
+        let own = recovered(&dir.log());
+        let set = own.as_ref().and_then(|own| Replicated::<Entries>::set_in(&own.snapshot.data).ok());
+        let condemned =
+            own.as_ref().is_some_and(|own| own.incarnations.outdated || own.incarnations.diverged.is_some());
+        let copied = matches!(Log::origin(&dir.log()), Ok(Origin::Copied));
+        let kept = own.or_else(|| recovered(&dir.log_aside())).map(|log| log.hard_state);
+        Self {
+            epoch: set.unwrap_or_else(|| member.set()).epoch,
+            unusable: copied || condemned,
+            vote: HardState { commit: Index(0), ..kept.unwrap_or_default() },
+        }
+    }
 }
 
 fn make_log(dir: &DataDir, hard_state: HardState) -> Result<(), String> {

@@ -395,7 +395,7 @@ impl<U: UserMachine> Shell<U> {
             Output::UserRestored => self.entries_restored(),
             Output::NoCopy => copies::take_as_original(&self.executor, &self.bench.dir),
             Output::Event(event) => {
-                copies::note_anomaly(&self.bench.dir, self.me, &event);
+                copies::note_anomaly(&self.bench.dir, self.me, &event, self.node.has_diverged());
                 self.narrator.tell(&event);
             }
             Output::Dropped { from, reason } => self.narrator.dropped(from, &reason),

@@ -25,7 +25,7 @@ pub mod mutation;
 mod rest;
 mod settings;
 mod state_digest;
-mod time;
+pub mod time;
 mod update;
 #[cfg(feature = "verify-cache")]
 pub mod verify_cache;

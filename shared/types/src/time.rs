@@ -30,6 +30,16 @@ impl Time {
     }
 }
 
+/// A length of time for people, in the largest unit of which it has at least two.
+pub fn in_words(length: Duration) -> String {
+    match length.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
 impl Add<Duration> for Time {
     type Output = Self;
     fn add(self, after: Duration) -> Self {
@@ -47,5 +57,17 @@ impl Sub<Duration> for Time {
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:03}s", self.0 / 1_000_000_000, self.0 / 1_000_000 % 1_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_told_in_the_unit_that_fits() {
+        let told = |seconds| in_words(Duration::from_secs(seconds));
+        let said = [0, 119, 120, 7_199, 7_200, 172_799, 172_800].map(told);
+        assert_eq!(said, ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 days"]);
     }
 }
