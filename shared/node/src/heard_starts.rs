@@ -3,6 +3,7 @@
 //! That two are used is certain, never guessed: one shows that it still runs by repeating what it was told since the other
 //! one was heard of.
 
+use crate::event::{IF_MOVED, looks_copied};
 use rafty_types::{Hello, Incarnation, MAX_INCARNATION_RISE, MemberId, RecordedIncarnation, Time};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -233,10 +234,9 @@ pub(crate) fn in_words(member: MemberId, anomaly: &Anomaly) -> String {
              its disk is an older copy; nothing was changed; to go on from it all the same, and without those entries, stop \
              member {member} and run `recover` there"
         ),
-        Anomaly::Suspected(place) => format!(
-            "the directory of member {member}{} looks like a copy: it does not vote until a majority without it has \
-             answered for it; if it was moved, and no other copy was used since, start it once with `up --moved`",
-            at(place)
-        ),
+        Anomaly::Suspected(place) => {
+            let directory = format!("the directory of member {member}{}", at(place));
+            format!("{}; {IF_MOVED}", looks_copied(&directory))
+        }
     }
 }
