@@ -68,6 +68,10 @@ fn describe(text: &mut String, status: &MemberStatus) -> fmt::Result {
         .iter()
         .filter_map(|member| member.rest.as_ref())
         .try_for_each(|rest| writeln!(text, "{rest}"))?;
+    node.members
+        .iter()
+        .filter_map(|member| member.given_up.as_ref())
+        .try_for_each(|line| writeln!(text, "{line}"))?;
     node.disk_anomalies.iter().try_for_each(|anomaly| writeln!(text, "ATTENTION: {anomaly}"))?;
     node.clocks_apart.iter().try_for_each(|apart| writeln!(text, "clock: {apart}"))?;
     node.divergence.iter().try_for_each(|line| writeln!(text, "ATTENTION: {line}"))?;

@@ -1,33 +1,49 @@
-//! A device that cannot train says why and until when, and trains as soon as it can.
+//! A device that cannot train says why and until when, and trains as soon as it can. One that says it trains and sends
+//! nothing holds rounds up for three rounds at most.
 
 mod support;
 
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
-use support::peer_set::Folder;
-use support::{Up, json, ok, rafty, rafty_agent, run, until};
+use support::peer_set::{Folder, PeerSet};
+use support::{Up, command, json, ok, rafty, rafty_agent, run, until};
 
 /// Far less than the longest rest, and far more than the looking takes.
 const WITHIN: Duration = Duration::from_secs(25);
 /// How much of the rest must be left when its cause goes: otherwise its end would show nothing.
 const LEFT_MS: u64 = 35_000;
 
+/// A table of so many points, in a folder of this name.
+fn data(folder: &Folder, name: &str, rows: i64) -> String {
+    let path = folder.path(name);
+    fs::create_dir(&path).unwrap();
+    let mut text = String::from("x,side\n");
+    for at in 0..rows {
+        let x = (at * 40) as f64 / rows as f64 - 20.0; // no two alike: equal ones count once
+        writeln!(text, "{x},{}", u8::from(x >= 0.0)).unwrap();
+    }
+    fs::write(format!("{path}/points.csv"), text).unwrap();
+    path
+}
+
+/// A device joins that trains on `data`; not started.
+fn device_joins(set: &PeerSet, dir: &str, data: &str) {
+    let (token, peer) = set.token_for("agent", "1h");
+    let words = ["join", &token, "--peer", &peer, "--listen", "127.0.0.1:0", "--dir", dir, "--data", data];
+    json(&rafty_agent(), &words);
+}
+
 #[test]
 fn a_device_whose_data_was_away_trains_within_seconds_of_its_return() {
     let folder = Folder::new();
     let set = folder.found("p1", &[]);
-    let (data, away, task) = (folder.path("data"), folder.path("away"), folder.path("task.toml"));
-    fs::create_dir(&data).unwrap();
-    let mut rows = String::from("x,side\n");
-    (0..40).for_each(|at| writeln!(rows, "{},{}", at - 20, u8::from(at >= 20)).unwrap());
-    fs::write(folder.path("data/points.csv"), rows).unwrap();
+    let (data, away, task) = (data(&folder, "data", 40), folder.path("away"), folder.path("task.toml"));
     ok(&rafty(), &["task", "new", "--from", &folder.path("data/points.csv"), "--to", &task]);
-    let (token, peer) = set.token_for("agent", "1h");
     let (dir, founder) = (folder.path("a1"), set.founder().dir.clone());
-    let joins = ["join", &token, "--peer", &peer, "--listen", "127.0.0.1:0", "--dir", &dir, "--data", &data];
-    json(&rafty_agent(), &joins);
+    device_joins(&set, &dir, &data);
     let _agent = Up::start(&rafty_agent(), &dir);
 
     fs::rename(&data, &away).unwrap();
@@ -63,4 +79,70 @@ fn a_device_whose_data_was_away_trains_within_seconds_of_its_return() {
     });
     assert!(returned.elapsed() < WITHIN, "it took {:?}, with {rest}", returned.elapsed());
     assert_eq!(log["resting"], Value::Array(Vec::new()));
+}
+
+/// So many points, at one part in a hundred of a processor, that a training lasts for longer than any round here.
+const ENDLESS: i64 = 200_000;
+/// How long the first rounds wait for devices.
+const FIRST_DEADLINE_MS: u64 = 4_000;
+/// After so many missed rounds in a row a device is not waited for.
+const WAITED_FOR: usize = 3;
+const ROUNDS: usize = 12;
+/// What a round of the honest devices takes at most, on a busy machine.
+const UNDISTURBED_MS: u64 = 2_500;
+
+#[test]
+fn a_device_that_says_it_trains_and_never_sends_is_waited_for_in_three_rounds_only_and_named() {
+    let folder = Folder::new();
+    let deadline = format!("{FIRST_DEADLINE_MS}ms");
+    let set = folder.found("p1", &["--first-deadline", &deadline]);
+    let founder = set.founder().dir.clone();
+    let honest = data(&folder, "honest", 40);
+    let mut running = Vec::new();
+    for name in ["a1", "a2", "a3"] {
+        device_joins(&set, &folder.path(name), &honest);
+        running.push(Up::start(&rafty_agent(), &folder.path(name)));
+    }
+    let dir = folder.path("endless");
+    device_joins(&set, &dir, &data(&folder, "many", ENDLESS));
+    let mut slow: Command = command(&rafty_agent(), &[]);
+    slow.env("RAFTY_TRAINING_CPU_PERCENT", "1");
+    running.push(Up::start_command(slow, &dir));
+    let status = |dir: &str| {
+        let output = run(&rafty(), &["status", "--json", "--dir", dir]);
+        serde_json::from_slice::<Value>(&output.stdout).ok()
+    };
+    let id = until("its own status", || status(&dir))["me"].as_u64().unwrap();
+    let task = folder.path("task.toml");
+    ok(&rafty(), &["task", "new", "--from", &format!("{honest}/points.csv"), "--to", &task]);
+    json(&rafty(), &["run", "start", &task, "--rounds", "1000", "--dir", &founder]);
+
+    let log = until("all rounds", || {
+        let log = json(&rafty(), &["run", "log", "--dir", &founder]);
+        (log["rounds"].as_array()?.len() >= ROUNDS).then_some(log)
+    });
+    let rounds = log["rounds"].as_array().unwrap();
+    let counted = |round: &Value| {
+        let of = |line: &Value| line[0].as_u64().unwrap();
+        round["counted"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    let took: Vec<u64> = rounds.iter().map(|round| round["duration_ms"].as_u64().unwrap()).collect();
+    for (at, round) in rounds.iter().enumerate() {
+        assert!(!counted(round).contains(&id), "it sent an update: {round}");
+        let most = if at < WAITED_FOR { FIRST_DEADLINE_MS + UNDISTURBED_MS } else { UNDISTURBED_MS };
+        assert!(took[at] <= most, "round {} of {took:?} ms", at + 1);
+    }
+    assert!(took[0] >= FIRST_DEADLINE_MS, "it was waited for: {took:?}");
+
+    let line = |status: &Value| {
+        let members = status["members"].as_array().unwrap();
+        members.iter().find(|line| line["id"] == id).unwrap()["given_up"].clone()
+    };
+    let given_up = line(&until("a status", || status(&founder)));
+    assert!(given_up["missed_rounds"].as_u64() >= Some(WAITED_FOR as u64), "{given_up}");
+    for words in [&["status", "--dir", &founder][..], &["run", "log", "--dir", &founder]] {
+        let people = ok(&rafty(), words);
+        let named = format!("member {id} is not waited for: in ");
+        assert!(people.contains(&named) && people.contains("until an update of it comes"), "{people}");
+    }
 }

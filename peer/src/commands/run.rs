@@ -104,6 +104,7 @@ fn describe(log: &RunLog) -> String {
     let mut lines = vec![format!("run {} `{}` is {}", log.run, log.name, log.status)];
     lines.extend(log.rounds.iter().map(round));
     lines.extend(log.resting.iter().map(ToString::to_string));
+    lines.extend(log.given_up.iter().map(ToString::to_string));
     lines.join("\n")
 }
 

@@ -31,4 +31,6 @@ pub use frozen::{FrozenState, ReadState, UnreadState};
 pub use io::{Boot, Input, Output, Request, TenureKey};
 pub use node::{Node, StartError};
 pub use requests::{Answer, DEFAULT_TIMEOUT, MAX_REQUESTS, RequestId};
-pub use status::{MemberLine, OpenLine, PastTenure, RestLine, RoundLine, RunLine, Status, TenureLine};
+pub use status::{
+    GivenUpLine, MemberLine, OpenLine, PastTenure, RestLine, RoundLine, RunLine, Status, TenureLine,
+};

@@ -3,7 +3,7 @@
 use crate::io::{Boot, Output};
 use crate::node::Node;
 use crate::requests::{Duty, Proposer};
-use crate::{Event, OpenLine, RestLine, RoundLine, RunLine};
+use crate::{Event, GivenUpLine, OpenLine, RestLine, RoundLine, RunLine};
 use rafty_consensus as consensus;
 use rafty_dictionary::{RoundRecord, RunState, RunStatus};
 use rafty_rounds as rounds;
@@ -105,6 +105,12 @@ impl<U: StateMachine> Node<U> {
             RestLine { member, cause, reason, left_ms, until_ms: wall_ms.saturating_add(left_ms) }
         };
         self.sides.rounds().resting(self.now).map(line).collect()
+    }
+
+    /// Who has missed too many rounds to be waited for.
+    pub fn given_up(&self) -> Vec<GivenUpLine> {
+        let line = |(member, missed_rounds)| GivenUpLine { member, missed_rounds };
+        self.sides.rounds().given_up().map(line).collect()
     }
 
     /// What a round waits for, in words.

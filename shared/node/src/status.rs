@@ -79,6 +79,9 @@ pub struct MemberLine {
     /// That it does not train now, by its own word.
     #[serde(default)]
     pub rest: Option<RestLine>,
+    /// That rounds do not wait for it.
+    #[serde(default)]
+    pub given_up: Option<GivenUpLine>,
     /// By how much its wall clock is ahead of that of the member that tells it, in milliseconds, where that is known.
     #[serde(default)]
     pub clock_ahead_ms: Option<i64>,
@@ -106,6 +109,26 @@ impl std::fmt::Display for RestLine {
             write!(f, " ({})", printable(&self.reason))?;
         }
         write!(f, "; tries again in {} s at the latest", self.left_ms.div_ceil(1_000))
+    }
+}
+
+/// A participant that rounds do not wait for, until an update of it comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUpLine {
+    /// Who.
+    pub member: MemberId,
+    /// How many published rounds in a row it said that it trains, and no update of it counted.
+    pub missed_rounds: u32,
+}
+
+impl std::fmt::Display for GivenUpLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { member, missed_rounds } = self;
+        write!(
+            f,
+            "member {member} is not waited for: in {missed_rounds} rounds it said that it trains, and its update did not \
+             come in time; until an update of it comes"
+        )
     }
 }
 
@@ -237,7 +260,8 @@ impl<U: StateMachine> Node<U> {
     /// What this member knows. `digest` is the newest that was made of a [frozen](Self::freeze) state, and of which index.
     pub fn status(&self, digest: Option<(Index, Digest)>) -> Status {
         let control = self.state.control();
-        let resting = self.resting();
+        let (resting, given_up) = (self.resting(), self.given_up());
+        let line = |member| self.member_line(member, &resting, &given_up);
         Status {
             cluster: control.cluster(),
             me: self.me,
@@ -249,7 +273,7 @@ impl<U: StateMachine> Node<U> {
             state_digest: digest.map(|(_, digest)| digest),
             state_digest_at: digest.map_or(Index(0), |(index, _)| index),
             log_entries: self.consensus.log_len() as u64,
-            members: control.members().values().map(|member| self.member_line(member, &resting)).collect(),
+            members: control.members().values().map(line).collect(),
             tenure: control.tenure().map(|tenure| TenureLine {
                 tenure: tenure.tenure,
                 term: tenure.term,
@@ -266,7 +290,7 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
-    fn member_line(&self, member: &Member, resting: &[RestLine]) -> MemberLine {
+    fn member_line(&self, member: &Member, resting: &[RestLine], given_up: &[GivenUpLine]) -> MemberLine {
         let (membership, progress) = (self.consensus.membership(), self.consensus.progress());
         let role = match member.id {
             id if self.consensus.leader() == Some(id) => "leader",
@@ -287,6 +311,7 @@ impl<U: StateMachine> Node<U> {
                 .find(|progress| progress.member == member.id)
                 .map(|progress| self.is_alive(progress)),
             rest: resting.iter().find(|rest| rest.member == member.id).cloned(),
+            given_up: given_up.iter().find(|line| line.member == member.id).cloned(),
             clock_ahead_ms: self.clock_ahead_ms(member.id),
         }
     }

@@ -120,6 +120,12 @@ impl Rounds {
         self.participant.phase()
     }
 
+    /// Who is not waited for until an update of it comes, and how many rounds in a row it has missed: in each it said
+    /// that it trains.
+    pub fn given_up(&self) -> impl Iterator<Item = (MemberId, u32)> {
+        self.aggregator.given_up()
+    }
+
     /// Who rests in the open round, by its own word, and for how long from now on at most.
     pub fn resting(&self, now: Time) -> impl Iterator<Item = (MemberId, Rest)> {
         self.aggregator.resting(now)

@@ -99,6 +99,12 @@ impl Attendance {
         self.heard.get(&member).map(|heard| &heard.progress)
     }
 
+    /// Who is not waited for, and how many rounds in a row each has missed.
+    pub(super) fn given_up(&self) -> impl Iterator<Item = (MemberId, u32)> {
+        let missed = self.missed.iter().map(|(member, missed)| (*member, *missed));
+        missed.filter(|(_, missed)| *missed >= GIVEN_UP_AFTER)
+    }
+
     /// Whether a member has missed too many rounds to be waited for.
     pub(super) fn is_given_up(&self, member: MemberId) -> bool {
         self.missed.get(&member).is_some_and(|missed| *missed >= GIVEN_UP_AFTER)

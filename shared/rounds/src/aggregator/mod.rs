@@ -151,6 +151,11 @@ impl Aggregator {
         }
     }
 
+    /// Who has missed too many rounds to be waited for, and how many in a row.
+    pub(crate) fn given_up(&self) -> impl Iterator<Item = (MemberId, u32)> {
+        self.attendance.given_up()
+    }
+
     /// Who rests in the open round, by its own word, and for how long from now on.
     pub(crate) fn resting(&self, now: Time) -> impl Iterator<Item = (MemberId, Rest)> {
         self.attendance.resting(now)

@@ -211,8 +211,11 @@ impl<U: UserMachine> Shell<U> {
             RunStatus::Finished => "finished",
         };
         let rounds = self.node.run_log(run.id);
-        let resting = if run.status == RunStatus::Active { self.node.resting() } else { Vec::new() };
-        Some(RunLog { run: run.id, name: run.spec.name.clone(), status: status.into(), rounds, resting })
+        let active = run.status == RunStatus::Active;
+        let resting = if active { self.node.resting() } else { Vec::new() };
+        let given_up = if active { self.node.given_up() } else { Vec::new() };
+        let (run, name) = (run.id, run.spec.name.clone());
+        Some(RunLog { run, name, status: status.into(), rounds, resting, given_up })
     }
 
     fn model(&self) -> Option<ModelInfo> {

@@ -265,6 +265,9 @@ pub struct RunLog {
     /// Who does not train in the open round now, by its own word, as this member heard it.
     #[serde(default)]
     pub resting: Vec<rafty_node::RestLine>,
+    /// Who is not waited for, as this member has seen it.
+    #[serde(default)]
+    pub given_up: Vec<rafty_node::GivenUpLine>,
 }
 
 /// A model this member holds.
