@@ -7,7 +7,7 @@ use crate::faults::{self, Planned};
 use crate::tally::{Sometimes, Tally};
 use crate::world::{World, ms};
 use rafty_node::{Answer, Input};
-use rafty_types::{MemberId, Round, RunId, Settings, Time};
+use rafty_types::{MemberId, PeerRole, Round, RunId, Settings, Time};
 use std::time::Duration;
 
 /// How long the world is unkind.
@@ -24,6 +24,10 @@ const LAST_ROUNDS: u32 = 2;
 const ABSENCES_CHANCE: u64 = 30;
 /// In so many seeds of a hundred states rot on their disks.
 const ROTS_CHANCE: u64 = 30;
+/// In so many seeds of a hundred there are devices beside the laptops, among newcomers too.
+const DEVICES_CHANCE: u64 = 40;
+/// Chances in a hundred that a member of such a seed is a device.
+const DEVICE_CHANCE: (u64, u64) = (20, 90);
 const LONG_DEADLINE: (u64, u64) = (1_000, 60_000);
 
 /// Times that are short enough for seconds of virtual time.
@@ -48,6 +52,8 @@ pub struct Plan {
     pub seed: u64,
     /// How many members there are at first.
     pub members: u64,
+    /// The chance in a hundred that each but the founder is a device, and each newcomer.
+    pub devices: u64,
     /// Their settings.
     pub settings: Settings,
     /// How many clients.
@@ -109,7 +115,10 @@ impl Plan {
             faults.extend(faults::draw_rots(&mut dice, end));
             faults.sort_by_key(|planned| planned.at);
         }
-        Self { seed, members: members.unwrap_or(drawn), settings, clients, big_values, through_bytes, faults }
+        let mut dice = Dice::new(seed, 5);
+        let devices = if dice.percent(DEVICES_CHANCE) { dice.between(DEVICE_CHANCE) } else { 0 };
+        let members = members.unwrap_or(drawn);
+        Self { seed, members, devices, settings, clients, big_values, through_bytes, faults }
     }
 }
 
@@ -141,7 +150,7 @@ fn settings(dice: &mut Dice) -> Settings {
 /// # Panics
 /// When something does not hold: with its name.
 pub fn tell(plan: &Plan, world: &mut World) -> Outcome {
-    let everyone = world.found(plan.members);
+    let everyone = found(plan, world);
     world.through_bytes = plan.through_bytes;
     world.add_clients(plan.clients, plan.big_values);
     for planned in &plan.faults {
@@ -159,6 +168,17 @@ pub fn tell(plan: &Plan, world: &mut World) -> Outcome {
         registers: world.history.judged(),
         terms: world.invariants.logs.terms_led(),
     }
+}
+
+/// The members at first. Who is a device does not depend on what happens, so that a plan without some of its faults has
+/// the same members.
+fn found(plan: &Plan, world: &mut World) -> Vec<MemberId> {
+    let mut dice = Dice::new(plan.seed, 6);
+    let mut role = || if dice.percent(plan.devices) { PeerRole::Agent } else { PeerRole::Peer };
+    let roles: Vec<_> =
+        (0..plan.members).map(|number| if number == 0 { PeerRole::Peer } else { role() }).collect();
+    world.devices = plan.devices;
+    world.found_of(&roles)
 }
 
 /// A world for a plan.
@@ -181,8 +201,9 @@ fn trouble(world: &mut World) {
 fn keep_runs_going(world: &mut World, rounds: u32) {
     if let Some(leader) = world.aggregator()
         && world.node(leader).state().control().active_run().is_none()
+        && let Some(at) = world.operator(leader)
     {
-        world.submit(leader, rounds);
+        world.submit(at, rounds);
     }
 }
 
@@ -283,7 +304,8 @@ fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {
         world.run_for(LOOKED_AT);
     }
     let leader = world.aggregator().expect("just seen");
-    let submitted = world.submit(leader, LAST_ROUNDS);
+    let at = world.operator(leader).expect("liveness: a laptop runs");
+    let submitted = world.submit(at, LAST_ROUNDS);
     world.run_until("a run is submitted", patience, |world| world.answers.contains_key(&submitted));
     world.run_until("the last run's end", patience * (3 * LAST_ROUNDS), |world| {
         no_run(world) && world.all_have(u64::from(LAST_ROUNDS))

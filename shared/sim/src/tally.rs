@@ -78,6 +78,8 @@ named! {
         JointLeaderLost => "a leader was lost in a joint membership",
         VoterReplaced => "a silent voter's seat was given away",
         SeatRotated => "a seat rotated to a learner",
+        DeviceVotes => "a device came to vote",
+        SeatToLaptop => "a device's seat went to a laptop",
         ReEnrolled => "a member with a damaged log came back under another id",
         Revoked => "a member was sent away",
         LeaderRevoked => "a leader was sent away",

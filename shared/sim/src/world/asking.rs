@@ -7,7 +7,7 @@ use crate::witness::{Witness, set_once};
 use rafty_consensus::Role;
 use rafty_node::{Answer, Input, Node, Request, RequestId};
 use rafty_types::{
-    Command, ControlCommand, ControlResult, Index, MemberId, Rejection, RunSpec, Strategy, Version,
+    Command, ControlCommand, ControlResult, Index, MemberId, PeerRole, Rejection, RunSpec, Strategy, Version,
 };
 use std::time::Duration;
 
@@ -45,6 +45,15 @@ impl World {
         let node = self.node(leader);
         let tenure = node.state().control().tenure()?;
         (tenure.member == leader && tenure.term == node.consensus().term()).then_some(leader)
+    }
+
+    /// Where an operator works that would ask this member: there, or at some laptop that runs when it is a device.
+    pub fn operator(&self, at: MemberId) -> Option<MemberId> {
+        let role = |id: MemberId| self.node(id).state().control().member(id).map(|member| member.role);
+        if role(at) != Some(PeerRole::Agent) {
+            return Some(at);
+        }
+        self.running().into_iter().find(|id| role(*id) == Some(PeerRole::Peer))
     }
 
     /// Looks whether a round waits for nobody but silent members.

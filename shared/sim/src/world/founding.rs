@@ -194,28 +194,29 @@ impl World {
 
     /// A token that the peer set knows.
     pub fn token(&mut self, at: MemberId, ttl_ms: u64, uses: u32) -> Token {
-        let (token, record) = self.new_token(at, ttl_ms, uses);
+        let (token, record) = self.new_token(at, PeerRole::Peer, ttl_ms, uses);
         self.commit(at, record).expect("a token");
         token
     }
 
-    fn new_token(&mut self, at: MemberId, ttl_ms: u64, uses: u32) -> (Token, ControlCommand) {
+    fn new_token(&mut self, at: MemberId, role: PeerRole, ttl_ms: u64, uses: u32) -> (Token, ControlCommand) {
         let responder = self.members[&at].identity.key();
         let token = Token::generate(self.set.cluster, &responder, self.dice.rng());
-        let record = token.record(PeerRole::Peer, true, ttl_ms, uses);
+        let record = token.record(role, true, ttl_ms, uses);
         (token, ControlCommand::TokenCreated(record))
     }
 
     // As faults.
 
     pub(super) fn newcomer_joins(&mut self, at: Who) {
-        let Some(at) = self.who(at) else { return };
+        let Some(at) = self.who(at).and_then(|at| self.operator(at)) else { return };
         if self.node(at).state().control().members().len() >= MAX_MEMBERS {
             return;
         }
         self.tally.evil(Evil::Join);
         let identity = Identity::generate(self.dice.rng());
-        let (token, command) = self.new_token(at, LONG_MS, 1);
+        let role = if self.dice.percent(self.devices) { PeerRole::Agent } else { PeerRole::Peer };
+        let (token, command) = self.new_token(at, role, LONG_MS, 1);
         self.newcomers.push(Some(Newcomer { identity, token, at, enrols: false }));
         self.ask_as(Asker::Newcomer(self.newcomers.len() - 1), at, control(command), ENROL_WITHIN);
     }

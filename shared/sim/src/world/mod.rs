@@ -28,8 +28,8 @@ use crate::weather::{FAIR, Weather};
 use rafty_node::{Answer, FrozenState, Input, RequestId, UnreadState};
 use rafty_rounds::{Work, WorkId};
 use rafty_types::{
-    ClusterId, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PersistId, SetId, Settings, Term,
-    Time, state_digest_statement,
+    ClusterId, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PeerRole, PersistId, SetId,
+    Settings, Term, Time, state_digest_statement,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -159,6 +159,8 @@ pub struct World {
     pub trace: Trace,
     /// Frames pass through their bytes.
     pub through_bytes: bool,
+    /// The chance in a hundred that a newcomer is a device.
+    pub devices: u64,
     /// Whom each request was asked, as member and process, and who waits for its answer.
     waiting: BTreeMap<RequestId, ((MemberId, u64), Asker)>,
     newcomers: Vec<Option<founding::Newcomer>>,
@@ -210,6 +212,7 @@ impl World {
             history: History::default(),
             trace: Trace::default(),
             through_bytes: false,
+            devices: 0,
             waiting: BTreeMap::new(),
             newcomers: Vec::new(),
             restarts: BTreeSet::new(),
@@ -548,6 +551,15 @@ fn note_seats(process: &Process, founded_at: Index, tally: &mut Tally) {
         (came.collect(), before.voters.iter().filter(|id| !now.voters.contains(id)).collect());
     if came.iter().any(|id| id.0 > founded_at.0) {
         tally.saw(Sometimes::NewcomerVotes);
+    }
+    let has_role = |ids: &[&MemberId], role| {
+        ids.iter().any(|id| control.member(**id).is_some_and(|member| member.role == role))
+    };
+    if has_role(&came, PeerRole::Agent) {
+        tally.saw(Sometimes::DeviceVotes);
+    }
+    if has_role(&came, PeerRole::Peer) && has_role(&gone, PeerRole::Agent) {
+        tally.saw(Sometimes::SeatToLaptop);
     }
     let learns = |id: &&&MemberId| control.member(***id).is_some();
     if let (false, Some(gone)) = (came.is_empty(), gone.iter().find(learns)) {

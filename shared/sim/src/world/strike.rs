@@ -8,7 +8,7 @@ use crate::weather::Weather;
 use crate::witness::rotted;
 use crate::{dice::Dice, network::Network};
 use rafty_node::Input;
-use rafty_types::{ControlCommand, MemberId, Refusal};
+use rafty_types::{ControlCommand, MemberId, PeerRole, Refusal};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -314,8 +314,9 @@ impl World {
 
     fn revoke(&mut self, at: Who, who: Who) {
         let (Some(at), Some(whom)) = (self.who(at), self.who(who)) else { return };
+        let Some(at) = self.operator(at) else { return };
         let members = self.node(at).state().control().members().len();
-        if members > 3 && self.can_spare(whom) {
+        if members > 3 && self.can_spare(whom) && self.leaves_a_laptop(at, whom) {
             self.tally.evil(Evil::Revoke);
             if self.leader() == Some(whom) {
                 self.tally.saw(Sometimes::LeaderRevoked);
@@ -325,8 +326,15 @@ impl World {
         }
     }
 
+    /// Whether somebody can still give orders when a member is sent away.
+    fn leaves_a_laptop(&self, at: MemberId, whom: MemberId) -> bool {
+        let members = self.node(at).state().control().members().values();
+        let stays = |id: MemberId| id != whom && !self.sent_away.contains(&id);
+        self.devices == 0 || members.filter(|one| stays(one.id)).any(|one| one.role == PeerRole::Peer)
+    }
+
     fn stop_run(&mut self, at: Who) {
-        let Some(at) = self.who(at) else { return };
+        let Some(at) = self.who(at).and_then(|at| self.operator(at)) else { return };
         let Some(run) = self.node(at).state().control().active_run().map(|run| run.id) else { return };
         self.tally.evil(Evil::StopRun);
         self.control(at, ControlCommand::RunStopped { run });
