@@ -24,13 +24,11 @@ struct Held {
 }
 
 fn held(member: &Member) -> Held {
-    let process = format!("/proc/{}", member.pid());
-    let status = std::fs::read_to_string(format!("{process}/status")).expect("it runs");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", member.pid())).expect("it runs");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
     let memory_kb = resident.trim().trim_end_matches("kB").trim().parse().expect("a number");
-    let descriptors = std::fs::read_dir(format!("{process}/fd")).expect("it runs").count();
     let (files, disk_bytes) = files(Path::new(&member.dir));
-    Held { memory_kb, descriptors, files, disk_bytes }
+    Held { memory_kb, descriptors: member.descriptors(), files, disk_bytes }
 }
 
 /// How many files a folder has, and their bytes. What goes while it is looked at does not count.

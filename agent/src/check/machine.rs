@@ -4,7 +4,7 @@ use super::Finding;
 use crate::settings::Settings;
 use crate::status;
 use chrono::Datelike;
-use rafty_runtime::{DirectoryOrigin, IF_MOVED, MemberError, MemberFile, Origin, looks_copied};
+use rafty_runtime::{DirectoryOrigin, IF_MOVED, MemberError, MemberFile, Origin, copied_in_words};
 use rustix::fs::statvfs;
 use std::fs::File;
 use std::io::Write;
@@ -113,7 +113,7 @@ fn origin_finding(origin: Option<Origin>, anomaly: Option<String>) -> Option<Fin
         ),
         Origin::Copied => Finding::problem(
             "copy",
-            looks_copied("the directory"),
+            copied_in_words("the directory"),
             format!("{IF_MOVED}; else run `rejoin`, or join anew in another --dir"),
         ),
     })

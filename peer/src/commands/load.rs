@@ -4,7 +4,6 @@
 //! load that was cut off is finished by running it again.
 
 use super::{client, of_client};
-
 use rafty_agent::{Failure, output};
 use rafty_client::{Change, ClientError};
 use rafty_dictionary::CLUSTER_KEY;

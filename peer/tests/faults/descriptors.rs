@@ -54,7 +54,7 @@ fn without_files_a_member_keeps_its_word_and_recovers() {
 fn exhaust(set: &PeerSet, at: usize) {
     let member = &set.members[at];
     let address = address(member);
-    limit(member, &format!("{}:", files(member) + SPARE));
+    limit(member, &format!("{}:", member.descriptors() + SPARE));
     let crowd: Vec<TcpStream> = (0..CROWD).map(|_| TcpStream::connect(address).expect("a queue")).collect();
     // Somebody on the machine wants to know what is wrong.
     let asked = Path::new(&member.dir).to_path_buf();
@@ -116,10 +116,6 @@ fn address(member: &Member) -> SocketAddr {
 
 fn limit(member: &Member, soft: &str) {
     tool(&["prlimit", "--pid", &member.pid().to_string(), &format!("--nofile={soft}")]);
-}
-
-fn files(member: &Member) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", member.pid())).expect("it runs").count()
 }
 
 /// The time of processors that it took so far.

@@ -201,6 +201,11 @@ impl Member {
         self.up.as_ref().expect("it runs").pid()
     }
 
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs").count()
+    }
+
     pub(crate) fn status(&self) -> Option<MemberStatus> {
         match call(Path::new(&self.dir), &Request::Status, PATIENCE) {
             Ok(Reply::Status(status)) => Some(*status),

@@ -57,23 +57,7 @@ mod tests {
     }
 
     fn from_leader(kind: MessageKind, change: impl FnOnce(&mut Message)) -> Input {
-        let mut message = Message {
-            kind,
-            to: MemberId(2),
-            from: MemberId(1),
-            term: Term(2),
-            log_term: Term(0),
-            index: Index(0),
-            entries: Vec::new(),
-            commit: Index(0),
-            commit_term: Term(0),
-            snapshot: None,
-            request_snapshot: Index(0),
-            reject: false,
-            reject_hint: Index(0),
-            context: Vec::new(),
-            priority: 0,
-        };
+        let mut message = Message::new(kind, MemberId(1), MemberId(2), Term(2));
         change(&mut message);
         Input::Message(Box::new(message))
     }

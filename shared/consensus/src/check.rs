@@ -286,21 +286,12 @@ mod tests {
         let membership = Membership { voters, ..Membership::default() };
         let meta = SnapshotMeta { index: Index(20), term: Term(4), membership };
         Message {
-            kind,
-            to: MemberId(1),
-            from: MemberId(2),
-            term,
             log_term: if anchored { Term(4) } else { Term(0) },
             index: if anchored { Index(10) } else { Index(0) },
-            entries: Vec::new(),
             commit: Index(9),
-            commit_term: Term(0),
             snapshot: (kind == MessageKind::Snapshot).then_some(meta),
-            request_snapshot: Index(0),
-            reject: false,
-            reject_hint: Index(0),
             context: if reads { vec![1; 24] } else { Vec::new() },
-            priority: 0,
+            ..Message::new(kind, MemberId(2), MemberId(1), term)
         }
     }
 

@@ -50,23 +50,8 @@ mod tests {
     use rafty_types::{Index, MemberId, MessageKind, Term};
 
     fn request(to: u64) -> Message {
-        Message {
-            kind: MessageKind::RequestPreVote,
-            to: MemberId(to),
-            from: MemberId(1),
-            term: Term(2),
-            log_term: Term(1),
-            index: Index(1),
-            entries: Vec::new(),
-            commit: Index(0),
-            commit_term: Term(0),
-            snapshot: None,
-            request_snapshot: Index(0),
-            reject: false,
-            reject_hint: Index(0),
-            context: Vec::new(),
-            priority: 0,
-        }
+        let envelope = Message::new(MessageKind::RequestPreVote, MemberId(1), MemberId(to), Term(2));
+        Message { log_term: Term(1), index: Index(1), ..envelope }
     }
 
     #[test]

@@ -20,7 +20,6 @@ use std::time::Duration;
 const ENTRY_COST: u64 = 512;
 /// A snapshot may cost at most one part in so many of what was written since the last one.
 const SNAPSHOT_SHARE: u64 = 10;
-
 /// How long after a snapshot that failed the next one is tried.
 const SNAPSHOT_AGAIN_AFTER: Duration = Duration::from_secs(10);
 

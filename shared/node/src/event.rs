@@ -107,7 +107,7 @@ pub const IF_MOVED: &str =
     "if it was moved, and no other copy was used since, start it once with `up --moved`";
 
 /// That a directory looks like a copy, and what follows from it.
-pub fn looks_copied(directory: &str) -> String {
+pub fn copied_in_words(directory: &str) -> String {
     format!(
         "{directory} looks like a copy: its log lies in another file than it was made in; the member does not vote until a \
          majority without it has answered for it"

@@ -3,7 +3,7 @@
 //! That two are used is certain, never guessed: one shows that it still runs by repeating what it was told since the other
 //! one was heard of.
 
-use crate::event::{IF_MOVED, looks_copied};
+use crate::event::{IF_MOVED, copied_in_words};
 use rafty_types::{Hello, Incarnation, MAX_INCARNATION_RISE, MemberId, RecordedIncarnation, Time};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -74,7 +74,7 @@ impl HeardStarts {
     }
 
     /// Takes in a hello. `recorded` is what the replicated state records of the member; `forgot`, that a start which was
-    /// not heard of before lacks what an earlier one acknowledged. Whether it was not heard of before is returned.
+    /// not heard of before lacks what an earlier one acknowledged.
     pub(crate) fn hear(
         &mut self,
         hello: &Hello,
@@ -82,26 +82,32 @@ impl HeardStarts {
         recorded: Option<RecordedIncarnation>,
         forgot: bool,
         now: Time,
-    ) -> bool {
-        let nonce = hello.current().nonce;
-        let starts = [Some(&mut self.counted), self.other.as_mut()].into_iter().flatten();
-        let known = starts.into_iter().find(|start| start.nonce() == nonce);
-        let is_new = known.is_none();
-        match known {
+    ) {
+        match self.start_of(hello.current().nonce) {
             Some(start) => start.hear(hello, ran_at, now),
             None => self.begin(HeardStart::new(hello, ran_at, now), forgot),
         }
         self.other.take_if(|other| now.saturating_since(other.last) > NAMED_FOR);
         self.choose(recorded, now);
-        is_new
+    }
+
+    /// Whether a start with this nonce was heard of and is not forgotten.
+    pub(crate) fn knows(&self, nonce: u64) -> bool {
+        [Some(&self.counted), self.other.as_ref()].into_iter().flatten().any(|start| start.nonce() == nonce)
+    }
+
+    fn start_of(&mut self, nonce: u64) -> Option<&mut HeardStart> {
+        [Some(&mut self.counted), self.other.as_mut()]
+            .into_iter()
+            .flatten()
+            .find(|start| start.nonce() == nonce)
     }
 
     /// The disk of the start of this nonce, whose member votes alone, lacks what was committed.
     pub(crate) fn lacks_committed(&mut self, nonce: u64) {
-        let starts = [Some(&mut self.counted), self.other.as_mut()].into_iter().flatten();
-        starts
-            .filter(|start| start.nonce() == nonce)
-            .for_each(|start| (start.lacking, start.copy) = (true, true));
+        if let Some(start) = self.start_of(nonce) {
+            (start.lacking, start.copy) = (true, true);
+        }
     }
 
     /// A start that was not heard of before.
@@ -236,7 +242,7 @@ pub(crate) fn in_words(member: MemberId, anomaly: &Anomaly) -> String {
         ),
         Anomaly::Suspected(place) => {
             let directory = format!("the directory of member {member}{}", at(place));
-            format!("{}; {IF_MOVED}", looks_copied(&directory))
+            format!("{}; {IF_MOVED}", copied_in_words(&directory))
         }
     }
 }

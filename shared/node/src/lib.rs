@@ -26,7 +26,7 @@ mod status;
 mod wall_clocks;
 
 pub use diagnostic::{Diagnostic, LeaderDiagnostic};
-pub use event::{Event, IF_MOVED, looks_copied};
+pub use event::{Event, IF_MOVED, copied_in_words};
 pub use frozen::{FrozenState, ReadState, UnreadState};
 pub use io::{Boot, Input, Output, Request, TenureKey};
 pub use node::{Node, StartError};

@@ -174,9 +174,7 @@ impl<U: StateMachine> Node<U> {
         for to in receivers {
             if to == self.me {
                 self.sides.queue.push_back(rounds::Input::Frame { from: self.me, frame: frame.clone() });
-            } else if !self.starts.lets_out_of_rounds(to, &frame) {
-                // The model comes again until a majority holds it.
-            } else {
+            } else if self.starts.lets_out_of_rounds(to, &frame) {
                 self.out.push(Output::Send { to, frame: frame.clone() });
             }
         }

@@ -178,7 +178,8 @@ impl Starts {
         }
     }
 
-    /// Whether a frame of rounds may be sent: a round rests on the disks that hold its model.
+    /// Whether a frame of rounds may be sent. A publication rests on the disks that hold its model; what is kept back here
+    /// is said later, since the model comes again until a majority has confirmed it.
     pub(crate) fn lets_out_of_rounds(&self, to: MemberId, frame: &Frame) -> bool {
         let promises = matches!(frame, Frame::Holds { .. }) && !planted(Mutation::UncountedStartHolds);
         !promises || self.counts_for(to)
@@ -298,9 +299,9 @@ impl<U: StateMachine> Node<U> {
         let Some(peer) = self.starts.peer(from) else { return };
         peer.clock_ahead_ms = clock_ahead_ms;
         let before = peer.heard.as_ref().and_then(|heard| heard.anomaly(recorded));
-        let first = peer.heard.is_none();
+        let is_new = !peer.heard.as_ref().is_some_and(|heard| heard.knows(nonce));
         let heard = peer.heard.get_or_insert_with(|| HeardStarts::new(hello, ran_at, now));
-        let is_new = heard.hear(hello, ran_at, recorded, forgot, now) || first;
+        heard.hear(hello, ran_at, recorded, forgot, now);
         if lacks {
             heard.lacks_committed(nonce);
         }

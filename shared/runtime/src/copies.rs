@@ -5,7 +5,7 @@
 use crate::log_writer::{LogLevel, log};
 use crate::member::MemberFile;
 use crate::up::UpError;
-use rafty_node::{Event, IF_MOVED};
+use rafty_node::{Event, IF_MOVED, copied_in_words};
 use rafty_storage::{DataDir, Log, Origin};
 use rafty_types::MemberId;
 use smol::Executor;
@@ -56,7 +56,7 @@ pub(crate) fn looks_copied(dir: &DataDir, member: &MemberFile, moved: bool) -> R
     let alone = member.members.iter().all(|other| other.id == member.member);
     if origin == Origin::Copied && !moved && !alone {
         let directory = dir.root().display().to_string();
-        log(LogLevel::Warning, &format!("{}; {IF_MOVED}", rafty_node::looks_copied(&directory)));
+        log(LogLevel::Warning, &format!("{}; {IF_MOVED}", copied_in_words(&directory)));
         return Ok(true);
     }
     if origin == Origin::Copied {

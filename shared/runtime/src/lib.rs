@@ -43,7 +43,7 @@ pub use copies::DirectoryOrigin;
 pub use log_writer::{LogLevel, flush_log, log};
 pub use machine::UserMachine;
 pub use member::{MemberError, MemberFile};
-pub use rafty_node::{IF_MOVED, StartError, looks_copied};
+pub use rafty_node::{IF_MOVED, StartError, copied_in_words};
 pub use rafty_storage::Origin;
 pub use signs::{Sign, Supervisor};
 pub use trainer::{Contribution, HeldUp, Trainer};

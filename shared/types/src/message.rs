@@ -173,6 +173,29 @@ pub struct Message {
     pub priority: i64,
 }
 
+impl Message {
+    /// A message with nothing but who sends it to whom, and in which term.
+    pub fn new(kind: MessageKind, from: MemberId, to: MemberId, term: Term) -> Self {
+        Self {
+            kind,
+            to,
+            from,
+            term,
+            log_term: Term(0),
+            index: Index(0),
+            entries: Vec::new(),
+            commit: Index(0),
+            commit_term: Term(0),
+            snapshot: None,
+            request_snapshot: Index(0),
+            reject: false,
+            reject_hint: Index(0),
+            context: Vec::new(),
+            priority: 0,
+        }
+    }
+}
+
 /// The kinds of engine messages that travel between members. Grows at the end only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)] // the Raft paper's own names

@@ -14,21 +14,11 @@ fn append(entries: u64) -> Frame {
         Entry { index: Index(index), term: Term(5), payload }
     };
     Frame::Raft(Box::new(Message {
-        kind: MessageKind::Append,
-        to: MemberId(2),
-        from: MemberId(1),
-        term: Term(5),
         log_term: Term(5),
         index: Index(1_000),
         entries: (1_001..1_001 + entries).map(entry).collect(),
         commit: Index(999),
-        commit_term: Term(0),
-        snapshot: None,
-        request_snapshot: Index(0),
-        reject: false,
-        reject_hint: Index(0),
-        context: Vec::new(),
-        priority: 0,
+        ..Message::new(MessageKind::Append, MemberId(1), MemberId(2), Term(5))
     }))
 }
 
