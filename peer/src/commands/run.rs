@@ -139,5 +139,9 @@ fn round(line: &RoundLine) -> String {
     if !refused.is_empty() {
         text.push_str(&format!("\n  refused: {}", refused.join(", ")));
     }
+    if !line.resting.is_empty() {
+        let resting = line.resting.iter().map(|(member, cause)| format!("member {member}: {cause}"));
+        text.push_str(&format!("\n  rested: {}", resting.collect::<Vec<_>>().join(", ")));
+    }
     text
 }

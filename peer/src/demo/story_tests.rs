@@ -51,6 +51,7 @@ fn published(at_ms: u64, key: AttemptKey, aggregator: MemberId, counted: &[Membe
         attempts: key.attempt,
         counted: counted.iter().map(|member| (*member, Digest::default(), 100)).collect(),
         refused: Vec::new(),
+        resting: Vec::new(),
         metrics: Metrics::default(),
         version: Version(key.round.0),
         model: Digest::of(b"model"),

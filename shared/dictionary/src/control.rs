@@ -80,7 +80,7 @@ impl Control {
     /// That of a new peer set, with the runs of this one. A round under way begins anew.
     pub(crate) fn founded_anew(self, genesis: Genesis) -> Self {
         let mut runs = self.runs;
-        runs.drop_open_round();
+        runs.hand_to_others();
         Self { feature_level: self.feature_level, runs, ..Self::founded(genesis) }
     }
 
@@ -344,7 +344,7 @@ impl Control {
             self.incarnations.forget(old);
             self.reachable.forget(old);
             self.divergence.forget(old);
-            self.runs.drop_update_of(old);
+            self.runs.forget(old);
             events.push(Event::Replaced { old, new: MemberId(at.index.0) });
             if before.contains(&old) {
                 if !at.by_wall {
@@ -366,7 +366,7 @@ impl Control {
         self.incarnations.forget(member);
         self.reachable.forget(member);
         self.divergence.forget(member);
-        self.runs.drop_update_of(member);
+        self.runs.forget(member);
         let mut events = vec![Event::RosterChanged, Event::Revoked(gone.id, gone.key)];
         if gone.seat {
             events.push(Event::SeatsChanged);
@@ -450,11 +450,14 @@ impl Control {
                 digest,
                 num_examples,
                 collected_ms,
+                interrupted,
             } => {
                 self.tenures.check_aggregator(at, tenure)?;
                 let open = self.runs.active_mut(run)?.open_attempt(round, attempt)?;
                 self.roster.member(participant)?;
-                open.accept(participant, Accepted { digest, num_examples }, collected_ms)?;
+                // A state of format 4 that was read behind an entry of its time knows nothing of it.
+                let arrived_ms = (!interrupted && !at.by_wall).then_some(collected_ms);
+                open.accept(participant, Accepted { digest, num_examples, arrived_ms }, collected_ms)?;
                 Ok(vec![Event::UpdateAccepted { run, round, attempt, participant, digest, num_examples }])
             }
             ControlCommand::RoundPublished(publication) => {

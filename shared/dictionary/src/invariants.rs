@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 
 type Invariant = (&'static str, fn(&Control) -> bool);
 
-const INVARIANTS: [Invariant; 13] = [
+const INVARIANTS: [Invariant; 14] = [
     ("someone votes", someone_votes),
     ("an odd number votes", an_odd_number_votes),
     ("identities are unique", identities_are_unique),
@@ -25,6 +25,7 @@ const INVARIANTS: [Invariant; 13] = [
     ("only the newest run is active", only_the_newest_run_is_active),
     ("the open round is the next one of the current tenure", the_open_round_is_next),
     ("accepted updates are of members", accepted_updates_are_of_members),
+    ("arrivals are of members", arrivals_are_of_members),
     ("the current model is kept", the_current_model_is_kept),
     ("the current tenure is the last remembered", the_current_tenure_is_the_last),
     ("bounds hold", bounds_hold),
@@ -112,6 +113,11 @@ fn accepted_updates_are_of_members(control: &Control) -> bool {
         open.accepted.keys().all(is_member)
             && open.accepted.values().all(|update| (1..=MAX_EXAMPLES).contains(&update.num_examples))
     })
+}
+
+fn arrivals_are_of_members(control: &Control) -> bool {
+    let is_member = |id| control.members().contains_key(&id);
+    control.runs().values().all(|run| run.arrivals.are_bounded(is_member))
 }
 
 fn the_current_model_is_kept(control: &Control) -> bool {

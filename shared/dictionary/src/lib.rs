@@ -74,10 +74,12 @@ pub use entries::{
 pub use permission::{leader_only, may};
 pub use replicated::{FEATURE_LEVEL, FoundError, Replicated};
 pub use roster::{MAX_ENROLMENTS, MAX_TOKEN_USES, MAX_TOKENS, NO_TOKEN};
-pub use round::{MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED, MAX_ROUND_MS, OpenRound};
+pub use round::{
+    MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED, MAX_RESTING, MAX_ROUND_MS, OpenRound,
+};
 pub use runs::{
-    KEPT_ARRIVALS, KEPT_RECORDS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, KeptModels, MAX_ROUNDS, RoundRecord,
-    RunState, RunStatus,
+    KEPT_RECORDS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, KeptModels, MAX_ROUNDS, RoundRecord, RunState,
+    RunStatus,
 };
 pub use sessions::{KEPT_RESULTS, MAX_KEPT_RESULT_LEN, MAX_SESSIONS};
 pub use tenures::{KEPT_TENURES, TenureRecord, TenureState};

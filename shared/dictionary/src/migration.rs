@@ -18,8 +18,9 @@ use crate::sessions::Sessions;
 use crate::tenures::Tenures;
 use crate::{Control, OpenRound};
 use rafty_types::{
-    Attempt, ClientRecord, ClusterId, Digest, Epoch, Index, Member, MemberId, Metrics, PeerKey, Refusal,
-    RestoreError, Round, RunId, RunSpec, Settings, Tenure, TokenRecord, Version,
+    Accepted, Arrivals, Attempt, ClientRecord, ClusterId, Digest, Epoch, Index, Member, MemberId, Metrics,
+    PeerKey, Protection, Refusal, RestoreError, Round, RunId, RunSpec, Settings, Tenure, TokenRecord,
+    Version,
 };
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -62,7 +63,7 @@ struct RunState4 {
     version: Version,
     model: Option<Digest>,
     versions: BTreeMap<Version, Digest>,
-    open: Option<OpenRound>,
+    open: Option<OpenRound4>,
     history: VecDeque<RoundRecord4>,
 }
 
@@ -78,6 +79,25 @@ struct RoundRecord4 {
     version: Version,
     model: Digest,
     duration_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct OpenRound4 {
+    round: Round,
+    base: Version,
+    attempt: Attempt,
+    tenure: Tenure,
+    accepted: BTreeMap<MemberId, Accepted4>,
+    collected_ms: u64,
+    failed: u32,
+    protection: Protection,
+    failures: VecDeque<String>,
+}
+
+#[derive(Deserialize)]
+struct Accepted4 {
+    digest: Digest,
+    num_examples: u64,
 }
 
 /// Reads the fixed part of a state of format 4.
@@ -131,17 +151,19 @@ impl From<Control4> for Control {
 impl From<RunState4> for RunState {
     fn from(old: RunState4) -> Self {
         let RunState4 { id, spec, status, round, version, model, versions, open, history } = old;
+        // How long rounds took says nothing of when updates arrived: they may have waited in vain.
+        let arrivals = Arrivals::default();
         let history = history.into_iter().map(RoundRecord::from).collect();
-        Self { id, spec, status, round, version, model, versions, open, history }
+        let open = open.map(OpenRound::from);
+        Self { id, spec, status, round, version, model, versions, open, history, arrivals }
     }
 }
 
 impl From<RoundRecord4> for RoundRecord {
     fn from(old: RoundRecord4) -> Self {
-        // How long the round took says nothing of when updates arrived: it may have waited in vain.
-        let arrived_ms = None;
         let RoundRecord4 { round, tenure, aggregator, attempt, counted, refused, metrics, .. } = old;
         let RoundRecord4 { version, model, duration_ms, .. } = old;
+        let resting = Vec::new();
         Self {
             round,
             tenure,
@@ -149,12 +171,22 @@ impl From<RoundRecord4> for RoundRecord {
             attempt,
             counted,
             refused,
+            resting,
             metrics,
             version,
             model,
             duration_ms,
-            arrived_ms,
         }
+    }
+}
+
+impl From<OpenRound4> for OpenRound {
+    fn from(old: OpenRound4) -> Self {
+        let OpenRound4 { round, base, attempt, tenure, accepted, .. } = old;
+        let OpenRound4 { collected_ms, failed, protection, failures, .. } = old;
+        let update = |Accepted4 { digest, num_examples }| Accepted { digest, num_examples, arrived_ms: None };
+        let accepted = accepted.into_iter().map(|(member, old)| (member, update(old))).collect();
+        Self { round, base, attempt, tenure, accepted, collected_ms, failed, protection, failures }
     }
 }
 

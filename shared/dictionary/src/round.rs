@@ -21,6 +21,8 @@ pub const MAX_FAILURES: usize = 8;
 pub const MAX_REASON_LEN: usize = 200;
 /// Most refused updates that a publication names.
 pub const MAX_REFUSED: usize = 64;
+/// Most members that rest which a publication names.
+pub const MAX_RESTING: usize = 64;
 /// Longest time that is recorded for a round, in milliseconds (365 days); a longer one counts as this.
 pub const MAX_ROUND_MS: u64 = 365 * 24 * 3_600 * 1_000;
 
@@ -128,6 +130,11 @@ impl RunState {
         let open = self.open_attempt(publication.round, publication.attempt)?;
         check_publication(open, &publication)?;
         let record = record(open, at, &publication);
+        let waited_ms = planted(Mutation::DeadlineFedByWaits).then_some(record.duration_ms);
+        for (participant, update) in std::mem::take(&mut open.accepted) {
+            let arrived_ms = update.arrived_ms.map(|arrived_ms| waited_ms.unwrap_or(arrived_ms));
+            arrived_ms.into_iter().for_each(|arrived_ms| self.arrivals.keep(participant, arrived_ms));
+        }
         self.open = None;
         self.keep_round(record);
         Ok(())
@@ -143,6 +150,7 @@ fn check_publication(open: &OpenRound, publication: &Publication) -> Result<(), 
         "an update is counted that this attempt did not accept",
     )?;
     ensure(publication.refused.len() <= MAX_REFUSED, "a publication names at most 64 refused updates")?;
+    ensure(publication.resting.len() <= MAX_RESTING, "a publication names at most 64 members that rest")?;
     let metrics = &publication.metrics;
     ensure(metrics.correct <= metrics.examples, "more examples are right than were looked at")
 }
@@ -159,8 +167,6 @@ fn record(open: &OpenRound, at: &Context, publication: &Publication) -> RoundRec
     let counted = publication.counted.iter().filter_map(|(who, digest)| {
         open.accepted.get(who).map(|update| (*who, *digest, update.num_examples))
     });
-    let duration_ms = publication.duration_ms.min(MAX_ROUND_MS);
-    let arrived_ms = if planted(Mutation::DeadlineFedByWaits) { duration_ms } else { open.collected_ms };
     RoundRecord {
         round: open.round,
         tenure: publication.tenure,
@@ -168,11 +174,10 @@ fn record(open: &OpenRound, at: &Context, publication: &Publication) -> RoundRec
         attempt: open.attempt,
         counted: counted.collect(),
         refused: publication.refused.clone(),
+        resting: publication.resting.clone(),
         metrics: publication.metrics,
         version: publication.version,
         model: publication.model,
-        duration_ms,
-        // A state of format 4 that was read behind such an entry knows nothing of it.
-        arrived_ms: (!at.by_wall).then_some(arrived_ms),
+        duration_ms: publication.duration_ms.min(MAX_ROUND_MS),
     }
 }

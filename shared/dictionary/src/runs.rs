@@ -5,8 +5,8 @@
 use crate::OpenRound;
 use crate::roster::{ensure, within};
 use rafty_types::{
-    Attempt, Digest, MAX_NAME_LEN, MAX_TASK_LEN, MemberId, Metrics, Refusal, Rejection, Round, RunId,
-    RunSpec, Tenure, Version,
+    Arrivals, Attempt, Digest, MAX_NAME_LEN, MAX_TASK_LEN, MemberId, Metrics, Refusal, Rejection, RestCause,
+    Round, RunId, RunSpec, Tenure, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,8 +21,6 @@ pub const KEPT_VERSIONS: usize = 8;
 pub const KEPT_RUNS: usize = 64;
 /// How many rounds all runs together may have on record, beside those of the latest two.
 pub const KEPT_RECORDS: usize = 4_096;
-/// How many past rounds tell how long the next one may take.
-pub const KEPT_ARRIVALS: usize = 32;
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +54,8 @@ pub struct RunState {
     pub open: Option<OpenRound>,
     /// The published rounds, oldest first.
     pub history: VecDeque<RoundRecord>,
+    /// When each member's updates arrive.
+    pub arrivals: Arrivals,
 }
 
 /// A published round as it is remembered.
@@ -73,6 +73,8 @@ pub struct RoundRecord {
     pub counted: Vec<(MemberId, Digest, u64)>,
     /// Whose were refused, and why.
     pub refused: Vec<(MemberId, Refusal)>,
+    /// Who did not train, by its own word, and why.
+    pub resting: Vec<(MemberId, RestCause)>,
     /// How good the base version was.
     pub metrics: Metrics,
     /// The version it made.
@@ -81,9 +83,6 @@ pub struct RoundRecord {
     pub model: Digest,
     /// How long it took, all attempts together, in milliseconds.
     pub duration_ms: u64,
-    /// When the last accepted update had arrived, in milliseconds of collecting, all attempts together. `None` for rounds
-    /// that were published by the version before.
-    pub arrived_ms: Option<u64>,
 }
 
 /// The models that runs name.
@@ -96,13 +95,6 @@ pub struct KeptModels {
 }
 
 impl RunState {
-    /// When the last update of each of the latest rounds had arrived, in milliseconds, oldest first; at most
-    /// [`KEPT_ARRIVALS`].
-    pub fn arrivals(&self) -> Vec<u64> {
-        let skipped = self.history.len().saturating_sub(KEPT_ARRIVALS);
-        self.history.iter().skip(skipped).filter_map(|record| record.arrived_ms).collect()
-    }
-
     pub(crate) fn keep_round(&mut self, record: RoundRecord) {
         self.round = record.round;
         self.version = record.version;
@@ -117,6 +109,7 @@ impl RunState {
         }
         if self.round.0 >= u64::from(self.spec.rounds) {
             self.status = RunStatus::Finished;
+            self.arrivals = Arrivals::default();
         }
     }
 
@@ -180,6 +173,7 @@ impl Runs {
             versions: BTreeMap::new(),
             open: None,
             history: VecDeque::new(),
+            arrivals: Arrivals::default(),
         };
         self.0.insert(id, run);
         self.forget_oldest();
@@ -202,6 +196,7 @@ impl Runs {
         let run = self.active_mut(id)?;
         run.status = RunStatus::Stopped;
         run.open = None;
+        run.arrivals = Arrivals::default();
         Ok(())
     }
 
@@ -212,16 +207,19 @@ impl Runs {
         }
     }
 
-    /// The next tenure opens the round again.
-    pub(crate) fn drop_open_round(&mut self) {
+    /// Others go on with the runs: the next tenure opens the round again, and nothing is known of how long they take.
+    pub(crate) fn hand_to_others(&mut self) {
         if let Some(run) = self.0.values_mut().next_back() {
             run.open = None;
+            run.arrivals = Arrivals::default();
         }
     }
 
-    /// The update of a member that is gone does not count any more.
-    pub(crate) fn drop_update_of(&mut self, member: MemberId) {
-        if let Some(open) = self.0.values_mut().next_back().and_then(|run| run.open.as_mut()) {
+    /// The update of a member that is gone does not count any more, and nobody waits for another one.
+    pub(crate) fn forget(&mut self, member: MemberId) {
+        let Some(run) = self.0.values_mut().next_back() else { return };
+        run.arrivals.forget(member);
+        if let Some(open) = &mut run.open {
             open.accepted.remove(&member);
         }
     }

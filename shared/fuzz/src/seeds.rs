@@ -154,6 +154,7 @@ fn commands() -> Vec<Command> {
         digest: Digest([6; 32]),
         num_examples: 100,
         collected_ms: 1_000,
+        interrupted: false,
     };
     let published = Publication {
         tenure,
@@ -162,6 +163,7 @@ fn commands() -> Vec<Command> {
         attempt,
         counted: Vec::new(),
         refused: vec![(MemberId(1), Refusal::OverNorm)],
+        resting: vec![(MemberId(2), RestCause::Data)],
         version: Version(1),
         model: Digest([8; 32]),
         metrics: Metrics::default(),

@@ -8,8 +8,9 @@ use rafty_types::{Hello, Incarnation, MAX_INCARNATION_RISE, MemberId, RecordedIn
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A start whose files look like a copy counts when no other one was heard for so long: three hellos.
-const NO_OTHER_FOR: Duration = Duration::from_secs(6);
+/// A start whose files look like a copy counts when no other one was heard for so long: five hellos, for one that still
+/// runs may be held up, or find that every connection goes to the copy.
+const NO_OTHER_FOR: Duration = Duration::from_secs(10);
 /// A second start is named for so long after it was heard.
 const NAMED_FOR: Duration = Duration::from_secs(60);
 
@@ -94,6 +95,11 @@ impl HeardStarts {
     /// Whether a start with this nonce was heard of and is not forgotten.
     pub(crate) fn knows(&self, nonce: u64) -> bool {
         [Some(&self.counted), self.other.as_ref()].into_iter().flatten().any(|start| start.nonce() == nonce)
+    }
+
+    /// For how long the start that counts has been heard.
+    pub(crate) fn counted_for(&self, now: Time) -> Duration {
+        now.saturating_since(self.counted.first)
     }
 
     fn start_of(&mut self, nonce: u64) -> Option<&mut HeardStart> {

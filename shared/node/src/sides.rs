@@ -213,6 +213,7 @@ impl<U: StateMachine> Node<U> {
             rsa_public: &member.rsa_public,
             alive: known(member.id).map_or(!leads, |progress| self.is_alive(progress)),
             silent: known(member.id).filter(|_| member.id != self.me).map(silent).unwrap_or_default(),
+            runs_for: self.starts.runs_for(member.id, self.now).unwrap_or(Duration::MAX),
         });
         let run = self.shown_run();
         let last = run.and_then(|run| run.history.back());
@@ -221,7 +222,6 @@ impl<U: StateMachine> Node<U> {
             last_counted: last
                 .map(|last| last.counted.iter().map(|(id, ..)| *id).collect())
                 .unwrap_or_default(),
-            arrivals_ms: run.filter(|_| leads).map(RunState::arrivals).unwrap_or_default(),
         }
     }
 
@@ -252,7 +252,7 @@ impl<U: StateMachine> Node<U> {
                 failed: open.failed,
             }),
             last_counted: &seen.last_counted,
-            arrivals_ms: &seen.arrivals_ms,
+            arrivals: &run.arrivals,
         });
         rounds::View {
             set: control.set(),
@@ -306,7 +306,6 @@ impl<U: StateMachine> Node<U> {
 struct Seen<'a> {
     members: Vec<rounds::MemberView<'a>>,
     last_counted: Vec<MemberId>,
-    arrivals_ms: Vec<u64>,
 }
 
 fn round_line(record: &RoundRecord) -> RoundLine {
@@ -317,6 +316,7 @@ fn round_line(record: &RoundRecord) -> RoundLine {
         attempts: record.attempt,
         counted: record.counted.clone(),
         refused: record.refused.clone(),
+        resting: record.resting.clone(),
         metrics: record.metrics,
         version: record.version,
         model: record.model,

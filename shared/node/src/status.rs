@@ -203,6 +203,8 @@ pub struct RoundLine {
     pub counted: Vec<(MemberId, Digest, u64)>,
     /// Who was refused, and why.
     pub refused: Vec<(MemberId, Refusal)>,
+    /// Who did not train, by its own word, and why.
+    pub resting: Vec<(MemberId, RestCause)>,
     /// How good the base version was on the holdouts.
     pub metrics: Metrics,
     /// The version it made.

@@ -4,7 +4,8 @@
 
 use crate::AttemptKey;
 use rafty_types::{
-    Accepted, Attempt, Digest, MemberId, PeerRole, Round, RunId, RunSpec, SetId, Settings, Tenure, Version,
+    Accepted, Arrivals, Attempt, Digest, MemberId, PeerRole, Round, RunId, RunSpec, SetId, Settings, Tenure,
+    Version,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -59,9 +60,8 @@ pub struct RunView<'a> {
     pub open: Option<OpenView<'a>>,
     /// Whose updates the last published round counted.
     pub last_counted: &'a [MemberId],
-    /// When the last update of each of the latest rounds arrived, in milliseconds of collecting. Only a leader needs to
-    /// know; others may leave it empty.
-    pub arrivals_ms: &'a [u64],
+    /// When members' updates arrive.
+    pub arrivals: &'a Arrivals,
 }
 
 /// The open round, at the attempt that belongs to the current tenure.
@@ -99,6 +99,8 @@ pub struct MemberView<'a> {
     /// For how long no frame of it came; the longest time for one that no leader has heard for long. Zero for this
     /// member, and where only a leader would know.
     pub silent: Duration,
+    /// For how long its present process has been heard; the longest time for this member, and where it is not known.
+    pub runs_for: Duration,
 }
 
 impl<'a> View<'a> {

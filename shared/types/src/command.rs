@@ -1,8 +1,8 @@
 //! What a log entry carries into the replicated state, and the records that state is made of.
 
 use crate::{
-    Attempt, ClientRecord, ClusterId, Digest, Index, MemberId, PeerKey, RecordedIncarnation, Round, RunId,
-    Serial, SessionId, SetId, Settings, Signature, SignedDigest, Tenure, Term, Version,
+    Attempt, ClientRecord, ClusterId, Digest, Index, MemberId, PeerKey, RecordedIncarnation, RestCause,
+    Round, RunId, Serial, SessionId, SetId, Settings, Signature, SignedDigest, Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -159,6 +159,8 @@ pub enum ControlCommand {
         num_examples: u64,
         /// Collecting time spent on this round so far, all attempts together.
         collected_ms: u64,
+        /// Whether its sender was started anew within this attempt: `collected_ms` does not tell how long it takes then.
+        interrupted: bool,
     },
     /// A round ends with a new model version.
     RoundPublished(Publication),
@@ -377,6 +379,8 @@ pub struct Publication {
     pub counted: Vec<(MemberId, Digest)>,
     /// Whose were refused, and why.
     pub refused: Vec<(MemberId, Refusal)>,
+    /// Who did not train, by its own word, and why.
+    pub resting: Vec<(MemberId, RestCause)>,
     /// The new version.
     pub version: Version,
     /// The new model.

@@ -4,8 +4,9 @@
 
 use crate::command::statement;
 use crate::{
-    ClusterId, Command, ControlCommand, Enrolment, EnrolmentStatement, Epoch, MAX_PROPOSAL_LEN, MemberId,
-    PeerKey, Proposal, Serial, SessionId, SetId, Signature, Stamp, Term,
+    Attempt, ClusterId, Command, ControlCommand, Digest, Enrolment, EnrolmentStatement, Epoch,
+    MAX_PROPOSAL_LEN, MemberId, Metrics, PeerKey, Proposal, Publication, Refusal, Round, RunId, Serial,
+    SessionId, SetId, Signature, Stamp, Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ struct Head {
     session: Option<(SessionId, Serial)>,
 }
 
-/// An enrolment, the only command whose bytes were others.
+/// An enrolment.
 #[derive(Deserialize)]
 struct OldEnrolment {
     token: [u8; 16],
@@ -37,8 +38,36 @@ struct OldStatement {
     exporter: [u8; 32],
 }
 
-/// How an enrolment begins: the command is for the control part, and its second kind.
+/// How the commands begin whose bytes were others: each is for the control part, and of this kind there.
 const ENROL: [u8; 2] = [1, 1];
+const UPDATE_ACCEPTED: [u8; 2] = [1, 10];
+const ROUND_PUBLISHED: [u8; 2] = [1, 11];
+
+#[derive(Deserialize)]
+struct OldUpdateAccepted {
+    tenure: Tenure,
+    run: RunId,
+    round: Round,
+    attempt: Attempt,
+    participant: MemberId,
+    digest: Digest,
+    num_examples: u64,
+    collected_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct OldPublication {
+    tenure: Tenure,
+    run: RunId,
+    round: Round,
+    attempt: Attempt,
+    counted: Vec<(MemberId, Digest)>,
+    refused: Vec<(MemberId, Refusal)>,
+    version: Version,
+    model: Digest,
+    metrics: Metrics,
+    duration_ms: u64,
+}
 
 impl Proposal {
     /// Reads the bytes of an entry of log format 2. `None` for anything else, trailing bytes included.
@@ -50,14 +79,55 @@ impl Proposal {
         }
         let (head, rest) = postcard::take_from_bytes::<Head>(bytes).ok()?;
         let Head { origin, term, stamp_ms, session } = head;
-        let (command, rest) = match rest.strip_prefix(&ENROL) {
-            Some(enrolment) => {
-                let (old, rest) = postcard::take_from_bytes::<OldEnrolment>(enrolment).ok()?;
-                (Command::Control(ControlCommand::Enrol(old.into())), rest)
-            }
-            None => postcard::take_from_bytes(rest).ok()?,
-        };
+        let (command, rest) = command(rest)?;
         rest.is_empty().then_some(Self { origin, term, stamp: Stamp::Wall(stamp_ms), session, command })
+    }
+}
+
+/// Reads a command, and what follows it.
+fn command(bytes: &[u8]) -> Option<(Command, &[u8])> {
+    let (command, rest) = match bytes.split_first_chunk() {
+        Some((&ENROL, bytes)) => {
+            let (old, rest) = postcard::take_from_bytes::<OldEnrolment>(bytes).ok()?;
+            (ControlCommand::Enrol(old.into()), rest)
+        }
+        Some((&UPDATE_ACCEPTED, bytes)) => {
+            let (old, rest) = postcard::take_from_bytes::<OldUpdateAccepted>(bytes).ok()?;
+            (old.into(), rest)
+        }
+        Some((&ROUND_PUBLISHED, bytes)) => {
+            let (old, rest) = postcard::take_from_bytes::<OldPublication>(bytes).ok()?;
+            (ControlCommand::RoundPublished(old.into()), rest)
+        }
+        _ => return postcard::take_from_bytes(bytes).ok(),
+    };
+    Some((Command::Control(command), rest))
+}
+
+impl From<OldUpdateAccepted> for ControlCommand {
+    fn from(old: OldUpdateAccepted) -> Self {
+        let OldUpdateAccepted { tenure, run, round, attempt, participant, .. } = old;
+        let OldUpdateAccepted { digest, num_examples, collected_ms, .. } = old;
+        Self::UpdateAccepted {
+            tenure,
+            run,
+            round,
+            attempt,
+            participant,
+            digest,
+            num_examples,
+            collected_ms,
+            interrupted: false,
+        }
+    }
+}
+
+impl From<OldPublication> for Publication {
+    fn from(old: OldPublication) -> Self {
+        let OldPublication { tenure, run, round, attempt, counted, refused, .. } = old;
+        let OldPublication { version, model, metrics, duration_ms, .. } = old;
+        let resting = Vec::new();
+        Self { tenure, run, round, attempt, counted, refused, resting, version, model, metrics, duration_ms }
     }
 }
 
@@ -94,4 +164,60 @@ pub fn rotate_key_statement(cluster: ClusterId, member: MemberId, rsa_public: &[
 /// The bytes that were signed for [`ControlCommand::AddressChanged`].
 pub fn address_statement(cluster: ClusterId, member: MemberId, addresses: &[SocketAddr]) -> Vec<u8> {
     statement(b"rafty address v1", &(cluster, member, addresses))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: [u8; 2], command: &impl Serialize) -> Option<ControlCommand> {
+        let head = postcard::to_allocvec(&(1_u64, 2_u64, 3_u64, None::<u64>)).expect("it encodes");
+        let command = postcard::to_allocvec(command).expect("it encodes");
+        let bytes = [&head, &kind[..], &command].concat();
+        assert_eq!(Proposal::from_format_2(&[&bytes[..], &[0]].concat()), None, "a byte too many");
+        match Proposal::from_format_2(&bytes)?.command {
+            Command::Control(command) => Some(command),
+            Command::User(_) => None,
+        }
+    }
+
+    #[test]
+    fn commands_that_are_longer_now_are_read_as_they_were() {
+        let (tenure, run, round, attempt) = (Tenure(4), RunId(5), Round(6), Attempt(7));
+        let (participant, digest) = (MemberId(8), Digest([9; 32]));
+        let accepted = ControlCommand::UpdateAccepted {
+            tenure,
+            run,
+            round,
+            attempt,
+            participant,
+            digest,
+            num_examples: 10,
+            collected_ms: 11,
+            interrupted: false,
+        };
+        let old = ((tenure, run, round, attempt), participant, digest, 10_u64, 11_u64);
+        assert_eq!(read(UPDATE_ACCEPTED, &old), Some(accepted));
+
+        let counted = vec![(participant, digest)];
+        let refused = vec![(MemberId(12), Refusal::NotFinite)];
+        let (version, model, metrics) = (Version(13), Digest([14; 32]), Metrics::default());
+        let old = ((tenure, run, round, attempt), &counted, &refused, (version, model, metrics), 15_u64);
+        let old = read(ROUND_PUBLISHED, &old);
+        let (resting, duration_ms) = (Vec::new(), 15);
+        let published = Publication {
+            tenure,
+            run,
+            round,
+            attempt,
+            counted,
+            refused,
+            resting,
+            version,
+            model,
+            metrics,
+            duration_ms,
+        };
+        assert_eq!(old, Some(ControlCommand::RoundPublished(published)));
+    }
 }

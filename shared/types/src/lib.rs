@@ -7,6 +7,7 @@
 //! Nothing here does I/O, reads a clock or draws randomness, and nothing here knows how a word is used:
 //! elections are in `consensus`, applying in `dictionary`, collecting in `rounds`, bytes on the wire in `wire`.
 
+mod arrivals;
 mod bytes;
 mod client;
 mod command;
@@ -31,6 +32,7 @@ mod update;
 pub mod verify_cache;
 mod weights;
 
+pub use arrivals::{Arrivals, KEPT_ARRIVALS};
 pub use client::ClientRecord;
 pub use command::*;
 pub use digest::{Digest, DigestWriter};

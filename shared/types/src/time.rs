@@ -33,7 +33,8 @@ impl Time {
 /// A length of time for people, in the largest unit of which it has at least two.
 pub fn in_words(length: Duration) -> String {
     match length.as_secs() {
-        seconds @ 0..120 => format!("{seconds} s"),
+        0..2 => format!("{} ms", length.as_millis()),
+        seconds @ 2..120 => format!("{seconds} s"),
         seconds @ 120..7_200 => format!("{} min", seconds / 60),
         seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
         seconds => format!("{} days", seconds / 86_400),
@@ -67,7 +68,7 @@ mod tests {
     #[test]
     fn lengths_are_told_in_the_unit_that_fits() {
         let told = |seconds| in_words(Duration::from_secs(seconds));
-        let said = [0, 119, 120, 7_199, 7_200, 172_799, 172_800].map(told);
-        assert_eq!(said, ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 days"]);
+        let said = [0, 1, 2, 119, 120, 7_199, 7_200, 172_799, 172_800].map(told);
+        assert_eq!(said, ["0 ms", "1000 ms", "2 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 days"]);
     }
 }

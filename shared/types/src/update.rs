@@ -10,4 +10,7 @@ pub struct Accepted {
     pub digest: Digest,
     /// Its weight, at least 1.
     pub num_examples: u64,
+    /// When it arrived, in milliseconds of collecting, all attempts of the round together. `None` where that does not tell
+    /// how long its sender takes.
+    pub arrived_ms: Option<u64>,
 }

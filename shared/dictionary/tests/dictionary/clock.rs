@@ -16,6 +16,25 @@ fn stamped(story: &mut Script, stamp: Stamp, command: C) -> Option<Rejection> {
     why(&story.propose(&Proposal { stamp, ..proposal }))
 }
 
+/// The control part up to its clients, of whom there are none, with runs as format 4 had them: without arrivals, and
+/// without who rests. Each update is [`Script::accept`]'s of this name, in one run at most.
+fn without_arrivals(state: &Replicated<Entries>, control: &[u8]) -> Vec<u8> {
+    let Some(run) = state.control().runs().values().next() else { return control.to_vec() };
+    let arrivals = postcard::to_allocvec(&run.arrivals).expect("it encodes");
+    let (control, clients) = control.split_at(control.len() - 1);
+    let mut control = [control.strip_suffix(&arrivals[..]).expect("arrivals come last"), clients].concat();
+    let update = [&digest("update").0[..], &[100]].concat();
+    // It arrived after 1,000 ms; and nobody was refused, and nobody rests.
+    for (before, gone) in [(&[][..], &[1, 0xe8, 0x07][..]), (&[0], &[0])] {
+        let found = [&update, before, gone].concat();
+        if let Some(at) = control.windows(found.len()).position(|bytes| bytes == found) {
+            let end = at + found.len();
+            control.drain(end - gone.len()..end);
+        }
+    }
+    control
+}
+
 /// A state without tokens in which nobody ever fell silent as a member of format 4 wrote it: only the clock is another, and
 /// there are no epoch, no record of starts, and nothing of how long members have been reachable.
 fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
@@ -37,7 +56,8 @@ fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
     let control = control.strip_suffix(&[0; 5]).expect("no state was compared");
     let control = control.strip_suffix(&postcard::to_allocvec(&joined).expect("it encodes")[..]);
     let control = control.and_then(|control| control.strip_suffix(&[0])).expect("no start is recorded");
-    let control = [control.strip_suffix(&epoch[..]).expect("the first epoch"), sessions].concat();
+    let control = without_arrivals(state, control.strip_suffix(&epoch[..]).expect("the first epoch"));
+    let control = [&control, sessions].concat();
     let clock = postcard::to_allocvec(&(applied, now_ms)).expect("it encodes");
     let mut old = head[..8].to_vec();
     old.extend(4_u32.to_le_bytes());
@@ -133,18 +153,6 @@ fn old_entries_mean_what_they_meant_and_jumped_tokens_are_mended_by_the_first_ne
     assert!(!set.story.state.control().tokens().contains_key(&token("hour", Agent, 1).id));
 }
 
-/// As [`as_format_4`], of a state with one published round: its record does not say when updates arrived.
-fn as_format_4_with_a_round(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
-    let old = as_format_4(state, now_ms);
-    // It took 2,000 ms, and the update had arrived after 1,000.
-    let (took, arrived) = ([0xd0, 0x0f], [1, 0xe8, 0x07]);
-    let record = [&took[..], &arrived].concat();
-    let at = old.windows(record.len()).position(|bytes| bytes == record).expect("a record");
-    let (before, behind) = (&old[..at + took.len()], &old[at + record.len()..]);
-    let len = u64::from_le_bytes(*before[12..].first_chunk().expect("8 bytes")) - arrived.len() as u64;
-    [&before[..12], &len.to_le_bytes(), &before[20..], behind].concat()
-}
-
 #[test]
 fn rounds_of_the_version_before_teach_no_deadline_whether_read_as_state_or_as_entries() {
     let mut story = Script::founded_by("ann");
@@ -158,9 +166,10 @@ fn rounds_of_the_version_before_teach_no_deadline_whether_read_as_state_or_as_en
     behind_it.state.restore(&as_format_4(&story.state, WALL_MS)).expect("the format before");
     assert_eq!(stamped(&mut behind_it, Stamp::Wall(WALL_MS), publication.clone()), None);
     story.does("ann", publication);
-    assert_eq!(story.run().arrivals(), [1_000]);
-    story.state.restore(&as_format_4_with_a_round(&story.state, WALL_MS)).expect("the format before");
-    assert_eq!(story.run().history[0].arrived_ms, None);
+    let arrivals = |story: &Script| story.run().arrivals.of(story.id("ann")).collect::<Vec<_>>();
+    assert_eq!(arrivals(&story), [1_000]);
+    story.state.restore(&as_format_4(&story.state, WALL_MS)).expect("the format before");
+    assert!(arrivals(&story).is_empty());
     assert_eq!(story.state.control(), behind_it.state.control());
 }
 

@@ -275,6 +275,7 @@ fn round_command(story: &Script, place: Place, command: &Command) -> C {
             digest: digest(update),
             num_examples: 100,
             collected_ms: 1_000,
+            interrupted: false,
         },
         Command::Publish(_, model, counted) => C::RoundPublished(Publication {
             tenure,
@@ -283,6 +284,7 @@ fn round_command(story: &Script, place: Place, command: &Command) -> C {
             attempt,
             counted: counted.iter().map(|(who, update)| (story.known(who), digest(update))).collect(),
             refused: Vec::new(),
+            resting: Vec::new(),
             version: version.next(),
             model: digest(model),
             metrics: Metrics::default(),

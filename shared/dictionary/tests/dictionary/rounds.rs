@@ -2,8 +2,7 @@
 
 use crate::script::*;
 use rafty_dictionary::{
-    Event, KEPT_ARRIVALS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN,
-    MAX_REFUSED,
+    Event, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED,
 };
 use rafty_types::ControlCommand as C;
 use rafty_types::PeerRole::Agent;
@@ -81,7 +80,10 @@ fn an_update_counts_once_per_attempt_and_only_of_a_member() {
     assert_eq!(story.cannot("ann", good), Rejection::Duplicate);
     assert_eq!(story.cannot("ann", story.accept("bob", "another")), Rejection::Duplicate);
     let accepted = &story.run().open.as_ref().unwrap().accepted;
-    assert_eq!(accepted[&story.id("bob")], Accepted { digest: digest("b"), num_examples: 100 });
+    assert_eq!(
+        accepted[&story.id("bob")],
+        Accepted { digest: digest("b"), num_examples: 100, arrived_ms: Some(1_000) }
+    );
 }
 
 #[test]
@@ -177,7 +179,8 @@ fn what_is_remembered_of_runs_is_bounded() {
         story.round_by("ann", &n.to_string());
     }
     assert_eq!(story.run().history.len(), KEPT_ROUNDS);
-    assert_eq!(story.run().arrivals(), [1_000; KEPT_ARRIVALS]);
+    let arrivals: Vec<u64> = story.run().arrivals.of(story.id("ann")).collect();
+    assert_eq!(arrivals, [1_000; KEPT_ARRIVALS]);
     let first = story.run().id;
     story.does("ann", C::RunStopped { run: first });
     for _ in 1..KEPT_RUNS {

@@ -249,6 +249,7 @@ impl Script {
             digest: digest(update),
             num_examples: 100,
             collected_ms: 1_000,
+            interrupted: false,
         }
     }
 
@@ -262,6 +263,7 @@ impl Script {
             attempt: open.attempt,
             counted: counted.iter().map(|(who, update)| (self.id(who), digest(update))).collect(),
             refused: Vec::new(),
+            resting: Vec::new(),
             version: open.base.next(),
             model: digest(model),
             metrics: Metrics { examples: 50, correct: 40, loss_micros: 700_000, train_loss_micros: 600_000 },

@@ -155,6 +155,7 @@ impl Walk {
                 digest: Digest([y; 32]),
                 num_examples: u64::from(x),
                 collected_ms: u64::from(y),
+                interrupted: x.is_multiple_of(2),
             },
             26 if x.is_multiple_of(4) => {
                 C::RoundFailed { tenure, run, round, attempt, reason: "drawn".into() }
@@ -168,6 +169,7 @@ impl Walk {
                     attempt,
                     counted: counted.chain((x % 8 == 6).then_some((member, Digest([x; 32])))).collect(),
                     refused: vec![(member, Refusal::NotFinite)],
+                    resting: vec![(member, RestCause::Memory)],
                     version: open.base.next(),
                     model: Digest([x; 32]),
                     metrics: Metrics::default(),

@@ -9,20 +9,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The shortest deadline of a round, in milliseconds.
-pub const EARLIEST_DEADLINE_MS: u64 = 1_000;
+pub const EARLIEST_DEADLINE_MS: u64 = 250;
 /// The longest deadline of a round, in milliseconds: a day.
 pub const LATEST_DEADLINE_MS: u64 = 86_400_000;
-/// How many past rounds make the deadline adapt.
-const ENOUGH_ROUNDS: usize = 3;
-/// How many of them, the latest ones, are looked at.
-const MAX_ROUNDS: usize = 64;
+/// How many arrivals of a member tell how long it takes.
+const ENOUGH_ARRIVALS: usize = 3;
 /// How often at most the deadline doubles.
 const MAX_DOUBLINGS: u32 = 6;
 /// Shortest time for which updates that are under way are waited for once the attempt could close; otherwise a quarter
 /// of the deadline.
-const LAST_CALL: Duration = Duration::from_millis(500);
-/// Longest time for which an agent that says nothing is waited for; otherwise a quarter of the deadline.
-const SILENCE: Duration = Duration::from_secs(10);
+const LAST_CALL: Duration = Duration::from_millis(100);
+/// Shortest and longest time for which an agent that says nothing is waited for; otherwise a quarter of the deadline.
+const SILENCE: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(10)];
 
 /// A participant is silent when no frame of it came for so long. Once the quorum is in, silent ones are not waited for.
 pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
@@ -30,21 +28,32 @@ pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// again.
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(30);
 
-/// How long a round may collect, all its attempts together, in milliseconds.
-///
-/// `first_ms` until three rounds are past; then the median of when their last updates arrived, half of it again, and
-/// four times the median absolute deviation. Doubled for each attempt that was given up (at most six times). Not fed by
-/// how long rounds took: one that waited in vain would make the next one wait longer.
-pub fn deadline_ms(first_ms: u64, arrivals_ms: &[u64], failed: u32) -> u64 {
-    let latest = &arrivals_ms[arrivals_ms.len().saturating_sub(MAX_ROUNDS)..];
-    let usual = if latest.len() < ENOUGH_ROUNDS {
-        first_ms
-    } else {
-        let middle = median(latest.to_vec());
-        let deviation = median(latest.iter().map(|ms| ms.abs_diff(middle)).collect());
-        middle.saturating_add(middle / 2).saturating_add(deviation.saturating_mul(4))
-    };
-    usual.max(EARLIEST_DEADLINE_MS).saturating_mul(1 << failed.min(MAX_DOUBLINGS)).min(LATEST_DEADLINE_MS)
+/// How long a round may collect, all its attempts together, in milliseconds: as long as it takes until everyone's update
+/// usually came, or `first_ms` when that is not known yet. Doubled for each attempt that was given up (at most six
+/// times). Not fed by how long rounds took: one that waited in vain would make the next one wait longer.
+pub fn deadline_ms(first_ms: u64, usual_ms: Option<u64>, failed: u32) -> u64 {
+    let usual_ms = usual_ms.unwrap_or(first_ms).max(EARLIEST_DEADLINE_MS);
+    usual_ms.saturating_mul(1 << failed.min(MAX_DOUBLINGS)).min(LATEST_DEADLINE_MS)
+}
+
+/// After how long everyone's update has usually come: of those that are present and are waited for at all, the slowest.
+pub(super) fn usual_ms(view: &View<'_>, attendance: &Attendance) -> Option<u64> {
+    let arrivals = view.run?.arrivals;
+    let waited_for =
+        |member: &&MemberView<'_>| is_present(view, member) && !attendance.is_given_up(member.id);
+    let members = view.members.iter().filter(waited_for);
+    members.filter_map(|member| has_usually_come_ms(arrivals.of(member.id).collect())).max()
+}
+
+/// After how long an update of a member has usually come, when its last ones arrived then: the median, and half of it or
+/// four times the median absolute deviation, whichever is more. `None` of too few.
+fn has_usually_come_ms(arrivals_ms: Vec<u64>) -> Option<u64> {
+    if arrivals_ms.len() < ENOUGH_ARRIVALS {
+        return None;
+    }
+    let middle = median(arrivals_ms.clone());
+    let deviation = median(arrivals_ms.iter().map(|ms| ms.abs_diff(middle)).collect());
+    Some(middle.saturating_add(deviation.saturating_mul(4).max(middle / 2)))
 }
 
 /// The upper of the two in the middle, where there are two. Zero of nothing.
@@ -81,7 +90,7 @@ impl Patience {
         let due = now + left;
         Self {
             since: now,
-            silence: now + SILENCE.min(deadline / 4),
+            silence: now + (deadline / 4).clamp(SILENCE[0], SILENCE[1]),
             due,
             absence: due + deadline,
             give_up: due + deadline * 3,
@@ -192,12 +201,21 @@ mod tests {
 
     #[test]
     fn the_deadline_adapts_doubles_and_keeps_within_its_bounds() {
-        assert_eq!(deadline_ms(120_000, &[5_000, 6_000], 0), 120_000);
-        // median 10 s, half again, and four times a deviation of 1 s
-        assert_eq!(deadline_ms(120_000, &[10_000, 9_000, 11_000], 0), 19_000);
-        assert_eq!(deadline_ms(120_000, &[10_000, 9_000, 11_000], 2), 76_000);
-        assert_eq!(deadline_ms(120_000, &[10, 10, 10], 0), EARLIEST_DEADLINE_MS);
-        assert_eq!(deadline_ms(u64::MAX, &[u64::MAX; 5], u32::MAX), LATEST_DEADLINE_MS);
+        assert_eq!(deadline_ms(120_000, None, 0), 120_000);
+        assert_eq!(deadline_ms(120_000, Some(19_000), 0), 19_000);
+        assert_eq!(deadline_ms(120_000, Some(19_000), 2), 76_000);
+        assert_eq!(deadline_ms(120_000, Some(10), 0), EARLIEST_DEADLINE_MS);
+        assert_eq!(deadline_ms(u64::MAX, Some(u64::MAX), u32::MAX), LATEST_DEADLINE_MS);
+    }
+
+    #[test]
+    fn how_long_a_member_takes_is_told_by_three_arrivals() {
+        let of = |arrivals: &[u64]| has_usually_come_ms(arrivals.to_vec());
+        assert_eq!(of(&[5_000, 6_000]), None);
+        assert_eq!(of(&[10_000, 9_500, 10_500]), Some(15_000), "half again");
+        assert_eq!(of(&[10_000, 7_000, 13_000]), Some(22_000), "four times a deviation of 3 s");
+        assert_eq!(of(&[300, 310, 290, 300, 2_800]), Some(450), "one late arrival in five says little");
+        assert_eq!(of(&[u64::MAX; 5]), Some(u64::MAX));
     }
 
     #[test]

@@ -4,15 +4,17 @@
 
 use super::attendance::Attendance;
 use super::closing::{
-    Decision, GONE_AFTER, Patience, SILENT_AFTER, Standing, cohort, deadline_ms, decide, is_present,
+    Decision, GONE_AFTER, Patience, SILENT_AFTER, Standing, cohort, deadline_ms, decide, is_present, usual_ms,
 };
 use super::opening::Opening;
 use super::taken::Taken;
 use super::{Next, list};
 use crate::step::Step;
 use crate::{AttemptKey, EnvelopeHandle, MemberView, RoundEvent, View, Work};
+use rafty_types::time::in_words;
 use rafty_types::{Digest, Label, MemberId, Progress, Refusal, Time, Version};
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Collecting {
@@ -26,13 +28,16 @@ pub(super) struct Collecting {
 }
 
 impl Collecting {
-    pub(super) fn begin(step: &mut Step<'_>, key: AttemptKey, base: Version) -> Self {
-        let (arrivals, collected_ms, failed) = step
-            .view
-            .open()
-            .map_or((&[][..], 0, 0), |(run, open)| (run.arrivals_ms, open.collected_ms, open.failed));
+    pub(super) fn begin(
+        step: &mut Step<'_>,
+        attendance: &Attendance,
+        key: AttemptKey,
+        base: Version,
+    ) -> Self {
+        let (collected_ms, failed) =
+            step.view.open().map_or((0, 0), |(_, open)| (open.collected_ms, open.failed));
         let first = u64::try_from(step.view.settings.first_deadline.as_millis()).unwrap_or(u64::MAX);
-        let deadline_ms = deadline_ms(first, arrivals, failed);
+        let deadline_ms = deadline_ms(first, usual_ms(step.view, attendance), failed);
         step.event(RoundEvent::CollectingBegan { key, deadline_ms });
         Self {
             taken: Taken::new(key, base),
@@ -64,7 +69,7 @@ impl Collecting {
         base: Option<Digest>,
     ) -> Next {
         let collected_ms = self.collected_ms(step.now);
-        self.taken.commit(step, collected_ms);
+        self.taken.commit(step, self.patience.since, collected_ms);
         if let Some(member) = self.taken.lost(step.view) {
             return Next::Fail(format!(
                 "the update of member {member} was taken in and may not count any more"
@@ -190,9 +195,10 @@ impl Collecting {
             .into_iter()
             .filter(|member| !self.taken.knows(*member))
             .collect();
-        let left = self.patience.due.saturating_since(now).as_secs();
+        let left = self.patience.due.saturating_since(now);
         let deadline = if now < self.patience.due {
-            format!("the deadline of {} s is in {left} s", self.deadline_ms / 1_000)
+            let deadline = Duration::from_millis(self.deadline_ms);
+            format!("the deadline of {} is in {}", in_words(deadline), in_words(left))
         } else if self.patience.is_last_call() {
             "the deadline has passed, but updates are under way".into()
         } else {

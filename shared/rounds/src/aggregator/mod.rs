@@ -143,7 +143,7 @@ impl Aggregator {
         if let (Some(key), Some((_, open))) = (current, view.open()) {
             self.round_opened.1 = Proposing::default();
             self.phase = if open.accepted.is_empty() {
-                Phase::Collecting(Box::new(Collecting::begin(step, key, open.base)))
+                Phase::Collecting(Box::new(Collecting::begin(step, &self.attendance, key, open.base)))
             } else {
                 // Another process folded them: they are in no accumulator any more.
                 fail(step, key, "what this attempt accepted before is not in memory any more")

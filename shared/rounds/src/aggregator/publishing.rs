@@ -131,8 +131,10 @@ impl Publishing {
                 step.event(RoundEvent::ModelSafe { key, model, voters: held });
             }
             let (taken, model, duration_ms) = (&self.taken, self.model, self.duration_ms);
-            self.proposing
-                .propose(step, || ControlCommand::RoundPublished(taken.publication(model, duration_ms)));
+            let resting = attendance.resting(step.now).map(|(member, rest)| (member, rest.cause));
+            self.proposing.propose(step, || {
+                ControlCommand::RoundPublished(taken.publication(model, resting.collect(), duration_ms))
+            });
         }
         Next::Stay
     }

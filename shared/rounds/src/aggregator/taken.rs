@@ -5,7 +5,7 @@
 use crate::step::{Proposing, Step};
 use crate::{AttemptKey, OpenView, ProposalId, View, metrics};
 use rafty_types::{
-    ControlCommand, Digest, Frame, MemberId, Metrics, Publication, Refusal, Time, Verdict, Version,
+    ControlCommand, Digest, Frame, MemberId, Metrics, Publication, Refusal, RestCause, Time, Verdict, Version,
 };
 use std::collections::BTreeMap;
 
@@ -54,9 +54,10 @@ impl Taken {
         self.updates.values().all(|update| update.accepted)
     }
 
-    /// Brings every folded update into the log, and tells its participant once it is there.
-    pub(super) fn commit(&mut self, step: &mut Step<'_>, collected_ms: u64) {
+    /// Brings every folded update into the log, and tells its participant once it is there. The attempt began `since`.
+    pub(super) fn commit(&mut self, step: &mut Step<'_>, since: Time, collected_ms: u64) {
         let Some((_, open)) = step.view.open() else { return };
+        let lasts = step.now.saturating_since(since);
         let AttemptKey { tenure, run, round, attempt } = self.key;
         for (&participant, update) in self.updates.iter_mut().filter(|(_, update)| !update.accepted) {
             let TakenUpdate { digest, num_examples, .. } = *update;
@@ -65,6 +66,8 @@ impl Taken {
                 tell(step, self.key, participant, digest, Verdict::Accepted);
                 continue;
             }
+            let member = step.view.member(participant);
+            let interrupted = member.is_some_and(|member| member.runs_for < lasts);
             update.proposing.propose(step, || ControlCommand::UpdateAccepted {
                 tenure,
                 run,
@@ -74,6 +77,7 @@ impl Taken {
                 digest,
                 num_examples,
                 collected_ms,
+                interrupted,
             });
         }
     }
@@ -127,7 +131,12 @@ impl Taken {
     }
 
     /// The round's result.
-    pub(super) fn publication(&self, model: Digest, duration_ms: u64) -> Publication {
+    pub(super) fn publication(
+        &self,
+        model: Digest,
+        resting: Vec<(MemberId, RestCause)>,
+        duration_ms: u64,
+    ) -> Publication {
         let AttemptKey { tenure, run, round, attempt } = self.key;
         let parts = self.updates.values().map(|update| (update.num_examples, update.metrics));
         Publication {
@@ -137,6 +146,7 @@ impl Taken {
             attempt,
             counted: self.updates.iter().map(|(member, update)| (*member, update.digest)).collect(),
             refused: self.refused.iter().map(|(member, (_, refusal))| (*member, *refusal)).collect(),
+            resting,
             version: self.base.next(),
             model,
             metrics: metrics::combine(parts),

@@ -75,8 +75,9 @@ impl One {
 
     pub(crate) fn say(&mut self, input: Input) -> Vec<String> {
         let (rounds, now) = (&mut self.rounds, self.now);
-        let outputs =
-            with_view(&self.state, self.me, true, &self.silent, |view| rounds.handle(now, view, input));
+        let outputs = with_view(&self.state, self.me, true, &self.silent, &BTreeMap::new(), |view| {
+            rounds.handle(now, view, input)
+        });
         outputs.iter().filter_map(line).collect()
     }
 
@@ -112,6 +113,7 @@ impl One {
             digest,
             num_examples,
             collected_ms,
+            interrupted: false,
         };
         self.apply(self.holder(), command)
     }
@@ -176,7 +178,9 @@ impl One {
     }
 
     pub(crate) fn waiting_for(&self) -> String {
-        with_view(&self.state, self.me, true, &self.silent, |view| self.rounds.waiting_for(view, self.now))
+        with_view(&self.state, self.me, true, &self.silent, &BTreeMap::new(), |view| {
+            self.rounds.waiting_for(view, self.now)
+        })
     }
 
     fn holder(&self) -> u64 {

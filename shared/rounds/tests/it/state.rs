@@ -2,8 +2,8 @@
 
 use rafty_rounds::{MemberView, OpenView, RunView, TenureView, View};
 use rafty_types::{
-    Accepted, Attempt, ClusterId, ControlCommand, Digest, MemberId, PeerRole, Publication, Rejection, Round,
-    RunId, RunSpec, Settings, Strategy, Tenure, Version,
+    Accepted, Arrivals, Attempt, ClusterId, ControlCommand, Digest, MemberId, PeerRole, Publication,
+    Rejection, Round, RunId, RunSpec, Settings, Strategy, Tenure, Version,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(crate) struct Run {
     pub(crate) open: Option<OpenRound>,
     pub(crate) published: Vec<Publication>,
     pub(crate) failures: Vec<String>,
-    pub(crate) arrivals_ms: Vec<u64>,
+    pub(crate) arrivals: Arrivals,
 }
 
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl State {
                     open: None,
                     published: Vec::new(),
                     failures: Vec::new(),
-                    arrivals_ms: Vec::new(),
+                    arrivals: Arrivals::default(),
                 });
                 Ok(())
             }
@@ -113,6 +113,7 @@ impl State {
                 digest,
                 num_examples,
                 collected_ms,
+                interrupted,
                 ..
             } => {
                 of_tenure(tenure)?;
@@ -123,7 +124,8 @@ impl State {
                 if open.accepted.contains_key(&participant) {
                     return Err(Rejection::Duplicate);
                 }
-                open.accepted.insert(participant, Accepted { digest, num_examples });
+                let arrived_ms = (!interrupted).then_some(collected_ms);
+                open.accepted.insert(participant, Accepted { digest, num_examples, arrived_ms });
                 open.collected_ms = open.collected_ms.max(collected_ms);
                 Ok(())
             }
@@ -192,8 +194,12 @@ impl Run {
         if !sound || !publication.counted.iter().all(accepted) || publication.version != open.base.next() {
             return Err(Rejection::Invalid("not a publication".into()));
         }
-        let arrived_ms = open.collected_ms;
-        self.arrivals_ms.push(arrived_ms);
+        let accepted = std::mem::take(&mut open.accepted);
+        for (participant, arrived_ms) in
+            accepted.iter().filter_map(|(who, what)| Some((who, what.arrived_ms?)))
+        {
+            self.arrivals.keep(*participant, arrived_ms);
+        }
         self.open = None;
         self.version = publication.version;
         self.model = Some(publication.model);
@@ -206,12 +212,13 @@ impl Run {
 /// For how long a member counts as alive after it was last heard: four election timeouts at the defaults.
 const ALIVE_FOR: Duration = Duration::from_millis(1_200);
 
-/// Hands `look` the view of `me`. Who is not named in `silent` has just been heard.
+/// Hands `look` the view of `me`. Who is not named in `silent` has just been heard, and who is not in `runs_for`, always.
 pub(crate) fn with_view<T>(
     state: &State,
     me: MemberId,
     mine: bool,
     silent: &BTreeMap<MemberId, Duration>,
+    runs_for: &BTreeMap<MemberId, Duration>,
     look: impl FnOnce(&View<'_>) -> T,
 ) -> T {
     let members: Vec<_> = state
@@ -225,6 +232,7 @@ pub(crate) fn with_view<T>(
             rsa_public: &member.key,
             alive: member.id == me || silent.get(&member.id).is_none_or(|silent| *silent < ALIVE_FOR),
             silent: silent.get(&member.id).copied().filter(|_| member.id != me).unwrap_or_default(),
+            runs_for: runs_for.get(&member.id).copied().unwrap_or(Duration::MAX),
         })
         .collect();
     let last = state.run.as_ref().and_then(|run| run.published.last());
@@ -246,7 +254,7 @@ pub(crate) fn with_view<T>(
             failed: open.failed,
         }),
         last_counted: &last_counted,
-        arrivals_ms: &run.arrivals_ms,
+        arrivals: &run.arrivals,
     });
     let tenure = state.tenure.as_ref().map(|(tenure, holder, key)| TenureView {
         tenure: *tenure,

@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) training_ms: BTreeMap<MemberId, u64>,
     /// When a member that does not run was killed.
     stopped: BTreeMap<MemberId, Time>,
+    /// When each member was started last.
+    started: BTreeMap<MemberId, Time>,
     log: Vec<Entry>,
     agenda: BTreeMap<(Time, u64), (MemberId, Happening)>,
     scheduled: u64,
@@ -96,6 +98,7 @@ impl World {
             announced: Vec::new(),
             training_ms: BTreeMap::new(),
             stopped: BTreeMap::new(),
+            started: BTreeMap::new(),
             log: Vec::new(),
             agenda: BTreeMap::new(),
             scheduled: 0,
@@ -195,6 +198,7 @@ impl World {
         let held = member.shell.disk.models.iter().copied().collect();
         let pending = member.shell.disk.pending;
         member.rounds = Rounds::new(Boot { pending, held, trains: true });
+        self.started.insert(me, self.now);
         self.everyone_sees();
     }
 
@@ -241,7 +245,8 @@ impl World {
 
     fn look<T>(&self, me: MemberId, ask: impl FnOnce(&rafty_rounds::View<'_>, &Rounds) -> T) -> T {
         let member = &self.members[&me];
-        with_view(&member.state, me, self.is_mine(me), &self.silent(), |view| ask(view, &member.rounds))
+        let (silent, runs_for) = (self.silent(), self.runs_for());
+        with_view(&member.state, me, self.is_mine(me), &silent, &runs_for, |view| ask(view, &member.rounds))
     }
 
     pub(crate) fn running(&self) -> BTreeSet<MemberId> {
@@ -254,6 +259,10 @@ impl World {
         let since =
             |id| self.stopped.get(id).map_or(Duration::MAX, |since| self.now.saturating_since(*since));
         stopped.map(|(id, _)| (*id, since(id))).collect()
+    }
+
+    fn runs_for(&self) -> BTreeMap<MemberId, Duration> {
+        self.started.iter().map(|(id, since)| (*id, self.now.saturating_since(*since))).collect()
     }
 
     // How it goes round.
@@ -354,10 +363,10 @@ impl World {
     }
 
     fn handle(&mut self, me: MemberId, input: Input) {
-        let (mine, silent, now) = (self.is_mine(me), self.silent(), self.now);
+        let (mine, silent, runs_for, now) = (self.is_mine(me), self.silent(), self.runs_for(), self.now);
         let Some(member) = self.members.get_mut(&me).filter(|member| member.process != 0) else { return };
         let Member { rounds, state, .. } = member;
-        let outputs = with_view(state, me, mine, &silent, |view| rounds.handle(now, view, input));
+        let outputs = with_view(state, me, mine, &silent, &runs_for, |view| rounds.handle(now, view, input));
         assert!(rounds.deadline().is_none_or(|at| at > now), "member {me} has a deadline that has passed");
         outputs.into_iter().for_each(|output| self.perform(me, output));
     }

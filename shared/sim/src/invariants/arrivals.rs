@@ -8,9 +8,6 @@ use rafty_types::{Attempt, Index, MemberId, Round, RunId, StateMachine, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How many rounds teach a deadline.
-const TAUGHT_BY: usize = 32;
-const ENOUGH: usize = 3;
 const MAX_DOUBLINGS: u32 = 6;
 /// A participant is silent after three seconds. For as long again, and some more, the aggregator may open what has come,
 /// take in frames that were under way, and wait for its log.
@@ -21,7 +18,9 @@ const WAITS: Duration = Duration::from_secs(10);
 pub(super) struct Arrivals {
     opened: BTreeMap<(RunId, Round), Time>,
     accepted: BTreeSet<(RunId, Round, Attempt, MemberId)>,
-    last: BTreeMap<(RunId, Round), Time>,
+    /// The longest that any member's clock may show between a round's opening and an accepted update of a member, in any
+    /// round of a run.
+    longest_ms: BTreeMap<(RunId, MemberId), u64>,
 }
 
 impl Arrivals {
@@ -30,43 +29,50 @@ impl Arrivals {
     }
 
     pub(super) fn accepted(&mut self, now: Time, run: RunId, round: Round, attempt: Attempt, from: MemberId) {
+        let Some(opened) = self.opened.get(&(run, round)) else { return };
         if self.accepted.insert((run, round, attempt, from)) {
-            self.last.insert((run, round), now);
+            let ms = u64::try_from(now.saturating_since(*opened).as_millis()).unwrap_or(u64::MAX) + 1;
+            let shown_ms = (ms * FASTEST_CLOCK).div_ceil(RIGHT);
+            let longest_ms = self.longest_ms.entry((run, from)).or_default();
+            *longest_ms = shown_ms.max(*longest_ms);
         }
     }
 
-    /// The longest that any member's clock may show between a round's opening and its last accepted update.
-    fn longest_ms(&self, run: RunId, round: Round) -> Option<u64> {
-        let (opened, last) = (self.opened.get(&(run, round))?, self.last.get(&(run, round))?);
-        let ms = u64::try_from(last.saturating_since(*opened).as_millis()).ok()? + 1;
-        Some((ms * FASTEST_CLOCK).div_ceil(RIGHT))
-    }
-
-    /// Deadlines learn from arrivals, whatever rounds waited for: the median and half of it, and four times a deviation
-    /// that is never above the median.
+    /// Deadlines learn from arrivals, whatever rounds waited for: from what arrived when, and by at most five times the
+    /// median, since no deviation is above it.
     pub(super) fn deadlines_learn_from_arrivals<U: StateMachine>(
         &self,
         key: AttemptKey,
         deadline_ms: u64,
         node: &Node<U>,
     ) {
-        let Some(run) = node.state().control().runs().get(&key.run) else { return };
+        let control = node.state().control();
+        let Some(run) = control.runs().get(&key.run) else { return };
         let Some(open) =
             run.open.as_ref().filter(|open| (open.round, open.attempt) == (key.round, key.attempt))
         else {
             return;
         };
-        let rounds = run.history.iter().rev().take(TAUGHT_BY).map(|record| record.round);
-        let arrivals: Option<Vec<_>> = rounds.map(|round| self.longest_ms(key.run, round)).collect();
-        let Some(mut arrivals) = arrivals.filter(|arrivals| arrivals.len() >= ENOUGH) else { return };
-        arrivals.sort_unstable();
-        let median = arrivals[arrivals.len() / 2];
-        let most = (median * 11).div_ceil(2).max(EARLIEST_DEADLINE_MS) << open.failed.min(MAX_DOUBLINGS);
+        let first_ms = control.settings().first_deadline.as_millis() as u64;
+        let mut most_ms = EARLIEST_DEADLINE_MS;
+        for (member, longest_ms) in control.members().keys().map(|id| (*id, self.longest_ms(key.run, *id))) {
+            let mut arrivals: Vec<u64> = run.arrivals.of(member).collect();
+            let late = arrivals.iter().find(|ms| **ms > longest_ms);
+            assert_eq!(late, None, "deadlines learn from arrivals: member {member} took {longest_ms} ms");
+            arrivals.sort_unstable();
+            most_ms = most_ms.max(arrivals.get(arrivals.len() / 2).map_or(0, |median| median * 5));
+        }
+        let most_ms = most_ms << open.failed.min(MAX_DOUBLINGS);
+        let learned = deadline_ms <= most_ms || deadline_ms == first_ms << open.failed.min(MAX_DOUBLINGS);
         assert!(
-            deadline_ms <= most,
-            "deadlines learn from arrivals: {deadline_ms} ms in round {}, when {median} ms are usual",
+            learned,
+            "deadlines learn from arrivals: {deadline_ms} ms in round {}, at most {most_ms}",
             key.round
         );
+    }
+
+    fn longest_ms(&self, run: RunId, member: MemberId) -> u64 {
+        self.longest_ms.get(&(run, member)).copied().unwrap_or_default()
     }
 }
 
