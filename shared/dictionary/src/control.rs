@@ -14,8 +14,8 @@ use crate::runs::{RunStatus, Runs};
 use crate::tenures::Tenures;
 use crate::{Event, KeptModels, RunState, TenureRecord, TenureState};
 use rafty_types::{
-    Accepted, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis, Index, Member,
-    MemberId, Mutation, PeerKey, Publication, RecordedIncarnation, Rejection, RunId, SetId, Settings,
+    Accepted, Attempt, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis, Index,
+    Member, MemberId, Mutation, PeerKey, Publication, RecordedIncarnation, Rejection, RunId, SetId, Settings,
     Signature, SignedDigest, Term, TokenRecord, Version, address_statement, format_2, planted,
     rotate_key_statement, state_digest_statement, tenure_statement,
 };
@@ -455,8 +455,10 @@ impl Control {
                 self.tenures.check_aggregator(at, tenure)?;
                 let open = self.runs.active_mut(run)?.open_attempt(round, attempt)?;
                 self.roster.member(participant)?;
-                // A state of format 4 that was read behind an entry of its time knows nothing of it.
-                let arrived_ms = (!interrupted && !at.by_wall).then_some(collected_ms);
+                // Later attempts are sent what was trained before; and a state of format 4 that was read behind an entry of
+                // its time knows nothing of it.
+                let tells = attempt == Attempt(1) && !interrupted && !at.by_wall;
+                let arrived_ms = tells.then_some(collected_ms);
                 open.accept(participant, Accepted { digest, num_examples, arrived_ms }, collected_ms)?;
                 Ok(vec![Event::UpdateAccepted { run, round, attempt, participant, digest, num_examples }])
             }

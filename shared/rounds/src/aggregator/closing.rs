@@ -73,7 +73,7 @@ pub(super) struct Patience {
     pub(super) due: Time,
     /// Until when one who began and then fell silent belongs to the cohort.
     absence: Time,
-    /// When the attempt is given up for want of a quorum.
+    /// When the attempt is given up for want of a quorum: not before everyone who is gone has been left out of it.
     pub(super) give_up: Time,
     /// How long updates that are under way are waited for.
     under_way: Duration,
@@ -93,7 +93,7 @@ impl Patience {
             silence: now + (deadline / 4).clamp(SILENCE[0], SILENCE[1]),
             due,
             absence: due + deadline,
-            give_up: due + deadline * 3,
+            give_up: due + (deadline * 3).max(GONE_AFTER),
             under_way: LAST_CALL.max(deadline / 4),
             last_call: None,
         }
@@ -165,7 +165,7 @@ pub(super) enum Decision {
     Close,
     /// Go on collecting.
     Wait,
-    /// Give the attempt up: somebody takes part, but no quorum came within four deadlines.
+    /// Give the attempt up: somebody takes part, but no quorum came in time.
     GiveUp,
 }
 

@@ -85,7 +85,7 @@ impl Collecting {
         self.wake_at_silence(step, attendance);
         match decision {
             Decision::Close => self.close(step, standing, collected_ms),
-            Decision::GiveUp => Next::Fail(self.gave_up(&standing)),
+            Decision::GiveUp => Next::Fail(self.gave_up(&standing, step.now)),
             Decision::Wait => {
                 self.extend(step, &standing);
                 Next::Stay
@@ -155,18 +155,15 @@ impl Collecting {
         }
     }
 
-    fn gave_up(&self, standing: &Standing) -> String {
+    fn gave_up(&self, standing: &Standing, now: Time) -> String {
         let Standing { accepted, cohort, .. } = *standing;
+        let took = in_words(now.saturating_since(self.patience.since));
         let refused: Vec<_> = self.taken.refused.iter().map(|(member, (_, why))| (*member, *why)).collect();
-        match refused.as_slice() {
-            [] => {
-                format!("{accepted} of {cohort} updates came in within four deadlines, too few for a quorum")
-            }
-            refused => format!(
-                "{accepted} of {cohort} updates came in within four deadlines; refused: {}",
-                refused_in_words(refused)
-            ),
-        }
+        let why = match refused.as_slice() {
+            [] => "too few for a quorum".into(),
+            refused => format!("refused: {}", refused_in_words(refused)),
+        };
+        format!("{accepted} of {cohort} updates came in within {took}; {why}")
     }
 
     pub(super) fn waiting_for(

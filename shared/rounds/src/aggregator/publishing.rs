@@ -124,7 +124,8 @@ impl Publishing {
         self.seal_for_new_voters(step);
         self.seal_or_resend(step, attendance);
         let (held, voters) = self.held(step.view);
-        if held * 2 > voters || planted(Mutation::PublishedWithoutHolders) {
+        let safe = held * 2 > voters && self.is_on_its_way();
+        if safe || planted(Mutation::PublishedWithoutHolders) {
             if !self.safe {
                 self.safe = true;
                 let (key, model) = (self.taken.key, self.model);
@@ -137,6 +138,17 @@ impl Publishing {
             });
         }
         Next::Stay
+    }
+
+    /// Whether the model was sent to whoever can open it, or cannot be sealed now. A voter that is enough by itself would
+    /// publish a model otherwise that everybody has to ask for.
+    fn is_on_its_way(&self) -> bool {
+        match self.stage {
+            Stage::Sent { .. } => true,
+            Stage::Unsealed { failures, .. } | Stage::Sealing { failures, .. } => {
+                failures > 0 || self.recipients.is_empty()
+            }
+        }
     }
 
     /// How many voters hold the model, of how many.

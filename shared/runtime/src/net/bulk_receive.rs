@@ -2,6 +2,7 @@
 
 use super::counters::DropReason;
 use super::snapshots::Added;
+use super::turns::{STALLED, Turn};
 use super::units::{read_head, write_head};
 use super::{Inner, NetEvent, Spool, within};
 use quinn::{Connection, RecvStream, SendStream};
@@ -9,42 +10,49 @@ use rafty_types::{MemberId, Message, MessageKind, PeerKey};
 use rafty_wire::{BulkHead, BulkReply};
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Bytes taken from the stream at once.
 const SLICE: usize = 256 * 1024;
-/// How long the next bytes may take, and how long the answer may.
-const STALLED: Duration = Duration::from_secs(30);
 
 /// Reads bulk streams until the connection is over. How many at once is what it was granted.
 pub(super) async fn serve(net: &Arc<Inner>, key: PeerKey, connection: &Connection) {
     while let Ok((send, receive)) = connection.accept_bi().await {
-        net.spawn(take(net.clone(), key, send, receive));
+        net.spawn(take(net.clone(), key, connection.clone(), send, receive));
     }
 }
 
-async fn take(net: Arc<Inner>, key: PeerKey, mut send: SendStream, mut receive: RecvStream) {
-    let reply = {
-        let _permit = net.inbound.bulk.acquire().await;
-        match read(&net, key, &mut receive).await {
-            Some(reply) => reply,
-            None => {
-                net.counters.count(DropReason::BulkRefused);
-                BulkReply::Refused
-            }
+async fn take(
+    net: Arc<Inner>,
+    key: PeerKey,
+    connection: Connection,
+    mut send: SendStream,
+    mut receive: RecvStream,
+) {
+    let turn = &mut Turn::new(&net.inbound.bulk, &connection);
+    let reply = match read(&net, turn, key, &mut receive).await {
+        Some(reply) => reply,
+        None => {
+            net.counters.count(DropReason::BulkRefused);
+            BulkReply::Refused
         }
     };
+    turn.give_away();
     let _ = within(STALLED, write_head(&mut send, &reply)).await;
     let _ = send.finish();
 }
 
 /// `Some` when the item is whole and was taken, or the question is answered.
-async fn read(net: &Arc<Inner>, key: PeerKey, stream: &mut RecvStream) -> Option<BulkReply> {
-    let head: BulkHead = within(STALLED, read_head(stream)).await?.ok()?;
+async fn read(
+    net: &Arc<Inner>,
+    turn: &mut Turn<'_>,
+    key: PeerKey,
+    stream: &mut RecvStream,
+) -> Option<BulkReply> {
+    let head: BulkHead = turn.step(read_head(stream)).await?.ok()?;
     let from = net.roster.member(key)?;
     match head {
         BulkHead::Envelope { header, body_len } => {
-            let spooled = spool(net, stream, body_len).await?;
+            let spooled = spool(net, turn, stream, body_len).await?;
             let handle = spooled.handle;
             net.other.send(NetEvent::Envelope { from, header, handle, len: body_len }).await.ok()?;
             spooled.keep();
@@ -57,7 +65,7 @@ async fn read(net: &Arc<Inner>, key: PeerKey, stream: &mut RecvStream) -> Option
             if len == 0 && total > 0 {
                 return Some(BulkReply::TakenUpTo(net.inbound.snapshots.arrived(key, digest, total)));
             }
-            let chunk = read_chunk(stream, len).await?;
+            let chunk = read_chunk(turn, stream, len).await?;
             if let Added::Whole(data) = net.inbound.snapshots.add(key, digest, total, offset, &chunk)? {
                 let data = smol::unblock(move || Arc::from(data)).await;
                 net.other.send(NetEvent::Snapshot { from, message: *message, data }).await.ok()?;
@@ -97,14 +105,14 @@ impl Drop for Spooled {
 }
 
 /// Writes exactly `len` bytes of `stream` to a new spool file: one slice is written while the next one comes.
-async fn spool(net: &Inner, stream: &mut RecvStream, len: u64) -> Option<Spooled> {
+async fn spool(net: &Inner, turn: &mut Turn<'_>, stream: &mut RecvStream, len: u64) -> Option<Spooled> {
     let spool = net.spool.clone();
     let (handle, mut file) = smol::unblock(move || spool.create(len)).await.ok()?;
     let spooled = Spooled { spool: net.spool.clone(), handle, kept: false };
     let mut left = len;
     let mut written = smol::unblock(|| Ok(file));
     loop {
-        let slice = read_slice(stream, left).await?;
+        let slice = read_slice(turn, stream, left).await?;
         file = written.await.ok()?;
         if slice.is_empty() {
             return (left == 0).then_some(spooled);
@@ -115,11 +123,11 @@ async fn spool(net: &Inner, stream: &mut RecvStream, len: u64) -> Option<Spooled
 }
 
 /// Exactly `len` bytes, which the head's bound has made few.
-async fn read_chunk(stream: &mut RecvStream, len: u64) -> Option<Vec<u8>> {
+async fn read_chunk(turn: &mut Turn<'_>, stream: &mut RecvStream, len: u64) -> Option<Vec<u8>> {
     let len = usize::try_from(len).ok()?;
     let mut chunk = vec![];
     loop {
-        let slice = read_slice(stream, (len - chunk.len()) as u64).await?;
+        let slice = read_slice(turn, stream, (len - chunk.len()) as u64).await?;
         if slice.is_empty() {
             return (chunk.len() == len).then_some(chunk);
         }
@@ -132,11 +140,11 @@ async fn read_chunk(stream: &mut RecvStream, len: u64) -> Option<Vec<u8>> {
 
 /// The next [`SLICE`] bytes, fewer before the end, none at the end; `None` when they do not come. When none should be
 /// `left`, there is room for one, to see that none comes.
-async fn read_slice(stream: &mut RecvStream, left: u64) -> Option<Vec<u8>> {
+async fn read_slice(turn: &mut Turn<'_>, stream: &mut RecvStream, left: u64) -> Option<Vec<u8>> {
     let mut slice = vec![0; left.clamp(1, SLICE as u64) as usize];
     let mut len = 0;
     while len < slice.len() {
-        match within(STALLED, stream.read(&mut slice[len..])).await?.ok()? {
+        match turn.step(stream.read(&mut slice[len..])).await?.ok()? {
             Some(more) => len += more,
             None => break,
         }

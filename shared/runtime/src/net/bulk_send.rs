@@ -4,8 +4,9 @@ use super::counters::DropReason;
 use super::dial::dial;
 use super::link::Way;
 use super::tls::Lane;
+use super::turns::Turn;
 use super::units::{read_head, write_head};
-use super::{Close, Inner, within};
+use super::{Close, Inner};
 use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream};
 use rafty_types::{Digest, Message};
@@ -15,12 +16,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Bytes handed to the stream at once.
 const SLICE: usize = 256 * 1024;
-/// How long one slice may take, and the answer after the last.
-const STALLED: Duration = Duration::from_secs(30);
 /// Below everything else on its connection.
 const PRIORITY: i32 = -1;
 
@@ -72,9 +70,10 @@ impl Order {
 /// Sends one order after the other to one member.
 pub(super) async fn serve(net: Arc<Inner>, way: Arc<Way>, orders: Receiver<Order>) {
     while let Ok(Order { item, taken }) = orders.recv().await {
-        let _permit = net.outbound_bulk.acquire().await;
         let sent = match connection(&net, &way).await {
-            Some(connection) => send(&connection, item).await.is_some(),
+            Some(connection) => {
+                send(&mut Turn::new(&net.outbound_bulk, &connection), &connection, item).await.is_some()
+            }
             None => {
                 net.counters.count(DropReason::NotConnected);
                 false
@@ -95,18 +94,23 @@ async fn connection(net: &Inner, way: &Way) -> Option<Connection> {
 }
 
 /// `Some` when the receiver took it.
-async fn send(connection: &Connection, item: Item) -> Option<()> {
+async fn send(turn: &mut Turn<'_>, connection: &Connection, item: Item) -> Option<()> {
     match item {
-        Item::Envelope { header, body } => send_envelope(connection, header, body).await,
-        Item::Snapshot { message, data } => send_snapshot(connection, *message, data).await,
+        Item::Envelope { header, body } => send_envelope(turn, connection, header, body).await,
+        Item::Snapshot { message, data } => send_snapshot(turn, connection, *message, data).await,
     }
 }
 
-async fn send_envelope(connection: &Connection, header: Vec<u8>, body: BulkBody) -> Option<()> {
+async fn send_envelope(
+    turn: &mut Turn<'_>,
+    connection: &Connection,
+    header: Vec<u8>,
+    body: BulkBody,
+) -> Option<()> {
     match body {
         BulkBody::Bytes(bytes) => {
             let head = BulkHead::Envelope { header, body_len: bytes.len() as u64 };
-            let mut stream = Stream::open(connection, &head).await?;
+            let mut stream = Stream::open(turn, connection, &head).await?;
             stream.write(Bytes::from_owner(bytes)).await?;
             stream.finish().await
         }
@@ -116,7 +120,7 @@ async fn send_envelope(connection: &Connection, header: Vec<u8>, body: BulkBody)
             if body_len > MAX_BULK_LEN {
                 return None;
             }
-            let mut stream = Stream::open(connection, &BulkHead::Envelope { header, body_len }).await?;
+            let mut stream = Stream::open(turn, connection, &BulkHead::Envelope { header, body_len }).await?;
             let mut left = usize::try_from(body_len).ok()?;
             let mut next = (left > 0).then(|| smol::unblock(move || read_slice(file, left)));
             while let Some(read) = next {
@@ -140,7 +144,12 @@ fn read_slice(mut file: File, left: usize) -> io::Result<(File, Vec<u8>)> {
 
 /// One chunk after the other, each answered: a receiver that restarts or refuses is noticed at the next one. What
 /// arrived before an earlier break is not sent again.
-async fn send_snapshot(connection: &Connection, message: Message, data: Arc<[u8]>) -> Option<()> {
+async fn send_snapshot(
+    turn: &mut Turn<'_>,
+    connection: &Connection,
+    message: Message,
+    data: Arc<[u8]>,
+) -> Option<()> {
     let total = data.len() as u64;
     if total > MAX_SNAPSHOT_LEN {
         return None;
@@ -154,14 +163,14 @@ async fn send_snapshot(connection: &Connection, message: Message, data: Arc<[u8]
     };
     let mut offset = 0;
     if total > MAX_CHUNK_LEN {
-        let asked = Stream::open(connection, &head(0, 0)).await?.reply().await?;
+        let asked = Stream::open(turn, connection, &head(0, 0)).await?.reply().await?;
         let BulkReply::TakenUpTo(arrived) = asked else { return None };
         // The last byte completes it: a receiver that says it has all would have no use for it.
         offset = arrived.min(total - 1);
     }
     loop {
         let len = MAX_CHUNK_LEN.min(total - offset);
-        let mut stream = Stream::open(connection, &head(offset, len)).await?;
+        let mut stream = Stream::open(turn, connection, &head(offset, len)).await?;
         let (start, end) = (usize::try_from(offset).ok()?, usize::try_from(offset + len).ok()?);
         stream.write(data.slice(start..end)).await?;
         stream.finish().await?;
@@ -173,25 +182,26 @@ async fn send_snapshot(connection: &Connection, message: Message, data: Arc<[u8]
 }
 
 /// One bulk stream. Dropped before its end it is reset, so that the receiver does not take half for whole.
-struct Stream {
+struct Stream<'a, 'b> {
+    turn: &'a mut Turn<'b>,
     send: SendStream,
     receive: RecvStream,
     finished: bool,
 }
 
-impl Stream {
-    async fn open(connection: &Connection, head: &BulkHead) -> Option<Self> {
-        let (send, receive) = within(STALLED, connection.open_bi()).await?.ok()?;
-        let mut stream = Self { send, receive, finished: false };
+impl<'a, 'b> Stream<'a, 'b> {
+    async fn open(turn: &'a mut Turn<'b>, connection: &Connection, head: &BulkHead) -> Option<Self> {
+        let (send, receive) = turn.step(connection.open_bi()).await?.ok()?;
+        let mut stream = Self { turn, send, receive, finished: false };
         let _ = stream.send.set_priority(PRIORITY);
-        within(STALLED, write_head(&mut stream.send, head)).await?.ok()?;
+        stream.turn.step(write_head(&mut stream.send, head)).await?.ok()?;
         Some(stream)
     }
 
     async fn write(&mut self, mut bytes: Bytes) -> Option<()> {
         while !bytes.is_empty() {
             let slice = bytes.split_to(bytes.len().min(SLICE));
-            within(STALLED, self.send.write_chunk(slice)).await?.ok()?;
+            self.turn.step(self.send.write_chunk(slice)).await?.ok()?;
         }
         Some(())
     }
@@ -205,11 +215,11 @@ impl Stream {
     async fn reply(mut self) -> Option<BulkReply> {
         self.send.finish().ok()?;
         self.finished = true;
-        within(STALLED, read_head::<BulkReply>(&mut self.receive)).await?.ok()
+        self.turn.wait(read_head::<BulkReply>(&mut self.receive)).await?.ok()
     }
 }
 
-impl Drop for Stream {
+impl Drop for Stream<'_, '_> {
     fn drop(&mut self) {
         if !self.finished {
             let _ = self.send.reset(Close::Done.code());

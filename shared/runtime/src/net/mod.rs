@@ -36,6 +36,7 @@ mod socket;
 mod tests;
 mod tls;
 mod transport;
+mod turns;
 mod units;
 
 pub use bulk_send::{BulkBody, Delivery};

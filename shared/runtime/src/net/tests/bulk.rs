@@ -188,3 +188,29 @@ fn bulk_reaches_a_member_that_restarted() {
     assert!(arrived);
     assert_eq!(envelope(&two).1, [2]);
 }
+
+#[test]
+fn members_that_stand_still_hold_up_nobody() {
+    let one = Host::start(1);
+    let others: Vec<_> = (2..8).map(Host::start).collect();
+    one.knows(&others.iter().collect::<Vec<_>>());
+    for other in &others {
+        other.knows(&[&one]);
+        let delivery = one.net.send_envelope(other.id(), vec![0], BulkBody::Bytes(bytes(100)));
+        envelope(other);
+        assert!(taken(delivery), "a connection is there");
+    }
+    let mut others = others.into_iter();
+    let lively = others.next().expect("one of six");
+    let still: Vec<_> = others.map(|host| (host.id(), host.kill())).collect();
+    let long = bytes(10 * 1024 * 1024);
+    let in_vain = |(to, _): &(MemberId, SocketAddr)| {
+        [0; 2].map(|_| one.net.send_envelope(*to, vec![1], BulkBody::Bytes(long.clone())))
+    };
+    let _in_vain: Vec<_> = still.iter().flat_map(in_vain).collect();
+    let began = Instant::now();
+    let delivery = one.net.send_envelope(lively.id(), vec![2], BulkBody::Bytes(long.clone()));
+    assert_eq!(envelope(&lively).1, [2]);
+    assert!(taken(delivery));
+    assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
+}
