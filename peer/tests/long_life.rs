@@ -21,22 +21,28 @@ struct Held {
     descriptors: usize,
     files: usize,
     disk_bytes: u64,
+    /// The state as the last snapshot has it.
+    state_bytes: u64,
 }
 
 fn held(member: &Member) -> Held {
     let status = std::fs::read_to_string(format!("/proc/{}/status", member.pid())).expect("it runs");
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
     let memory_kb = resident.trim().trim_end_matches("kB").trim().parse().expect("a number");
-    let (files, disk_bytes) = files(Path::new(&member.dir));
-    Held { memory_kb, descriptors: member.descriptors(), files, disk_bytes }
+    let dir = Path::new(&member.dir);
+    let (all, disk_bytes) = files(dir, "");
+    let (_, state_bytes) = files(dir, "snapshot-");
+    Held { memory_kb, descriptors: member.descriptors(), files: all, disk_bytes, state_bytes }
 }
 
-/// How many files a folder has, and their bytes. What goes while it is looked at does not count.
-fn files(folder: &Path) -> (usize, u64) {
+/// How many files a folder has whose names begin so, and their bytes. What goes while it is looked at does not count.
+fn files(folder: &Path, begin: &str) -> (usize, u64) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let each = entries.filter_map(|entry| {
         let kind = entry.metadata().ok()?;
-        Some(if kind.is_dir() { files(&entry.path()) } else { (1, kind.len()) })
+        let named = entry.file_name().to_string_lossy().starts_with(begin);
+        Some(if kind.is_dir() { files(&entry.path(), begin) } else { (1, kind.len()) })
+            .filter(|_| named || kind.is_dir())
     });
     each.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
@@ -47,6 +53,7 @@ fn largest(samples: &[Held]) -> Held {
         descriptors: most.descriptors.max(one.descriptors),
         files: most.files.max(one.files),
         disk_bytes: most.disk_bytes.max(one.disk_bytes),
+        state_bytes: most.state_bytes.max(one.state_bytes),
     })
 }
 

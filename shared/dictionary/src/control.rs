@@ -450,15 +450,14 @@ impl Control {
                 digest,
                 num_examples,
                 collected_ms,
-                interrupted,
+                arrived_ms,
             } => {
                 self.tenures.check_aggregator(at, tenure)?;
                 let open = self.runs.active_mut(run)?.open_attempt(round, attempt)?;
                 self.roster.member(participant)?;
-                // Later attempts are sent what was trained before; and a state of format 4 that was read behind an entry of
-                // its time knows nothing of it.
-                let tells = attempt == Attempt(1) && !interrupted && !at.by_wall;
-                let arrived_ms = tells.then_some(collected_ms);
+                // After a change of aggregator, what was trained before is sent again.
+                let tells = attempt == Attempt(1) || open.failed > 0;
+                let arrived_ms = arrived_ms.filter(|_| tells);
                 open.accept(participant, Accepted { digest, num_examples, arrived_ms }, collected_ms)?;
                 Ok(vec![Event::UpdateAccepted { run, round, attempt, participant, digest, num_examples }])
             }

@@ -67,9 +67,11 @@ impl OpenRound {
             return Err(Rejection::Duplicate);
         }
         ensure(within(update.num_examples, MAX_EXAMPLES), "an update weighs 1 to 1,000,000,000 examples")?;
-        self.accepted.insert(participant, update);
+        let collected_ms = collected_ms.min(MAX_ROUND_MS);
+        let arrived_ms = update.arrived_ms.map(|arrived_ms| arrived_ms.min(collected_ms));
+        self.accepted.insert(participant, Accepted { arrived_ms, ..update });
         // A repeated proposal may carry an older reading: the time never runs back.
-        self.collected_ms = self.collected_ms.max(collected_ms.min(MAX_ROUND_MS));
+        self.collected_ms = self.collected_ms.max(collected_ms);
         Ok(())
     }
 
@@ -130,10 +132,12 @@ impl RunState {
         let open = self.open_attempt(publication.round, publication.attempt)?;
         check_publication(open, &publication)?;
         let record = record(open, at, &publication);
+        let accepted = std::mem::take(&mut open.accepted);
         let waited_ms = planted(Mutation::DeadlineFedByWaits).then_some(record.duration_ms);
-        for (participant, update) in std::mem::take(&mut open.accepted) {
-            let arrived_ms = update.arrived_ms.map(|arrived_ms| waited_ms.unwrap_or(arrived_ms));
-            arrived_ms.into_iter().for_each(|arrived_ms| self.arrivals.keep(participant, arrived_ms));
+        for (participant, ..) in &record.counted {
+            if let Some(arrived_ms) = accepted.get(participant).and_then(|update| update.arrived_ms) {
+                self.arrivals.keep(*participant, record.round, waited_ms.unwrap_or(arrived_ms));
+            }
         }
         self.open = None;
         self.keep_round(record);

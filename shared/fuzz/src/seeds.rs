@@ -154,7 +154,7 @@ fn commands() -> Vec<Command> {
         digest: Digest([6; 32]),
         num_examples: 100,
         collected_ms: 1_000,
-        interrupted: false,
+        arrived_ms: Some(1_000),
     };
     let published = Publication {
         tenure,

@@ -236,7 +236,11 @@ impl<U: StateMachine> Node<U> {
             }
             Change::Revoked(member, _) => {
                 self.publish_roster();
-                Event::Removed { member }
+                self.out.push(Output::Event(Event::Removed { member }));
+                if member == self.me {
+                    self.end_if_removed();
+                }
+                return;
             }
             Change::Replaced { old: member, .. } => {
                 self.publish_roster();

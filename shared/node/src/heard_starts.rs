@@ -97,9 +97,10 @@ impl HeardStarts {
         [Some(&self.counted), self.other.as_ref()].into_iter().flatten().any(|start| start.nonce() == nonce)
     }
 
-    /// For how long the start that counts has been heard.
-    pub(crate) fn counted_for(&self, now: Time) -> Duration {
-        now.saturating_since(self.counted.first)
+    /// For how long the latest start has been heard, whether it counts or not.
+    pub(crate) fn latest_for(&self, now: Time) -> Duration {
+        let other = self.other.as_ref().map(|other| other.first);
+        now.saturating_since(other.map_or(self.counted.first, |other| other.max(self.counted.first)))
     }
 
     fn start_of(&mut self, nonce: u64) -> Option<&mut HeardStart> {

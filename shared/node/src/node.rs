@@ -153,7 +153,11 @@ impl<U: StateMachine> Node<U> {
         } else if !self.halted {
             self.settle();
         }
-        std::mem::take(&mut self.out)
+        let mut out = std::mem::take(&mut self.out);
+        if let Some(halt) = out.iter().position(|output| matches!(output, Output::Halt(_))) {
+            out.truncate(halt + 1);
+        }
+        out
     }
 
     /// When [`Input::Tick`] is due.

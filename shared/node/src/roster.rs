@@ -38,6 +38,14 @@ impl<U: StateMachine> Node<U> {
         self.publish_roster();
     }
 
+    /// Ends when this member has learned of its own removal and no vote of it is counted. A voter stays: another one that
+    /// does not know yet that the change of membership is committed may need its vote. The others shut it out.
+    pub(crate) fn end_if_removed(&mut self) {
+        if !self.roster.engine.votes(self.me) {
+            self.halt("its removal is committed".into());
+        }
+    }
+
     /// Tells the transport who belongs. Who was sent away belongs as long as the engine may count its voice: of two
     /// voters, one cannot be removed without the other's. It ends when the others have shut it out, so none may do that
     /// that could come back needing it.

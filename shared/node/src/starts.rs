@@ -149,7 +149,7 @@ impl Starts {
     /// For how long the present process of a member has been heard; `None` for one of which nothing was.
     pub(crate) fn runs_for(&self, member: MemberId, now: Time) -> Option<Duration> {
         let heard = self.peers.get(&member)?.heard.as_ref()?;
-        Some(heard.counted_for(now))
+        Some(heard.latest_for(now))
     }
 
     fn counts_for(&self, member: MemberId) -> bool {

@@ -1,21 +1,23 @@
 //! When members' updates arrive, as the replicated state remembers it.
 
-use crate::MemberId;
+use crate::{MemberId, Round};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How many of each member's arrivals are kept, the latest ones.
 pub const KEPT_ARRIVALS: usize = 16;
+/// For how many rounds an arrival says how long a member takes.
+const TELLS_FOR: u64 = 32;
 
 /// How long after its opening updates of a round arrived, of each member, in milliseconds of collecting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Arrivals(BTreeMap<MemberId, VecDeque<u64>>);
+pub struct Arrivals(BTreeMap<MemberId, VecDeque<(Round, u64)>>);
 
 impl Arrivals {
-    /// An update of a member that was counted arrived then.
-    pub fn keep(&mut self, member: MemberId, arrived_ms: u64) {
+    /// An update of a member that was counted in a round arrived then.
+    pub fn keep(&mut self, member: MemberId, round: Round, arrived_ms: u64) {
         let kept = self.0.entry(member).or_default();
-        kept.push_back(arrived_ms);
+        kept.push_back((round, arrived_ms));
         if kept.len() > KEPT_ARRIVALS {
             kept.pop_front();
         }
@@ -26,9 +28,10 @@ impl Arrivals {
         self.0.remove(&member);
     }
 
-    /// Those of one member, oldest first.
-    pub fn of(&self, member: MemberId) -> impl Iterator<Item = u64> {
-        self.0.get(&member).into_iter().flatten().copied()
+    /// Those of one member that still say something after the round `last`, oldest first.
+    pub fn of(&self, member: MemberId, last: Round) -> impl Iterator<Item = u64> {
+        let kept = self.0.get(&member).into_iter().flatten();
+        kept.filter(move |(round, _)| round.0 + TELLS_FOR > last.0).map(|(_, arrived_ms)| *arrived_ms)
     }
 
     /// Whether no more is kept than may be, and of these members only.

@@ -159,8 +159,9 @@ pub enum ControlCommand {
         num_examples: u64,
         /// Collecting time spent on this round so far, all attempts together.
         collected_ms: u64,
-        /// Whether its sender was started anew within this attempt: `collected_ms` does not tell how long it takes then.
-        interrupted: bool,
+        /// When it arrived, by the same measure. `None` where that does not tell how long its sender takes: it was started
+        /// anew within this attempt.
+        arrived_ms: Option<u64>,
     },
     /// A round ends with a new model version.
     RoundPublished(Publication),

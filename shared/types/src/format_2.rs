@@ -117,7 +117,7 @@ impl From<OldUpdateAccepted> for ControlCommand {
             digest,
             num_examples,
             collected_ms,
-            interrupted: false,
+            arrived_ms: None,
         }
     }
 }
@@ -194,7 +194,7 @@ mod tests {
             digest,
             num_examples: 10,
             collected_ms: 11,
-            interrupted: false,
+            arrived_ms: None,
         };
         let old = ((tenure, run, round, attempt), participant, digest, 10_u64, 11_u64);
         assert_eq!(read(UPDATE_ACCEPTED, &old), Some(accepted));

@@ -11,6 +11,6 @@ pub struct Accepted {
     /// Its weight, at least 1.
     pub num_examples: u64,
     /// When it arrived, in milliseconds of collecting, all attempts of the round together. `None` where that does not tell
-    /// how long its sender takes.
+    /// how long its sender takes: it was started anew meanwhile, or had trained for an attempt before.
     pub arrived_ms: Option<u64>,
 }

@@ -166,7 +166,8 @@ fn rounds_of_the_version_before_teach_no_deadline_whether_read_as_state_or_as_en
     behind_it.state.restore(&as_format_4(&story.state, WALL_MS)).expect("the format before");
     assert_eq!(stamped(&mut behind_it, Stamp::Wall(WALL_MS), publication.clone()), None);
     story.does("ann", publication);
-    let arrivals = |story: &Script| story.run().arrivals.of(story.id("ann")).collect::<Vec<_>>();
+    let arrivals =
+        |story: &Script| story.run().arrivals.of(story.id("ann"), story.run().round).collect::<Vec<_>>();
     assert_eq!(arrivals(&story), [1_000]);
     story.state.restore(&as_format_4(&story.state, WALL_MS)).expect("the format before");
     assert!(arrivals(&story).is_empty());

@@ -275,7 +275,7 @@ fn round_command(story: &Script, place: Place, command: &Command) -> C {
             digest: digest(update),
             num_examples: 100,
             collected_ms: 1_000,
-            interrupted: false,
+            arrived_ms: Some(1_000),
         },
         Command::Publish(_, model, counted) => C::RoundPublished(Publication {
             tenure,

@@ -179,7 +179,7 @@ fn what_is_remembered_of_runs_is_bounded() {
         story.round_by("ann", &n.to_string());
     }
     assert_eq!(story.run().history.len(), KEPT_ROUNDS);
-    let arrivals: Vec<u64> = story.run().arrivals.of(story.id("ann")).collect();
+    let arrivals: Vec<u64> = story.run().arrivals.of(story.id("ann"), story.run().round).collect();
     assert_eq!(arrivals, [1_000; KEPT_ARRIVALS]);
     let first = story.run().id;
     story.does("ann", C::RunStopped { run: first });

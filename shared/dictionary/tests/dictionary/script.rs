@@ -249,7 +249,7 @@ impl Script {
             digest: digest(update),
             num_examples: 100,
             collected_ms: 1_000,
-            interrupted: false,
+            arrived_ms: Some(1_000),
         }
     }
 

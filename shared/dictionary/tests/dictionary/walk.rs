@@ -155,7 +155,7 @@ impl Walk {
                 digest: Digest([y; 32]),
                 num_examples: u64::from(x),
                 collected_ms: u64::from(y),
-                interrupted: x.is_multiple_of(2),
+                arrived_ms: x.is_multiple_of(2).then_some(u64::from(y) / 2),
             },
             26 if x.is_multiple_of(4) => {
                 C::RoundFailed { tenure, run, round, attempt, reason: "drawn".into() }

@@ -36,13 +36,16 @@ pub fn deadline_ms(first_ms: u64, usual_ms: Option<u64>, failed: u32) -> u64 {
     usual_ms.saturating_mul(1 << failed.min(MAX_DOUBLINGS)).min(LATEST_DEADLINE_MS)
 }
 
-/// After how long everyone's update has usually come: of those that are present and are waited for at all, the slowest.
+/// After how long everyone's update has usually come: the slowest of those that are present, are not given up, and were
+/// counted in the latest rounds.
 pub(super) fn usual_ms(view: &View<'_>, attendance: &Attendance) -> Option<u64> {
-    let arrivals = view.run?.arrivals;
+    let run = view.run?;
     let waited_for =
         |member: &&MemberView<'_>| is_present(view, member) && !attendance.is_given_up(member.id);
     let members = view.members.iter().filter(waited_for);
-    members.filter_map(|member| has_usually_come_ms(arrivals.of(member.id).collect())).max()
+    members
+        .filter_map(|member| has_usually_come_ms(run.arrivals.of(member.id, run.last_round).collect()))
+        .max()
 }
 
 /// After how long an update of a member has usually come, when its last ones arrived then: the median, and half of it or

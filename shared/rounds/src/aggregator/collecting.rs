@@ -19,8 +19,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Collecting {
     pub(super) taken: Taken,
-    /// At most one envelope of each member.
-    queue: VecDeque<(Label, EnvelopeHandle)>,
+    /// At most one envelope of each member, with when it arrived.
+    queue: VecDeque<(Label, EnvelopeHandle, Option<u64>)>,
     patience: Patience,
     deadline_ms: u64,
     spent_ms: u64,
@@ -50,15 +50,18 @@ impl Collecting {
     }
 
     pub(super) fn is_queued(&self, member: MemberId) -> bool {
-        self.queue.iter().any(|(label, _)| label.sender == member)
+        self.queue.iter().any(|(label, ..)| label.sender == member)
     }
 
-    pub(super) fn enqueue(&mut self, label: Label, handle: EnvelopeHandle) {
-        self.queue.push_back((label, handle));
+    pub(super) fn enqueue(&mut self, step: &Step<'_>, label: Label, handle: EnvelopeHandle) {
+        let lasts = step.now.saturating_since(self.patience.since);
+        let started_anew = step.view.member(label.sender).is_some_and(|sender| sender.runs_for < lasts);
+        let arrived_ms = (!started_anew).then(|| self.collected_ms(step.now));
+        self.queue.push_back((label, handle, arrived_ms));
     }
 
     pub(super) fn drop_queue(&mut self, step: &mut Step<'_>) {
-        self.queue.drain(..).for_each(|(_, handle)| step.drop_envelope(handle));
+        self.queue.drain(..).for_each(|(_, handle, _)| step.drop_envelope(handle));
     }
 
     pub(super) fn advance(
@@ -69,7 +72,7 @@ impl Collecting {
         base: Option<Digest>,
     ) -> Next {
         let collected_ms = self.collected_ms(step.now);
-        self.taken.commit(step, self.patience.since, collected_ms);
+        self.taken.commit(step, collected_ms);
         if let Some(member) = self.taken.lost(step.view) {
             return Next::Fail(format!(
                 "the update of member {member} was taken in and may not count any more"
@@ -100,9 +103,9 @@ impl Collecting {
 
     fn open_next(&mut self, step: &mut Step<'_>, opening: &mut Option<Opening>, base: Option<Digest>) {
         let Some(base) = base.filter(|_| opening.is_none()) else { return };
-        if let Some((label, envelope)) = self.queue.pop_front() {
+        if let Some((label, envelope, arrived_ms)) = self.queue.pop_front() {
             let work = step.work(Work::OpenUpdate { envelope, label: label.clone(), base });
-            *opening = Some(Opening { work, label, envelope });
+            *opening = Some(Opening { work, label, envelope, arrived_ms });
         }
     }
 

@@ -213,7 +213,7 @@ impl Aggregator {
 
     fn take_in(&mut self, step: &mut Step<'_>, from: MemberId, label: Label, handle: EnvelopeHandle) {
         let why = match self.judge(step, from, &label) {
-            Ok(collecting) => return collecting.enqueue(label, handle),
+            Ok(collecting) => return collecting.enqueue(step, label, handle),
             Err(why) => why,
         };
         step.drop_envelope(handle);
@@ -305,10 +305,11 @@ impl Aggregator {
         match result {
             WorkResult::Opened { num_examples, metrics } => {
                 step.event(RoundEvent::UpdateOpened { key, participant, num_examples });
-                taken.updates.insert(participant, TakenUpdate::new(digest, num_examples, metrics));
+                let update = TakenUpdate::new(digest, num_examples, metrics, opening.arrived_ms);
+                taken.updates.insert(participant, update);
             }
             WorkResult::Refused(_) if planted(Mutation::RefusedUpdateCounted) => {
-                taken.updates.insert(participant, TakenUpdate::new(digest, 1, Metrics::default()));
+                taken.updates.insert(participant, TakenUpdate::new(digest, 1, Metrics::default(), None));
             }
             WorkResult::Refused(refusal) => {
                 step.event(RoundEvent::UpdateRefused { key, participant, refusal });

@@ -8,6 +8,8 @@ pub(super) struct Opening {
     pub(super) work: WorkId,
     pub(super) label: Label,
     pub(super) envelope: EnvelopeHandle,
+    /// When it arrived, in milliseconds of collecting; `None` where that does not tell how long its sender takes.
+    pub(super) arrived_ms: Option<u64>,
 }
 
 impl Opening {

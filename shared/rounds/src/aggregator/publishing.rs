@@ -206,6 +206,9 @@ impl Publishing {
     pub(super) fn waiting_for(&self, view: &View<'_>) -> String {
         let round = self.taken.key.round;
         let (held, voters) = self.held(view);
+        if !self.is_on_its_way() {
+            return format!("round {round} is combined; seals the model");
+        }
         if held * 2 > voters {
             return format!("round {round} is combined and safe; waits for the log to take the publication");
         }

@@ -24,14 +24,15 @@ pub(super) struct TakenUpdate {
     pub(super) digest: Digest,
     pub(super) num_examples: u64,
     pub(super) metrics: Metrics,
+    arrived_ms: Option<u64>,
     proposing: Proposing,
     /// Whether the view showed it as accepted, and the participant was told.
     accepted: bool,
 }
 
 impl TakenUpdate {
-    pub(super) fn new(digest: Digest, num_examples: u64, metrics: Metrics) -> Self {
-        Self { digest, num_examples, metrics, proposing: Proposing::default(), accepted: false }
+    pub(super) fn new(digest: Digest, num_examples: u64, metrics: Metrics, arrived_ms: Option<u64>) -> Self {
+        Self { digest, num_examples, metrics, arrived_ms, proposing: Proposing::default(), accepted: false }
     }
 
     /// Whether the log has this very update of `member` as accepted.
@@ -54,20 +55,17 @@ impl Taken {
         self.updates.values().all(|update| update.accepted)
     }
 
-    /// Brings every folded update into the log, and tells its participant once it is there. The attempt began `since`.
-    pub(super) fn commit(&mut self, step: &mut Step<'_>, since: Time, collected_ms: u64) {
+    /// Brings every folded update into the log, and tells its participant once it is there.
+    pub(super) fn commit(&mut self, step: &mut Step<'_>, collected_ms: u64) {
         let Some((_, open)) = step.view.open() else { return };
-        let lasts = step.now.saturating_since(since);
         let AttemptKey { tenure, run, round, attempt } = self.key;
         for (&participant, update) in self.updates.iter_mut().filter(|(_, update)| !update.accepted) {
-            let TakenUpdate { digest, num_examples, .. } = *update;
+            let TakenUpdate { digest, num_examples, arrived_ms, .. } = *update;
             if update.counts(&open, participant) {
                 update.accepted = true;
                 tell(step, self.key, participant, digest, Verdict::Accepted);
                 continue;
             }
-            let member = step.view.member(participant);
-            let interrupted = member.is_some_and(|member| member.runs_for < lasts);
             update.proposing.propose(step, || ControlCommand::UpdateAccepted {
                 tenure,
                 run,
@@ -77,7 +75,7 @@ impl Taken {
                 digest,
                 num_examples,
                 collected_ms,
-                interrupted,
+                arrived_ms,
             });
         }
     }

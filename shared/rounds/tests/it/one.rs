@@ -113,7 +113,7 @@ impl One {
             digest,
             num_examples,
             collected_ms,
-            interrupted: false,
+            arrived_ms: None,
         };
         self.apply(self.holder(), command)
     }

@@ -113,7 +113,7 @@ impl State {
                 digest,
                 num_examples,
                 collected_ms,
-                interrupted,
+                arrived_ms,
                 ..
             } => {
                 of_tenure(tenure)?;
@@ -124,7 +124,6 @@ impl State {
                 if open.accepted.contains_key(&participant) {
                     return Err(Rejection::Duplicate);
                 }
-                let arrived_ms = (!interrupted).then_some(collected_ms);
                 open.accepted.insert(participant, Accepted { digest, num_examples, arrived_ms });
                 open.collected_ms = open.collected_ms.max(collected_ms);
                 Ok(())
@@ -198,7 +197,7 @@ impl Run {
         for (participant, arrived_ms) in
             accepted.iter().filter_map(|(who, what)| Some((who, what.arrived_ms?)))
         {
-            self.arrivals.keep(*participant, arrived_ms);
+            self.arrivals.keep(*participant, publication.round, arrived_ms);
         }
         self.open = None;
         self.version = publication.version;

@@ -28,15 +28,15 @@ async fn take(
     mut send: SendStream,
     mut receive: RecvStream,
 ) {
-    let turn = &mut Turn::new(&net.inbound.bulk, &connection);
-    let reply = match read(&net, turn, key, &mut receive).await {
+    let mut turn = Turn::take(&net.inbound.bulk, &connection).await;
+    let reply = match read(&net, &mut turn, key, &mut receive).await {
         Some(reply) => reply,
         None => {
             net.counters.count(DropReason::BulkRefused);
             BulkReply::Refused
         }
     };
-    turn.give_away();
+    drop(turn);
     let _ = within(STALLED, write_head(&mut send, &reply)).await;
     let _ = send.finish();
 }

@@ -70,16 +70,33 @@ impl Order {
 /// Sends one order after the other to one member.
 pub(super) async fn serve(net: Arc<Inner>, way: Arc<Way>, orders: Receiver<Order>) {
     while let Ok(Order { item, taken }) = orders.recv().await {
-        let sent = match connection(&net, &way).await {
-            Some(connection) => {
-                send(&mut Turn::new(&net.outbound_bulk, &connection), &connection, item).await.is_some()
-            }
-            None => {
+        let sent = match deliver(&net, &way, item).await {
+            Delivered::Taken => true,
+            Delivered::Refused => false,
+            Delivered::NotConnected => {
                 net.counters.count(DropReason::NotConnected);
                 false
             }
         };
         let _ = taken.try_send(sent);
+    }
+}
+
+enum Delivered {
+    Taken,
+    Refused,
+    NotConnected,
+}
+
+/// Dials first: who does not answer shall not have a turn meanwhile. A connection may end while its turn is waited for.
+async fn deliver(net: &Inner, way: &Way, item: Item) -> Delivered {
+    let Some(dialled) = connection(net, way).await else { return Delivered::NotConnected };
+    let mut turn = Turn::take(&net.outbound_bulk, &dialled).await;
+    let Some(connection) = connection(net, way).await else { return Delivered::NotConnected };
+    turn.moves_over(&connection);
+    match send(&mut turn, &connection, item).await {
+        Some(()) => Delivered::Taken,
+        None => Delivered::Refused,
     }
 }
 
@@ -215,7 +232,7 @@ impl<'a, 'b> Stream<'a, 'b> {
     async fn reply(mut self) -> Option<BulkReply> {
         self.send.finish().ok()?;
         self.finished = true;
-        self.turn.wait(read_head::<BulkReply>(&mut self.receive)).await?.ok()
+        self.turn.step(read_head::<BulkReply>(&mut self.receive)).await?.ok()
     }
 }
 

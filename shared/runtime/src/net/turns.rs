@@ -11,54 +11,48 @@ use std::time::Duration;
 
 /// How long one step of an item may take.
 pub(super) const STALLED: Duration = Duration::from_secs(30);
-/// Longest time without a packet of the other end in which an item keeps its turn.
-const SILENT: Duration = Duration::from_millis(500);
+/// How often is looked whether a packet of the other end has come: without one an item loses its turn.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// One item's place among those that move.
 pub(super) struct Turn<'a> {
     turns: &'a Semaphore,
-    connection: &'a Connection,
+    connection: Connection,
     permit: Option<SemaphoreGuard<'a>>,
 }
 
 impl<'a> Turn<'a> {
-    /// Of an item that moves over `connection`.
-    pub(super) fn new(turns: &'a Semaphore, connection: &'a Connection) -> Self {
-        Self { turns, connection, permit: None }
+    /// Waits for the turn of an item that shall move over `connection`.
+    pub(super) async fn take(turns: &'a Semaphore, connection: &Connection) -> Self {
+        Self { turns, connection: connection.clone(), permit: Some(turns.acquire().await) }
     }
 
-    /// Does the next step as soon as it is this item's turn. `None` when it takes too long.
+    /// It moves over another connection.
+    pub(super) fn moves_over(&mut self, connection: &Connection) {
+        self.connection = connection.clone();
+    }
+
+    /// Does the next step. One that gave its turn away goes on without: it has waited once. `None` when it takes too long.
     pub(super) async fn step<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
         if self.permit.is_none() {
-            self.permit = Some(self.turns.acquire().await);
+            self.permit = self.turns.try_acquire();
         }
         let permit = &mut self.permit;
         let gives_away = async {
-            falls_silent(self.connection).await;
+            falls_silent(&self.connection).await;
             *permit = None;
             future::pending().await
         };
         within(STALLED, future::or(step, gives_away)).await
     }
-
-    /// Waits for something without a turn. `None` when it takes too long.
-    pub(super) async fn wait<T>(&mut self, what: impl Future<Output = T>) -> Option<T> {
-        self.give_away();
-        within(STALLED, what).await
-    }
-
-    /// Another one may move.
-    pub(super) fn give_away(&mut self) {
-        self.permit = None;
-    }
 }
 
-/// Returns when nothing has come over a connection for [`SILENT`].
+/// Returns when nothing has come over a connection since it was looked at last.
 async fn falls_silent(connection: &Connection) {
     let packets = || connection.stats().udp_rx.datagrams;
     let mut before = packets();
     loop {
-        Timer::after(SILENT).await;
+        Timer::after(LOOK_EVERY).await;
         let now = packets();
         if now == before {
             return;

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const MAX_DOUBLINGS: u32 = 6;
+/// An aggregator that begins with a snapshot knows of a round before anybody tells that it opened.
+const SLACK_MS: u64 = 1_000;
 /// A participant is silent after three seconds. For as long again, and some more, the aggregator may open what has come,
 /// take in frames that were under way, and wait for its log.
 const WAITS: Duration = Duration::from_secs(10);
@@ -32,7 +34,7 @@ impl Arrivals {
         let Some(opened) = self.opened.get(&(run, round)) else { return };
         if self.accepted.insert((run, round, attempt, from)) {
             let ms = u64::try_from(now.saturating_since(*opened).as_millis()).unwrap_or(u64::MAX) + 1;
-            let shown_ms = (ms * FASTEST_CLOCK).div_ceil(RIGHT);
+            let shown_ms = (ms * FASTEST_CLOCK).div_ceil(RIGHT) + SLACK_MS;
             let longest_ms = self.longest_ms.entry((run, from)).or_default();
             *longest_ms = shown_ms.max(*longest_ms);
         }
@@ -56,7 +58,7 @@ impl Arrivals {
         let first_ms = control.settings().first_deadline.as_millis() as u64;
         let mut most_ms = EARLIEST_DEADLINE_MS;
         for (member, longest_ms) in control.members().keys().map(|id| (*id, self.longest_ms(key.run, *id))) {
-            let mut arrivals: Vec<u64> = run.arrivals.of(member).collect();
+            let mut arrivals: Vec<u64> = run.arrivals.of(member, run.round).collect();
             let late = arrivals.iter().find(|ms| **ms > longest_ms);
             assert_eq!(late, None, "deadlines learn from arrivals: member {member} took {longest_ms} ms");
             arrivals.sort_unstable();

@@ -91,11 +91,22 @@ impl World {
         if self.members[&id].disk.incarnations.diverged.is_some() {
             return self.stops_diverged(id);
         }
-        let stops_original = self.twins.contains_key(&id) && !self.is_twin(id) && why.contains("runs twice");
+        // The record goes over to a copy only when its original was not heard for long.
+        let runs_twice = self.twins.contains_key(&id) && why.contains("runs twice");
+        let stops_original = runs_twice && !self.is_twin(id) && !self.is_recorded_otherwise(id);
         assert!(!stops_original, "a copy stops no original: {id} ended: {why}");
         self.members.get_mut(&id).expect("it runs").halted = Some(why);
         self.kill(id);
         self.tally.saw(Sometimes::Revoked);
+    }
+
+    /// Whether the newest state records another start of a member than its present one.
+    fn is_recorded_otherwise(&self, id: MemberId) -> bool {
+        let running = self.members.values().filter_map(|member| member.process.as_ref());
+        let newest = running.map(|process| process.node.state()).max_by_key(|state| state.applied());
+        let recorded = newest.and_then(|state| state.control().incarnation(id));
+        let present = self.members[&id].disk.incarnations.latest.last();
+        recorded.zip(present).is_some_and(|(recorded, present)| recorded.incarnation.nonce != present.nonce)
     }
 
     fn event(&mut self, id: MemberId, event: &Event) {
