@@ -50,7 +50,7 @@ const CASES: &[Case] = &[
     Case { members: Some(3), ..case(M::IncarnationsComparedByNumber, &["copies promise nothing"]) },
     Case { members: Some(2), ..case(M::LoneVoterAsksNobody, &["election safety", "leader completeness"]) },
     Case { members: Some(3), ..case(M::HeartbeatCommitsUnseen, &["state-machine safety"]) },
-    case(M::UncountedStartHolds, &["models are reachable"]),
+    Case { members: Some(3), ..case(M::UncountedStartHolds, &["models are reachable"]) },
     case(M::HandOverNeverEnds, &["liveness"]),
     case(M::WokenInThePast, &["no spin"]),
     case(M::SuccessionIgnoresTenures, &["fairness of tenures"]),
