@@ -12,9 +12,9 @@ use rafty_aggregation::{UpdateMeta, encode_update};
 use rafty_learning_files::{Format, Task, encode_model};
 use rafty_types::{
     Attempt, ClientRecord, Command, ControlCommand, Digest, Entry, Frame, HardState, Incarnation, Index, MemberId,
-    Membership, Metrics, Payload, PeerRole, Progress, Proposal, Protection, Publication, RecordedIncarnation, Refusal, Round,
-    RunId, RunSpec, Serial, SessionId, Signature, SignedDigest, SnapshotMeta, Stamp, Strategy, Tenure, Term, TokenRecord, Verdict,
-    Version,
+    Membership, Metrics, Payload, PeerRole, Progress, Proposal, Protection, Publication, RecordedIncarnation, Refusal, RestCause,
+    Round, RunId, RunSpec, Serial, SessionId, Signature, SignedDigest, SnapshotMeta, Stamp, Strategy, Tenure, Term, TokenRecord,
+    Verdict, Version,
 };
 use rafty_wire::HEADER_LEN;
 
