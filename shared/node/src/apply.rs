@@ -236,11 +236,8 @@ impl<U: StateMachine> Node<U> {
             }
             Change::Revoked(member, _) => {
                 self.publish_roster();
-                self.out.push(Output::Event(Event::Removed { member }));
-                if member == self.me {
-                    self.end_if_removed();
-                }
-                return;
+                self.roster.not_needed |= member == self.me && !self.roster.engine.votes(self.me);
+                Event::Removed { member }
             }
             Change::Replaced { old: member, .. } => {
                 self.publish_roster();

@@ -152,12 +152,9 @@ impl<U: StateMachine> Node<U> {
             self.write_incarnations();
         } else if !self.halted {
             self.settle();
+            self.end_if_not_needed();
         }
-        let mut out = std::mem::take(&mut self.out);
-        if let Some(halt) = out.iter().position(|output| matches!(output, Output::Halt(_))) {
-            out.truncate(halt + 1);
-        }
-        out
+        std::mem::take(&mut self.out)
     }
 
     /// When [`Input::Tick`] is due.

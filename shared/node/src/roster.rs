@@ -17,17 +17,19 @@ const MAX_TOLD: usize = 64;
 /// Whom the transport knows, and how this member comes to know more.
 pub(crate) struct Roster {
     /// The engine's membership as of what the disk holds.
-    engine: Membership,
+    pub(crate) engine: Membership,
     published: Vec<Member>,
     /// Who belongs as of this index, as another member says.
     told: Option<(Index, Vec<Member>)>,
     /// When a leader was last heard, or asked after.
     led_at: Time,
+    /// Whether this member applied its own removal when its vote was not counted.
+    pub(crate) not_needed: bool,
 }
 
 impl Roster {
     pub(crate) fn new(engine: Membership) -> Self {
-        Self { engine, published: Vec::new(), told: None, led_at: Time::ZERO }
+        Self { engine, published: Vec::new(), told: None, led_at: Time::ZERO, not_needed: false }
     }
 }
 
@@ -38,10 +40,10 @@ impl<U: StateMachine> Node<U> {
         self.publish_roster();
     }
 
-    /// Ends when this member has learned of its own removal and no vote of it is counted. A voter stays: another one that
-    /// does not know yet that the change of membership is committed may need its vote. The others shut it out.
-    pub(crate) fn end_if_removed(&mut self) {
-        if !self.roster.engine.votes(self.me) {
+    /// Ends when this member has applied its own removal, and answered. A voter stays: another one that does not know yet
+    /// that the change of membership is committed may need its vote. The others shut it out.
+    pub(crate) fn end_if_not_needed(&mut self) {
+        if self.roster.not_needed && !self.halted {
             self.halt("its removal is committed".into());
         }
     }

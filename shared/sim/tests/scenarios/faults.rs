@@ -220,9 +220,15 @@ fn who_was_sent_away_can_be_switched_off_as_soon_as_that_is_acknowledged() {
         sim.run_until("a tenure", ms(5_000), |sim| sim.aggregator().is_some());
         let leader = sim.leader().unwrap();
         let other = *all.iter().find(|id| **id != leader).unwrap();
-        sim.commit(if seed % 2 == 0 { leader } else { other }, ControlCommand::Revoke { member: other })
-            .unwrap();
-        sim.kill(other);
+        let revoke = ControlCommand::Revoke { member: other };
+        if seed % 2 == 0 {
+            sim.commit(leader, revoke).unwrap();
+            sim.kill(other);
+        } else {
+            // Its process tells who asked, and ends.
+            sim.control(other, revoke);
+            sim.run_until("its end", ms(6_000), |sim| !sim.runs(other));
+        }
         sim.run_for(ms(5_000));
         assert_eq!(sim.leader(), Some(leader));
         let write = sim.write(leader, ms(3_000));
