@@ -80,7 +80,7 @@ impl Control {
     /// That of a new peer set, with the runs of this one. A round under way begins anew.
     pub(crate) fn founded_anew(self, genesis: Genesis) -> Self {
         let mut runs = self.runs;
-        runs.hand_to_others();
+        runs.forget_all_members();
         Self { feature_level: self.feature_level, runs, ..Self::founded(genesis) }
     }
 
@@ -456,8 +456,8 @@ impl Control {
                 let open = self.runs.active_mut(run)?.open_attempt(round, attempt)?;
                 self.roster.member(participant)?;
                 // After a change of aggregator, what was trained before is sent again.
-                let tells = attempt == Attempt(1) || open.failed > 0;
-                let arrived_ms = arrived_ms.filter(|_| tells);
+                let sent_again = attempt > Attempt(1) && open.failed == 0;
+                let arrived_ms = arrived_ms.filter(|_| !sent_again);
                 open.accept(participant, Accepted { digest, num_examples, arrived_ms }, collected_ms)?;
                 Ok(vec![Event::UpdateAccepted { run, round, attempt, participant, digest, num_examples }])
             }

@@ -207,8 +207,8 @@ impl Runs {
         }
     }
 
-    /// Others go on with the runs: the next tenure opens the round again, and nothing is known of how long they take.
-    pub(crate) fn hand_to_others(&mut self) {
+    /// Other members go on with the runs: the next tenure opens the round again, and their arrivals are not known yet.
+    pub(crate) fn forget_all_members(&mut self) {
         if let Some(run) = self.0.values_mut().next_back() {
             run.open = None;
             run.arrivals = Arrivals::default();

@@ -236,7 +236,9 @@ impl<U: StateMachine> Node<U> {
             }
             Change::Revoked(member, _) => {
                 self.publish_roster();
-                self.roster.not_needed |= member == self.me && !self.roster.engine.votes(self.me);
+                if member == self.me {
+                    self.own_removal_applied();
+                }
                 Event::Removed { member }
             }
             Change::Replaced { old: member, .. } => {

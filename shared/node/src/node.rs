@@ -152,7 +152,7 @@ impl<U: StateMachine> Node<U> {
             self.write_incarnations();
         } else if !self.halted {
             self.settle();
-            self.end_if_not_needed();
+            self.halt_if_removed();
         }
         std::mem::take(&mut self.out)
     }

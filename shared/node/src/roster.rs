@@ -17,19 +17,19 @@ const MAX_TOLD: usize = 64;
 /// Whom the transport knows, and how this member comes to know more.
 pub(crate) struct Roster {
     /// The engine's membership as of what the disk holds.
-    pub(crate) engine: Membership,
+    engine: Membership,
     published: Vec<Member>,
     /// Who belongs as of this index, as another member says.
     told: Option<(Index, Vec<Member>)>,
     /// When a leader was last heard, or asked after.
     led_at: Time,
-    /// Whether this member applied its own removal when its vote was not counted.
-    pub(crate) not_needed: bool,
+    /// Whether this member applied its own removal while it had no vote.
+    removed_without_vote: bool,
 }
 
 impl Roster {
     pub(crate) fn new(engine: Membership) -> Self {
-        Self { engine, published: Vec::new(), told: None, led_at: Time::ZERO, not_needed: false }
+        Self { engine, published: Vec::new(), told: None, led_at: Time::ZERO, removed_without_vote: false }
     }
 }
 
@@ -40,10 +40,15 @@ impl<U: StateMachine> Node<U> {
         self.publish_roster();
     }
 
-    /// Ends when this member has applied its own removal, and answered. A voter stays: another one that does not know yet
-    /// that the change of membership is committed may need its vote. The others shut it out.
-    pub(crate) fn end_if_not_needed(&mut self) {
-        if self.roster.not_needed && !self.halted {
+    /// This member's own removal was applied. A voter stays until the others shut it out: one that does not know yet that
+    /// the change of membership is committed may need its vote.
+    pub(crate) fn own_removal_applied(&mut self) {
+        self.roster.removed_without_vote |= !self.roster.engine.votes(self.me);
+    }
+
+    /// Ends when it was removed and nothing hangs on its vote; after it has answered who asked for that.
+    pub(crate) fn halt_if_removed(&mut self) {
+        if self.roster.removed_without_vote && !self.halted {
             self.halt("its removal is committed".into());
         }
     }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// How many of each member's arrivals are kept, the latest ones.
 pub const KEPT_ARRIVALS: usize = 16;
-/// For how many rounds an arrival says how long a member takes.
-const TELLS_FOR: u64 = 32;
+/// Arrivals of so many of the latest rounds are looked at.
+const RECENT_ROUNDS: u64 = 32;
 
 /// How long after its opening updates of a round arrived, of each member, in milliseconds of collecting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +28,10 @@ impl Arrivals {
         self.0.remove(&member);
     }
 
-    /// Those of one member that still say something after the round `last`, oldest first.
+    /// Those of one member in the latest rounds, of which `last` is the last, oldest first.
     pub fn of(&self, member: MemberId, last: Round) -> impl Iterator<Item = u64> {
         let kept = self.0.get(&member).into_iter().flatten();
-        kept.filter(move |(round, _)| round.0 + TELLS_FOR > last.0).map(|(_, arrived_ms)| *arrived_ms)
+        kept.filter(move |(round, _)| round.0 + RECENT_ROUNDS > last.0).map(|(_, arrived_ms)| *arrived_ms)
     }
 
     /// Whether no more is kept than may be, and of these members only.

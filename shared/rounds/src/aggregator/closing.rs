@@ -19,8 +19,10 @@ const MAX_DOUBLINGS: u32 = 6;
 /// Shortest time for which updates that are under way are waited for once the attempt could close; otherwise a quarter
 /// of the deadline.
 const LAST_CALL: Duration = Duration::from_millis(100);
-/// Shortest and longest time for which an agent that says nothing is waited for; otherwise a quarter of the deadline.
-const SILENCE: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(10)];
+/// Shortest time for which an agent that says nothing is waited for; otherwise a quarter of the deadline.
+const SHORTEST_SILENCE: Duration = Duration::from_millis(250);
+/// Longest time for that.
+const LONGEST_SILENCE: Duration = Duration::from_secs(10);
 
 /// A participant is silent when no frame of it came for so long. Once the quorum is in, silent ones are not waited for.
 pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
@@ -28,29 +30,29 @@ pub(super) const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// again.
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(30);
 
-/// How long a round may collect, all its attempts together, in milliseconds: as long as it takes until everyone's update
-/// usually came, or `first_ms` when that is not known yet. Doubled for each attempt that was given up (at most six
+/// How long a round may collect, all its attempts together, in milliseconds: `slowest_ms`, when the last
+/// update is expected, or `first_ms` when that is not known yet. Doubled for each attempt that was given up (at most six
 /// times). Not fed by how long rounds took: one that waited in vain would make the next one wait longer.
-pub fn deadline_ms(first_ms: u64, usual_ms: Option<u64>, failed: u32) -> u64 {
-    let usual_ms = usual_ms.unwrap_or(first_ms).max(EARLIEST_DEADLINE_MS);
-    usual_ms.saturating_mul(1 << failed.min(MAX_DOUBLINGS)).min(LATEST_DEADLINE_MS)
+pub fn deadline_ms(first_ms: u64, slowest_ms: Option<u64>, failed: u32) -> u64 {
+    let deadline_ms = slowest_ms.unwrap_or(first_ms).max(EARLIEST_DEADLINE_MS);
+    deadline_ms.saturating_mul(1 << failed.min(MAX_DOUBLINGS)).min(LATEST_DEADLINE_MS)
 }
 
-/// After how long everyone's update has usually come: the slowest of those that are present, are not given up, and were
-/// counted in the latest rounds.
-pub(super) fn usual_ms(view: &View<'_>, attendance: &Attendance) -> Option<u64> {
+/// After how long the last update is expected: of members that are present, are not given up, and were counted in the
+/// latest rounds.
+pub(super) fn slowest_arrival_ms(view: &View<'_>, attendance: &Attendance) -> Option<u64> {
     let run = view.run?;
     let waited_for =
         |member: &&MemberView<'_>| is_present(view, member) && !attendance.is_given_up(member.id);
     let members = view.members.iter().filter(waited_for);
     members
-        .filter_map(|member| has_usually_come_ms(run.arrivals.of(member.id, run.last_round).collect()))
+        .filter_map(|member| expected_arrival_ms(run.arrivals.of(member.id, run.last_round).collect()))
         .max()
 }
 
-/// After how long an update of a member has usually come, when its last ones arrived then: the median, and half of it or
-/// four times the median absolute deviation, whichever is more. `None` of too few.
-fn has_usually_come_ms(arrivals_ms: Vec<u64>) -> Option<u64> {
+/// After how long an update of a member is expected, by when its last ones arrived: the median, and half of it or four
+/// times the median absolute deviation, whichever is more. `None` of too few.
+fn expected_arrival_ms(arrivals_ms: Vec<u64>) -> Option<u64> {
     if arrivals_ms.len() < ENOUGH_ARRIVALS {
         return None;
     }
@@ -93,7 +95,7 @@ impl Patience {
         let due = now + left;
         Self {
             since: now,
-            silence: now + (deadline / 4).clamp(SILENCE[0], SILENCE[1]),
+            silence: now + (deadline / 4).clamp(SHORTEST_SILENCE, LONGEST_SILENCE),
             due,
             absence: due + deadline,
             give_up: due + (deadline * 3).max(GONE_AFTER),
@@ -213,7 +215,7 @@ mod tests {
 
     #[test]
     fn how_long_a_member_takes_is_told_by_three_arrivals() {
-        let of = |arrivals: &[u64]| has_usually_come_ms(arrivals.to_vec());
+        let of = |arrivals: &[u64]| expected_arrival_ms(arrivals.to_vec());
         assert_eq!(of(&[5_000, 6_000]), None);
         assert_eq!(of(&[10_000, 9_500, 10_500]), Some(15_000), "half again");
         assert_eq!(of(&[10_000, 7_000, 13_000]), Some(22_000), "four times a deviation of 3 s");

@@ -4,7 +4,8 @@
 
 use super::attendance::Attendance;
 use super::closing::{
-    Decision, GONE_AFTER, Patience, SILENT_AFTER, Standing, cohort, deadline_ms, decide, is_present, usual_ms,
+    Decision, GONE_AFTER, Patience, SILENT_AFTER, Standing, cohort, deadline_ms, decide, is_present,
+    slowest_arrival_ms,
 };
 use super::opening::Opening;
 use super::taken::Taken;
@@ -37,7 +38,7 @@ impl Collecting {
         let (collected_ms, failed) =
             step.view.open().map_or((0, 0), |(_, open)| (open.collected_ms, open.failed));
         let first = u64::try_from(step.view.settings.first_deadline.as_millis()).unwrap_or(u64::MAX);
-        let deadline_ms = deadline_ms(first, usual_ms(step.view, attendance), failed);
+        let deadline_ms = deadline_ms(first, slowest_arrival_ms(step.view, attendance), failed);
         step.event(RoundEvent::CollectingBegan { key, deadline_ms });
         Self {
             taken: Taken::new(key, base),

@@ -28,7 +28,8 @@ async fn take(
     mut send: SendStream,
     mut receive: RecvStream,
 ) {
-    let mut turn = Turn::take(&net.inbound.bulk, &connection).await;
+    let permit = net.inbound.bulk.acquire().await;
+    let mut turn = Turn::new(&net.inbound.bulk, permit, &connection);
     let reply = match read(&net, &mut turn, key, &mut receive).await {
         Some(reply) => reply,
         None => {

@@ -70,34 +70,18 @@ impl Order {
 /// Sends one order after the other to one member.
 pub(super) async fn serve(net: Arc<Inner>, way: Arc<Way>, orders: Receiver<Order>) {
     while let Ok(Order { item, taken }) = orders.recv().await {
-        let sent = match deliver(&net, &way, item).await {
-            Delivered::Taken => true,
-            Delivered::Refused => false,
-            Delivered::NotConnected => {
-                net.counters.count(DropReason::NotConnected);
-                false
-            }
-        };
+        let sent = deliver(&net, &way, item).await.is_some();
         let _ = taken.try_send(sent);
     }
 }
 
-enum Delivered {
-    Taken,
-    Refused,
-    NotConnected,
-}
-
-/// Dials first: who does not answer shall not have a turn meanwhile. A connection may end while its turn is waited for.
-async fn deliver(net: &Inner, way: &Way, item: Item) -> Delivered {
-    let Some(dialled) = connection(net, way).await else { return Delivered::NotConnected };
-    let mut turn = Turn::take(&net.outbound_bulk, &dialled).await;
-    let Some(connection) = connection(net, way).await else { return Delivered::NotConnected };
-    turn.moves_over(&connection);
-    match send(&mut turn, &connection, item).await {
-        Some(()) => Delivered::Taken,
-        None => Delivered::Refused,
-    }
+/// `Some` when the receiver took it. Dials first: who does not answer shall not have a turn meanwhile. A connection may
+/// end while its turn is waited for.
+async fn deliver(net: &Inner, way: &Way, item: Item) -> Option<()> {
+    connection(net, way).await?;
+    let permit = net.outbound_bulk.acquire().await;
+    let connection = connection(net, way).await?;
+    send(&mut Turn::new(&net.outbound_bulk, permit, &connection), &connection, item).await
 }
 
 /// The bulk connection to the member, dialled if there is none.
@@ -107,10 +91,12 @@ async fn connection(net: &Inner, way: &Way) -> Option<Connection> {
         return Some(connection.clone());
     }
     *kept = dial(net, way.key, Lane::Bulk, &way.candidates(), 1).await;
+    if kept.is_none() {
+        net.counters.count(DropReason::NotConnected);
+    }
     kept.clone()
 }
 
-/// `Some` when the receiver took it.
 async fn send(turn: &mut Turn<'_>, connection: &Connection, item: Item) -> Option<()> {
     match item {
         Item::Envelope { header, body } => send_envelope(turn, connection, header, body).await,

@@ -17,19 +17,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// One item's place among those that move.
 pub(super) struct Turn<'a> {
     turns: &'a Semaphore,
-    connection: Connection,
+    connection: &'a Connection,
     permit: Option<SemaphoreGuard<'a>>,
 }
 
 impl<'a> Turn<'a> {
-    /// Waits for the turn of an item that shall move over `connection`.
-    pub(super) async fn take(turns: &'a Semaphore, connection: &Connection) -> Self {
-        Self { turns, connection: connection.clone(), permit: Some(turns.acquire().await) }
-    }
-
-    /// It moves over another connection.
-    pub(super) fn moves_over(&mut self, connection: &Connection) {
-        self.connection = connection.clone();
+    /// That of an item which has waited for its permit and moves over `connection`.
+    pub(super) fn new(turns: &'a Semaphore, permit: SemaphoreGuard<'a>, connection: &'a Connection) -> Self {
+        Self { turns, connection, permit: Some(permit) }
     }
 
     /// Does the next step. One that gave its turn away goes on without: it has waited once. `None` when it takes too long.
@@ -39,7 +34,7 @@ impl<'a> Turn<'a> {
         }
         let permit = &mut self.permit;
         let gives_away = async {
-            falls_silent(&self.connection).await;
+            falls_silent(self.connection).await;
             *permit = None;
             future::pending().await
         };

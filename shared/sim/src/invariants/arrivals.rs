@@ -64,8 +64,9 @@ impl Arrivals {
             arrivals.sort_unstable();
             most_ms = most_ms.max(arrivals.get(arrivals.len() / 2).map_or(0, |median| median * 5));
         }
-        let most_ms = most_ms << open.failed.min(MAX_DOUBLINGS);
-        let learned = deadline_ms <= most_ms || deadline_ms == first_ms << open.failed.min(MAX_DOUBLINGS);
+        let doublings = open.failed.min(MAX_DOUBLINGS);
+        let most_ms = most_ms << doublings;
+        let learned = deadline_ms <= most_ms || deadline_ms == first_ms << doublings;
         assert!(
             learned,
             "deadlines learn from arrivals: {deadline_ms} ms in round {}, at most {most_ms}",
