@@ -1,14 +1,13 @@
 //! Links that lose, delay, double and reorder: writes and rounds get through all the same.
 
 use crate::depth::{choices, faults};
-use crate::links::{Links, Quality};
+use crate::links::{Front, Links, Quality};
 use crate::load::Way;
 use crate::place::{Place, peer_set};
 use crate::rounds;
 use crate::scene::{SETTINGS, Scene, places};
 use crate::support::peer_set::Folder;
-use rafty_runtime::setup::free_port;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const MEMBERS: usize = 5;
@@ -27,11 +26,11 @@ const KILL_EVERY: usize = 3;
 #[test]
 fn writes_and_rounds_get_over_bad_links() {
     let mut choices = choices();
-    let sockets = || (0..MEMBERS).map(|_| free_port(Ipv4Addr::LOCALHOST.into()).expect("a free port"));
-    let (fronts, members): (Vec<_>, Vec<_>) = (sockets().collect(), sockets().collect());
-    let addresses =
-        |of: &[UdpSocket]| -> Vec<SocketAddr> { of.iter().map(|at| at.local_addr().unwrap()).collect() };
-    let (at, behind) = (addresses(&fronts), addresses(&members));
+    let fronts = || -> Vec<Front> { (0..MEMBERS).map(|_| Front::find()).collect() };
+    let at = |of: &[Front]| -> Vec<SocketAddr> { of.iter().map(Front::at).collect() };
+    // The second ones hold the members' own ports until all are found.
+    let (fronts, members) = (fronts(), fronts());
+    let (at, behind) = (at(&fronts), at(&members));
     drop(members);
     let links = Links::lay(&behind, fronts, &mut choices);
     let mut scene = scene(&at, &behind);

@@ -5,11 +5,12 @@
 //! unharmed. It does not look into datagrams, and knows nothing of bandwidth.
 
 use crate::support::until;
+use rafty_runtime::setup::free_port;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 use std::io::ErrorKind;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 /// How often a thread looks whether it is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LONGEST_DATAGRAM: usize = 65_536;
+/// So many ports are tried for a front.
+const TRIES: usize = 100;
 
 /// What a link does to datagrams; chances are in 0..1.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,6 +74,29 @@ struct Shared {
     post: Sender<Parcel>,
 }
 
+/// Where the relay of one member is met: by datagrams and by clients, on one port.
+pub(crate) struct Front {
+    datagrams: UdpSocket,
+    clients: TcpListener,
+}
+
+impl Front {
+    /// A port that is free for both. A process that another test begins holds a copy of every open socket until it has
+    /// become its program, so a port that was found free may be taken for a moment.
+    pub(crate) fn find() -> Self {
+        let try_one = || -> std::io::Result<Self> {
+            let datagrams = free_port(Ipv4Addr::LOCALHOST.into())?;
+            let clients = TcpListener::bind(datagrams.local_addr()?)?;
+            Ok(Self { datagrams, clients })
+        };
+        (0..TRIES).find_map(|_| try_one().ok()).expect("a free port")
+    }
+
+    pub(crate) fn at(&self) -> SocketAddr {
+        self.datagrams.local_addr().expect("it is bound")
+    }
+}
+
 /// The relays of all members.
 pub(crate) struct Links {
     shared: Arc<Shared>,
@@ -78,8 +104,8 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// Relays at the addresses of `fronts` to the members that listen at `members`, without a fault at first.
-    pub(crate) fn lay(members: &[SocketAddr], fronts: Vec<UdpSocket>, rng: &mut fastrand::Rng) -> Self {
+    /// Relays from `fronts` to the members that listen at `members`, without a fault at first.
+    pub(crate) fn lay(members: &[SocketAddr], fronts: Vec<Front>, rng: &mut fastrand::Rng) -> Self {
         let all = 0..members.len();
         let pairs = all.clone().flat_map(|from| all.clone().map(move |to| (from, to)));
         let links = pairs.map(|pair| (pair, Mutex::new(Link { rng: rng.fork(), done: Done::default() })));
@@ -89,10 +115,10 @@ impl Links {
             Arc::new(Shared { stop, quality, members: members.into(), links: links.collect(), post });
         let mut threads = vec![thread::spawn(move || deliver(&parcels))];
         for (at, front) in fronts.into_iter().enumerate() {
-            let clients = TcpListener::bind(front.local_addr().expect("an address")).expect("the same port");
+            let Front { datagrams, clients } = front;
             let (tcp, udp) = (shared.clone(), shared.clone());
             threads.push(thread::spawn(move || pass_clients(&tcp, &clients, at)));
-            threads.push(thread::spawn(move || relay(&udp, &Arc::new(front), at)));
+            threads.push(thread::spawn(move || relay(&udp, &Arc::new(datagrams), at)));
         }
         Self { shared, threads }
     }
@@ -278,10 +304,8 @@ impl Eq for Parcel {}
 fn the_links_are_as_bad_as_they_say() {
     const COUNT: u16 = 2_000;
     let bind = || UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    let (one, other, front) = (bind(), bind(), bind());
-    let (at, behind) =
-        (front.local_addr().unwrap(), [one.local_addr().unwrap(), other.local_addr().unwrap()]);
-    let unused = bind();
+    let (one, other, unused, front) = (bind(), bind(), Front::find(), Front::find());
+    let (at, behind) = (front.at(), [one.local_addr().unwrap(), other.local_addr().unwrap()]);
     let links = Links::lay(&behind, vec![unused, front], &mut fastrand::Rng::with_seed(1));
     let delay = Duration::from_millis(30);
     links.become_so(Quality { lost: 0.05, doubled: 0.02, held: 0.05, hold: delay, delay });
