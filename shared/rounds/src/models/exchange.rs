@@ -8,7 +8,8 @@ use rafty_types::{Digest, Frame, MemberId, RunId, Tenure, Time, Version};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long a missing model is waited for before it is asked for: mostly it is under way already.
+/// How long a missing model is waited for before it is asked for: mostly it is under way already. What a process misses
+/// from its start on was sent before, so that is asked for at once.
 const ASK_AFTER: Duration = Duration::from_secs(2);
 /// Pause after a model was asked for, until the next member is asked; doubles up to [`ASK_LONGEST`].
 const ASK_FIRST: Duration = Duration::from_secs(2);
@@ -20,6 +21,8 @@ const ANSWER_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
+    /// Nothing was missing at some time since the process started.
+    was_up_to_date: bool,
     asking: Option<Asking>,
     /// Answers being sealed, for whom.
     answering: BTreeMap<WorkId, MemberId>,
@@ -40,11 +43,13 @@ impl Exchange {
     /// Asks for a missing model, one member after another, ever more slowly but without end: it is needed.
     pub(super) fn fetch(&mut self, step: &mut Step<'_>, missing: Option<(RunId, Version, Digest)>) {
         let Some((run, version, model)) = missing else {
+            self.was_up_to_date = true;
             self.asking = None;
             return;
         };
         if self.asking.as_ref().is_none_or(|asking| asking.model != model) {
-            self.asking = Some(Asking { model, tries: 0, next: step.now + ASK_AFTER });
+            let wait = if self.was_up_to_date { ASK_AFTER } else { Duration::ZERO };
+            self.asking = Some(Asking { model, tries: 0, next: step.now + wait });
         }
         let Some(asking) = &mut self.asking else { return };
         if asking.next <= step.now {

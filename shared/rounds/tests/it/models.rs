@@ -46,6 +46,19 @@ fn one_that_slept_through_the_publication_catches_up_and_trains_on() {
 }
 
 #[test]
+fn a_process_that_starts_without_the_current_model_asks_at_once() {
+    let mut world = trained(1);
+    world.kill(id(3));
+    world.submit(2);
+    world.run_until(10_000, |world| world.published() == 2);
+    world.run_for(500);
+    world.start(id(3));
+    world.run_for(1_000);
+    assert_eq!(of_member(&world, "3: asks "), ["1 for version 2"]);
+    assert_eq!(of_member(&world, "3: opens ").last(), Some(&"version 2 from 1"));
+}
+
+#[test]
 fn the_current_model_is_announced_at_the_start_of_a_tenure_and_then_regularly() {
     let mut world = trained(1);
     world.announced.clear();
