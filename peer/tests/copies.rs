@@ -113,7 +113,9 @@ fn a_voter_that_was_put_back_under_a_living_leader_is_named_and_comes_back_by_re
     let told = until("it knows", || say(&set.members[2], "was restored from an older copy"));
     assert!(told.contains("rejoin"), "{told}");
     until("the others know", || say(&set.members[0], "was restored from an older copy"));
-    until("it tells it", || set.members[2].said().contains("was restored from an older copy").then_some(()));
+    until("its log says so", || {
+        set.members[2].said().contains("was restored from an older copy").then_some(())
+    });
     set.members[0].set("goes-on", 1).expect("a majority");
 
     set.members[2].kill();

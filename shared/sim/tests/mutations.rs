@@ -105,7 +105,7 @@ const CASES: &[Case] = &[
 /// How a case ended.
 struct Caught {
     case: &'static Case,
-    /// The seeds that were tried, the last one found it.
+    /// The seeds that were tried; the last one found it, if any did.
     seeds: Vec<u64>,
     seconds: f64,
     /// The name of the property and all that was said.
