@@ -14,9 +14,12 @@ use rafty_types::{
     StateMachine, planted,
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// The highest feature level that this program knows. When a higher one is committed, it applies nothing any more.
 pub const FEATURE_LEVEL: u32 = 1;
+/// Room for the fixed part of most peer sets in bytes: a buffer that grows is copied.
+const USUAL_FIXED_LEN: usize = 16 * 1024;
 
 /// The state that a log drives: the control part, the sessions and the user machine `U`.
 #[derive(Clone, Debug)]
@@ -272,13 +275,14 @@ impl<U: StateMachine> Replicated<U> {
 
     fn fixed_bytes(&self) -> Vec<u8> {
         let fixed = if planted(Mutation::SessionsLeftOutOfSnapshot) {
-            postcard::to_allocvec(&Fixed { sessions: Sessions::default(), ..self.fixed.clone() })
+            Cow::Owned(Fixed { sessions: Sessions::default(), ..self.fixed.clone() })
         } else if planted(Mutation::ClockLeftOutOfSnapshot) {
-            postcard::to_allocvec(&Fixed { clock: Clock::default(), ..self.fixed.clone() })
+            Cow::Owned(Fixed { clock: Clock::default(), ..self.fixed.clone() })
         } else {
-            postcard::to_allocvec(&self.fixed)
+            Cow::Borrowed(&self.fixed)
         };
-        fixed.expect("the state always encodes")
+        let bytes = Vec::with_capacity(USUAL_FIXED_LEN);
+        postcard::to_extend(&*fixed, bytes).expect("the state always encodes")
     }
 
     /// Replaces the whole state by one that [`snapshot`](Self::snapshot) made.

@@ -13,6 +13,7 @@
 //! weights; the disk is what the storage crate promises, not its files; the network is what the transport promises, not
 //! QUIC. Those are for tests with real processes.
 
+pub mod agenda;
 pub mod clock;
 pub mod dice;
 pub mod disk;

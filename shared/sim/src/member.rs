@@ -113,8 +113,6 @@ pub struct Process {
     pub digests_state: bool,
     /// The newest datagram of each sender.
     pub heard: BTreeMap<PeerKey, u64>,
-    /// When it must be told the time next.
-    pub due: Option<Time>,
     /// The last time it was told the time.
     pub ticked_at: Option<Time>,
     /// Ticks since then for the same deadline.
@@ -208,7 +206,6 @@ impl Member {
             reads_snapshot: false,
             digests_state: false,
             heard: BTreeMap::new(),
-            due: None,
             ticked_at: None,
             idle_ticks: 0,
             inbox: Vec::new(),
@@ -220,7 +217,6 @@ impl Member {
             terms,
             seen: Seen::default(),
         });
-        self.process().note_due();
         true
     }
 
@@ -297,9 +293,9 @@ impl Process {
         }
     }
 
-    /// Finds when it must be told the time next. Neither a busy loop nor one that stands still looks at the time.
-    pub fn note_due(&mut self) {
+    /// When it must be told the time next. Neither a busy loop nor one that stands still looks at the time.
+    pub fn due(&self) -> Option<Time> {
         let looks = self.inbox.is_empty() && self.paused.is_none();
-        self.due = self.node.deadline().filter(|_| looks).map(|at| self.clock.when(at));
+        self.node.deadline().filter(|_| looks).map(|at| self.clock.when(at))
     }
 }

@@ -58,17 +58,17 @@ impl Network {
         !self.closed.contains(&(from, to))
     }
 
-    /// After which times copies of a datagram of `len` bytes arrive.
+    /// After which time a datagram of `len` bytes arrives, and a second copy of it.
     pub fn datagram(
         &self,
         len: usize,
         weather: &Weather,
         dice: &mut Dice,
         tally: &mut Tally,
-    ) -> Vec<Duration> {
+    ) -> (Option<Duration>, Option<Duration>) {
         if dice.permille(weather.drop) {
             tally.evil(Evil::Drop);
-            return Vec::new();
+            return (None, None);
         }
         let mut after = dice.ms(weather.latency) + transfer(len, weather);
         if dice.permille(weather.reorder) {
@@ -77,9 +77,9 @@ impl Network {
         }
         if dice.permille(weather.duplicate) {
             tally.evil(Evil::Duplicate);
-            return vec![after, after + dice.ms(OVERTAKEN)];
+            return (Some(after), Some(after + dice.ms(OVERTAKEN)));
         }
-        vec![after]
+        (Some(after), None)
     }
 
     /// After which time a stream of `len` bytes is through; `None` when it breaks.

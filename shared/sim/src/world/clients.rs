@@ -265,7 +265,7 @@ impl World {
             }
         }
         self.clients.clear();
-        self.agenda.retain(|_, event| {
+        self.agenda.retain(|event| {
             !matches!(event, super::Event::World(Turn::ClientWakes(_) | Turn::ClientGivesUp(..)))
         });
         self.waiting.values_mut().for_each(|(_, asker)| {

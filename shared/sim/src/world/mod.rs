@@ -16,6 +16,7 @@ pub use founding::LONG_MS;
 use perform::is_between;
 use twins::Twin;
 
+use crate::agenda::Agenda;
 use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::history::History;
@@ -167,7 +168,9 @@ pub struct World {
     restarts: BTreeSet<MemberId>,
     /// Whom somebody wanted to be sent away.
     sent_away: BTreeSet<MemberId>,
-    agenda: BTreeMap<(Time, u64), Event>,
+    agenda: Agenda<Event>,
+    /// When running members must be told the time next.
+    due: BTreeMap<MemberId, Time>,
     counter: u64,
     digest: u64,
     leaderless_since: Option<Time>,
@@ -217,7 +220,8 @@ impl World {
             newcomers: Vec::new(),
             restarts: BTreeSet::new(),
             sent_away: BTreeSet::new(),
-            agenda: BTreeMap::new(),
+            agenda: Agenda::default(),
+            due: BTreeMap::new(),
             counter: 0,
             digest: 0,
             leaderless_since: None,
@@ -242,6 +246,7 @@ impl World {
         }
         if member.start(self.now, &self.settings, &mut self.dice) {
             self.invariants.started(id, member.process());
+            self.note_due(id);
             self.trace.note(self.now, || format!("{id} starts"));
             let first = self.dice.ms((0, 1_000));
             self.schedule(first, id, Happening::LooksAround);
@@ -253,6 +258,7 @@ impl World {
         let Some(member) = self.members.get_mut(&id) else { return };
         let epoch = member.epoch;
         let (arrived, lost) = member.kill(&mut self.dice);
+        self.due.remove(&id);
         arrived.iter().for_each(|batch| self.invariants.logs.synced(id, batch));
         (0..lost).for_each(|_| self.tally.evil(Evil::Unsynced));
         self.trace.note(self.now, || format!("{id} loses power, and {lost} batches with it"));
@@ -303,14 +309,12 @@ impl World {
 
     /// One event or deadline, unless it lies beyond `end`.
     fn step(&mut self, end: Time) -> bool {
-        let due = |member: &Member| Some((member.process.as_ref()?.due?, member.id));
-        let tick = self.members.values().filter_map(due).min();
-        let event = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        let tick = self.due.iter().map(|(id, at)| (*at, *id)).min();
+        let event = self.agenda.next_at();
         match (event, tick) {
             (Some(at), tick) if at <= end && tick.is_none_or(|(tick, _)| at <= tick) => {
                 self.now = self.now.max(at);
-                let (_, event) = self.agenda.pop_first().expect("just seen");
-                match event {
+                match self.agenda.next().expect("just seen") {
                     Event::Member(to, epoch, what) => self.happen(to, epoch, *what),
                     Event::World(turn) => self.turn(turn),
                 }
@@ -337,12 +341,12 @@ impl World {
         let Some(member) = self.members.get(&to) else { return };
         self.counter += 1;
         let event = Event::Member(to, member.epoch, Box::new(what));
-        self.agenda.insert((self.now + after, self.counter), event);
+        self.agenda.plan(self.now + after, self.counter, event);
     }
 
     fn later(&mut self, after: Duration, turn: Turn) {
         self.counter += 1;
-        self.agenda.insert((self.now + after, self.counter), Event::World(turn));
+        self.agenda.plan(self.now + after, self.counter, Event::World(turn));
     }
 
     /// Lets a fault strike at its time.
@@ -465,11 +469,11 @@ impl World {
         } else if self.performing {
             // What a member says may lead to something for it or another; that waits until all is done.
             process.inbox.push(input);
-            process.note_due();
+            self.note_due(id);
             self.schedule(Duration::ZERO, id, Happening::Free);
         } else if self.dice.percent(self.weather.busy) {
             process.inbox.push(input);
-            process.note_due();
+            self.note_due(id);
             let after = self.dice.ms(BUSY);
             self.schedule(after, id, Happening::Free);
         } else {
@@ -484,7 +488,7 @@ impl World {
             };
             self.trace.inputs(self.now, id, &inputs);
             let outputs = process.node.handle_all(process.local(self.now), std::mem::take(&mut inputs));
-            process.note_due();
+            self.note_due(id);
             self.mix(id.0, outputs.len() as u64);
             self.performing = true;
             for output in outputs {
@@ -493,6 +497,14 @@ impl World {
             self.performing = false;
             self.look_at(id);
         }
+    }
+
+    /// Finds when a member must be told the time next.
+    fn note_due(&mut self, id: MemberId) {
+        match self.members.get(&id).and_then(|member| member.process.as_ref()?.due()) {
+            Some(at) => self.due.insert(id, at),
+            None => self.due.remove(&id),
+        };
     }
 
     /// Checks what can be seen of a member now.

@@ -288,8 +288,11 @@ impl World {
         }
         self.counter += 1;
         let stamp = Some(self.counter);
-        for after in self.network.datagram(len, weather, dice, tally) {
-            let frame = frame.clone();
+        let (first, again) = self.network.datagram(len, weather, dice, tally);
+        if let Some(after) = again {
+            self.schedule(after, to, Happening::Frame { from, frame: frame.clone(), stamp });
+        }
+        if let Some(after) = first {
             self.schedule(after, to, Happening::Frame { from, frame, stamp });
         }
     }
@@ -419,7 +422,7 @@ impl World {
         if self.process(id).is_some_and(|process| !process.inbox.is_empty()) {
             self.schedule(Duration::ZERO, id, Happening::Free);
         }
-        self.process(id).expect("it runs").note_due();
+        self.note_due(id);
     }
 
     /// A member starts again after a while.

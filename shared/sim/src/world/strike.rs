@@ -122,8 +122,8 @@ impl World {
         member.device.clock_rate = rate;
         if let Some(process) = &mut member.process {
             process.clock.set_rate(now, rate);
-            process.note_due();
         }
+        self.note_due(id);
     }
 
     /// Whom a fault hits: a running member.
@@ -179,7 +179,7 @@ impl World {
         };
         if process.paused.is_none() {
             process.paused = Some((now, asleep));
-            process.note_due();
+            self.note_due(id);
             self.tally.evil(if asleep { Evil::Sleep } else { Evil::Pause });
             self.later(lasts, Turn::Resumes(id));
         }

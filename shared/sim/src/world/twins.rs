@@ -57,10 +57,10 @@ impl World {
         let (Some(member), Some(twin)) = (self.members.get_mut(&id), self.twins.get_mut(&id)) else { return };
         if let Some(process) = &mut member.process {
             process.paused.get_or_insert((now, false));
-            process.note_due();
         }
         std::mem::swap(member, &mut twin.waiting);
         self.invariants.other_disk(id, member);
+        self.due.remove(&id);
         if member.process.is_some() {
             self.resume(id);
         } else if member.halted.is_none() && !self.restarts.contains(&id) {
