@@ -155,9 +155,13 @@ impl Divergence {
         )
     }
 
-    /// A member is gone.
+    /// A member is gone: what it signed is no word on others any more, nor on itself.
     pub(crate) fn forget(&mut self, member: MemberId) {
         self.diverged.remove(&member);
+        for mark in self.mark.iter_mut().chain(&mut self.disputed) {
+            mark.digests.remove(&member);
+        }
+        self.disputed.take_if(|mark| !mark.is_disputed());
     }
 
     /// Every index that is remembered as a mark.

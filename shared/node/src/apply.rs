@@ -11,7 +11,7 @@ use rafty_consensus as consensus;
 use rafty_dictionary::{Applied, Event as Change, Outcome};
 use rafty_types::{
     Command, ControlResult, Entry, ForwardOutcome, Frame, Index, MemberId, Message, Mutation, Payload,
-    Proposal, Snapshot, SnapshotMeta, StateMachine, Time, planted,
+    Proposal, Rejection, Snapshot, SnapshotMeta, StateMachine, Time, planted,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,7 +208,16 @@ impl<U: StateMachine> Node<U> {
             }
             Proposer::Duty(Duty::Incarnations) => self.starts.proposal_over(),
             Proposer::Duty(Duty::Digests) => self.digests.proposal_over(),
-            Proposer::Duty(Duty::Tenure | Duty::Seat) => self.duties.proposal_over(proposer),
+            Proposer::Duty(Duty::Seat) => self.duties.proposal_over(proposer),
+            Proposer::Duty(Duty::Tenure) => {
+                self.duties.proposal_over(proposer);
+                if matches!(
+                    outcome,
+                    ForwardOutcome::Control(ControlResult::Rejected(Rejection::Duplicate), _)
+                ) {
+                    self.duties.key_has_served();
+                }
+            }
         }
     }
 
@@ -258,8 +267,8 @@ impl<U: StateMachine> Node<U> {
             Change::RunSubmitted(run) => Event::RunStarted { run },
             Change::RunEnded(run) => Event::RunEnded { run },
             Change::RoundOpened { run, round } => Event::RoundOpened { run, round },
-            Change::UpdateAccepted { round, attempt, participant, digest, num_examples, .. } => {
-                Event::UpdateAccepted { round, attempt, participant, digest, num_examples }
+            Change::UpdateAccepted { run, round, attempt, participant, digest, num_examples } => {
+                Event::UpdateAccepted { run, round, attempt, participant, digest, num_examples }
             }
             Change::RoundPublished { run, .. } => match self.last_round(run) {
                 Some(round) => Event::RoundPublished { run, round: Box::new(round) },

@@ -72,6 +72,8 @@ pub enum Event {
     },
     /// An update was committed as accepted.
     UpdateAccepted {
+        /// The run.
+        run: RunId,
         /// The round.
         round: Round,
         /// The attempt.

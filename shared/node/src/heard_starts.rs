@@ -177,7 +177,9 @@ impl HeardStarts {
         let Hello { suspected, outdated, .. } = self.counted.hello;
         let current = self.counted.hello.current();
         let other = self.another_heard();
-        if outdated || other.is_some_and(|other| !other.copy) {
+        // Whoever heard of a copy first must not write over what shows that it is one.
+        let contradicts = recorded.is_some_and(|recorded| self.counted.hello.contradicts_record(recorded));
+        if outdated || contradicts || other.is_some_and(|other| !other.copy) {
             return None;
         }
         let known = recorded.is_some_and(|recorded| recorded.incarnation.nonce == current.nonce);
@@ -250,6 +252,33 @@ pub(crate) fn in_words(member: MemberId, anomaly: &Anomaly) -> String {
         Anomaly::Suspected(place) => {
             let directory = format!("the directory of member {member}{}", at(place));
             format!("{}; {IF_MOVED}", copied_in_words(&directory))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rafty_types::Index;
+
+    fn hello(starts: &[(u64, u64)], last: u64) -> Hello {
+        let starts = starts.iter().map(|(number, nonce)| Incarnation { number: *number, nonce: *nonce });
+        Hello { member: MemberId(3), starts: starts.collect(), last: Index(last), ..Hello::default() }
+    }
+
+    fn recorded(number: u64, nonce: u64, matched: u64) -> RecordedIncarnation {
+        let incarnation = Incarnation { number, nonce };
+        RecordedIncarnation { member: MemberId(3), incarnation, matched: Index(matched) }
+    }
+
+    /// Whoever has just started hears of a copy before it hears of the original, or instead of it.
+    #[test]
+    fn a_copy_that_is_heard_first_does_not_replace_the_record_that_condemns_it() {
+        let copy = HeardStarts::new(&hello(&[(5, 50), (6, 61)], 40), None, Time::ZERO);
+        let older = recorded(5, 50, 40);
+        assert_eq!(copy.to_record(Some(older)).map(|(incarnation, _)| incarnation.nonce), Some(61));
+        for newer in [recorded(9, 50, 40), recorded(6, 60, 40), recorded(5, 50, 41)] {
+            assert_eq!(copy.to_record(Some(newer)), None, "{newer:?}");
         }
     }
 }

@@ -46,6 +46,11 @@ impl Duties {
         self.key = Some(key);
     }
 
+    /// A tenure with this key has begun before, which a snapshot may have skipped: another one is made.
+    pub(crate) fn key_has_served(&mut self) {
+        self.key = None;
+    }
+
     /// Whether it leads no more than it must from now on.
     pub(crate) fn retire(&mut self, retiring: bool) {
         self.retiring = retiring;

@@ -395,6 +395,9 @@ impl<U: StateMachine> Node<U> {
         self.duties.term_changed();
         self.starts.proposal_over();
         self.digests.proposal_over();
+        if role == consensus::Role::Candidate {
+            self.starts.say_hello_soon(self.now);
+        }
         let role = format!("{role:?}").to_lowercase();
         self.out.push(Output::Event(Event::Role { role, term, leader }));
     }

@@ -71,6 +71,16 @@ struct Peer {
     clock_ahead_ms: i64,
 }
 
+impl Peer {
+    /// A process of this member speaks. When it was another one that answered, this one may not know of the present start,
+    /// and would take what that acknowledges for an earlier one's.
+    fn speaks(&mut self, nonce: u64) {
+        if self.stamp.is_none_or(|stamp| stamp.nonce != nonce) {
+            (self.counts, self.twin) = (false, None);
+        }
+    }
+}
+
 impl Starts {
     pub(crate) fn new(boot: &Boot, now: Time) -> Self {
         let last = boot.entries.last().map_or(Index(0), |entry| entry.index).max(boot.snapshot.meta.index);
@@ -198,6 +208,11 @@ impl Starts {
     pub(crate) fn proposal_over(&mut self) {
         self.proposed = false;
     }
+
+    /// Everybody is told of this start now: what they acknowledge soon shall be what they say to this very process.
+    pub(crate) fn say_hello_soon(&mut self, now: Time) {
+        self.next_hello = now;
+    }
 }
 
 impl<U: StateMachine> Node<U> {
@@ -304,6 +319,7 @@ impl<U: StateMachine> Node<U> {
         let clock_ahead_ms = ahead_ms(hello.wall_ms, self.wall_ms());
         let Some(peer) = self.starts.peer(from) else { return };
         peer.clock_ahead_ms = clock_ahead_ms;
+        peer.speaks(nonce);
         let before = peer.heard.as_ref().and_then(|heard| heard.anomaly(recorded));
         let is_new = !peer.heard.as_ref().is_some_and(|heard| heard.knows(nonce));
         let heard = peer.heard.get_or_insert_with(|| HeardStarts::new(hello, ran_at, now));
@@ -504,4 +520,21 @@ fn ms_of(time: Time) -> u64 {
 
 fn time_of(ms: u64) -> Time {
     Time::since_start(Duration::from_millis(ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_process_of_a_member_answered_does_not_count_for_another() {
+        let stamp = HelloStamp { nonce: 1, ms: 5 };
+        let mut peer = Peer { counts: true, stamp: Some(stamp), ..Peer::default() };
+        peer.speaks(1);
+        assert!(peer.counts);
+        peer.speaks(2);
+        assert!(!peer.counts);
+        peer.speaks(1);
+        assert!(!peer.counts, "it must answer again");
+    }
 }

@@ -80,6 +80,18 @@ fn who_has_diverged_is_forgotten_with_the_member() {
 }
 
 #[test]
+fn whoever_has_gone_is_not_judged_by_what_others_sign_later() {
+    let mut story = three();
+    story.does("ann", say(&story, &[("ann", "right"), ("cid", "wrong")]));
+    story.does("ann", story.revoke("cid"));
+    assert_eq!(divergence(&story).sides(), None);
+    story.does("ann", say(&story, &[("bob", "right")]));
+    assert_eq!(divergence(&story).agreed().map(|(_, agreed)| agreed), Some(digest("right")));
+    assert!(divergence(&story).diverged().is_empty());
+    assert_eq!(story.state.broken_invariant(), None);
+}
+
+#[test]
 fn nobody_is_judged_by_one_member_however_few_vote() {
     let mut story = Script::founded_by("ann");
     story.joins("bob", Peer);

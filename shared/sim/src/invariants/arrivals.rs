@@ -79,6 +79,8 @@ impl Arrivals {
     }
 }
 
+type Lacks = ((RunId, Round, Attempt), Vec<(MemberId, u64)>);
+
 /// Since when a round is open that lacks only silent members and has a quorum.
 #[derive(Default)]
 pub struct Waiting(Option<Since>);
@@ -86,6 +88,8 @@ pub struct Waiting(Option<Since>);
 struct Since {
     /// The process of the aggregator, and its attempt.
     by: (MemberId, u64, RunId, Round, Attempt),
+    /// Those that are missing, and how often each had started: whoever starts again is not silent.
+    missing: Vec<(MemberId, u64)>,
     /// By its own clock.
     since: Time,
     /// How far it had applied its log.
@@ -104,9 +108,9 @@ impl Waiting {
         let member = aggregator.and_then(|id| members.get(&id)).filter(|member| is_well(member, now));
         let seen = member.and_then(|member| {
             let process = member.process.as_ref()?;
-            lacks_silent_ones_only(process, members).map(|attempt| (member, process, attempt))
+            lacks_silent_ones_only(process, members).map(|lacks| (member, process, lacks))
         });
-        let Some((member, process, (run, round, attempt))) = seen else {
+        let Some((member, process, ((run, round, attempt), missing))) = seen else {
             self.0 = None;
             return false;
         };
@@ -114,7 +118,8 @@ impl Waiting {
         let (local, applied) = (process.local(now), process.node.state().applied());
         // What a log that stands still does not take in cannot count.
         let flows = process.node.consensus().queues().uncommitted == 0;
-        let goes_on = self.0.as_ref().filter(|since| since.by == by && (flows || since.applied < applied));
+        let same = |since: &&Since| (since.by, &since.missing) == (by, &missing);
+        let goes_on = self.0.as_ref().filter(same).filter(|since| flows || since.applied < applied);
         let since = goes_on.map_or(local, |since| since.since);
         let waited = local.saturating_since(since);
         assert!(
@@ -123,7 +128,7 @@ impl Waiting {
             member.id,
             process.node.status(None).waiting_for
         );
-        self.0 = Some(Since { by, since, applied });
+        self.0 = Some(Since { by, missing, since, applied });
         true
     }
 }
@@ -134,11 +139,9 @@ fn is_well(member: &Member, now: Time) -> bool {
         && member.process.as_ref().is_some_and(|process| process.paused.is_none())
 }
 
-/// The attempt of an aggregator that collects, has a quorum of all members, and lacks only those that do not run.
-fn lacks_silent_ones_only(
-    process: &Process,
-    members: &BTreeMap<MemberId, Member>,
-) -> Option<(RunId, Round, Attempt)> {
+/// The attempt of an aggregator that collects, has a quorum of all members, and lacks only those that do not run; and who
+/// these are, with the number of their last process.
+fn lacks_silent_ones_only(process: &Process, members: &BTreeMap<MemberId, Member>) -> Option<Lacks> {
     if process.node.aggregator_phase() != AggregatorPhase::Collecting {
         return None;
     }
@@ -148,8 +151,9 @@ fn lacks_silent_ones_only(
     let roster = control.members();
     let percent = control.settings().quorum_percent as usize;
     let quorum = open.accepted.len() * 100 >= percent * roster.len();
-    let runs = |id: &MemberId| members.get(id).is_some_and(|member| member.process.is_some());
-    let mut missing = roster.keys().filter(|id| !open.accepted.contains_key(id)).peekable();
-    let lacks = missing.peek().is_some() && !missing.any(runs);
-    (quorum && lacks).then_some((run.id, open.round, open.attempt))
+    let runs = |(id, _): &(MemberId, u64)| members.get(id).is_some_and(|member| member.process.is_some());
+    let starts = |id: &MemberId| (*id, members.get(id).map_or(0, |member| member.epoch));
+    let missing: Vec<_> = roster.keys().filter(|id| !open.accepted.contains_key(id)).map(starts).collect();
+    let lacks = !missing.is_empty() && !missing.iter().any(runs);
+    (quorum && lacks).then_some(((run.id, open.round, open.attempt), missing))
 }

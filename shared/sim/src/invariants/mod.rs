@@ -54,7 +54,8 @@ pub struct Invariants {
 /// What a member knew of seats when it was looked at last.
 struct Seats {
     voters: BTreeSet<MemberId>,
-    members: BTreeSet<MemberId>,
+    /// Those that were silent for longer than voters may be, since when.
+    gone: BTreeMap<MemberId, u64>,
 }
 
 impl Invariants {
@@ -71,6 +72,12 @@ impl Invariants {
         self.applied.remove(&id);
         self.seats.remove(&id);
         self.logs.other_disk(id, Terms::of(&member.disk));
+    }
+
+    /// A member applied that somebody was sent away, whose seat may have gone with it; or took over another state. What it
+    /// knew of seats before is no measure then.
+    pub fn seats_are_others(&mut self, id: MemberId) {
+        self.seats.remove(&id);
     }
 
     /// A member was told something and has said what it wants; that is looked at first, then this.
@@ -106,22 +113,24 @@ impl Invariants {
         let state = process.node.state();
         let control = state.control();
         let now = control.desired_voters();
-        let seats = Seats { voters: now.clone(), members: control.members().keys().copied().collect() };
-        let Some(Seats { voters: before, members }) = self.seats.insert(id, seats) else { return };
-        // Whoever was sent away may have been given a seat since the last look: a step applies many entries.
-        let sent_away = members.iter().any(|id| control.member(*id).is_none());
-        if before == now || sent_away {
+        let replace_after = control.settings().replace_after.as_millis();
+        let gone = |id: &MemberId| {
+            let since = control.silent_since_ms(*id)?;
+            let long = u128::from(state.elapsed_ms() - since) > replace_after + 1_000;
+            long.then_some((*id, since))
+        };
+        let seats = Seats { voters: now.clone(), gone: now.iter().filter_map(gone).collect() };
+        let Some(Seats { voters: before, gone }) = self.seats.insert(id, seats) else { return };
+        if before == now {
             return;
         }
         assert!(
             now.len() > 1 || before.len() <= 1,
             "seats never shrink to one: member {id} knew {before:?} and now {now:?}"
         );
-        let replace_after = control.settings().replace_after.as_millis();
-        let gone = |id: &&MemberId| {
-            let since = control.silent_since_ms(**id);
-            since.is_some_and(|since| u128::from(state.elapsed_ms() - since) > replace_after + 1_000)
-        };
+        // A step applies many entries: who was gone before it was gone when each of them was proposed.
+        let gone =
+            |id: &&MemberId| gone.get(*id).is_some_and(|since| control.silent_since_ms(**id) == Some(*since));
         assert!(
             now.len() <= before.len() || !before.intersection(&now).any(|id| gone(&id)),
             "dead voters are replaced: member {id} knew {before:?} and now {now:?}"

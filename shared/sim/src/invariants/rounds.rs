@@ -26,8 +26,6 @@ pub struct Rounds {
     tenures: BTreeMap<Tenure, (Term, MemberId)>,
     /// The newest tenure that each process has applied.
     current: BTreeMap<(MemberId, u64), Tenure>,
-    /// The run that each process works on.
-    run: BTreeMap<(MemberId, u64), RunId>,
     /// To whom each leader has handed over: in which term, and as of which tenure.
     handed: BTreeMap<MemberId, Vec<(Term, Tenure, MemberId)>>,
     /// What was trained and is sound: whose, of which round, from which model.
@@ -56,7 +54,6 @@ impl Rounds {
                 members[&id].process.iter().for_each(|process| self.fairness(id, *to, &process.node));
             }
             Event::RoundOpened { run, round, .. } => {
-                self.run.insert(process, *run);
                 self.arrivals.opened(now, *run, *round);
             }
             Event::Round(RoundEvent::CollectingBegan { key, deadline_ms }) => {
@@ -65,19 +62,14 @@ impl Rounds {
                     self.arrivals.deadlines_learn_from_arrivals(*key, *deadline_ms, node);
                 });
             }
-            Event::UpdateAccepted { round, attempt, participant, digest, .. } => {
-                // Whoever began with a snapshot has not seen the round open.
-                let newest = |node: &Node<Witness>| node.state().control().runs().keys().next_back().copied();
-                let newest = members[&id].process.as_ref().and_then(|process| newest(&process.node));
-                if let Some(run) = self.run.get(&process).copied().or(newest) {
-                    let accepted = self.accepted.entry((run, *round, *attempt)).or_default();
-                    accepted.insert((*participant, *digest));
-                    self.arrivals.accepted(now, run, *round, *attempt, *participant);
-                }
+            Event::UpdateAccepted { run, round, attempt, participant, digest, .. } => {
+                let accepted = self.accepted.entry((*run, *round, *attempt)).or_default();
+                accepted.insert((*participant, *digest));
+                self.arrivals.accepted(now, *run, *round, *attempt, *participant);
             }
             Event::RoundPublished { run, round } => {
                 self.fenced_by_its_tenure(process, round);
-                self.published_once(*run, round, members, tally);
+                self.published_once(id, *run, round, members, tally);
             }
             _ => {}
         }
@@ -164,6 +156,7 @@ impl Rounds {
     /// Each round is published at most once and none is left out.
     fn published_once(
         &mut self,
+        by: MemberId,
         run: RunId,
         line: &RoundLine,
         members: &BTreeMap<MemberId, Member>,
@@ -177,7 +170,7 @@ impl Rounds {
         let skipped = before.0 > 0 && !self.published.contains_key(&(run, before));
         assert!(!skipped, "rounds are never lost: round {round} of run {run} has none before it");
         self.no_update_counts_twice(run, line);
-        models_are_reachable(line, members);
+        models_are_reachable(by, line, members);
         if line.attempts > Attempt(1) {
             tally.saw(Sometimes::AttemptRepeated);
         }
@@ -216,23 +209,26 @@ impl Rounds {
 
 /// Models are reachable by digest: when a round is published, every majority of voters has somebody who holds its model,
 /// so that whoever takes over can go on with it. A seat may change hands while the publication is on its way; so this
-/// asks for as many holders as meet every majority, which with an even number of voters is half of them.
-fn models_are_reachable(line: &RoundLine, members: &BTreeMap<MemberId, Member>) {
-    let voters = voters(members);
+/// asks for as many holders as meet every majority, which with an even number of voters is half of them. What `by`
+/// applied with it may have changed the seats since, so those that it knew before will do, too.
+fn models_are_reachable(by: MemberId, line: &RoundLine, members: &BTreeMap<MemberId, Member>) {
     let holds = |id: &&MemberId| {
         // Of a damaged disk only what it once held counts: that it can be lost is the fault's doing.
         // Beside a twin the original has it on its own disk.
-        members[*id].disk.damaged
-            || members[*id].is_twin()
-            || members[*id].disk.shelf.models.contains(&line.model)
+        members.get(*id).is_none_or(|member| {
+            member.disk.damaged || member.is_twin() || member.disk.shelf.models.contains(&line.model)
+        })
     };
-    let holders = voters.iter().filter(holds).count();
-    let majority = voters.len() / 2 + 1;
+    let holders = |voters: &[MemberId]| voters.iter().filter(holds).count();
+    let reachable = |voters: &[MemberId]| holders(voters) + voters.len() / 2 + 1 > voters.len();
+    let before = members[&by].process.as_ref().map(|process| &process.seen.membership.voters);
+    let now = voters(members);
     assert!(
-        holders + majority > voters.len(),
-        "models are reachable: that of round {} is held by {holders} of {} voters",
+        reachable(&now) || before.is_some_and(|before| !before.is_empty() && reachable(before)),
+        "models are reachable: that of round {} is held by {} of {} voters",
         line.round,
-        voters.len()
+        holders(&now),
+        now.len()
     );
 }
 

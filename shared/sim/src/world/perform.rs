@@ -95,6 +95,7 @@ impl World {
         let runs_twice = self.twins.contains_key(&id) && why.contains("runs twice");
         let stops_original = runs_twice && !self.is_twin(id) && !self.is_recorded_otherwise(id);
         assert!(!stops_original, "a copy stops no original: {id} ended: {why}");
+        self.trace.note(self.now, || format!("{id} ends: {why}"));
         self.members.get_mut(&id).expect("it runs").halted = Some(why);
         self.kill(id);
         self.tally.saw(Sometimes::Revoked);
@@ -121,6 +122,7 @@ impl World {
                 }
             }
             Event::RoundOpened { .. } => self.dies_in_round(id),
+            Event::Removed { .. } => self.invariants.seats_are_others(id),
             Event::DiskAnomaly { member, .. }
                 if *member == id && self.process(id).is_some_and(|process| process.node.is_outdated()) =>
             {
@@ -270,7 +272,10 @@ impl World {
             self.invariants.logs.log_matching(from, &message.entries, before);
             let sender = &self.members[&from];
             self.invariants.logs.promises_are_durable(from, message, &sender.disk);
-            if sender.put_back || sender.disk.looks_copied {
+            // Copies that know nothing of each other may believe each other; they are no majority.
+            let copy =
+                |id: MemberId| self.members.get(&id).is_some_and(|it| it.put_back || it.disk.looks_copied);
+            if copy(from) && !copy(to) {
                 self.invariants.logs.copies_promise_nothing(from, message);
             }
         }

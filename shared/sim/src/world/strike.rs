@@ -8,7 +8,7 @@ use crate::weather::Weather;
 use crate::witness::rotted;
 use crate::{dice::Dice, network::Network};
 use rafty_node::Input;
-use rafty_types::{ControlCommand, MemberId, PeerRole, Refusal};
+use rafty_types::{ControlCommand, Index, MemberId, PeerRole, Refusal};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -155,7 +155,8 @@ impl World {
     }
 
     pub(super) fn dies(&mut self, id: MemberId, epoch: u64, down: Duration) {
-        if self.runs(id) && self.members[&id].epoch == epoch {
+        let member = self.members.get(&id).filter(|member| member.epoch == epoch);
+        if self.runs(id) && member.is_some_and(|member| member.device.dies_in_rounds.is_some()) {
             self.tally.evil(Evil::DiesInRound);
             self.kill(id);
             self.start_later(down, id);
@@ -283,19 +284,25 @@ impl World {
         let run = newest.and_then(|id| self.node(id).state().control().runs().values().next_back());
         let Some(model) = run.and_then(|run| run.model) else { return true };
         let holds = |member: &Member| member.id != id && member.disk.shelf.models.contains(&model);
-        self.members.values().any(|member| member.halted.is_none() && holds(member))
+        let stays = |member: &Member| member.halted.is_none() && !self.sent_away.contains(&member.id);
+        self.members.values().any(|member| stays(member) && holds(member))
     }
 
     /// Whether a majority of every voter set in force, or on its way, has its disks when this one is lost, and somebody
     /// the newest model. Whoever is lost counts even without a seat, since it may be given one before anybody misses
     /// it; whoever is to be sent away counts as lost.
     pub(super) fn can_spare(&self, id: MemberId) -> bool {
-        let damaged = |id: &MemberId| self.members.get(id).is_none_or(Member::forgot);
+        // A copy beside its original speaks in its name.
+        let damaged =
+            |id: &MemberId| self.twins.contains_key(id) || self.members.get(id).is_none_or(Member::forgot);
         let ended = |id: &MemberId| self.members.get(id).is_none_or(|member| member.halted.is_some());
         let waits = |id: &MemberId| damaged(id) && !ended(id);
         let gone: BTreeSet<_> = self.members.keys().copied().filter(waits).chain([id]).collect();
-        let lost =
-            |other: &MemberId| gone.contains(other) || self.sent_away.contains(other) || damaged(other);
+        // Who came back without its log has its seat at once, and holds nothing for a while.
+        let empty = |id: &MemberId| self.members.get(id).is_some_and(|member| member.disk.last() == Index(0));
+        let lost = |other: &MemberId| {
+            gone.contains(other) || self.sent_away.contains(other) || damaged(other) || empty(other)
+        };
         let spares = |voters: &[MemberId]| {
             let all: BTreeSet<_> = voters.iter().chain(&gone).collect();
             voters.is_empty() || 2 * all.iter().filter(|voter| lost(voter)).count() < all.len()
