@@ -130,7 +130,7 @@ impl Story {
                 }
                 is_new
             }
-            Event::UpdateAccepted { round, attempt, participant, digest, num_examples } => {
+            Event::UpdateAccepted { round, attempt, participant, digest, num_examples, .. } => {
                 let fact = self.rounds.entry(*round).or_default();
                 if *attempt > fact.attempt {
                     (fact.attempt, fact.closed) = (*attempt, false);

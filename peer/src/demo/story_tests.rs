@@ -36,7 +36,12 @@ fn sealed(at_ms: u64, member: MemberId, key: AttemptKey) -> Line {
 
 fn accepted(at_ms: u64, round: u64, attempt: u64, participant: MemberId) -> Line {
     let (round, attempt, digest) = (Round(round), Attempt(attempt), Digest::of(b"update"));
-    line(at_ms, P, Event::UpdateAccepted { round, attempt, participant, digest, num_examples: 100 })
+    let num_examples = 100;
+    line(
+        at_ms,
+        P,
+        Event::UpdateAccepted { run: RunId(20), round, attempt, participant, digest, num_examples },
+    )
 }
 
 fn closed(at_ms: u64, member: MemberId, key: AttemptKey) -> Line {

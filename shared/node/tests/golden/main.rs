@@ -90,6 +90,8 @@ enum Command {
     Watch(N),
     /// Tenure keys are made at once, or not at all.
     Keys(bool),
+    /// The tenure keys that a member makes from now on are those that it made from the first one on.
+    Repeat(N),
     /// A member's disk writes nothing any more, until it is told to sync.
     Hang(N),
     Sync(N),
@@ -119,6 +121,7 @@ impl Runner for Peers {
             Command::Retire(N(id), retiring) => self.say_to(*id, Input::Retire(*retiring))?,
             Command::Watch(N(id)) => self.say_to(*id, Input::Watch(true))?,
             Command::Keys(made) => self.make_keys(*made)?,
+            Command::Repeat(N(id)) => self.member(*id).keys_made = 0,
             Command::Hang(N(id)) => self.member(*id).hangs = true,
             Command::Sync(N(id)) => {
                 self.member(*id).hangs = false;

@@ -39,7 +39,7 @@ pub(crate) struct Peer {
     roster: BTreeSet<MemberId>,
     pub(crate) hangs: bool,
     starts: u64,
-    keys_made: u64,
+    pub(crate) keys_made: u64,
 }
 
 #[derive(Default)]
