@@ -27,7 +27,7 @@ impl<E> Agenda<E> {
     }
 
     /// Takes the next one.
-    pub fn next(&mut self) -> Option<E> {
+    pub fn take_next(&mut self) -> Option<E> {
         self.planned.pop().map(|Reverse(next)| next.event)
     }
 

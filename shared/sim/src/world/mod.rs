@@ -314,7 +314,7 @@ impl World {
         match (event, tick) {
             (Some(at), tick) if at <= end && tick.is_none_or(|(tick, _)| at <= tick) => {
                 self.now = self.now.max(at);
-                match self.agenda.next().expect("just seen") {
+                match self.agenda.take_next().expect("just seen") {
                     Event::Member(to, epoch, what) => self.happen(to, epoch, *what),
                     Event::World(turn) => self.turn(turn),
                 }
