@@ -215,7 +215,7 @@ impl<U: StateMachine> Node<U> {
                     outcome,
                     ForwardOutcome::Control(ControlResult::Rejected(Rejection::Duplicate), _)
                 ) {
-                    self.duties.key_has_served();
+                    self.duties.discard_key();
                 }
             }
         }

@@ -139,9 +139,7 @@ impl HeardStarts {
         let twice = self.runs_twice();
         let Some(other) = &mut self.other else { return };
         let (counted, others) = (&self.counted.hello, &other.hello);
-        let copy = |hello: &Hello| {
-            hello.outdated || recorded.is_some_and(|recorded| hello.contradicts_record(recorded))
-        };
+        let copy = |hello: &Hello| is_copy(hello, recorded);
         // A copy was started beside the one it was made of.
         let usurped = twice
             && !counted.contradicts(others.current())
@@ -174,24 +172,20 @@ impl HeardStarts {
     /// The start that counts, unless there is a doubt which, and whether it is to be recorded soon: because its files look
     /// like a copy, or so that another one learns that it is one.
     pub(crate) fn to_record(&self, recorded: Option<RecordedIncarnation>) -> Option<(Incarnation, bool)> {
-        let Hello { suspected, outdated, .. } = self.counted.hello;
+        let suspected = self.counted.hello.suspected;
         let current = self.counted.hello.current();
         let other = self.another_heard();
         // Whoever heard of a copy first must not write over what shows that it is one.
-        let contradicts = recorded.is_some_and(|recorded| self.counted.hello.contradicts_record(recorded));
-        if outdated || contradicts || other.is_some_and(|other| !other.copy) {
+        if is_copy(&self.counted.hello, recorded) || other.is_some_and(|other| !other.copy) {
             return None;
         }
         let known = recorded.is_some_and(|recorded| recorded.incarnation.nonce == current.nonce);
-        let shown = |other: &HeardStart| {
-            other.hello.outdated || recorded.is_some_and(|recorded| other.hello.contradicts_record(recorded))
-        };
+        let shown = |other: &HeardStart| is_copy(&other.hello, recorded);
         Some((current, suspected && !known || other.is_some_and(|other| !shown(other))))
     }
 
     pub(crate) fn counts(&self, nonce: u64, recorded: Option<RecordedIncarnation>) -> bool {
-        let copy = recorded.is_some_and(|recorded| self.counted.hello.contradicts_record(recorded));
-        self.counted.nonce() == nonce && !self.counted.hello.outdated && !copy
+        self.counted.nonce() == nonce && !is_copy(&self.counted.hello, recorded)
     }
 
     /// The other start, if it was heard after the one that counts had begun.
@@ -219,12 +213,16 @@ impl HeardStarts {
         }
         let newest = self.other.as_ref().filter(|other| other.last >= self.counted.last);
         let hello = &newest.unwrap_or(&self.counted).hello;
-        let copy = recorded.is_some_and(|recorded| hello.contradicts_record(recorded));
-        if hello.outdated || copy {
+        if is_copy(hello, recorded) {
             return Some(Anomaly::Outdated(hello.at));
         }
         hello.suspected.then_some(Anomaly::Suspected(hello.at))
     }
+}
+
+/// Whether a start is known to run on an older copy of the disk, by its own word or by what is recorded of the member.
+fn is_copy(hello: &Hello, recorded: Option<RecordedIncarnation>) -> bool {
+    hello.outdated || recorded.is_some_and(|recorded| hello.contradicts_record(recorded))
 }
 
 /// An anomaly in words.

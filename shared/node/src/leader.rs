@@ -47,7 +47,7 @@ impl Duties {
     }
 
     /// A tenure with this key has begun before, which a snapshot may have skipped: another one is made.
-    pub(crate) fn key_has_served(&mut self) {
+    pub(crate) fn discard_key(&mut self) {
         self.key = None;
     }
 

@@ -72,9 +72,9 @@ struct Peer {
 }
 
 impl Peer {
-    /// A process of this member speaks. When it was another one that answered, this one may not know of the present start,
-    /// and would take what that acknowledges for an earlier one's.
-    fn speaks(&mut self, nonce: u64) {
+    /// Keeps the answer only if the process of this member that is heard now gave it. Another one may not know of the
+    /// present start, and would credit an earlier one with what it acknowledges.
+    fn keep_answer_of(&mut self, nonce: u64) {
         if self.stamp.is_none_or(|stamp| stamp.nonce != nonce) {
             (self.counts, self.twin) = (false, None);
         }
@@ -319,7 +319,7 @@ impl<U: StateMachine> Node<U> {
         let clock_ahead_ms = ahead_ms(hello.wall_ms, self.wall_ms());
         let Some(peer) = self.starts.peer(from) else { return };
         peer.clock_ahead_ms = clock_ahead_ms;
-        peer.speaks(nonce);
+        peer.keep_answer_of(nonce);
         let before = peer.heard.as_ref().and_then(|heard| heard.anomaly(recorded));
         let is_new = !peer.heard.as_ref().is_some_and(|heard| heard.knows(nonce));
         let heard = peer.heard.get_or_insert_with(|| HeardStarts::new(hello, ran_at, now));
@@ -530,11 +530,11 @@ mod tests {
     fn what_one_process_of_a_member_answered_does_not_count_for_another() {
         let stamp = HelloStamp { nonce: 1, ms: 5 };
         let mut peer = Peer { counts: true, stamp: Some(stamp), ..Peer::default() };
-        peer.speaks(1);
+        peer.keep_answer_of(1);
         assert!(peer.counts);
-        peer.speaks(2);
+        peer.keep_answer_of(2);
         assert!(!peer.counts);
-        peer.speaks(1);
+        peer.keep_answer_of(1);
         assert!(!peer.counts, "it must answer again");
     }
 }

@@ -220,14 +220,18 @@ impl Member {
         true
     }
 
+    /// Whether it runs, or will, on an older copy of its disk.
+    pub fn has_copied_disk(&self) -> bool {
+        self.put_back || self.disk.looks_copied
+    }
+
     /// Whether its disk may have forgotten what was promised on it.
     pub fn forgot(&self) -> bool {
         let outdated = self.process.as_ref().is_some_and(|process| process.node.is_outdated());
         self.disk.damaged
-            || self.disk.looks_copied
+            || self.has_copied_disk()
             || self.disk.incarnations.outdated
             || outdated
-            || self.put_back
             // It loses its log when it stops.
             || self.is_rotten()
     }

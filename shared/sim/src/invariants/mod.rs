@@ -76,7 +76,7 @@ impl Invariants {
 
     /// A member applied that somebody was sent away, whose seat may have gone with it; or took over another state. What it
     /// knew of seats before is no measure then.
-    pub fn seats_are_others(&mut self, id: MemberId) {
+    pub fn forget_seats(&mut self, id: MemberId) {
         self.seats.remove(&id);
     }
 

@@ -431,7 +431,7 @@ impl World {
             }
             Happening::ReadsSnapshot(snapshot) => {
                 process.reads_snapshot = false;
-                self.invariants.seats_are_others(to);
+                self.invariants.forget_seats(to);
                 self.say(to, Input::SnapshotRead(snapshot.read()));
             }
             Happening::DigestsState { mark, state } => {

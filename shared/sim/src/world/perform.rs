@@ -122,7 +122,7 @@ impl World {
                 }
             }
             Event::RoundOpened { .. } => self.dies_in_round(id),
-            Event::Removed { .. } => self.invariants.seats_are_others(id),
+            Event::Removed { .. } => self.invariants.forget_seats(id),
             Event::DiskAnomaly { member, .. }
                 if *member == id && self.process(id).is_some_and(|process| process.node.is_outdated()) =>
             {
@@ -273,9 +273,7 @@ impl World {
             let sender = &self.members[&from];
             self.invariants.logs.promises_are_durable(from, message, &sender.disk);
             // Copies that know nothing of each other may believe each other; they are no majority.
-            let copy =
-                |id: MemberId| self.members.get(&id).is_some_and(|it| it.put_back || it.disk.looks_copied);
-            if copy(from) && !copy(to) {
+            if sender.has_copied_disk() && !self.members.get(&to).is_some_and(Member::has_copied_disk) {
                 self.invariants.logs.copies_promise_nothing(from, message);
             }
         }
