@@ -10,6 +10,7 @@ use crate::recovery::{self, RecoverArgs, RejoinArgs};
 use crate::settings::{Layers, Settings};
 use crate::{DeviceTrainer, Failure, failure, leave, member, output, place, status};
 use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::{generate, shells};
 use rafty_runtime::{MemberFile, Trainer};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -85,11 +86,29 @@ enum Command {
     #[command(hide = true)]
     Completions {
         /// The shell
-        shell: clap_complete::Shell,
+        shell: Shell,
     },
     /// Print the manual page
     #[command(hide = true)]
     Man,
+}
+
+/// Shells that devices have: code for others would only make the program larger.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Shell {
+    Bash,
+    Fish,
+    Zsh,
+}
+
+impl Shell {
+    fn complete(self, command: &mut clap::Command, script: &mut Vec<u8>) {
+        match self {
+            Self::Bash => generate(shells::Bash, command, "rafty-agent", script),
+            Self::Fish => generate(shells::Fish, command, "rafty-agent", script),
+            Self::Zsh => generate(shells::Zsh, command, "rafty-agent", script),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,7 +125,7 @@ impl Cli {
             Command::Provision(args) => return provision::run(args),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
-                clap_complete::generate(*shell, &mut Self::command(), "rafty-agent", &mut script);
+                shell.complete(&mut Self::command(), &mut script);
                 return output::bytes(&script);
             }
             Command::Man => {
