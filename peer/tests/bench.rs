@@ -3,7 +3,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Lines, Read};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use support::{json, rafty};
 
 #[test]
@@ -109,6 +109,21 @@ fn a_head_measures_with_whoever_is_given_its_address() {
     others.iter_mut().for_each(|other| drop(other.finish()));
 }
 
+#[test]
+fn a_head_gives_up_when_a_client_does() {
+    let mut head = Told::start(&["bench", "head", "--servers", "2", "--entries", "100000000"]);
+    let address = head.hear("rafty bench server ");
+    let mut server = Told::start(&["bench", "server", &address]);
+    let mut client = Told::start(&["bench", "client", &address]);
+    client.hear("requests are answered");
+    client.interrupt();
+    for program in [&mut client, &mut head] {
+        let (ended, _, told) = program.end();
+        assert!(!ended.success() && told.contains("interrupted"), "{told}");
+    }
+    server.finish();
+}
+
 /// A running program that tells on stderr how it goes.
 struct Told {
     child: Child,
@@ -130,13 +145,25 @@ impl Told {
         lines.find_map(|line| Some(line.split_once(words)?.1.to_string())).expect("it says so")
     }
 
+    /// As Ctrl-C does.
+    fn interrupt(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    }
+
     /// Waits for it to end well. What it said on stdout.
     fn finish(&mut self) -> String {
-        self.lines.by_ref().map_while(Result::ok).for_each(drop);
+        let (ended, text, told) = self.end();
+        assert!(ended.success(), "{text}{told}");
+        text
+    }
+
+    /// Waits for it to end. What it said on stdout and stderr.
+    fn end(&mut self) -> (ExitStatus, String, String) {
+        let told: Vec<String> = self.lines.by_ref().map_while(Result::ok).collect();
         let mut text = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{text}");
-        text
+        (self.child.wait().unwrap(), text, told.join("\n"))
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// A peer that joins a peer set of other machines.
+    /// A peer that joins a peer set of other machines and serves there.
     pub(crate) fn join(
         base: &Path,
         token: &str,
@@ -111,7 +111,26 @@ impl Local {
         let place = Place::new(base, PeerRole::Peer, 1, listen.to_string(), None, program, up)?;
         let place = Place { abroad, ..place };
         place.join(token, peer)?.finish(JOIN_WITHIN, interrupt, &place.log)?;
-        place.begin()
+        let mut member = place.begin()?;
+        member.wait_for_leader(interrupt)?;
+        Ok(member)
+    }
+
+    /// Waits until it has a leader, and so serves clients.
+    fn wait_for_leader(&mut self, interrupt: &Interrupt) -> Result<(), Failure> {
+        let until = Instant::now() + SETTLE_WITHIN;
+        while !answers(&self.dir) {
+            interrupt.check()?;
+            self.process.must_run(&self.log)?;
+            if Instant::now() > until {
+                let (name, log) = (&self.name, self.log.display());
+                return Err(Failure::failed(format!(
+                    "{name} found no leader in {SETTLE_WITHIN:?}; see {log}"
+                )));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// SIGKILL: no chance to say anything to anybody.
@@ -161,12 +180,7 @@ impl LocalSet {
     /// A token for all further peers and one for all agents, from the founder.
     fn tokens(&mut self, plan: &Plan<'_>, interrupt: &Interrupt) -> Result<(String, String), Failure> {
         let founder = &mut self.members[0];
-        let until = Instant::now() + SETTLE_WITHIN;
-        while !answers(&founder.dir) && Instant::now() < until {
-            interrupt.check()?;
-            founder.process.must_run(&founder.log)?;
-            std::thread::sleep(LOOK_EVERY);
-        }
+        founder.wait_for_leader(interrupt)?;
         let token = |role, uses| create_token(&founder.dir, role, uses, ADMITS_FOR);
         Ok((token(PeerRole::Peer, plan.peers - 1)?, token(PeerRole::Agent, plan.data.len())?))
     }

@@ -32,9 +32,13 @@ impl Board {
         value: &T,
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
-        let value = Value::encode(value).map_err(failed)?.bytes().to_vec();
-        let change = Change::Set { key: key.into(), value };
+        let change = change(key, value)?;
         self.patiently(interrupt, || self.0.append_log(change.clone())).map(drop)
+    }
+
+    /// Tries once to write what is useful and not needed.
+    pub(super) fn tell<T: Serialize>(&self, key: &str, value: &T) {
+        let _ = change(key, value).map(|change| self.0.append_log(change));
     }
 
     pub(super) fn get<T: DeserializeOwned>(
@@ -90,6 +94,11 @@ impl Board {
             }
         }
     }
+}
+
+fn change<T: Serialize>(key: &str, value: &T) -> Result<Change, Failure> {
+    let value = Value::encode(value).map_err(failed)?.bytes().to_vec();
+    Ok(Change::Set { key: key.into(), value })
 }
 
 fn usage(error: ClientError) -> Failure {

@@ -1,14 +1,17 @@
 //! `rafty bench client HEAD`: load for the distributed benchmark.
 
 use super::board::Board;
-use super::{HeadAddress, OVER, PLAN, READY, RESULTS, RUN, RunPlan, TestPlan};
+use super::{ANSWERED, HeadAddress, OVER, Outcome, PLAN, READY, RESULTS, RUN, RunPlan, TestPlan};
 use crate::bench::load::{Load, drive};
 use crate::local::Interrupt;
 use rafty_agent::{Failure, output};
 use rafty_client::Address;
+use std::time::{Duration, Instant};
 
 /// Times of requests that are handed in for one run.
 const MAX_TIMES: u32 = 5_000;
+/// How often the head is told how many requests are answered.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// Where the head is.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,8 +35,22 @@ pub(crate) fn run(args: &ClientArgs) -> Result<(), Failure> {
         }
         output::note(format_args!("run {}: {} requests of {} bytes", number + 1, run.entries, run.kind.size));
         let (_, members) = board.all::<bool>(READY, &interrupt)?;
-        let seen = drive(&load(run, &members, &args.head)?, &interrupt, &mut |_| {})?;
-        board.put(&format!("{RESULTS}{number}/{name}"), &seen.thinned(MAX_TIMES), &interrupt)?;
+        let mut told = Instant::now();
+        let mut tell = |answered: u32| {
+            if told.elapsed() >= TELL_EVERY {
+                told = Instant::now();
+                board.tell(&format!("{ANSWERED}{name}"), &answered);
+            }
+        };
+        let seen = load(run, &members, &args.head).and_then(|load| drive(&load, &interrupt, &mut tell));
+        let result = format!("{RESULTS}{number}/{name}");
+        match seen {
+            Ok(seen) => board.put(&result, &Outcome::Measured(seen.thinned(MAX_TIMES)), &interrupt)?,
+            Err(failure) => {
+                board.tell(&result, &Outcome::Failed(failure.to_string()));
+                return Err(failure);
+            }
+        }
     }
     Ok(())
 }

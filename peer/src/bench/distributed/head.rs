@@ -1,7 +1,7 @@
 //! `rafty bench head`: founds the peer set of the distributed benchmark, says what is measured, and collects it.
 
 use super::board::Board;
-use super::{HeadAddress, OVER, PLAN, READY, RESULTS, RUN, RunPlan, TestPlan};
+use super::{ANSWERED, HeadAddress, OVER, Outcome, PLAN, READY, RESULTS, RUN, RunPlan, SERVING, TestPlan};
 use crate::bench::figures::{Figures, Seen};
 use crate::bench::load::Kind;
 use crate::bench::plot::{Curve, Panel, draw};
@@ -27,6 +27,8 @@ const ADMITS_FOR: Duration = Duration::from_secs(24 * 3_600);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the others may take to hear that it is over.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How long clients may answer nothing and hand in nothing before a run is given up.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// What is measured, and with whom.
 #[derive(Clone, Debug, clap::Args)]
@@ -100,20 +102,27 @@ pub(crate) fn run(args: &HeadArgs, json: bool) -> Result<(), Failure> {
         runs.iter().zip(0..).map(|(run, number)| measure(&board, args, run, number, &interrupt)).collect();
     let told = board.put(RUN, &OVER, &interrupt);
     let usage = usage.end(&set);
-    let measured = Measured { servers: args.servers, clients: args.clients, runs: lines?, usage };
-    told?;
+    let given = lines.and_then(|runs| {
+        let measured = Measured { servers: args.servers, clients: args.clients, runs, usage };
+        give(args, &measured, json)
+    });
+    if told.is_ok() {
+        std::thread::sleep(GOODBYE);
+    }
+    given.and(told)
+}
+
+fn give(args: &HeadArgs, measured: &Measured, json: bool) -> Result<(), Failure> {
     if let Some(path) = &args.save {
-        let text = serde_json::to_string_pretty(&measured).expect("numbers always encode");
+        let text = serde_json::to_string_pretty(measured).expect("numbers always encode");
         std::fs::write(path, text)
             .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
         output::note(format_args!("saved {}", path.display()));
     }
     if let Some(path) = &args.plot {
-        picture(path, &measured)?;
+        picture(path, measured)?;
     }
-    let printed = print(&measured, json);
-    std::thread::sleep(GOODBYE);
-    printed
+    print(measured, json)
 }
 
 /// What the others are told. Only on this machine is it enough to know where.
@@ -151,18 +160,19 @@ fn wait_for_all(dir: &Path, board: &Board, args: &HeadArgs, interrupt: &Interrup
     let mut told = Instant::now();
     loop {
         let voters = voters(&status::fetch(dir, PATIENCE)?);
-        let (ready, _) = board.all::<bool>(READY, interrupt)?;
+        let serving = 1 + board.all::<bool>(SERVING, interrupt)?.0.len();
+        let ready = board.all::<bool>(READY, interrupt)?.0.len();
         // An odd number votes.
         let servers = usize::from(args.servers);
-        if voters >= servers.saturating_sub((servers + 1) % 2) && ready.len() >= usize::from(args.clients) {
+        let votes = voters >= servers.saturating_sub((servers + 1) % 2);
+        if votes && serving >= servers && ready >= usize::from(args.clients) {
             return Ok(());
         }
         if told.elapsed() >= TELL_EVERY {
             told = Instant::now();
             let (clients, servers) = (args.clients, args.servers);
             output::note(format_args!(
-                "{voters} of {servers} servers and {} of {clients} clients are here",
-                ready.len()
+                "{serving} of {servers} servers ({voters} vote) and {ready} of {clients} clients are here"
             ));
         }
         std::thread::sleep(LOOK_EVERY);
@@ -178,12 +188,31 @@ fn measure(
 ) -> Result<Line, Failure> {
     board.put(RUN, &number, interrupt)?;
     let results = format!("{RESULTS}{number}/");
+    let (mut last_seen, mut changed) = (None, Instant::now());
     loop {
-        let (parts, _) = board.all::<Seen>(&results, interrupt)?;
+        let outcomes = board.all::<Outcome>(&results, interrupt)?.0;
+        let parts = outcomes.into_iter().map(|outcome| match outcome {
+            Outcome::Measured(seen) => Ok(seen),
+            Outcome::Failed(why) => Err(Failure::failed(format!("run {}: {why}", number + 1))),
+        });
+        let parts: Vec<Seen> = parts.collect::<Result<_, _>>()?;
         if parts.len() >= usize::from(args.clients) {
             let line = sum_up(run, &parts);
             output::note(format_args!("run {}: {line}", number + 1));
             return Ok(line);
+        }
+        let seen = Some((parts.len(), board.all::<u32>(ANSWERED, interrupt)?.0));
+        if seen != last_seen {
+            (last_seen, changed) = (seen, Instant::now());
+        } else if changed.elapsed() >= STALLED_AFTER {
+            return Err(Failure::failed(format!(
+                "run {}: {} of {} clients handed in what they saw, and the others have answered nothing for {} s; \
+                 look at what they print and start over",
+                number + 1,
+                parts.len(),
+                args.clients,
+                STALLED_AFTER.as_secs()
+            )));
         }
         std::thread::sleep(LOOK_EVERY);
     }

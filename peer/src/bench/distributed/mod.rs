@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub(crate) mod head;
 pub(crate) mod server;
 
+use super::figures::Seen;
 use super::load::Kind;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -18,7 +19,9 @@ use std::str::FromStr;
 /// Where everything stands in the dictionary.
 const PLAN: &str = "bench/plan";
 const RUN: &str = "bench/run";
+const SERVING: &str = "bench/serving/";
 const READY: &str = "bench/ready/";
+const ANSWERED: &str = "bench/answered/";
 const RESULTS: &str = "bench/result/";
 
 /// The run after the last.
@@ -67,6 +70,13 @@ struct RunPlan {
     entries: u32,
     workers: u16,
     kind: Kind,
+}
+
+/// What became of one run at one client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Outcome {
+    Measured(Seen),
+    Failed(String),
 }
 
 #[cfg(test)]

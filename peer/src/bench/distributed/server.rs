@@ -1,7 +1,7 @@
 //! `rafty bench server HEAD`: one more member for the distributed benchmark, until that is over.
 
 use super::board::Board;
-use super::{HeadAddress, OVER, PLAN, RUN, TestPlan};
+use super::{HeadAddress, OVER, PLAN, RUN, SERVING, TestPlan};
 use crate::bench::folder;
 use crate::local::{Interrupt, Local};
 use rafty_agent::{Failure, output, place};
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
     let base = folder()?;
     let abroad = (!listen.ip().is_loopback()).then(|| listen.ip());
     let member = Local::join(base.path(), &plan.admission, &args.head.member, listen, abroad, &interrupt)?;
+    board.put(&format!("{SERVING}{listen}"), &true, &interrupt)?;
     output::note(format_args!("joined; serves on {listen} until the head is done"));
     loop {
         interrupt.check()?;
