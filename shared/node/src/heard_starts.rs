@@ -31,8 +31,11 @@ struct HeardStart {
 /// The starts of one member that matter.
 #[derive(Clone, Debug)]
 pub(crate) struct HeardStarts {
-    /// The one that counts.
+    /// The one that counts, once it is trusted.
     counted: HeardStart,
+    /// Its files do not look like a copy, or no other one was heard for a while since it was heard: whoever has just
+    /// started itself knows nothing of an original that is held up.
+    trusted: bool,
     /// Another one: that before it, or one that does not count.
     other: Option<HeardStart>,
 }
@@ -71,7 +74,7 @@ impl HeardStart {
 impl HeardStarts {
     pub(crate) fn new(hello: &Hello, ran_at: Option<Time>, now: Time) -> Self {
         let counted = HeardStart::new(hello, ran_at, now);
-        Self { counted, other: None }
+        Self { counted, trusted: !hello.suspected, other: None }
     }
 
     /// Takes in a hello. `recorded` is what the replicated state records of the member; `forgot`, that a start which was
@@ -90,6 +93,10 @@ impl HeardStarts {
         }
         self.other.take_if(|other| now.saturating_since(other.last) > NAMED_FOR);
         self.choose(recorded, now);
+        let counted = &self.counted;
+        let heard_for = now.saturating_since(counted.first);
+        self.trusted |=
+            !counted.hello.suspected || heard_for > NO_OTHER_FOR && self.another_heard().is_none();
     }
 
     /// Whether a start with this nonce was heard of and is not forgotten.
@@ -119,9 +126,11 @@ impl HeardStarts {
 
     /// A start that was not heard of before.
     fn begin(&mut self, mut new: HeardStart, forgot: bool) {
-        if self.counted.lacking {
-            // Whatever comes instead of that copy need not know of it.
+        let instead_of_a_suspect = !self.trusted && !new.hello.suspected;
+        if self.counted.lacking || instead_of_a_suspect {
+            // Whatever comes instead of a copy need not know of it.
             self.other = Some(std::mem::replace(&mut self.counted, new));
+            self.trusted |= instead_of_a_suspect;
             return;
         }
         let rise = new.hello.current().number.saturating_sub(self.counted.hello.current().number);
@@ -129,6 +138,7 @@ impl HeardStarts {
         let follows = !new.copy && rise <= MAX_INCARNATION_RISE;
         if follows && !new.hello.suspected {
             self.other = Some(std::mem::replace(&mut self.counted, new));
+            self.trusted = true;
         } else {
             self.other = Some(new);
         }
@@ -152,6 +162,7 @@ impl HeardStarts {
             && now.saturating_since(self.counted.last) > NO_OTHER_FOR;
         if !copy(others) && (copy(counted) || usurped || moved) {
             std::mem::swap(&mut self.counted, other);
+            self.trusted = true;
         }
     }
 
@@ -179,13 +190,21 @@ impl HeardStarts {
         if is_copy(&self.counted.hello, recorded) || other.is_some_and(|other| !other.copy) {
             return None;
         }
+        if !self.is_trusted(recorded) {
+            return None;
+        }
         let known = recorded.is_some_and(|recorded| recorded.incarnation.nonce == current.nonce);
         let shown = |other: &HeardStart| is_copy(&other.hello, recorded);
         Some((current, suspected && !known || other.is_some_and(|other| !shown(other))))
     }
 
     pub(crate) fn counts(&self, nonce: u64, recorded: Option<RecordedIncarnation>) -> bool {
-        self.counted.nonce() == nonce && !is_copy(&self.counted.hello, recorded)
+        self.counted.nonce() == nonce && self.is_trusted(recorded) && !is_copy(&self.counted.hello, recorded)
+    }
+
+    /// What the set has recorded was trusted by others before.
+    fn is_trusted(&self, recorded: Option<RecordedIncarnation>) -> bool {
+        self.trusted || recorded.is_some_and(|recorded| recorded.incarnation.nonce == self.counted.nonce())
     }
 
     /// The other start, if it was heard after the one that counts had begun.
@@ -277,6 +296,41 @@ mod tests {
         assert_eq!(copy.to_record(Some(older)).map(|(incarnation, _)| incarnation.nonce), Some(61));
         for newer in [recorded(9, 50, 40), recorded(6, 60, 40), recorded(5, 50, 41)] {
             assert_eq!(copy.to_record(Some(newer)), None, "{newer:?}");
+        }
+    }
+
+    fn suspected(nonce: u64) -> Hello {
+        Hello { suspected: true, ..hello(&[(5, 50), (6, nonce)], 40) }
+    }
+
+    fn after(seconds: u64) -> Time {
+        Time::ZERO + Duration::from_secs(seconds)
+    }
+
+    /// The original may stand still, or be out of reach of whoever has just started.
+    #[test]
+    fn what_looks_like_a_copy_is_not_trusted_at_once_by_who_has_just_started() {
+        let mut starts = HeardStarts::new(&suspected(61), None, Time::ZERO);
+        for second in [2, 4, 6, 8, 10] {
+            starts.hear(&suspected(61), None, None, false, after(second));
+            assert_eq!((starts.counts(61, None), starts.to_record(None)), (false, None), "after {second} s");
+        }
+        assert!(starts.counts(61, Some(recorded(6, 61, 40))), "others trusted it before");
+        starts.hear(&suspected(61), None, None, false, after(12));
+        assert!(starts.counts(61, None), "nobody else came");
+        assert_eq!(starts.to_record(None), Some((suspected(61).current(), true)));
+    }
+
+    #[test]
+    fn the_original_takes_the_place_of_what_looked_like_a_copy() {
+        let mut starts = HeardStarts::new(&suspected(61), None, Time::ZERO);
+        let original = hello(&[(5, 50)], 40);
+        starts.hear(&original, None, None, false, after(6));
+        assert!(starts.counts(50, None) && !starts.counts(61, None));
+        for second in [8, 12, 16, 20] {
+            starts.hear(&suspected(61), None, None, false, after(second));
+            starts.hear(&original, None, None, false, after(second));
+            assert!(starts.counts(50, None) && !starts.counts(61, None), "after {second} s");
         }
     }
 }

@@ -49,7 +49,8 @@ impl World {
 
     /// Where an operator works that would ask this member: there, or at some laptop that runs when it is a device.
     pub fn operator(&self, at: MemberId) -> Option<MemberId> {
-        let role = |id: MemberId| self.node(id).state().control().member(id).map(|member| member.role);
+        // Whoever was left behind by `recover` still takes itself for a member.
+        let role = |id: MemberId| self.node(at).state().control().member(id).map(|member| member.role);
         if role(at) != Some(PeerRole::Agent) {
             return Some(at);
         }
