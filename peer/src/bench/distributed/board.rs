@@ -4,7 +4,7 @@ use super::HeadAddress;
 use crate::local::Interrupt;
 use rafty_agent::Failure;
 use rafty_client::blocking::ClusterClient;
-use rafty_client::{Address, Change, ClientError, Consistency, Value};
+use rafty_client::{Address, Change, ClientError, Consistency, State, Value};
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::{Duration, Instant};
 
@@ -65,16 +65,9 @@ impl Board {
         }
     }
 
-    /// Everything whose key begins like this, and where the members are.
-    pub(super) fn all<T: DeserializeOwned>(
-        &self,
-        prefix: &str,
-        interrupt: &Interrupt,
-    ) -> Result<(Vec<T>, Vec<Address>), Failure> {
-        let state = self.patiently(interrupt, || self.0.get_state())?;
-        let ours = state.entries.into_iter().filter(|(key, _)| key.starts_with(prefix));
-        let found = ours.map(|(_, value)| value.decode()).collect::<Result<_, _>>().map_err(failed)?;
-        Ok((found, state.cluster))
+    /// Everything that stands there now.
+    pub(super) fn read(&self, interrupt: &Interrupt) -> Result<Posted, Failure> {
+        self.patiently(interrupt, || self.0.get_state()).map(Posted)
     }
 
     /// Asks until there is an answer, somebody wants an end, or nobody answers for long.
@@ -93,6 +86,22 @@ impl Board {
                 Err(_) => std::thread::sleep(LOOK_EVERY),
             }
         }
+    }
+}
+
+/// What stood on the board at one moment.
+pub(super) struct Posted(State);
+
+impl Posted {
+    /// Everything whose key begins like this.
+    pub(super) fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, Failure> {
+        let ours = self.0.entries.iter().filter(|(key, _)| key.starts_with(prefix));
+        ours.map(|(_, value)| value.decode()).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// Where the members are.
+    pub(super) fn members(&self) -> &[Address] {
+        &self.0.cluster
     }
 }
 

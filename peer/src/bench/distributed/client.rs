@@ -34,7 +34,7 @@ pub(crate) fn run(args: &ClientArgs) -> Result<(), Failure> {
             break;
         }
         output::note(format_args!("run {}: {} requests of {} bytes", number + 1, run.entries, run.kind.size));
-        let (_, members) = board.all::<bool>(READY, &interrupt)?;
+        let posted = board.read(&interrupt)?;
         let mut told = Instant::now();
         let mut tell = |answered: u32| {
             if told.elapsed() >= TELL_EVERY {
@@ -42,7 +42,8 @@ pub(crate) fn run(args: &ClientArgs) -> Result<(), Failure> {
                 board.tell(&format!("{ANSWERED}{name}"), &answered);
             }
         };
-        let seen = load(run, &members, &args.head).and_then(|load| drive(&load, &interrupt, &mut tell));
+        let seen =
+            load(run, posted.members(), &args.head).and_then(|load| drive(&load, &interrupt, &mut tell));
         let result = format!("{RESULTS}{number}/{name}");
         match seen {
             Ok(seen) => board.put(&result, &Outcome::Measured(seen.thinned(MAX_TIMES)), &interrupt)?,

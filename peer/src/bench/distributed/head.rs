@@ -102,17 +102,17 @@ pub(crate) fn run(args: &HeadArgs, json: bool) -> Result<(), Failure> {
         runs.iter().zip(0..).map(|(run, number)| measure(&board, args, run, number, &interrupt)).collect();
     let told = board.put(RUN, &OVER, &interrupt);
     let usage = usage.end(&set);
-    let given = lines.and_then(|runs| {
+    let reported = lines.and_then(|runs| {
         let measured = Measured { servers: args.servers, clients: args.clients, runs, usage };
-        give(args, &measured, json)
+        report(args, &measured, json)
     });
     if told.is_ok() {
         std::thread::sleep(GOODBYE);
     }
-    given.and(told)
+    reported.and(told)
 }
 
-fn give(args: &HeadArgs, measured: &Measured, json: bool) -> Result<(), Failure> {
+fn report(args: &HeadArgs, measured: &Measured, json: bool) -> Result<(), Failure> {
     if let Some(path) = &args.save {
         let text = serde_json::to_string_pretty(measured).expect("numbers always encode");
         std::fs::write(path, text)
@@ -160,8 +160,8 @@ fn wait_for_all(dir: &Path, board: &Board, args: &HeadArgs, interrupt: &Interrup
     let mut told = Instant::now();
     loop {
         let voters = voters(&status::fetch(dir, PATIENCE)?);
-        let serving = 1 + board.all::<bool>(SERVING, interrupt)?.0.len();
-        let ready = board.all::<bool>(READY, interrupt)?.0.len();
+        let posted = board.read(interrupt)?;
+        let (serving, ready) = (1 + posted.all::<bool>(SERVING)?.len(), posted.all::<bool>(READY)?.len());
         // An odd number votes.
         let servers = usize::from(args.servers);
         let votes = voters >= servers.saturating_sub((servers + 1) % 2);
@@ -190,8 +190,8 @@ fn measure(
     let results = format!("{RESULTS}{number}/");
     let (mut last_seen, mut changed) = (None, Instant::now());
     loop {
-        let outcomes = board.all::<Outcome>(&results, interrupt)?.0;
-        let parts = outcomes.into_iter().map(|outcome| match outcome {
+        let posted = board.read(interrupt)?;
+        let parts = posted.all::<Outcome>(&results)?.into_iter().map(|outcome| match outcome {
             Outcome::Measured(seen) => Ok(seen),
             Outcome::Failed(why) => Err(Failure::failed(format!("run {}: {why}", number + 1))),
         });
@@ -201,7 +201,7 @@ fn measure(
             output::note(format_args!("run {}: {line}", number + 1));
             return Ok(line);
         }
-        let seen = Some((parts.len(), board.all::<u32>(ANSWERED, interrupt)?.0));
+        let seen = Some((parts.len(), posted.all::<u32>(ANSWERED)?));
         if seen != last_seen {
             (last_seen, changed) = (seen, Instant::now());
         } else if changed.elapsed() >= STALLED_AFTER {
