@@ -9,7 +9,7 @@ use super::spread::{quantile, share_under};
 use super::{Usage, folder, print};
 use crate::local::{Interrupt, LocalSet, Plan, hear};
 use crate::narration::{Line, now_us};
-use rafty_agent::{Failure, output, status};
+use rafty_agent::{Failure, output};
 use rafty_node::Event;
 use rafty_types::{MemberId, Term};
 use serde::Serialize;
@@ -17,15 +17,12 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// How long a trial may take, and how long members may take to be ready for the next.
+/// How long a trial may take.
 const TRIAL_WITHIN: Duration = Duration::from_secs(30);
-const READY_WITHIN: Duration = Duration::from_secs(120);
-/// How often is looked whether they are, or somebody wants an end.
+/// How often is looked whether somebody wants an end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often is told how far it is.
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// How long an answer of a local member is waited for.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// A kill comes at any moment between two heartbeats.
 const LONGEST_PAUSE_MS: u64 = 100;
 /// What `--fast` means.
@@ -153,7 +150,7 @@ impl<'a> Trials<'a> {
 
     /// Kills the leader and lets it come back.
     fn kill(&mut self) -> Result<Trial, Failure> {
-        let leader = self.all_ready()?;
+        let leader = self.set.wait_until_ready(self.interrupt)?;
         std::thread::sleep(Duration::from_millis(fastrand::u64(0..LONGEST_PAUSE_MS)));
         self.heard.try_iter().for_each(drop);
         let killed_us = now_us();
@@ -213,34 +210,6 @@ impl<'a> Trials<'a> {
                 return Err(Failure::failed(format!("{what} within {TRIAL_WITHIN:?}")));
             }
         }
-    }
-
-    /// Waits until everybody follows one leader and has a key for a tenure. Returns the leader.
-    fn all_ready(&mut self) -> Result<MemberId, Failure> {
-        let until = Instant::now() + READY_WITHIN;
-        loop {
-            self.interrupt.check()?;
-            if let Some(leader) = self.ready_leader() {
-                return Ok(leader);
-            }
-            if Instant::now() > until {
-                return Err(Failure::failed(format!(
-                    "the members did not get ready within {READY_WITHIN:?}"
-                )));
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
-    }
-
-    fn ready_leader(&self) -> Option<MemberId> {
-        let mut leaders = Vec::new();
-        for member in &self.set.members {
-            let node = status::fetch(&member.dir, PATIENCE).ok()?.node;
-            let tenure_stands = node.tenure.as_ref().is_some_and(|tenure| tenure.term == node.term);
-            leaders.push(node.leader.filter(|_| node.tenure_key_ready && tenure_stands)?);
-        }
-        let first = *leaders.first()?;
-        leaders.iter().all(|leader| *leader == first).then_some(first)
     }
 
     fn member(&mut self, id: MemberId) -> Result<&mut crate::local::Local, Failure> {

@@ -1,7 +1,7 @@
 //! `rafty bench local`: how many writes or reads a peer set on this machine answers, and how soon.
 //!
 //! Members are processes that sync what they acknowledge; clients are threads of this process, each with one request
-//! under way. The five figures of the dictionary that rafty grew from, and percentiles beside them.
+//! under way. It begins when no member makes a key any more. The five figures of the dictionary that rafty grew from, and percentiles beside them.
 
 use super::figures::{Figures, Seen};
 use super::load::{Kind, Load, drive};
@@ -65,6 +65,7 @@ pub(crate) fn run(args: &LocalArgs, json: bool) -> Result<(), Failure> {
     let usage = Usage::begin(base.path())?;
     output::note(format_args!("starts {} members", args.servers));
     let set = LocalSet::start(&plan, &interrupt)?;
+    set.wait_until_ready(&interrupt)?;
     let members: Result<Vec<_>, Failure> = set
         .members
         .iter()

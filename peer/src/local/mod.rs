@@ -30,6 +30,8 @@ const JOIN_WITHIN: Duration = Duration::from_secs(60);
 const ADMITS_FOR: Duration = Duration::from_secs(600);
 /// How long members may take until they answer and have their seats.
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
+/// How long members may take until they can lead.
+const READY_WITHIN: Duration = Duration::from_secs(120);
 /// How often is looked whether something has come about.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// How long an answer of a local member is waited for.
@@ -211,6 +213,35 @@ impl LocalSet {
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(())
+    }
+
+    /// Waits until everybody follows one leader whose tenure stands and has made a key for a tenure of its own, which takes
+    /// a core for some tenths of a second. Returns the leader.
+    pub(crate) fn wait_until_ready(&self, interrupt: &Interrupt) -> Result<MemberId, Failure> {
+        let until = Instant::now() + READY_WITHIN;
+        loop {
+            interrupt.check()?;
+            if let Some(leader) = self.ready_leader() {
+                return Ok(leader);
+            }
+            if Instant::now() > until {
+                return Err(Failure::failed(format!(
+                    "the members did not get ready within {READY_WITHIN:?}"
+                )));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn ready_leader(&self) -> Option<MemberId> {
+        let mut leaders = Vec::new();
+        for member in &self.members {
+            let node = status::fetch(&member.dir, PATIENCE).ok()?.node;
+            let tenure_stands = node.tenure.as_ref().is_some_and(|tenure| tenure.term == node.term);
+            leaders.push(node.leader.filter(|_| node.tenure_key_ready && tenure_stands)?);
+        }
+        let first = *leaders.first()?;
+        leaders.iter().all(|leader| *leader == first).then_some(first)
     }
 
     /// The member with this id.
