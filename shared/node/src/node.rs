@@ -12,7 +12,8 @@ use rafty_consensus as consensus;
 use rafty_consensus::Consensus;
 use rafty_dictionary::Replicated;
 use rafty_types::{
-    ForwardOutcome, Frame, MemberId, Mutation, RestoreError, Settings, Stamp, StateMachine, Time, planted,
+    ForwardOutcome, Frame, MemberId, Message, MessageKind, Mutation, PersistId, RestoreError, Settings,
+    Stamp, StateMachine, Time, planted,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -341,20 +342,8 @@ impl<U: StateMachine> Node<U> {
     fn consensus_said(&mut self, output: consensus::Output) {
         use consensus::Output as Said;
         match output {
-            Said::Send(mut message) => {
-                let to = message.to;
-                if !self.starts.lets_out(&mut message, self.consensus.commit()) {
-                    return;
-                }
-                self.out.push(Output::Send { to, frame: Frame::Raft(message) });
-            }
-            Said::SendAfter(id, mut message) => {
-                let to = message.to;
-                if !self.starts.lets_out(&mut message, self.consensus.commit()) {
-                    return;
-                }
-                self.out.push(Output::SendAfter(id, to, Frame::Raft(message)));
-            }
+            Said::Send(message) => self.say(None, message),
+            Said::SendAfter(id, message) => self.say(Some(id), message),
             Said::Persist(id, batch) => {
                 if batch.incarnations.is_some() {
                     self.starts.written(id);
@@ -389,15 +378,25 @@ impl<U: StateMachine> Node<U> {
         }
     }
 
+    /// Says what consensus has to say, once the disk holds what was written up to `after`.
+    fn say(&mut self, after: Option<PersistId>, mut message: Box<Message>) {
+        let to = message.to;
+        // Who votes shall know for which process: what it acknowledges soon, it acknowledges to that one.
+        let hello = (message.kind == MessageKind::RequestVote).then(|| self.hello_for(to)).flatten();
+        let let_out = self.starts.lets_out(&mut message, self.consensus.commit());
+        let frames = hello.map(Frame::Hello).into_iter().chain(let_out.then_some(Frame::Raft(message)));
+        self.out.extend(frames.map(|frame| match after {
+            Some(id) => Output::SendAfter(id, to, frame),
+            None => Output::Send { to, frame },
+        }));
+    }
+
     fn role_changed(&mut self, role: consensus::Role, term: rafty_types::Term, leader: Option<MemberId>) {
         let answers_end = self.now + self.settings().election_max * ALIVE_FOR_TIMEOUTS;
         self.requests.leader_changed(leader, answers_end);
         self.duties.term_changed();
         self.starts.proposal_over();
         self.digests.proposal_over();
-        if role == consensus::Role::Candidate {
-            self.starts.say_hello_soon(self.now);
-        }
         let role = format!("{role:?}").to_lowercase();
         self.out.push(Output::Event(Event::Role { role, term, leader }));
     }

@@ -208,11 +208,6 @@ impl Starts {
     pub(crate) fn proposal_over(&mut self) {
         self.proposed = false;
     }
-
-    /// Everybody is told of this start now: what they acknowledge soon shall be what they say to this very process.
-    pub(crate) fn say_hello_soon(&mut self, now: Time) {
-        self.next_hello = now;
-    }
 }
 
 impl<U: StateMachine> Node<U> {
@@ -283,16 +278,21 @@ impl<U: StateMachine> Node<U> {
     }
 
     fn say_hello(&mut self, to: MemberId) {
+        let hello = self.hello_for(to).map(|hello| Output::Send { to, frame: Frame::Hello(hello) });
+        self.out.extend(hello);
+    }
+
+    /// What is said to a member of this start; nothing before the disk holds it.
+    pub(crate) fn hello_for(&mut self, to: MemberId) -> Option<Hello> {
         let (now, wall_ms) = (self.now, self.wall_ms());
         if !self.starts.is_on_disk() {
-            return;
+            return None;
         }
-        let Some(peer) = self.starts.peer(to) else { return };
+        let peer = self.starts.peer(to)?;
         peer.said_at = Some(now);
         let heard = peer.stamp;
         let holds = self.consensus.synced_index();
-        let hello = Hello { heard, wall_ms, holds, ..self.starts.hello.clone() };
-        self.out.push(Output::Send { to, frame: Frame::Hello(hello) });
+        Some(Hello { heard, wall_ms, holds, ..self.starts.hello.clone() })
     }
 
     /// Something was heard from a member: it shall know who hears it.

@@ -100,6 +100,13 @@ pub enum Frame {
     StateDigest(StateDigest),
 }
 
+impl Frame {
+    /// Whether it is said again until it is answered, so that a lost one does no harm and a late one is of no use.
+    pub fn is_repeated(&self) -> bool {
+        matches!(self, Self::Raft(_) | Self::Hello(_) | Self::HelloAnswer(_))
+    }
+}
+
 /// What became of a forwarded command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ForwardOutcome {

@@ -9,7 +9,7 @@ use super::tls::Lane;
 use super::{Close, Inner, NetEvent, PeerStats, names, within};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, SendStream, TransportErrorCode};
-use rafty_types::{Epoch, MemberId, PeerKey};
+use rafty_types::{Epoch, Frame, MemberId, PeerKey};
 use rafty_wire::{MAX_DATAGRAM_LEN, STAMP_LEN, Stamp};
 use smol::channel::{Receiver, Sender, bounded};
 use smol::{Task, Timer, future};
@@ -96,16 +96,18 @@ impl Link {
         let _ = self.way.ring.try_send(());
     }
 
-    /// Sends an encoded frame, or drops and counts it. Raft's go now or never.
-    pub(super) fn send(&self, frame: Vec<u8>, is_raft: bool, counters: &Counters) {
-        if is_raft {
-            match self.way.send_now(&frame, counters) {
+    /// Sends a frame, which is `bytes`, or drops and counts it. Raft's go now or never.
+    pub(super) fn send(&self, frame: &Frame, bytes: Vec<u8>, counters: &Counters) {
+        if frame.is_repeated() {
+            match self.way.send_now(&bytes, counters) {
                 Sent::Done => return,
-                Sent::NotConnected => return counters.count(DropReason::NotConnected),
-                Sent::TooLong => {}
+                Sent::NotConnected if matches!(frame, Frame::Raft(_)) => {
+                    return counters.count(DropReason::NotConnected);
+                }
+                Sent::NotConnected | Sent::TooLong => {}
             }
         }
-        counters.add(DropReason::QueueFull, self.way.queue.push(Bytes::from(frame)));
+        counters.add(DropReason::QueueFull, self.way.queue.push(Bytes::from(bytes)));
     }
 
     /// Queues a bulk item, or drops and counts it.

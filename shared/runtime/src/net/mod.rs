@@ -5,7 +5,7 @@
 //!
 //! | what | how |
 //! |---|---|
-//! | a Raft message that fits | datagram, stamped; taken once, never late |
+//! | a Raft message or a hello that fits | datagram, stamped; taken once, never late |
 //! | every other frame | the connection's one control stream, in order; oldest dropped when the queue is full |
 //! | envelopes, snapshots | a connection of their own, one stream per item, answered when taken |
 //! | a newcomer's statement | the join protocol, without a key in the roster |
@@ -298,14 +298,14 @@ impl Net {
         }
     }
 
-    /// Sends `frame` to `to`, or drops and counts it. Never waits. A Raft message that fits goes as a datagram, all
-    /// else by the control stream; only what is not Raft's waits for a connection.
+    /// Sends `frame` to `to`, or drops and counts it. Never waits. What is repeated and fits goes as a datagram, all else by
+    /// the control stream; only what is not Raft's waits for a connection.
     pub fn send(&self, to: MemberId, frame: &Frame) {
         let Ok(bytes) = encode_frame(frame) else {
             return self.0.counters.count(DropReason::TooLong);
         };
         match self.0.links().get(&to) {
-            Some(link) => link.send(bytes, matches!(frame, Frame::Raft(_)), &self.0.counters),
+            Some(link) => link.send(frame, bytes, &self.0.counters),
             None => self.0.counters.count(DropReason::NotConnected),
         }
     }

@@ -282,7 +282,7 @@ impl World {
         let frame = if self.through_bytes { through_bytes(&frame) } else { frame };
         let len = FRAME_LEN + payload_len(&frame);
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
-        let small = matches!(&frame, Frame::Raft(_)) && len <= DATAGRAM;
+        let small = frame.is_repeated() && len <= DATAGRAM;
         if !small {
             if let Some(after) = self.network.stream(len, weather, dice, tally) {
                 self.schedule(after, to, Happening::Frame { from, frame, stamp: None });
