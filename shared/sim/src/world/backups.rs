@@ -98,6 +98,25 @@ impl World {
         known_to(copy).iter().any(|other| *other != id && belongs(other))
     }
 
+    /// Whether everybody who stays when this member is lost knows somebody else who does: whoever was away while the others
+    /// joined can be told of them only by whom it knew before.
+    pub(super) fn leaves_nobody_alone(&self, lost: MemberId) -> bool {
+        let stays = |member: &&Member| {
+            let goes = member.id == lost || self.sent_away.contains(&member.id);
+            !goes && member.halted.is_none() && !member.forgot()
+        };
+        let stay: BTreeSet<_> = self.members.values().filter(stays).map(|member| member.id).collect();
+        let is_alone =
+            |id: &MemberId| !self.known_by(*id).iter().any(|known| known != id && stay.contains(known));
+        stay.len() < 2 || !stay.iter().any(is_alone)
+    }
+
+    fn known_by(&self, id: MemberId) -> Vec<MemberId> {
+        let member = &self.members[&id];
+        let known = |process: &Process| process.node.state().control().members().keys().copied().collect();
+        member.process.as_ref().map_or_else(|| known_to(&member.disk), known)
+    }
+
     /// Somebody whom the copy of a lone voter knows, which knows of committed entries beyond the copy's end.
     fn has_witness_against(&self, id: MemberId, copy: &Disk) -> bool {
         known_to(copy).iter().filter(|other| **other != id).any(|other| {

@@ -312,6 +312,7 @@ impl World {
         // A newcomer that is the only one running does not know who votes.
         let known = |id: &MemberId| !self.node(*id).consensus().membership().voters.is_empty();
         self.has_another_holder(id)
+            && self.leaves_nobody_alone(id)
             && self.running().iter().any(known)
             && self.running().iter().all(|other| {
                 let membership = self.node(*other).consensus().membership();
@@ -336,7 +337,9 @@ impl World {
     /// Whether somebody can still give orders when a member is sent away.
     fn leaves_a_laptop(&self, at: MemberId, whom: MemberId) -> bool {
         let members = self.node(at).state().control().members().values();
-        let stays = |id: MemberId| id != whom && !self.sent_away.contains(&id);
+        // Who was admitted and never heard of it is in the roster, and nowhere else.
+        let exists = |id| self.members.get(&id).is_some_and(|member| member.halted.is_none());
+        let stays = |id: MemberId| id != whom && exists(id) && !self.sent_away.contains(&id);
         self.devices == 0 || members.filter(|one| stays(one.id)).any(|one| one.role == PeerRole::Peer)
     }
 
