@@ -57,7 +57,8 @@ const CASES: &[Case] = &[
     Case { members: Some(3), ..case(M::CopyVotes, &["copies promise nothing"]) },
     Case { members: Some(3), ..case(M::IncarnationsComparedByNumber, &["copies promise nothing"]) },
     Case { members: Some(2), ..case(M::LoneVoterAsksNobody, &["election safety", "leader completeness"]) },
-    Case { members: Some(3), ..case(M::HeartbeatCommitsUnseen, &["state-machine safety"]) },
+    // A tenure is named by its index: where two histories are committed, it may have two holders.
+    Case { members: Some(3), ..case(M::HeartbeatCommitsUnseen, &["state-machine safety", "tenure fencing"]) },
     Case {
         members: Some(3),
         may_lead_to_it: brings_a_copy,
