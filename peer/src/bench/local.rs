@@ -1,7 +1,8 @@
 //! `rafty bench local`: how many writes or reads a peer set on this machine answers, and how soon.
 //!
 //! Members are processes that sync what they acknowledge; clients are threads of this process, each with one request
-//! under way. It begins when no member makes a key any more. The five figures of the dictionary that rafty grew from, and percentiles beside them.
+//! under way. It begins when every member has made its tenure key. The five figures of the dictionary that rafty grew
+//! from, and percentiles beside them.
 
 use super::figures::{Figures, Seen};
 use super::load::{Kind, Load, drive};
