@@ -299,7 +299,8 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn introduce_to(&mut self, from: MemberId) {
         let now = self.now;
         let Some(peer) = self.starts.peer(from) else { return };
-        let due = peer.said_at.is_none_or(|at| at + HELLO_AGAIN <= now);
+        // Each of its hellos is to find this due, even if one came late and the next one early.
+        let due = peer.said_at.is_none_or(|at| at + HELLO_AGAIN / 2 <= now);
         if !peer.counts && due {
             self.say_hello(from);
         }
@@ -322,6 +323,10 @@ impl<U: StateMachine> Node<U> {
         peer.keep_answer_of(nonce);
         let before = peer.heard.as_ref().and_then(|heard| heard.anomaly(recorded));
         let is_new = !peer.heard.as_ref().is_some_and(|heard| heard.knows(nonce));
+        if is_new {
+            // What was said to that member just now may have gone to the process before this one.
+            peer.said_at = None;
+        }
         let heard = peer.heard.get_or_insert_with(|| HeardStarts::new(hello, ran_at, now));
         heard.hear(hello, ran_at, recorded, forgot, now);
         if lacks {
