@@ -32,21 +32,28 @@ impl Device {
         millis.max().map(|millis| (millis / 1_000) as u32)
     }
 
-    /// Whether mains power is there. A device without a battery has nothing else.
+    /// Whether mains power is there. A device without a battery has nothing else; the batteries of a mouse or a keyboard
+    /// are not its own. A board that holds a battery for it may show no supply but that battery, whose status tells then.
     pub(crate) fn on_mains(&self) -> bool {
         let supplies = self.folders("sys/class/power_supply");
-        let is = |supply: &PathBuf, kind: &str| line(&supply.join("type")).is_some_and(|line| line == kind);
-        let online = |supply: &PathBuf| number(&supply.join("online")) == Some(1);
-        let mains = |supply: &PathBuf| is(supply, "Mains") || is(supply, "USB");
-        let has_battery = supplies.iter().any(|supply| is(supply, "Battery"));
-        !has_battery || supplies.iter().any(|supply| mains(supply) && online(supply))
+        let own = supplies.iter().filter(|supply| says(supply, "scope").as_deref() != Some("Device"));
+        let is_battery =
+            |supply: &&PathBuf| matches!(says(supply, "type").as_deref(), Some("Battery" | "UPS"));
+        let (batteries, outside): (Vec<_>, Vec<_>) = own.partition(is_battery);
+        let status: Vec<_> = batteries.iter().filter_map(|battery| says(battery, "status")).collect();
+        let is_fed = |status: &String| matches!(&**status, "Charging" | "Full" | "Not charging");
+        let online = |supply: &&PathBuf| number(&supply.join("online")).is_some_and(|online| online > 0);
+        batteries.is_empty()
+            || outside.iter().any(online)
+            || status.iter().any(is_fed) && !status.iter().any(|status| status == "Discharging")
     }
 
-    /// Bytes that this process may still take: what the system has left, and what its control group has.
+    /// Bytes that this process may still take: what the system has left, what its control group has, and what its own
+    /// limit leaves.
     pub(crate) fn memory_left(&self) -> Option<u64> {
         let info = fs::read_to_string(self.root.join("proc/meminfo")).ok();
-        let free = info.as_deref().and_then(available);
-        [free, self.group_left()].into_iter().flatten().min()
+        let free = info.as_deref().and_then(|info| kilobytes(info, "MemAvailable:"));
+        [free, self.group_left(), self.addresses_left()].into_iter().flatten().min()
     }
 
     /// Control groups, version 2: the tightest limit on the way up.
@@ -55,11 +62,16 @@ impl Device {
         let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?.to_string();
         let top = self.root.join("sys/fs/cgroup");
         let way_up = Path::new(&own).ancestors().map(|group| top.join(group));
-        let left = |group: PathBuf| {
-            let most = number(&group.join("memory.max"))?;
-            Some(most.saturating_sub(number(&group.join("memory.current")).unwrap_or(0)))
-        };
-        way_up.filter_map(left).min()
+        way_up.filter_map(|group| left_of_group(&group)).min()
+    }
+
+    /// What is left of the address space that was granted (`RLIMIT_AS`).
+    fn addresses_left(&self) -> Option<u64> {
+        let limits = fs::read_to_string(self.root.join("proc/self/limits")).ok()?;
+        let granted = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+        let granted: u64 = granted.split_whitespace().next()?.parse().ok()?;
+        let status = fs::read_to_string(self.root.join("proc/self/status")).ok()?;
+        Some(granted.saturating_sub(kilobytes(&status, "VmSize:")?))
     }
 
     fn folders(&self, path: &str) -> Vec<PathBuf> {
@@ -68,10 +80,25 @@ impl Device {
     }
 }
 
-/// Of proc_meminfo(5).
-fn available(info: &str) -> Option<u64> {
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+/// Pages of files that were not used lately count as taken, but the system gives them up when something needs them: a
+/// device that has read much data has no less memory for that.
+fn left_of_group(group: &Path) -> Option<u64> {
+    let most = number(&group.join("memory.max"))?;
+    let taken = number(&group.join("memory.current")).unwrap_or(0);
+    let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+    let idle = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.trim().parse().ok());
+    Some(most.saturating_sub(taken.saturating_sub(idle.unwrap_or(0))))
+}
+
+/// A line of proc_meminfo(5) or proc_pid_status(5), in bytes.
+fn kilobytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kb| kb * 1_024)
+}
+
+/// A property of a power supply.
+fn says(supply: &Path, property: &str) -> Option<String> {
+    line(&supply.join(property))
 }
 
 fn line(file: &Path) -> Option<String> {
@@ -129,6 +156,57 @@ pub(crate) mod tests {
             ("sys/class/power_supply/AC/online", "1\n"),
         ]);
         assert!(plugged.on_mains());
+    }
+
+    #[test]
+    fn what_powers_a_device_is_read_from_its_own_supplies() {
+        let mouse = [
+            ("sys/class/power_supply/hid-mouse/type", "Battery\n"),
+            ("sys/class/power_supply/hid-mouse/scope", "Device\n"),
+            ("sys/class/power_supply/hid-mouse/status", "Discharging\n"),
+        ];
+        assert!(device(&mouse).1.on_mains(), "a mouse's battery");
+        let board = |kind, status| {
+            let files =
+                [("sys/class/power_supply/ups/type", kind), ("sys/class/power_supply/ups/status", status)];
+            device(&files).1.on_mains()
+        };
+        for status in ["Charging", "Full", "Not charging"] {
+            assert!(board("UPS", status) && board("Battery", status), "{status}");
+        }
+        for status in ["Discharging", "Unknown"] {
+            assert!(!board("UPS", status) && !board("Battery", status), "{status}");
+        }
+        let two_batteries = [
+            ("sys/class/power_supply/AC/type", "Mains"),
+            ("sys/class/power_supply/AC/online", "0"),
+            ("sys/class/power_supply/BAT0/type", "Battery"),
+            ("sys/class/power_supply/BAT0/status", "Discharging"),
+            ("sys/class/power_supply/BAT1/type", "Battery"),
+            ("sys/class/power_supply/BAT1/status", "Not charging"),
+        ];
+        assert!(!device(&two_batteries).1.on_mains(), "the other battery waits for its turn");
+    }
+
+    #[test]
+    fn pages_that_can_be_given_up_are_not_taken_and_the_address_space_is_bounded() {
+        let unit = [
+            ("proc/self/cgroup", "0::/rafty.service\n"),
+            ("sys/fs/cgroup/rafty.service/memory.max", "300000\n"),
+            ("sys/fs/cgroup/rafty.service/memory.current", "290000\n"),
+            ("sys/fs/cgroup/rafty.service/memory.stat", "anon 40000\ninactive_file 200000\nactive_file 9\n"),
+        ];
+        assert_eq!(device(&unit).1.memory_left(), Some(210_000));
+        let granted = |limit| {
+            let limits = format!(
+                "Limit  Soft Limit  Hard Limit  Units\nMax address space  {limit}  unlimited  bytes\n"
+            );
+            let files =
+                [("proc/self/limits", &*limits), ("proc/self/status", "Name:\trafty\nVmSize:\t  100 kB\n")];
+            device(&files).1.memory_left()
+        };
+        assert_eq!(granted("202400"), Some(100_000));
+        assert_eq!(granted("unlimited"), None);
     }
 
     #[test]
