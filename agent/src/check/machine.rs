@@ -7,7 +7,7 @@ use chrono::Datelike;
 use rafty_runtime::{DirectoryOrigin, IF_MOVED, MemberError, MemberFile, Origin, copied_in_words};
 use rustix::fs::statvfs;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -61,8 +61,11 @@ pub(super) fn membership(dir: &Path, settings: &Settings) -> Finding {
 
 pub(super) fn disk(dir: &Path) -> Finding {
     let place = dir.ancestors().find(|place| place.is_dir()).unwrap_or(Path::new("/"));
-    let free = match statvfs(place) {
-        Ok(found) => found.f_bavail.saturating_mul(found.f_frsize),
+    let (free, has_inodes) = match statvfs(place) {
+        // File systems that make inodes as they need them count none.
+        Ok(found) => {
+            (found.f_bavail.saturating_mul(found.f_frsize), found.f_files == 0 || found.f_favail > 0)
+        }
         Err(error) => {
             return Finding::problem("disk", format!("{}: {error}", place.display()), "check the card");
         }
@@ -71,12 +74,8 @@ pub(super) fn disk(dir: &Path) -> Finding {
     let sync = match median_sync(place) {
         Ok(sync) => sync,
         Err(error) => {
-            let found = format!("{} cannot be written: {error}", place.display());
-            return Finding::problem(
-                "disk",
-                found,
-                "run this as the user of the service, or use another --dir",
-            );
+            let found = format!("{} cannot be written ({mb} MB free): {error}", place.display());
+            return Finding::problem("disk", found, advice(error.kind(), has_inodes));
         }
     };
     let found = format!("{mb} MB free, a sync takes {:.1} ms", sync.as_secs_f64() * 1e3);
@@ -89,6 +88,23 @@ pub(super) fn disk(dir: &Path) -> Finding {
     match sync > SLOW_SYNC {
         true => Finding::warning("disk", found, "use a faster card: every write waits for it"),
         false => Finding::ok("disk", found),
+    }
+}
+
+/// What helps where nothing can be written.
+fn advice(error: ErrorKind, has_inodes: bool) -> &'static str {
+    match error {
+        ErrorKind::StorageFull if !has_inodes => {
+            "no inode is left, so no file can be made (`df -i`): delete files, above all many small ones"
+        }
+        ErrorKind::StorageFull => "make room, or use a larger card",
+        ErrorKind::QuotaExceeded => "make room: this user has used up its quota",
+        ErrorKind::ReadOnlyFilesystem => {
+            "the file system is mounted read-only, as after errors of a card: see `dmesg`, check or replace the card, and \
+             mount it again"
+        }
+        ErrorKind::PermissionDenied => "run this as the user of the service, or use another --dir",
+        _ => "check the card and its connection: see `dmesg`",
     }
 }
 
@@ -136,4 +152,17 @@ fn median_sync(place: &Path) -> std::io::Result<Duration> {
     })();
     let _ = std::fs::remove_file(path);
     tried
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_helps_depends_on_why_nothing_can_be_written() {
+        assert!(advice(ErrorKind::StorageFull, false).contains("inode"));
+        assert!(advice(ErrorKind::StorageFull, true).contains("room"));
+        assert!(advice(ErrorKind::ReadOnlyFilesystem, true).contains("read-only"));
+        assert!(advice(ErrorKind::PermissionDenied, true).contains("user"));
+    }
 }

@@ -8,7 +8,7 @@ use super::{Inner, NetEvent, Spool, within};
 use quinn::{Connection, RecvStream, SendStream};
 use rafty_types::{MemberId, Message, MessageKind, PeerKey};
 use rafty_wire::{BulkHead, BulkReply};
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 /// Bytes taken from the stream at once.
@@ -53,7 +53,7 @@ async fn read(
     let from = net.roster.member(key)?;
     match head {
         BulkHead::Envelope { header, body_len } => {
-            let spooled = spool(net, turn, stream, body_len).await?;
+            let spooled = spool(net, turn, stream, (from, body_len)).await?;
             let handle = spooled.handle;
             net.other.send(NetEvent::Envelope { from, header, handle, len: body_len }).await.ok()?;
             spooled.keep();
@@ -106,21 +106,36 @@ impl Drop for Spooled {
 }
 
 /// Writes exactly `len` bytes of `stream` to a new spool file: one slice is written while the next one comes.
-async fn spool(net: &Inner, turn: &mut Turn<'_>, stream: &mut RecvStream, len: u64) -> Option<Spooled> {
+async fn spool(
+    net: &Inner,
+    turn: &mut Turn<'_>,
+    stream: &mut RecvStream,
+    (from, len): (MemberId, u64),
+) -> Option<Spooled> {
     let spool = net.spool.clone();
-    let (handle, mut file) = smol::unblock(move || spool.create(len)).await.ok()?;
+    let created = smol::unblock(move || spool.create(len)).await;
+    let (handle, mut file) = or_said(net, from, created)?;
     let spooled = Spooled { spool: net.spool.clone(), handle, kept: false };
     let mut left = len;
     let mut written = smol::unblock(|| Ok(file));
     loop {
         let slice = read_slice(turn, stream, left).await?;
-        file = written.await.ok()?;
+        file = or_said(net, from, written.await)?;
         if slice.is_empty() {
             return (left == 0).then_some(spooled);
         }
         left = left.checked_sub(slice.len() as u64)?;
         written = smol::unblock(move || file.write_all(&slice).map(|()| file));
     }
+}
+
+/// Whoever looks at this member learns why nothing that is sent to it arrives.
+fn or_said<T>(net: &Inner, from: MemberId, written: io::Result<T>) -> Option<T> {
+    let told = |error: &io::Error| {
+        // While the loop is behind, the next one that fails says it.
+        let _ = net.other.try_send(NetEvent::NotSpooled { from, why: error.to_string() });
+    };
+    written.inspect_err(told).ok()
 }
 
 /// Exactly `len` bytes, which the head's bound has made few.
