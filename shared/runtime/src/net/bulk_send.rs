@@ -189,13 +189,15 @@ struct Stream<'a, 'b> {
     turn: &'a mut Turn<'b>,
     send: SendStream,
     receive: RecvStream,
+    /// Bytes written; all of them may still be under way.
+    written: u64,
     finished: bool,
 }
 
 impl<'a, 'b> Stream<'a, 'b> {
     async fn open(turn: &'a mut Turn<'b>, connection: &Connection, head: &BulkHead) -> Option<Self> {
         let (send, receive) = turn.step(connection.open_bi()).await?.ok()?;
-        let mut stream = Self { turn, send, receive, finished: false };
+        let mut stream = Self { turn, send, receive, written: 0, finished: false };
         let _ = stream.send.set_priority(PRIORITY);
         stream.turn.step(write_head(&mut stream.send, head)).await?.ok()?;
         Some(stream)
@@ -204,7 +206,8 @@ impl<'a, 'b> Stream<'a, 'b> {
     async fn write(&mut self, mut bytes: Bytes) -> Option<()> {
         while !bytes.is_empty() {
             let slice = bytes.split_to(bytes.len().min(SLICE));
-            self.turn.step(self.send.write_chunk(slice)).await?.ok()?;
+            self.written += slice.len() as u64;
+            self.turn.step_of(self.written, self.send.write_chunk(slice)).await?.ok()?;
         }
         Some(())
     }
@@ -218,7 +221,7 @@ impl<'a, 'b> Stream<'a, 'b> {
     async fn reply(mut self) -> Option<BulkReply> {
         self.send.finish().ok()?;
         self.finished = true;
-        self.turn.step(read_head::<BulkReply>(&mut self.receive)).await?.ok()
+        self.turn.step_of(self.written, read_head::<BulkReply>(&mut self.receive)).await?.ok()
     }
 }
 

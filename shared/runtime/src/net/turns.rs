@@ -9,8 +9,13 @@ use smol::{Timer, future};
 use std::future::Future;
 use std::time::Duration;
 
-/// How long one step of an item may take.
+/// How long one step of an item may take, beside the time for the bytes that are under way in it.
 pub(super) const STALLED: Duration = Duration::from_secs(30);
+/// The slowest link that is waited for, in bytes a second: an eighth of 64 kbit/s, which two items, heartbeats and what
+/// others send share.
+const SLOWEST: u64 = 1_024;
+/// An item that takes longer for a step lets others move beside it.
+const SLOW: Duration = Duration::from_secs(5);
 /// How often is looked whether a packet of the other end has come: without one an item loses its turn.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -29,17 +34,30 @@ impl<'a> Turn<'a> {
 
     /// Does the next step. One that gave its turn away goes on without: it has waited once. `None` when it takes too long.
     pub(super) async fn step<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
+        self.step_of(0, step).await
+    }
+
+    /// The same for a step that is over when so many bytes have arrived at the other end.
+    pub(super) async fn step_of<T>(&mut self, bytes: u64, step: impl Future<Output = T>) -> Option<T> {
         if self.permit.is_none() {
             self.permit = self.turns.try_acquire();
         }
         let permit = &mut self.permit;
         let gives_away = async {
-            falls_silent(self.connection).await;
+            future::or(falls_silent(self.connection), async {
+                Timer::after(SLOW).await;
+            })
+            .await;
             *permit = None;
             future::pending().await
         };
-        within(STALLED, future::or(step, gives_away)).await
+        within(patience(bytes), future::or(step, gives_away)).await
     }
+}
+
+/// How long a step is waited for in which so many bytes are under way.
+fn patience(bytes: u64) -> Duration {
+    STALLED + Duration::from_secs(bytes / SLOWEST)
 }
 
 /// Returns when nothing has come over a connection since it was looked at last.
@@ -53,5 +71,19 @@ async fn falls_silent(connection: &Connection) {
             return;
         }
         before = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_waited_for_as_long_as_the_slowest_link_takes_and_no_longer() {
+        assert_eq!(patience(0), STALLED);
+        let update = 390_000;
+        let over_64_kbit = Duration::from_secs(update / 8_000);
+        assert!(over_64_kbit > STALLED && patience(update) > over_64_kbit * 4);
+        assert!(patience(rafty_wire::MAX_BULK_LEN) < Duration::from_secs(7 * 86_400));
     }
 }
