@@ -17,6 +17,16 @@ const LAPTOP: &[Case] = &[
     (&["init", "--name", "home", "--tenure", "5"], 2, &["--tenure", "90s"]),
     (&["init", "--name", "home", "--tenure", "1ms"], 2, &["tenure", "1 s to 24 h"]),
     (&["init", "--name", "home", "--grace", "2h"], 2, &["grace"]),
+    (
+        &["init", "--name", "home", "--max-members", "32"],
+        2,
+        &["max_members", "1 to 31", "nothing was changed"],
+    ),
+    (
+        &["init", "--name", "home", "--max-members", "0"],
+        2,
+        &["max_members", "1 to 31", "nothing was changed"],
+    ),
     (&["join", "nonsense", "--peer", "127.0.0.1:1"], 2, &["token", "nothing was changed"]),
     (&["join", "nonsense", "--peer", "127.0.0.1"], 2, &["127.0.0.1", "HOST:PORT"]),
     (&["join", "nonsense", "--peer", "no.such.host.invalid:7400"], 2, &["no.such.host.invalid"]),

@@ -32,9 +32,9 @@ pub(crate) struct RestoreArgs {
     /// A name for the new peer set [default: that of the old one]
     #[arg(long)]
     name: Option<String>,
-    /// The UDP address to listen on
-    #[arg(long, value_name = "ADDR:PORT", default_value = place::LISTEN)]
-    listen: SocketAddr,
+    /// The UDP address to listen on [default: port 7400 on all addresses]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
     /// Where others reach this member, when that is not where it listens
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
@@ -92,7 +92,7 @@ pub(crate) fn restore(dir: PathBuf, args: &RestoreArgs, json: bool) -> Result<()
     let found = Restorable::open(&args.file).map_err(not_restored)?;
     let (preview, entries) = (found.preview(), found.user().iter().len());
     joining::listen_for_signals()?;
-    let (name, listen) = (args.name.clone(), args.listen);
+    let (name, listen) = (args.name.clone(), args.listen.unwrap_or_else(place::listen));
     let member =
         found.restore(&Restoring { dir: dir.clone(), name, listen, advertise }).map_err(not_restored)?;
     output::note(format_args!(

@@ -2,10 +2,10 @@
 //!
 //! It writes the files that cards are provisioned with. It does not write cards: `targets/card` does.
 
-use super::ask;
+use super::{PATIENCE, ask};
 use rafty_agent::status::unexpected;
-use rafty_agent::{Failure, args, output, place};
-use rafty_runtime::operator::{Reply, Request};
+use rafty_agent::{Failure, args, output, place, status};
+use rafty_runtime::operator::{Reply, Request, Room};
 use rafty_types::PeerRole;
 use serde_json::json;
 use std::fs::{self, OpenOptions};
@@ -66,11 +66,15 @@ pub(crate) fn package(dir: &Path, args: &PackageArgs, json: bool) -> Result<(), 
             there.display()
         )));
     }
+    check_room(dir, args.count)?;
     // Every card gets its file, whether or not anybody reads their names.
-    let mut told = Ok(());
+    let (mut told, mut room) = (Ok(()), Room::default());
     for (done, (name, file)) in files.iter().enumerate() {
-        let written = one(dir, args, name, wifi.as_ref()).and_then(|text| write(file, &text));
-        written.map_err(|failure| {
+        let written = one(dir, args, name, wifi.as_ref()).and_then(|(text, room)| {
+            write(file, &text)?;
+            Ok(room)
+        });
+        room = written.map_err(|failure| {
             let message = format!("{failure}; {done} of {} devices are ready", files.len());
             Failure::new(failure.code, message)
         })?;
@@ -84,16 +88,39 @@ pub(crate) fn package(dir: &Path, args: &PackageArgs, json: bool) -> Result<(), 
         "copy each rafty.toml to the boot partition of its card, or let `targets/card` do it; \
          each holds a token: keep the folder to yourself, and delete it when the cards are written",
     );
+    output::note(room);
     told
 }
 
-/// What the file of one device says, with a token of its own.
-fn one(dir: &Path, args: &PackageArgs, name: &str, wifi: Option<&toml::Table>) -> Result<String, Failure> {
+/// Refuses to write files for devices that could never join.
+fn check_room(dir: &Path, count: u32) -> Result<(), Failure> {
+    let status = status::fetch(dir, PATIENCE)?;
+    let members = u32::try_from(status.node.members.len()).unwrap_or(u32::MAX);
+    let room = Room { members, max_members: status.settings.max_members, invited: 0 };
+    if count <= room.left() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "the peer set has {} of at most {} members, so that {count} devices do not fit; nothing was changed; use --count {} \
+         at most, remove members, or found a set for more with `rafty init --max-members N`",
+        room.members,
+        room.max_members,
+        room.left()
+    )))
+}
+
+/// What the file of one device says, with a token of its own, and what room is left.
+fn one(
+    dir: &Path,
+    args: &PackageArgs,
+    name: &str,
+    wifi: Option<&toml::Table>,
+) -> Result<(String, Room), Failure> {
     let may_lead = !args.never_leads;
     let request =
         Request::TokenCreate { role: PeerRole::Agent, ttl_s: args.ttl.as_secs(), uses: 1, may_lead };
-    let (token, addresses) = match ask(dir, &request)? {
-        Reply::Token { token, addresses } => (token, addresses),
+    let (token, addresses, room) = match ask(dir, &request)? {
+        Reply::Token { token, addresses, room } => (token, addresses, room),
         other => return Err(unexpected(&other)),
     };
     let peers: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -105,7 +132,7 @@ fn one(dir: &Path, args: &PackageArgs, name: &str, wifi: Option<&toml::Table>) -
     if let Some(wifi) = wifi {
         table.insert("wifi".into(), wifi.clone().into());
     }
-    Ok(table.to_string())
+    Ok((table.to_string(), room))
 }
 
 fn wifi(network: &str, country: Option<&str>) -> Result<toml::Table, Failure> {

@@ -13,9 +13,9 @@ pub(crate) struct InitArgs {
     /// A name for the peer set
     #[arg(long)]
     name: String,
-    /// The UDP address to listen on
-    #[arg(long, value_name = "ADDR:PORT", default_value = place::LISTEN)]
-    listen: SocketAddr,
+    /// The UDP address to listen on [default: port 7400 on all addresses]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
     /// Where others reach this member, when that is not where it listens
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<String>,
@@ -48,6 +48,9 @@ struct SettingsArgs {
     /// How many members vote [default: 7]
     #[arg(long, value_name = "N")]
     voters: Option<u32>,
+    /// How many members there may be, at most 31 [default: 15]
+    #[arg(long, value_name = "N")]
+    max_members: Option<u32>,
     /// After how long a silent voter is replaced [default: 2m]
     #[arg(long, value_parser = args::duration, value_name = "TIME")]
     replace_after: Option<Duration>,
@@ -77,6 +80,7 @@ impl SettingsArgs {
             election_min: self.election_min.unwrap_or(normal.election_min),
             election_max: self.election_max.unwrap_or(normal.election_max),
             target_voters: self.voters.unwrap_or(normal.target_voters),
+            max_members: self.max_members.unwrap_or(normal.max_members),
             replace_after: self.replace_after.unwrap_or(normal.replace_after),
             compact_after: self.compact_after.unwrap_or(normal.compact_after),
             tail: self.tail.unwrap_or(normal.tail),
@@ -89,7 +93,8 @@ impl SettingsArgs {
 
 pub(crate) fn run(dir: PathBuf, args: &InitArgs, json: bool) -> Result<(), Failure> {
     let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
-    let (name, listen, settings) = (args.name.clone(), args.listen, args.settings.settings());
+    let (name, listen, settings) =
+        (args.name.clone(), args.listen.unwrap_or_else(place::listen), args.settings.settings());
     joining::listen_for_signals()?;
     let member = found(&Founding { dir: dir.clone(), name, listen, advertise, settings })?;
     output::line(member::welcome(&member, &dir, json, "rafty up"))?;

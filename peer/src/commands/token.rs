@@ -43,15 +43,18 @@ pub(crate) fn create(dir: &Path, args: &TokenArgs, json: bool) -> Result<(), Fai
         return Err(Failure::usage("--ttl must be at least 1s; nothing was changed"));
     }
     let request = Request::TokenCreate { role, ttl_s, uses: args.uses, may_lead: !args.never_leads };
-    let (token, addresses) = match ask(dir, &request)? {
-        Reply::Token { token, addresses } => (token, addresses),
+    let (token, addresses, room) = match ask(dir, &request)? {
+        Reply::Token { token, addresses, room } => (token, addresses, room),
         other => return Err(unexpected(&other)),
     };
     if json {
-        output::line(json!({ "token": token, "role": role, "ttl_s": ttl_s, "addresses": addresses }))?;
+        output::line(
+            json!({ "token": token, "role": role, "ttl_s": ttl_s, "addresses": addresses, "room": room }),
+        )?;
         return Ok(());
     }
     output::line(&token)?;
+    output::note(room);
     let peer = addresses.first().map_or("HOST:PORT".into(), ToString::to_string);
     output::note(format_args!("on the newcomer, within {} s:", ttl_s));
     match role {

@@ -14,11 +14,10 @@ use rafty_wire::{JoinReply, JoinRequest};
 use smol::Executor;
 use smol::channel::bounded;
 use smol::lock::Semaphore;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// How long the peer set may take to decide.
 pub(super) const REPLY_WITHIN: Duration = Duration::from_secs(30);
@@ -26,14 +25,14 @@ pub(super) const REPLY_WITHIN: Duration = Duration::from_secs(30);
 const SPEAK_WITHIN: Duration = Duration::from_secs(5);
 /// How long the newcomer waits for the handshake.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// Joins at once.
+/// Joins at once, whoever knocks.
 const MAX_JOINS: usize = 4;
-/// Joins of one address in [`RATE_WINDOW`].
-const MAX_PER_ADDRESS: u32 = 10;
-/// The time in which they are counted.
-const RATE_WINDOW: Duration = Duration::from_secs(60);
-/// Addresses that are counted.
-const MAX_ADDRESSES: usize = 256;
+/// A newcomer that finds no place comes again after this.
+const NEXT_PLACE: Duration = Duration::from_millis(500);
+/// What a newcomer that comes too early is told, before the milliseconds and after them.
+const BUSY: [&str; 2] = ["too many join now; try again in ", " ms"];
+/// The longest time that a newcomer believes it is to wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// What the exporter is for (RFC 8446 §7.5).
 const EXPORTER_LABEL: &[u8] = b"rafty join";
 
@@ -55,6 +54,12 @@ pub enum JoinError {
     /// The responder did not speak this protocol.
     #[error("the peer's answer was not understood; update the older program")]
     NotUnderstood,
+    /// Too many join at the moment.
+    #[error("too many join now; try again in {} s", after.as_secs_f64().ceil())]
+    Busy {
+        /// When another try makes sense.
+        after: Duration,
+    },
     /// The responder took too long.
     #[error(
         "the peer set did not decide in time; ask `status` on a peer whether this one is in, then try again"
@@ -88,7 +93,7 @@ pub async fn join(
         // Our own check of its key is the only thing that ends a handshake from this side.
         Some(Err(ConnectionError::TransportError(_))) => return Err(JoinError::WrongResponder(server)),
         Some(Err(ConnectionError::TimedOut)) | None => return Err(JoinError::Unreachable(server)),
-        Some(Err(error)) => return Err(JoinError::HungUp(error.to_string())),
+        Some(Err(error)) => return Err(hung_up(error)),
     };
     let reply = ask(&connection, make).await;
     connection.close(Close::Done.code(), b"");
@@ -100,7 +105,6 @@ async fn ask(
     connection: &Connection,
     make: impl FnOnce([u8; 32]) -> Enrolment,
 ) -> Result<JoinReply, JoinError> {
-    let hung_up = |error: ConnectionError| JoinError::HungUp(error.to_string());
     let opened = within(SPEAK_WITHIN, connection.open_bi()).await.ok_or(JoinError::Late)?;
     let (mut send, mut receive) = opened.map_err(hung_up)?;
     let request = JoinRequest { enrolment: make(exporter(connection).ok_or(JoinError::NotUnderstood)?) };
@@ -119,47 +123,62 @@ async fn ask(
     }
 }
 
+fn hung_up(error: ConnectionError) -> JoinError {
+    match &error {
+        ConnectionError::ApplicationClosed(close) if close.error_code == Close::Busy.code() => {
+            JoinError::Busy { after: wait_in(&close.reason) }
+        }
+        _ => JoinError::HungUp(error.to_string()),
+    }
+}
+
 fn exporter(connection: &Connection) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     connection.export_keying_material(&mut bytes, EXPORTER_LABEL, b"").ok()?;
     Some(bytes)
 }
 
-/// How many may knock, and how often.
+/// What becomes of a newcomer's statement.
 #[derive(Debug)]
-pub(super) struct Gate {
-    places: Semaphore,
-    recent: Mutex<BTreeMap<IpAddr, (Instant, u32)>>,
+#[allow(clippy::large_enum_variant)] // made once in a newcomer's life
+pub enum JoinDecision {
+    /// It is answered so.
+    Reply(JoinReply),
+    /// It is to come again.
+    Busy {
+        /// After how long.
+        after: Duration,
+    },
 }
+
+/// How many may knock at once.
+#[derive(Debug)]
+pub(super) struct Gate(Semaphore);
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { places: Semaphore::new(MAX_JOINS), recent: Mutex::default() }
+        Self(Semaphore::new(MAX_JOINS))
     }
 }
 
-impl Gate {
-    /// Whether `address` may knock once more at `now`.
-    fn admits(&self, address: IpAddr, now: Instant) -> bool {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.retain(|_, (since, _)| now.duration_since(*since) < RATE_WINDOW);
-        if recent.len() >= MAX_ADDRESSES && !recent.contains_key(&address) {
-            return false;
-        }
-        let (_, count) = recent.entry(address).or_insert((now, 0));
-        *count += 1;
-        *count <= MAX_PER_ADDRESS
-    }
+/// How long a newcomer is asked to wait, read from what [`turn_away`] wrote.
+fn wait_in(reason: &[u8]) -> Duration {
+    let text = std::str::from_utf8(reason).unwrap_or_default();
+    let ms = text.strip_prefix(BUSY[0]).and_then(|rest| rest.strip_suffix(BUSY[1])?.parse().ok());
+    ms.map_or(NEXT_PLACE, Duration::from_millis).min(LONGEST_WAIT)
+}
+
+fn turn_away(net: &Inner, connection: &Connection, after: Duration) {
+    net.counters.count(DropReason::JoinLimited);
+    let reason = format!("{}{}{}", BUSY[0], after.as_millis(), BUSY[1]);
+    connection.close(Close::Busy.code(), reason.as_bytes());
 }
 
 /// Hears one newcomer and passes on what it is answered.
 pub(super) async fn answer(net: &Inner, connection: Connection) {
-    let gate = &net.inbound.joins;
-    let place = gate.places.try_acquire();
-    if place.is_none() || !gate.admits(connection.remote_address().ip(), Instant::now()) {
-        net.counters.count(DropReason::JoinLimited);
-        return connection.close(Close::Busy.code(), b"too many joins");
-    }
+    let Some(_place) = net.inbound.joins.0.try_acquire() else {
+        return turn_away(net, &connection, NEXT_PLACE);
+    };
     connection.set_max_concurrent_bi_streams(VarInt::from_u32(1));
     let heard = within(SPEAK_WITHIN, async {
         let (send, mut receive) = connection.accept_bi().await.ok()?;
@@ -170,7 +189,10 @@ pub(super) async fn answer(net: &Inner, connection: Connection) {
         net.counters.count(DropReason::Malformed);
         return connection.close(Close::Malformed.code(), b"");
     };
-    let reply = decide(net, &connection, enrolment).await;
+    let reply = match decide(net, &connection, enrolment).await {
+        JoinDecision::Reply(reply) => reply,
+        JoinDecision::Busy { after } => return turn_away(net, &connection, after),
+    };
     let told = async {
         write_head(&mut send, &reply).await.ok()?;
         send.finish().ok()?;
@@ -180,8 +202,8 @@ pub(super) async fn answer(net: &Inner, connection: Connection) {
     connection.close(Close::Done.code(), b"");
 }
 
-async fn decide(net: &Inner, connection: &Connection, enrolment: Enrolment) -> JoinReply {
-    let refused = |reason: &str| JoinReply::Refused { reason: reason.into() };
+async fn decide(net: &Inner, connection: &Connection, enrolment: Enrolment) -> JoinDecision {
+    let refused = |reason: &str| JoinDecision::Reply(JoinReply::Refused { reason: reason.into() });
     if enrolment.statement.set.cluster != net.set.cluster
         || exporter(connection) != Some(enrolment.statement.exporter)
     {
@@ -190,7 +212,7 @@ async fn decide(net: &Inner, connection: &Connection, enrolment: Enrolment) -> J
     }
     if enrolment.statement.set.epoch != net.set.epoch {
         net.counters.count(DropReason::JoinRefused);
-        return JoinReply::OtherEpoch { epoch: net.set.epoch };
+        return JoinDecision::Reply(JoinReply::OtherEpoch { epoch: net.set.epoch });
     }
     let (reply, answer) = bounded(1);
     let decided = within(REPLY_WITHIN, async {
@@ -205,21 +227,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_may_knock_so_often_and_later_again() {
-        let (gate, start) = (Gate::default(), Instant::now());
-        let (one, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        for _ in 0..MAX_PER_ADDRESS {
-            assert!(gate.admits(one, start));
+    fn a_wait_is_read_back_and_a_strange_one_is_short() {
+        let said = |ms: &str| wait_in(format!("{}{ms}{}", BUSY[0], BUSY[1]).as_bytes());
+        assert_eq!(said("1500"), Duration::from_millis(1_500));
+        assert_eq!(said("18446744073709551615"), LONGEST_WAIT);
+        for strange in ["", "-1", "soon"] {
+            assert_eq!(said(strange), NEXT_PLACE, "{strange}");
         }
-        assert!(!gate.admits(one, start));
-        assert!(gate.admits(other, start));
-        assert!(gate.admits(one, start + RATE_WINDOW));
-    }
-
-    #[test]
-    fn no_more_addresses_are_remembered_than_the_bound() {
-        let (gate, start) = (Gate::default(), Instant::now());
-        let admitted = (0..1000u32).filter(|n| gate.admits(Ipv4Addr::from_bits(*n).into(), start)).count();
-        assert_eq!(admitted, MAX_ADDRESSES);
+        assert_eq!(wait_in(b"too many joins"), NEXT_PLACE, "of an older program");
     }
 }

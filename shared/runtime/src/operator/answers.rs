@@ -4,7 +4,7 @@ use crate::clients::client_address;
 use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::member::MODELS;
 use crate::operator::desk::Call;
-use crate::operator::{BackupState, MemberStatus, ModelInfo, Reply, Request, RunLog, json_of};
+use crate::operator::{BackupState, MemberStatus, ModelInfo, Reply, Request, Room, RunLog, json_of};
 use crate::shell::{Asker, Shell};
 use crate::upkeep::written_bytes;
 use rafty_dictionary::{EntryCommand, EntryResult, RunStatus};
@@ -159,7 +159,18 @@ impl<U: UserMachine> Shell<U> {
         }
         let own = self.node.state().control().members().get(&self.me);
         let addresses = own.map(|member| member.addresses.clone()).unwrap_or_default();
-        call.answer(&Reply::Token { token: token.to_text().to_string(), addresses });
+        call.answer(&Reply::Token { token: token.to_text().to_string(), addresses, room: self.room() });
+    }
+
+    fn room(&self) -> Room {
+        let (state, now) = (self.node.state(), self.node.elapsed_ms());
+        let control = state.control();
+        let open = control.tokens().values().filter(|token| state.left_ms(token, now) > 0);
+        Room {
+            members: u32::try_from(control.members().len()).unwrap_or(u32::MAX),
+            max_members: control.settings().max_members,
+            invited: open.map(|token| token.record.uses).fold(0, u32::saturating_add),
+        }
     }
 
     fn answer_backup(&self, call: &Call) {

@@ -7,8 +7,10 @@
 mod answers;
 mod clients;
 pub(crate) mod desk;
+mod room;
 
 pub(crate) use answers::{wall_ms, wall_us};
+pub use room::Room;
 
 use crate::Lateness;
 use crate::exact_json::Exact;
@@ -137,6 +139,8 @@ pub enum Reply {
         token: String,
         /// Where the newcomer can reach this member.
         addresses: Vec<std::net::SocketAddr>,
+        /// Whom the peer set still has room for.
+        room: Room,
     },
     /// To [`Request::ClientCreate`].
     ClientToken {

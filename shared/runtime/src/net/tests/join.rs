@@ -2,6 +2,7 @@
 
 use super::*;
 use rafty_types::{EnrolmentStatement, Signature};
+use rafty_wire::JoinReply;
 
 fn enrolment(cluster: ClusterId, exporter: [u8; 32]) -> Enrolment {
     let statement = EnrolmentStatement {
@@ -51,7 +52,7 @@ fn a_newcomer_is_heard_and_answered() {
             NetEvent::Join { enrolment, reply } => (enrolment.token == [3; 16]).then_some(reply),
             _ => None,
         });
-        reply.try_send(granted()).unwrap();
+        reply.try_send(JoinDecision::Reply(granted())).unwrap();
         assert_eq!(newcomer.join().unwrap().unwrap(), granted());
     });
 }
@@ -93,12 +94,40 @@ fn an_event_that_nobody_answers_becomes_a_refusal() {
 }
 
 #[test]
-fn one_address_cannot_knock_without_end() {
+fn whoever_is_to_come_again_is_told_when() {
     let host = Host::start(1);
-    let answers: Vec<_> =
-        (0..12).map(|_| ask(&host, hash_of(&host), |_| enrolment(CLUSTER, [0; 32])).is_ok()).collect();
-    assert_eq!(answers.iter().filter(|ok| **ok).count(), 10);
-    assert_eq!(host.dropped(DropReason::JoinLimited), 2);
+    let after = Duration::from_millis(1_234);
+    std::thread::scope(|scope| {
+        let newcomer = scope.spawn(|| ask(&host, hash_of(&host), |exporter| enrolment(CLUSTER, exporter)));
+        let reply = host.expect(|event| match event {
+            NetEvent::Join { reply, .. } => Some(reply),
+            _ => None,
+        });
+        reply.try_send(JoinDecision::Busy { after }).unwrap();
+        let told = newcomer.join().unwrap();
+        assert!(matches!(told, Err(JoinError::Busy { after: told }) if told == after), "{told:?}");
+    });
+    assert_eq!(host.dropped(DropReason::JoinLimited), 1);
+}
+
+/// However many knock in vain, from one address, nobody else has to wait for that; and they change nothing.
+#[test]
+fn two_hundred_knocks_with_statements_of_others_keep_nobody_out() {
+    let host = Host::start(1);
+    for _ in 0..200 {
+        let answer = ask(&host, hash_of(&host), |_| enrolment(CLUSTER, [0; 32]));
+        assert!(matches!(answer, Ok(JoinReply::Refused { .. })), "{answer:?}");
+    }
+    assert_eq!(host.dropped(DropReason::JoinRefused), 200);
+    std::thread::scope(|scope| {
+        let newcomer = scope.spawn(|| ask(&host, hash_of(&host), |exporter| enrolment(CLUSTER, exporter)));
+        let reply = host.expect(|event| match event {
+            NetEvent::Join { reply, .. } => Some(reply),
+            _ => None,
+        });
+        reply.try_send(JoinDecision::Reply(granted())).unwrap();
+        assert_eq!(newcomer.join().unwrap().unwrap(), granted());
+    });
 }
 
 #[test]
