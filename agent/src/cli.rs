@@ -215,6 +215,7 @@ fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings, own: Option<MakeTrainer>
         advertise: settings.advertise.clone(),
         clients: settings.clients,
         moved: up.moved,
+        peer: [&up.peer[..], &settings.peers[..]].concat(),
         no_discovery: !settings.discover,
         exit_with_parent: up.exit_with_parent,
     };

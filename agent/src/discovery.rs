@@ -7,7 +7,8 @@
 
 use mdns_sd::{IfKind, ServiceDaemon, ServiceEvent, ServiceInfo};
 use rafty_runtime::MemberFile;
-use rafty_types::hex::Hex;
+use rafty_runtime::net::Sighting;
+use rafty_types::hex::{Hex, parse};
 use rafty_types::{ClusterId, PeerKey};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 const SERVICE: &str = "_rafty._udp.local.";
 /// How many addresses are taken at most.
 const MAX_FOUND: usize = 16;
+/// How many addresses of all members together.
+const MAX_ALL: usize = 128;
 /// How long the rest of an answer may take.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 
@@ -67,25 +70,58 @@ pub(crate) fn search(
     key_hash: [u8; 16],
     patience: Duration,
 ) -> Result<Vec<SocketAddr>, String> {
+    let mut found = BTreeSet::new();
+    listen_for(cluster, patience, |sighting| {
+        let is_it = sighting.key_hash == Some(key_hash);
+        is_it && found.len() < MAX_FOUND && found.insert(sighting.address)
+    })?;
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_by_key(|address| (address.is_ipv6(), *address));
+    Ok(found)
+}
+
+/// Looks for all members of `cluster`, for as long as `patience`.
+///
+/// # Errors
+/// In words, when the network does not allow to ask.
+pub(crate) fn search_all(cluster: ClusterId, patience: Duration) -> Result<Vec<Sighting>, String> {
+    let mut found = Vec::new();
+    listen_for(cluster, patience, |sighting| {
+        if found.len() < MAX_ALL && !found.contains(&sighting) {
+            found.push(sighting);
+        }
+        false
+    })?;
+    Ok(found)
+}
+
+/// Asks for members and hands out each address of each that answers, until `patience` is over, or shortly after one was
+/// `wanted`: its other addresses come in answers of their own.
+fn listen_for(
+    cluster: ClusterId,
+    patience: Duration,
+    mut wanted: impl FnMut(Sighting) -> bool,
+) -> Result<(), String> {
     let mut until = Instant::now() + patience;
     let daemon = ServiceDaemon::new().map_err(|error| error.to_string())?;
     let events = daemon.browse(SERVICE).map_err(|error| error.to_string())?;
-    let mut found = BTreeSet::new();
     while let Ok(event) = events.recv_deadline(until) {
         let ServiceEvent::ServiceResolved(service) = event else { continue };
-        let says = |name, wanted: &[u8]| service.get_property_val_str(name) == Some(&Hex(wanted).to_string());
-        if says("cluster", &cluster.0) && says("key", &key_hash) {
-            let addresses = service.get_addresses().iter().map(|ip| ip.to_ip_addr());
-            let addresses = addresses.filter(|ip| !is_local_to_a_link(*ip)).take(MAX_FOUND);
-            found.extend(addresses.map(|ip| SocketAddr::new(ip, service.port)));
-            // Its other addresses come in answers of their own.
-            until = until.min(Instant::now() + ANSWERS_WITHIN);
+        if service.get_property_val_str("cluster") != Some(&Hex(&cluster.0).to_string()) {
+            continue;
+        }
+        // Without a key, or with one that is none, it is nobody's.
+        let Some(key_hash) = service.get_property_val_str("key").and_then(parse) else { continue };
+        let addresses = service.get_addresses().iter().map(|ip| ip.to_ip_addr());
+        for ip in addresses.filter(|ip| !is_local_to_a_link(*ip)).take(MAX_FOUND) {
+            let address = SocketAddr::new(ip, service.port);
+            if wanted(Sighting { key_hash: Some(key_hash), address }) {
+                until = until.min(Instant::now() + ANSWERS_WITHIN);
+            }
         }
     }
-    let mut found: Vec<_> = found.into_iter().collect();
-    found.sort_by_key(|address| (address.is_ipv6(), *address));
     let _ = daemon.shutdown();
-    Ok(found)
+    Ok(())
 }
 
 /// Such an address means nothing without the name of a link.

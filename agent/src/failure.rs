@@ -110,12 +110,17 @@ impl From<CallError> for Failure {
 impl From<SetupError> for Failure {
     fn from(error: SetupError) -> Self {
         let code = match error {
-            SetupError::Settings(_) | SetupError::Name | SetupError::Token(_) | SetupError::Data(..) => USAGE,
+            SetupError::Settings(_)
+            | SetupError::Name
+            | SetupError::Token(_)
+            | SetupError::CannotReach { .. }
+            | SetupError::Data(..) => USAGE,
             SetupError::Refused(_) => REFUSED,
             SetupError::Already(_)
             | SetupError::Listen(..)
             | SetupError::NobodyToAsk
             | SetupError::Unreachable { .. }
+            | SetupError::Busy { .. }
             | SetupError::Admitted { .. }
             | SetupError::Disk { .. } => FAILED,
         };

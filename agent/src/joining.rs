@@ -3,7 +3,7 @@
 use crate::settings::Settings;
 use crate::{Failure, discovery, output, place, supervision};
 use rafty_runtime::MemberFile;
-use rafty_runtime::setup::{Joining, SetupError, end_cleanly_on_signals, join, join_when_reached};
+use rafty_runtime::setup::{Joining, SetupError, end_cleanly_on_signals, join_when_reached};
 use rafty_seal::Token;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const SEARCH: Duration = Duration::from_secs(5);
 /// How long a device that boots tries before it ends; its service manager starts it again.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// How long a person's `join` comes again while too many join: those of a whole room have joined by then.
+const BUSY_FOR: Duration = Duration::from_secs(5 * 60);
 /// The pause after the first try, and the longest one.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 
@@ -24,9 +26,9 @@ pub struct JoinArgs {
     /// The address of the member that made the token; without it, it is looked for on the local network
     #[arg(long, value_name = "HOST:PORT")]
     pub peer: Vec<String>,
-    /// The UDP address to listen on
-    #[arg(long, value_name = "ADDR:PORT", default_value = place::LISTEN)]
-    pub listen: SocketAddr,
+    /// The UDP address to listen on [default: port 7400 on all addresses]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
     /// Where others reach this member, when that is not where it listens
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<String>,
@@ -38,10 +40,21 @@ pub struct JoinArgs {
 /// When the address, the token or the directory cannot be used, or the peer set refuses. `dir` is then as it was.
 pub fn enter(dir: PathBuf, args: &JoinArgs, data: Option<PathBuf>) -> Result<MemberFile, Failure> {
     let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
-    let (token, listen) = (args.token.clone(), args.listen);
+    let (token, listen) = (args.token.clone(), args.listen.unwrap_or_else(place::listen));
     let peers = addresses(&args.peer, &token, true)?;
     listen_for_signals()?;
-    Ok(join(&Joining { dir, token, peers, listen, advertise, data })?)
+    let joining = Joining { dir, token, peers, listen, advertise, data };
+    let until = Instant::now() + BUSY_FOR;
+    let again = |error: &SetupError| {
+        let SetupError::Busy { after, .. } = error else { return None };
+        if Instant::now() + *after >= until {
+            return None;
+        }
+        output::note(format_args!("{error}; waits"));
+        std::thread::sleep(*after);
+        Some(joining.peers.clone())
+    };
+    Ok(join_when_reached(&joining, again)?)
 }
 
 /// Joins with what a device was provisioned with, and waits for its network.
@@ -57,7 +70,7 @@ pub fn enter_patiently(dir: PathBuf, settings: &Settings) -> Result<MemberFile, 
         )));
     };
     let advertise = settings.advertise.as_deref().map(place::resolve).transpose()?;
-    let listen = settings.listen.unwrap_or_else(|| place::LISTEN.parse().expect("a constant address"));
+    let listen = settings.listen.unwrap_or_else(place::listen);
     let joining = Joining {
         dir,
         token: token.0.to_string(),
@@ -73,11 +86,13 @@ pub fn enter_patiently(dir: PathBuf, settings: &Settings) -> Result<MemberFile, 
         if Instant::now() >= until || !is_passing(error) {
             return None;
         }
-        if pause > Duration::ZERO {
-            output::note(format_args!("{error}; tries again in {} s", pause.as_secs()));
+        let asked_to_wait = if let SetupError::Busy { after, .. } = error { *after } else { Duration::ZERO };
+        let wait = pause.max(asked_to_wait);
+        if wait > Duration::ZERO {
+            output::note(format_args!("{error}; tries again in {} s", wait.as_secs_f64().ceil()));
         }
-        supervision::starting("waits for the peer set", pause + SEARCH * 4);
-        std::thread::sleep(pause);
+        supervision::starting("waits for the peer set", wait + SEARCH * 4);
+        std::thread::sleep(wait);
         pause = (pause * 2).clamp(PAUSES[0], PAUSES[1]);
         // Names may not be known before there is a network: that passes, too.
         let found = addresses(&settings.peers, &joining.token, settings.discover);
@@ -101,7 +116,7 @@ pub fn listen_for_signals() -> Result<(), Failure> {
 
 /// Whether another try may go better.
 fn is_passing(error: &SetupError) -> bool {
-    matches!(error, SetupError::Unreachable { .. } | SetupError::NobodyToAsk)
+    matches!(error, SetupError::Unreachable { .. } | SetupError::Busy { .. } | SetupError::NobodyToAsk)
 }
 
 /// Those that are named; or, without any, those that are found.

@@ -4,11 +4,17 @@
 
 use crate::discovery::{self, Announcement};
 use crate::{Failure, output, place, supervision};
-use rafty_runtime::{MemberFile, Running, Trainer, up};
+use rafty_runtime::net::Sighting;
+use rafty_runtime::{Lookout, MemberFile, Running, Trainer, up};
 use serde_json::json;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long members are looked for on the local network at a time.
+const SEARCH: Duration = Duration::from_secs(2);
 
 /// What a newcomer is told on stdout once it is in.
 pub fn welcome(member: &MemberFile, dir: &Path, json: bool, next: &str) -> String {
@@ -49,7 +55,10 @@ pub struct UpArgs {
     /// The directory was moved here from another file system, and no other copy of it was used since
     #[arg(long)]
     pub moved: bool,
-    /// Do not let newcomers find this member on the local network (mDNS)
+    /// Look for the others here, too, while no leader is heard: after all addresses have changed
+    #[arg(long, value_name = "HOST:PORT")]
+    pub peer: Vec<String>,
+    /// Do not let newcomers find this member on the local network (mDNS), nor look for the others there
     #[arg(long)]
     pub no_discovery: bool,
     /// End when standard input ends, so that no process outlives whoever started it
@@ -85,7 +94,40 @@ pub(crate) fn stay_with_data(
         None
     });
     let supervisor = Some(supervision::supervisor());
-    Ok(up(Running { dir, trainer, quiet, data, listen, advertise, clients, moved, stop: None, supervisor })?)
+    let lookout = lookout(&dir, args)?;
+    let stop = None;
+    Ok(up(Running {
+        dir,
+        trainer,
+        quiet,
+        data,
+        listen,
+        advertise,
+        clients,
+        moved,
+        stop,
+        supervisor,
+        lookout,
+    })?)
+}
+
+/// Where members may be when none is heard. Names are asked for anew each time: they may lead elsewhere by then.
+fn lookout(dir: &Path, args: &UpArgs) -> Result<Option<Lookout>, Failure> {
+    for peer in &args.peer {
+        place::check_form(peer)?;
+    }
+    let Ok(member) = MemberFile::read(dir) else { return Ok(None) };
+    let (peers, cluster) = (args.peer.clone(), member.cluster);
+    let discovers = !args.no_discovery && !args.listen.unwrap_or(member.listen).ip().is_loopback();
+    Ok(Some(Arc::new(move || {
+        let given = peers.iter().flat_map(|peer| place::addresses(peer));
+        let given = given.map(|address| Sighting { key_hash: None, address });
+        let found = match discovers {
+            true => discovery::search_all(cluster, SEARCH).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        given.chain(found).collect()
+    })))
 }
 
 /// A member that cannot be read is the runtime's to tell of.

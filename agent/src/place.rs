@@ -4,11 +4,22 @@
 
 use crate::Failure;
 use std::env;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-/// Where members listen unless told otherwise, UDP.
-pub const LISTEN: &str = "0.0.0.0:7400";
+/// The port on which members listen unless told otherwise, UDP.
+const PORT: u16 = 7400;
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 8;
+
+/// Where members listen unless told otherwise: everywhere over IPv4, or over both where a machine has IPv6 only.
+pub fn listen() -> SocketAddr {
+    let any: IpAddr = match rafty_runtime::has_only_ipv6() {
+        true => Ipv6Addr::UNSPECIFIED.into(),
+        false => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(any, PORT)
+}
 
 /// The directory of a member: what `--dir` says, or `RAFTY_DIR`, or `name` in the user's data directory. Absolute,
 /// so that what is told about it stays true elsewhere.
@@ -62,18 +73,34 @@ fn chosen(variable: impl Fn(&str) -> Option<PathBuf>, name: &str) -> Option<Path
 /// # Errors
 /// When it is not of that form, or the name is unknown.
 pub fn resolve(host_port: &str) -> Result<SocketAddr, Failure> {
-    let wrong = |why: &str| {
-        let try_this = "nothing was changed; give it as HOST:PORT, such as laptop.local:7400";
-        Failure::usage(format!("the address `{host_port}` cannot be used: {why}; {try_this}"))
-    };
-    let (host, port) = host_port.rsplit_once(':').ok_or_else(|| wrong("it has no port"))?;
-    if host.is_empty() || port.parse::<u16>().is_ok_and(|port| port == 0) {
-        return Err(wrong("it needs a host and a port above 0"));
-    }
+    check_form(host_port)?;
     let found: Vec<SocketAddr> =
-        host_port.to_socket_addrs().map_err(|error| wrong(&error.to_string()))?.collect();
+        host_port.to_socket_addrs().map_err(|error| wrong(host_port, &error.to_string()))?.collect();
     let best = found.iter().find(|address| address.is_ipv4()).or(found.first());
-    best.copied().ok_or_else(|| wrong("the name has no address"))
+    best.copied().ok_or_else(|| wrong(host_port, "the name has no address"))
+}
+
+/// All addresses that `HOST:PORT` means now, at most [`MAX_ADDRESSES`]; none when the name is not known.
+pub fn addresses(host_port: &str) -> Vec<SocketAddr> {
+    host_port.to_socket_addrs().map_or_else(|_| Vec::new(), |found| found.take(MAX_ADDRESSES).collect())
+}
+
+/// Whether a text has the form `HOST:PORT`; whether the name is known is not looked at.
+///
+/// # Errors
+/// When it has not.
+pub fn check_form(host_port: &str) -> Result<(), Failure> {
+    let (host, port) = host_port.rsplit_once(':').ok_or_else(|| wrong(host_port, "it has no port"))?;
+    let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+    if host.is_empty() || host.contains(char::is_whitespace) || !is_port {
+        return Err(wrong(host_port, "it needs a host and a port from 1 to 65535"));
+    }
+    Ok(())
+}
+
+fn wrong(host_port: &str, why: &str) -> Failure {
+    let try_this = "nothing was changed; give it as HOST:PORT, such as laptop.local:7400";
+    Failure::usage(format!("the address `{host_port}` cannot be used: {why}; {try_this}"))
 }
 
 #[cfg(test)]

@@ -68,6 +68,24 @@ fn a_removed_member_is_told_so_and_does_not_come_back() {
     set.settle(2);
 }
 
+#[test]
+fn who_listens_where_the_others_cannot_be_reached_is_refused_and_the_token_still_admits() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        return; // This machine has no IPv6.
+    }
+    let folder = Folder::new();
+    let set = folder.found("p1", &[]);
+    let (token, peer) = set.token("1h");
+    let dir = folder.path("p2");
+    let join = |listen| run(&rafty(), &["join", &token, "--peer", &peer, "--listen", listen, "--dir", &dir]);
+    let refused = join("[::1]:0");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("cannot reach") && said.contains("nothing was changed"), "{said}");
+    assert!(!Path::new(&dir).exists());
+    assert!(join("127.0.0.1:0").status.success(), "the token was not spent");
+}
+
 fn ends_as_removed(member: &mut Member) {
     let up = member.up.as_mut().expect("it runs");
     assert_eq!(until("the end of a removed member", || up.ended()), REFUSED);

@@ -3,8 +3,8 @@
 use super::Finding;
 use crate::settings::Settings;
 use crate::{discovery, place, status};
-use rafty_runtime::MemberFile;
 use rafty_runtime::net::{Path as Route, probe};
+use rafty_runtime::{MemberFile, is_of_this_machine};
 use rafty_seal::Token;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -23,8 +23,7 @@ const STATUS_WITHIN: Duration = Duration::from_secs(3);
 
 pub(super) fn port(dir: &Path, settings: &Settings) -> Finding {
     let as_before = MemberFile::read(dir).ok().map(|member| member.listen);
-    let listen =
-        settings.listen.or(as_before).unwrap_or_else(|| place::LISTEN.parse().expect("a constant address"));
+    let listen = settings.listen.or(as_before).unwrap_or_else(place::listen);
     if let Ok(status) = status::fetch(dir, STATUS_WITHIN) {
         return Finding::ok("port", format!("the running member listens on UDP {}", status.listen));
     }
@@ -48,13 +47,26 @@ pub(super) fn peers(dir: &Path, settings: &Settings) -> Vec<Finding> {
         Ok(known) => known,
         Err(finding) => return vec![finding],
     };
+    // Where this device itself answers nobody else is found.
+    let own_port = MemberFile::read(dir).ok().map(|member| member.listen.port());
+    let is_own = |address: &SocketAddr| own_port == Some(address.port()) && is_of_this_machine(address.ip());
+    let (own, others): (Vec<_>, Vec<_>) = known.into_iter().partition(is_own);
     // Each takes seconds, and none waits for another.
-    let tried: Vec<_> = known
+    let tried: Vec<_> = others
         .into_iter()
         .take(MAX_PEERS)
         .map(|address| (address, thread::spawn(move || probe(address))))
         .collect();
-    tried.into_iter().map(|(address, route)| reached(address, route.join().ok().flatten())).collect()
+    let tried = tried.into_iter().map(|(address, route)| reached(address, route.join().ok().flatten()));
+    own.into_iter().map(leads_here).chain(tried).collect()
+}
+
+fn leads_here(address: SocketAddr) -> Finding {
+    Finding::problem(
+        "peer",
+        format!("{address}, where another member is said to be, is this device itself"),
+        "start that member with `up --advertise HOST:PORT`, where the others reach it",
+    )
 }
 
 fn reached(address: SocketAddr, route: Option<Route>) -> Finding {

@@ -54,7 +54,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "peers",
         default: "[]",
-        about: "where members are, host:port, for joining; when empty they are looked for on the local network",
+        about: "where members are, host:port, for joining and while none is heard; when empty they are looked for on the local network",
         set: |s, v| addresses(v).map(|peers| s.peers = peers),
     },
     Key {
@@ -66,7 +66,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "listen",
         default: "",
-        about: "the UDP address to listen on; at first 0.0.0.0:7400, then as before",
+        about: "the UDP address to listen on; at first port 7400 on all addresses, then as before",
         set: |s, v| parsed(v).map(|listen| s.listen = Some(listen)),
     },
     Key {

@@ -87,6 +87,23 @@ impl Cables {
         ip(&format!("-n {} link set eth0 up", machine(at)));
     }
 
+    /// Gives all machines a way to everywhere else: without one, a member that listens everywhere finds no address of its own.
+    pub(crate) fn route_all(&self) {
+        let gateway = CLIENTS.split('/').next().expect("an address");
+        (0..self.machines).for_each(|at| ip(&format!("-n {} route add default via {gateway}", machine(at))));
+    }
+
+    /// Gives a machine another address instead of its own, as another lease would: the old one is gone at once.
+    pub(crate) fn readdress(&self, at: usize, address_after: &str) {
+        let name = machine(at);
+        let promote = "echo 1 > /proc/sys/net/ipv4/conf/eth0/promote_secondaries";
+        let inside = Self::behind(at);
+        let words: Vec<&str> = inside.iter().map(String::as_str).chain(["sh", "-c", promote]).collect();
+        tool(&words);
+        ip(&format!("-n {name} addr add {address_after}/24 dev eth0"));
+        ip(&format!("-n {name} addr del {}/24 dev eth0", address(at)));
+    }
+
     pub(crate) fn machines(&self) -> usize {
         self.machines
     }

@@ -13,14 +13,17 @@ mod support;
 
 mod bad_links;
 mod cables;
+mod copied_disks;
 mod depth;
 mod descriptors;
+mod disk_advice;
 mod disks;
 mod failing_disk;
 mod full_disk;
 mod kills;
 mod links;
 mod load;
+mod moves;
 mod partitions;
 mod pauses;
 mod place;

@@ -1,7 +1,8 @@
 //! Where others reach this member, and telling them when that changes: a device gets another address from its network,
 //! or starts on another port.
 //!
-//! Connections that stand survive a change by themselves (QUIC migrates them); this is for whoever dials later.
+//! Connections that this member dialled follow it by themselves (QUIC migrates them), and whoever hears it over one of them
+//! dials it anew where it is seen; this is for whoever dials later.
 
 use crate::machine::UserMachine;
 use crate::member::MemberFile;
@@ -10,7 +11,7 @@ use rafty_node::{Input, Request};
 use rafty_types::{Command, ControlCommand, address_statement};
 use smol::channel::Sender;
 use smol::{Executor, Timer};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ impl<U: UserMachine> Shell<U> {
         if known.addresses == [address] || !self.node.is_counted() {
             return None;
         }
-        self.narrator.say(&format!("this member is at {address} now; the others are told"));
+        self.narrator.say(&format!("this member is at {address} now, and tells the others"));
         let addresses = vec![address];
         let statement = address_statement(self.bench.set, self.me, &addresses);
         let signature = self.bench.secrets.identity.sign(&statement);
@@ -61,16 +62,72 @@ pub(crate) fn own_address(member: &MemberFile) -> SocketAddr {
     member.advertise.unwrap_or_else(|| reachable(member.listen, towards))
 }
 
-/// Where others reach a member: where it listens, or the address it has towards `peer`.
+/// Where others reach a member: where it listens; or, when that is everywhere, the address it has towards `peer`, or
+/// towards anywhere else, or on any network. A loopback address only on a machine that is on no network: whoever else
+/// was told it would look for the member on itself.
 pub(crate) fn reachable(listen: SocketAddr, peer: Option<SocketAddr>) -> SocketAddr {
     if !listen.ip().is_unspecified() {
         return listen;
     }
-    // Connecting a UDP socket sends nothing; it only asks the system for the route. The fallback is a documentation
-    // address (RFC 5737): any address beyond this network gives the route out of it.
-    let towards = peer.unwrap_or_else(|| SocketAddr::from(([192, 0, 2, 1], 9)));
-    let local = UdpSocket::bind(SocketAddr::new(listen.ip(), 0))
-        .and_then(|socket| socket.connect(towards).and_then(|()| socket.local_addr()));
-    let ip = local.map_or(IpAddr::from([127, 0, 0, 1]), |local| local.ip());
-    SocketAddr::new(ip, listen.port())
+    // Documentation addresses (RFC 5737, RFC 3849): any beyond this network gives the route out of it.
+    let beyond: [IpAddr; 2] =
+        [Ipv4Addr::new(192, 0, 2, 1).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()];
+    let peer = peer.map(|peer| peer.ip().to_canonical());
+    let found = peer
+        .into_iter()
+        .chain(beyond)
+        .filter(|towards| listen.is_ipv6() || towards.is_ipv4())
+        .find_map(local_towards)
+        .or_else(|| on_networks().into_iter().find(|ip| listen.is_ipv6() || ip.is_ipv4()));
+    let loopback = || if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    SocketAddr::new(found.unwrap_or_else(loopback), listen.port())
+}
+
+/// The address of this machine from which it sends to another one. Connecting a UDP socket sends nothing; it only asks
+/// the system for the route.
+fn local_towards(ip: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+    socket.connect(SocketAddr::new(ip, 9)).ok()?;
+    let local = socket.local_addr().ok()?.ip();
+    (!local.is_loopback() && !local.is_unspecified()).then_some(local)
+}
+
+/// The addresses that this machine has on its networks, IPv4 first. Those that mean something on one link only, not.
+fn on_networks() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let addresses = interfaces.iter().filter(|one| !one.is_loopback() && !one.is_link_local());
+    let mut addresses: Vec<_> = addresses.map(if_addrs::Interface::ip).collect();
+    addresses.sort_by_key(IpAddr::is_ipv6);
+    addresses
+}
+
+/// Whether packets to this address do not leave this machine.
+pub fn is_of_this_machine(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    ip.is_loopback() || on_networks().contains(&ip)
+}
+
+/// Whether this machine has addresses of IPv6 and none of IPv4.
+pub fn has_only_ipv6() -> bool {
+    on_networks().first().is_some_and(IpAddr::is_ipv6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_member_listens_is_where_it_is_unless_that_is_everywhere() {
+        let fixed = "127.0.0.1:7400".parse().unwrap();
+        assert_eq!(reachable(fixed, None), fixed);
+        for everywhere in ["0.0.0.0:7400", "[::]:7400"] {
+            for peer in [None, Some("127.0.0.1:7400"), Some("[::ffff:127.0.0.1]:7400"), Some("[::1]:7400")] {
+                let own = reachable(everywhere.parse().unwrap(), peer.map(|peer| peer.parse().unwrap()));
+                assert_eq!(own.port(), 7400);
+                assert!(!own.ip().is_unspecified() && own.ip() == own.ip().to_canonical(), "{own}");
+                assert_eq!(own.ip().is_loopback(), on_networks().is_empty(), "{own} towards {peer:?}");
+            }
+        }
+    }
 }

@@ -16,9 +16,10 @@ use rafty_types::{
 };
 use rafty_wire::JoinReply;
 use rand_core::Rng;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 mod staging;
 
@@ -82,6 +83,17 @@ pub enum SetupError {
     /// The address cannot be used.
     #[error("cannot listen on {0}: {1}; nothing was changed; use another --listen")]
     Listen(SocketAddr, std::io::Error),
+    /// The others are of another family of addresses, or beyond loopback.
+    #[error(
+        "a member that listens on {listen} cannot reach {peer}; nothing was changed; use --listen 0.0.0.0:PORT for IPv4, \
+         [::]:PORT for IPv4 and IPv6"
+    )]
+    CannotReach {
+        /// Where it would listen.
+        listen: SocketAddr,
+        /// Whom it would ask.
+        peer: SocketAddr,
+    },
     /// Nobody answered, or not the right one.
     #[error("cannot join over {peer}: {why}; nothing was changed here")]
     Unreachable {
@@ -89,6 +101,17 @@ pub enum SetupError {
         peer: SocketAddr,
         /// Why.
         why: String,
+    },
+    /// Too many join at the moment.
+    #[error(
+        "{peer} is asked by too many newcomers now; nothing was changed; try again in {} s",
+        after.as_secs_f64().ceil()
+    )]
+    Busy {
+        /// Whom.
+        peer: SocketAddr,
+        /// When another try makes sense; drawn, so that not all who were told come back at once.
+        after: Duration,
     },
     /// No address is known.
     #[error("no address of a peer is known; nothing was changed; give the one that `token create` printed")]
@@ -221,6 +244,9 @@ pub fn join_when_reached(
     let dir = joining.dir.clone();
     write_secrets(&staged, &identity, &rsa).map_err(|why| SetupError::Disk { dir: dir.clone(), why })?;
     let enrol = |peer| {
+        if !can_reach(listen.ip(), peer) {
+            return Err(SetupError::CannotReach { listen, peer });
+        }
         let address = joining.advertise.unwrap_or_else(|| reachable(listen, Some(peer)));
         let ask_in = |set| {
             let reply = ask(peer, token.cluster, token.responder, |exporter| {
@@ -269,6 +295,14 @@ pub fn join_when_reached(
     Ok(file)
 }
 
+/// Whether packets come from a socket that is bound to `listen` to `peer`.
+fn can_reach(listen: IpAddr, peer: SocketAddr) -> bool {
+    let peer = peer.ip().to_canonical();
+    let over_both = listen == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+    let same_family = listen.is_ipv4() == peer.is_ipv4() || over_both;
+    same_family && (!listen.is_loopback() || peer.is_loopback())
+}
+
 /// The absolute path of the data, which must exist and be UTF-8: the member file is JSON.
 fn usable_data(data: &Path) -> Result<PathBuf, SetupError> {
     let failed = |error| SetupError::Data(data.into(), error);
@@ -280,7 +314,7 @@ fn usable_data(data: &Path) -> Result<PathBuf, SetupError> {
     }
 }
 
-/// What the first one says that can be reached; or why the last one could not.
+/// What the first one says that can be reached; or who is to be asked again; or why the last one could not.
 fn ask_in_turn(
     peers: &[SocketAddr],
     ask: impl Fn(SocketAddr) -> Result<(JoinReply, SetId), SetupError>,
@@ -288,6 +322,7 @@ fn ask_in_turn(
     let mut failure = SetupError::NobodyToAsk;
     for peer in peers {
         match ask(*peer) {
+            Err(_) if matches!(failure, SetupError::Busy { .. }) => {}
             Err(error) => failure = error,
             reply => return reply,
         }
@@ -316,7 +351,11 @@ pub(crate) fn ask(
     let executor = Arc::new(smol::Executor::new());
     let asked = net::join(&executor, cluster, peer, responder, enrolment);
     let reply = smol::block_on(executor.run(asked));
-    reply.map_err(|error| SetupError::Unreachable { peer, why: error.to_string() })
+    let draw = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+    reply.map_err(|error| match error {
+        net::JoinError::Busy { after } => SetupError::Busy { peer, after: after.mul_f64(1.0 + draw) },
+        error => SetupError::Unreachable { peer, why: error.to_string() },
+    })
 }
 
 /// Everything that is known before anybody is asked: the keys and an empty log.
@@ -383,6 +422,30 @@ fn with_port(listen: SocketAddr, socket: &UdpSocket) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_family_of_addresses_reaches_its_own_and_loopback_nothing_beyond() {
+        let reaches = |listen: &str, peer: &str| can_reach(listen.parse().unwrap(), peer.parse().unwrap());
+        for (listen, peer) in [
+            ("0.0.0.0", "192.0.2.1:7400"),
+            ("0.0.0.0", "[::ffff:192.0.2.1]:7400"),
+            ("::", "192.0.2.1:7400"),
+            ("::", "[2001:db8::1]:7400"),
+            ("127.0.0.1", "127.0.0.1:7400"),
+            ("192.0.2.7", "127.0.0.1:7400"),
+        ] {
+            assert!(reaches(listen, peer), "{listen} to {peer}");
+        }
+        for (listen, peer) in [
+            ("::1", "127.0.0.1:7400"),
+            ("::1", "[2001:db8::1]:7400"),
+            ("0.0.0.0", "[2001:db8::1]:7400"),
+            ("127.0.0.1", "192.0.2.1:7400"),
+            ("2001:db8::7", "192.0.2.1:7400"),
+        ] {
+            assert!(!reaches(listen, peer), "{listen} to {peer}");
+        }
+    }
 
     #[test]
     fn a_path_that_is_no_text_is_refused_before_anybody_is_asked() {

@@ -7,13 +7,15 @@ use crate::alarm::Alarm;
 use crate::clients::{ClientCall, ClientDesk};
 use crate::copies;
 use crate::envelopes::{Envelopes, Spooled, broadcast};
+use crate::knocks::Knocks;
 use crate::machine::UserMachine;
 use crate::member::MemberFile;
 use crate::narrate::Narrator;
-use crate::net::{Net, NetEvent, NetEvents, RosterPeer};
+use crate::net::{JoinDecision, Net, NetEvent, NetEvents, RosterPeer, Sighting};
 use crate::operator::desk::{Call, Desk};
 use crate::operator::{self, EnvelopeCounts, wall_ms};
 use crate::persist::{Persister, SYNC_WITHIN, Synced, Unsynced};
+use crate::seek::{self, Seeker};
 use crate::signs::{Sign, Signs};
 use crate::standing::Standing;
 use crate::state_worker::{DigestCache, StateDone, StateJob, StateWorker};
@@ -58,6 +60,8 @@ pub(crate) enum Happening {
     Measured(Vec<rafty_consensus::Link>),
     /// Where this member can be reached now.
     Located(SocketAddr),
+    /// Where members may be.
+    Sighted(Vec<Sighting>),
     /// A person.
     Called(Call),
     /// The process shall end.
@@ -94,6 +98,8 @@ pub(crate) struct Shell<U: UserMachine> {
     pub(crate) standing: Standing,
     pub(crate) delayed: BTreeMap<PersistId, Vec<(MemberId, Frame)>>,
     pub(crate) requests: BTreeMap<RequestId, Asker>,
+    pub(crate) knocks: Knocks,
+    pub(crate) seeker: Seeker,
     pub(crate) last_request: u64,
     pub(crate) trouble: Option<String>,
     /// Members that are in another epoch of the peer set, and in which.
@@ -111,7 +117,7 @@ pub(crate) enum Asker {
     /// A person who gets a token when the peer set knows it.
     Token(Call, Token),
     /// A newcomer.
-    Newcomer(Sender<JoinReply>),
+    Newcomer(Sender<JoinDecision>),
     /// A person who gets a client's token when the peer set knows it.
     ClientToken(Call, ClientToken),
     /// A client of the dictionary.
@@ -149,6 +155,7 @@ impl<U: UserMachine> Shell<U> {
             self.signs.turn(Instant::now());
             let mut inputs = self.next().await;
             self.gather(&mut inputs);
+            self.seek_if_leaderless();
             inputs.extend(self.look_at_disk());
             while !inputs.is_empty() {
                 let outputs = self.node.handle_all(self.now(), std::mem::take(&mut inputs));
@@ -214,6 +221,24 @@ impl<U: UserMachine> Shell<U> {
         }
     }
 
+    fn seek_if_leaderless(&mut self) {
+        let has_leader = self.node.consensus().leader().is_some();
+        let Some(lookout) = self.seeker.due(has_leader, Instant::now()) else { return };
+        let report = self.loop_back.clone();
+        let look = async move {
+            let found = smol::unblock(move || lookout()).await;
+            // Closed only when the loop has ended.
+            let _ = report.send(Happening::Sighted(found)).await;
+        };
+        self.executor.spawn(look).detach();
+    }
+
+    fn note_last_seen(&mut self) {
+        let Some(seen) = self.seeker.news(&self.net) else { return };
+        let dir = self.bench.dir.clone();
+        self.executor.spawn(smol::unblock(move || seek::write(&dir, &seen))).detach();
+    }
+
     fn net_said(&mut self, event: NetEvent) -> Option<Input> {
         match event {
             NetEvent::Frame { from, frame } => Some(Input::Frame { from, frame }),
@@ -240,7 +265,12 @@ impl<U: UserMachine> Shell<U> {
                 self.met_other_epoch(member, epoch);
                 None
             }
-            NetEvent::Join { enrolment, reply } => Some(self.enrol(enrolment, reply)),
+            NetEvent::NotSpooled { from, why } => {
+                self.narrator
+                    .dropped(from, &format!("the disk cannot keep it: {why}; `check` says what helps"));
+                None
+            }
+            NetEvent::Join { enrolment, reply } => self.enrol(enrolment, reply),
         }
     }
 
@@ -261,13 +291,17 @@ impl<U: UserMachine> Shell<U> {
         Some(Input::Envelope { from, header, handle })
     }
 
-    fn enrol(&mut self, enrolment: rafty_types::Enrolment, reply: Sender<JoinReply>) -> Input {
+    fn enrol(&mut self, enrolment: rafty_types::Enrolment, reply: Sender<JoinDecision>) -> Option<Input> {
+        let control = self.node.state().control();
+        let is_known = control.tokens().contains_key(&enrolment.token)
+            || control.member_by_key(&enrolment.statement.key).is_some();
+        if let Some(after) = self.knocks.wait(self.now(), enrolment.token, is_known) {
+            let _ = reply.try_send(JoinDecision::Busy { after });
+            return None;
+        }
         let command = rafty_types::Command::Control(rafty_types::ControlCommand::Enrol(enrolment));
-        self.request(
-            Asker::Newcomer(reply),
-            rafty_node::Request::Commit { session: None, command },
-            JOIN_WITHIN,
-        )
+        let request = rafty_node::Request::Commit { session: None, command };
+        Some(self.request(Asker::Newcomer(reply), request, JOIN_WITHIN))
     }
 
     pub(crate) fn request(&mut self, asker: Asker, request: rafty_node::Request, within: Duration) -> Input {
@@ -299,7 +333,15 @@ impl<U: UserMachine> Shell<U> {
             Happening::StateDone(done) => self.state_done(done).into_iter().collect(),
             Happening::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
             Happening::Measured(links) => vec![Input::Measured(links), Input::WallClock(wall_ms())],
-            Happening::Located(address) => self.located(address).into_iter().collect(),
+            Happening::Located(address) => {
+                self.note_last_seen();
+                self.located(address).into_iter().collect()
+            }
+            Happening::Sighted(sightings) => {
+                self.seeker.looked(Instant::now());
+                self.net.look_at(&sightings);
+                Vec::new()
+            }
             Happening::Called(call) => self.called(call),
             Happening::Stop => {
                 self.signs.give(Sign::Stopping);
@@ -388,6 +430,10 @@ impl<U: UserMachine> Shell<U> {
             Output::Roster(members) => {
                 let peers: Vec<_> = members.iter().map(roster_peer).collect();
                 self.net.set_roster(self.me, &peers);
+                let before = self.seeker.take_before();
+                if !before.is_empty() {
+                    self.net.look_at(&before);
+                }
                 self.standing.known(self.me, &peers);
                 self.note_roster(members);
             }
@@ -510,9 +556,9 @@ impl<U: UserMachine> Shell<U> {
             Some(Asker::Person(call)) => self.answer_person(&call, answer),
             Some(Asker::Token(call, token)) => self.hand_out_token(&call, &token, answer),
             Some(Asker::Newcomer(reply)) => {
-                let reply_with = self.join_reply(answer);
+                let decision = JoinDecision::Reply(self.join_reply(answer));
                 // A newcomer that does not wait any more can ask again: its enrolment stands in the roster.
-                let _ = reply.try_send(reply_with);
+                let _ = reply.try_send(decision);
             }
             Some(Asker::ClientToken(call, token)) => self.hand_out_client_token(&call, &token, answer),
             Some(Asker::Client(call)) => return self.answer_client(call, answer),

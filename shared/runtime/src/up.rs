@@ -5,6 +5,7 @@ use crate::alarm::Alarm;
 use crate::clients::{self, CALLS, ClientDesk, client_addresses};
 use crate::copies::{self, looks_copied};
 use crate::envelopes::Envelopes;
+use crate::knocks::Knocks;
 use crate::log_writer::{LogLevel, flush_log, log};
 use crate::machine::UserMachine;
 use crate::measure::measure_links;
@@ -15,6 +16,7 @@ use crate::operator::desk::Desk;
 use crate::operator::{EnvelopeCounts, wall_ms};
 use crate::persist::{Persister, Unsynced};
 use crate::rejoin::{RejoinError, re_enrol};
+use crate::seek::{self, Lookout, Seeker};
 use crate::setup::{free_port, write_member};
 use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
 use crate::signs::{Signs, Supervisor};
@@ -69,6 +71,8 @@ pub struct Running {
     pub stop: Option<std::sync::mpsc::Receiver<()>>,
     /// Whom its loop gives signs of life.
     pub supervisor: Option<Supervisor>,
+    /// Who looks for the others while it hears no leader.
+    pub lookout: Option<Lookout>,
 }
 
 impl Running {
@@ -85,6 +89,7 @@ impl Running {
             moved: false,
             stop: None,
             supervisor: None,
+            lookout: None,
         }
     }
 }
@@ -255,6 +260,7 @@ fn assemble<U: UserMachine>(
         write_member(&dir, &member).map_err(|error| disk(&error))?;
     }
     let standing = admit_known_members(&node, &net, &member);
+    let last_seen = seek::read(&dir);
     let dir_for_notes = dir.clone();
     let bench = Arc::new(Bench {
         me: member.member,
@@ -304,6 +310,8 @@ fn assemble<U: UserMachine>(
         standing,
         delayed: BTreeMap::new(),
         requests: BTreeMap::new(),
+        knocks: Knocks::default(),
+        seeker: Seeker::new(running.lookout, last_seen),
         last_request: 0,
         trouble: None,
         other_epochs: BTreeMap::new(),

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
         None if head.ip().is_loopback() => {
             free_port(head.ip()).and_then(|socket| socket.local_addr()).map_err(Failure::failed)?
         }
-        None => place::LISTEN.parse().expect("a fixed address"),
+        None => place::listen(),
     };
     let board = Board::at(&args.head)?;
     let plan: TestPlan = board.wait(PLAN, &interrupt, Some)?;

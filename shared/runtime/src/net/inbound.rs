@@ -25,6 +25,8 @@ const MAX_HANDSHAKES: usize = 32;
 const BUSY_HANDSHAKES: usize = 8;
 /// How long a handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// How often is looked whether a member's packets come from elsewhere.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long half a snapshot waits for its sender to come back.
 const RESUME_WITHIN: Duration = Duration::from_secs(60);
 
@@ -160,8 +162,9 @@ async fn serve(net: &Arc<Inner>, lane: Lane, key: PeerKey, connection: Connectio
             if let Some(link) = net.links().get(&member) {
                 link.heard_from(connection.remote_address());
             }
-            let datagrams = read_datagrams(net, key, &connection);
-            future::or(datagrams, read_control(net, key, &connection)).await;
+            let reads =
+                future::or(read_datagrams(net, key, &connection), read_control(net, key, &connection));
+            future::or(reads, watch_address(net, key, &connection)).await;
         }
         Some(_) => {
             connection.set_max_concurrent_bi_streams(VarInt::from_u32(transport::BULK_STREAMS));
@@ -185,6 +188,23 @@ fn forget_snapshot_later(net: &Arc<Inner>, key: PeerKey) {
             later.inbound.snapshots.forget(key);
         }
     });
+}
+
+/// Looks where a member's packets come from: its connection follows it to another address or port without a word (RFC 9000
+/// §9), and ours to it does not. Never returns.
+async fn watch_address(net: &Inner, key: PeerKey, connection: &Connection) {
+    let mut known = connection.remote_address();
+    loop {
+        Timer::after(LOOK_EVERY).await;
+        let address = connection.remote_address();
+        if address != known {
+            known = address;
+            let (member, links) = (net.roster.member(key), net.links());
+            if let Some(link) = member.as_ref().and_then(|member| links.get(member)) {
+                link.seen_at(address);
+            }
+        }
+    }
 }
 
 async fn read_datagrams(net: &Inner, key: PeerKey, connection: &Connection) {

@@ -14,6 +14,7 @@ use rafty_wire::{MAX_DATAGRAM_LEN, STAMP_LEN, Stamp};
 use smol::channel::{Receiver, Sender, bounded};
 use smol::{Task, Timer, future};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,10 +41,14 @@ pub(super) struct Way {
     addresses: Mutex<Vec<SocketAddr>>,
     /// Where the member dialled us from last, or where it was reached last: tried first.
     last_seen: Mutex<Option<SocketAddr>>,
+    /// Where somebody says that the member is: nobody is believed for it, so it is only tried.
+    sighted: Mutex<Vec<SocketAddr>>,
     queue: FrameQueue,
     path: Mutex<Option<Path>>,
     ring: Sender<()>,
     rung: Receiver<()>,
+    /// The member was seen at another address since our connection was made.
+    moved: AtomicBool,
     /// The bulk connection; whoever needs one and finds none dials it.
     pub(super) bulk: smol::lock::Mutex<Option<Connection>>,
 }
@@ -63,10 +68,12 @@ impl Link {
             key: peer.key,
             addresses: Mutex::new(peer.addresses.clone()),
             last_seen: Mutex::default(),
+            sighted: Mutex::default(),
             queue: FrameQueue::new(),
             path: Mutex::default(),
             ring,
             rung,
+            moved: AtomicBool::new(false),
             bulk: smol::lock::Mutex::default(),
         });
         let (bulk, orders) = bounded(BULK_QUEUE);
@@ -90,10 +97,30 @@ impl Link {
         *lock(&self.way.addresses) = addresses.to_vec();
     }
 
+    /// The member may be here, too. Forgotten when it is reached.
+    pub(super) fn may_be_at(&self, sighted: Vec<SocketAddr>) {
+        *lock(&self.way.sighted) = sighted;
+        if lock(&self.way.path).is_none() {
+            let _ = self.way.ring.try_send(());
+        }
+    }
+
+    /// Where the member was reached last, or heard from.
+    pub(super) fn last_seen(&self) -> Option<SocketAddr> {
+        *lock(&self.way.last_seen)
+    }
+
     /// The member just dialled us from `address`: it is alive, and may have forgotten what we dialled before.
     pub(super) fn heard_from(&self, address: SocketAddr) {
         *lock(&self.way.last_seen) = Some(address);
         let _ = self.way.ring.try_send(());
+    }
+
+    /// What the member sends comes from `address` now, over a connection that it dialled when it was elsewhere: ours still
+    /// leads to where it was.
+    pub(super) fn seen_at(&self, address: SocketAddr) {
+        self.way.moved.store(true, Ordering::Relaxed);
+        self.heard_from(address);
     }
 
     /// Sends a frame, which is `bytes`, or drops and counts it. Raft's go now or never.
@@ -147,9 +174,14 @@ enum Sent {
 impl Way {
     /// Where to look for the member, the likeliest first.
     pub(super) fn candidates(&self) -> Vec<SocketAddr> {
-        let last = *lock(&self.last_seen);
-        let known = lock(&self.addresses);
-        last.into_iter().chain(known.iter().copied().filter(|address| Some(*address) != last)).collect()
+        let mut candidates: Vec<_> = lock(&self.last_seen).iter().copied().collect();
+        let (sighted, known) = (lock(&self.sighted), lock(&self.addresses));
+        for address in sighted.iter().chain(&*known) {
+            if !candidates.contains(address) {
+                candidates.push(*address);
+            }
+        }
+        candidates
     }
 
     /// The stamp is drawn and the datagram queued under one lock: their order is the same.
@@ -192,6 +224,7 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
         failures = match reach(&net, &way, failures).await {
             Reached::LetIn(connection, control) => {
                 *lock(&way.last_seen) = Some(connection.remote_address());
+                lock(&way.sighted).clear();
                 let since = Instant::now();
                 send_on(&net, &way, connection, control).await;
                 if since.elapsed() > FRESH { 0 } else { failures.saturating_add(1) }
@@ -268,6 +301,7 @@ async fn reach(net: &Inner, way: &Way, failures: u32) -> Reached {
 
 /// Everything between being let in and being cut off.
 async fn send_on(net: &Inner, way: &Way, connection: Connection, control: SendStream) {
+    way.moved.store(false, Ordering::Relaxed);
     way.set_path(Some(connection.clone()), Close::Done);
     let _ = net.other.send(NetEvent::Connected(way.id)).await;
     let over = async {
@@ -278,13 +312,13 @@ async fn send_on(net: &Inner, way: &Way, connection: Connection, control: SendSt
     let _ = net.other.send(NetEvent::Disconnected(way.id)).await;
 }
 
-/// Returns when the member dialled us anew long after we dialled it: it may have restarted, and a fresh connection
-/// costs one round trip where a dead one costs seconds.
+/// Returns when the member was seen elsewhere, or dialled us anew long after we dialled it: it may have restarted, and a
+/// fresh connection costs one round trip where a dead one costs seconds.
 async fn doubted(way: &Way) {
     let since = Instant::now();
     loop {
         way.rung().await;
-        if since.elapsed() > FRESH {
+        if way.moved.load(Ordering::Relaxed) || since.elapsed() > FRESH {
             return;
         }
     }

@@ -41,7 +41,7 @@ mod units;
 
 pub use bulk_send::{BulkBody, Delivery};
 pub use counters::DropReason;
-pub use joining::{JoinError, join};
+pub use joining::{JoinDecision, JoinError, join};
 pub use probe::{Path, probe};
 pub use roster::RosterPeer;
 pub(crate) use tls::provider as tls_provider;
@@ -51,7 +51,7 @@ use inbound::Inbound;
 use link::Link;
 use quinn::{Endpoint, TransportConfig, VarInt};
 use rafty_types::{Enrolment, Epoch, Frame, MemberId, Message, PeerKey, SetId};
-use rafty_wire::{JoinReply, encode_frame};
+use rafty_wire::encode_frame;
 use roster::Roster;
 use smol::channel::{Receiver, RecvError, Sender, bounded};
 use smol::lock::Semaphore;
@@ -74,6 +74,8 @@ const OTHER_EVENTS: usize = 16;
 const INBOUND_BULK: usize = 8;
 /// Bulk items sent at once, to all members together.
 const OUTBOUND_BULK: usize = 8;
+/// Addresses at which one member is looked for beside those that are known.
+const MAX_SIGHTINGS: usize = 4;
 
 /// Why a connection was closed, as the other end sees it.
 #[derive(Clone, Copy)]
@@ -102,6 +104,15 @@ pub struct NetConfig {
     pub key: PeerKey,
     /// The identity as PKCS#8 DER.
     pub pkcs8: Zeroizing<Vec<u8>>,
+}
+
+/// An address at which members may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The first 16 bytes of the BLAKE3 of the member's key; without it, any member may be there.
+    pub key_hash: Option<[u8; 16]>,
+    /// Where.
+    pub address: SocketAddr,
 }
 
 /// Where received envelopes go while they arrive. Called on worker threads, where blocking is fine.
@@ -159,13 +170,20 @@ pub enum NetEvent {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// What this member sends cannot be kept on the disk here. It is sent again.
+    NotSpooled {
+        /// Who sends it.
+        from: MemberId,
+        /// What the disk says.
+        why: String,
+    },
     /// A newcomer's statement, made for the connection it came by. Whoever takes the event answers within
     /// 30 seconds, or the newcomer is told to try again.
     Join {
         /// The statement; its signatures are unchecked.
         enrolment: Enrolment,
         /// Where the answer goes.
-        reply: Sender<JoinReply>,
+        reply: Sender<JoinDecision>,
     },
 }
 
@@ -296,6 +314,21 @@ impl Net {
                 None => drop(links.insert(peer.id, Link::start(&self.0, peer))),
             }
         }
+    }
+
+    /// Members may be at these addresses: they are tried beside those that are known. A proved key decides who is there.
+    pub fn look_at(&self, sightings: &[Sighting]) {
+        for link in self.0.links().values() {
+            let hash = rafty_seal::short_hash(&link.key());
+            let may_be = |sighting: &&Sighting| sighting.key_hash.is_none_or(|key_hash| key_hash == hash);
+            let at = sightings.iter().filter(may_be).map(|sighting| sighting.address);
+            link.may_be_at(at.take(MAX_SIGHTINGS).collect());
+        }
+    }
+
+    /// Where each member was reached last, or heard from, by its key.
+    pub fn last_seen(&self) -> BTreeMap<PeerKey, SocketAddr> {
+        self.0.links().values().filter_map(|link| Some((link.key(), link.last_seen()?))).collect()
     }
 
     /// Sends `frame` to `to`, or drops and counts it. Never waits. What is repeated and fits goes as a datagram, all else by

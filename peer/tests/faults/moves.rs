@@ -1,0 +1,105 @@
+//! Members whose addresses change while they run: the others find them where they are, and nobody is restarted.
+
+use crate::cables::Cables;
+use crate::place::{Place, peer_set};
+use crate::support::peer_set::{Folder, PeerSet};
+use crate::support::until;
+use crate::world::World;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// Within this a member that moved belongs again.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
+/// Within this a set whose members all moved goes on.
+const ALL_BACK_WITHIN: Duration = Duration::from_secs(30);
+const TOOLS: &[&str] = &["unshare", "nsenter", "ip", "mount"];
+
+fn three(folder: &Folder, up: &[&str]) -> PeerSet {
+    let place = |at| Place {
+        listen: "0.0.0.0:7400".into(),
+        behind: Cables::behind(at),
+        up: up.iter().map(ToString::to_string).collect(),
+        ..Place::new(folder.path(&format!("p{at}")))
+    };
+    peer_set(&[place(0), place(1), place(2)], &[])
+}
+
+/// Where the members are by the roster.
+fn addresses(set: &PeerSet, at: usize) -> Vec<String> {
+    let status = set.members[at].status().expect("it runs");
+    let lines = status.node.members.iter();
+    lines.flat_map(|line| line.addresses.iter().map(ToString::to_string)).collect()
+}
+
+/// Writes at one member until another one has it; how long that took.
+fn until_there(set: &PeerSet, from: usize, to: usize, key: &str) -> Duration {
+    let began = Instant::now();
+    until("a write", || set.members[from].set_within(Duration::from_secs(1), key, 1).ok());
+    until("it is there", || (set.members[to].get(key) == Some(json!(1))).then_some(()));
+    began.elapsed()
+}
+
+#[test]
+fn a_member_with_another_address_is_found_there() {
+    let test = "moves::a_member_with_another_address_is_found_there";
+    World::Network.enter(test, TOOLS, || {
+        let (folder, cables) = (Folder::new(), Cables::lay(3));
+        cables.route_all();
+        let set = three(&folder, &[]);
+        let leader = set.await_leader();
+        let follower = (leader + 1) % 3;
+
+        cables.readdress(follower, "10.77.0.101");
+        let took = until_there(&set, follower, leader, "follower");
+        assert!(took < BACK_WITHIN, "a follower was back after {took:?}");
+        let (id, seen) = (set.members[follower].id().expect("it runs"), "10.77.0.101:7400".parse().unwrap());
+        until("the roster has its address", || {
+            let status = set.members[leader].status()?;
+            status.node.members.iter().any(|line| line.id == id && line.addresses == [seen]).then_some(())
+        });
+
+        let leader = set.await_leader();
+        cables.readdress(leader, "10.77.0.102");
+        let others: Vec<_> = (0..3).filter(|at| *at != leader).collect();
+        let of_others = until_there(&set, others[0], others[1], "others");
+        let took = of_others + until_there(&set, leader, others[0], "leader");
+        assert!(took < BACK_WITHIN, "a leader was back after {took:?}");
+        println!("a follower was back after {took:.1?}, and a leader, too");
+    });
+}
+
+/// Nobody is where anybody knew it. There is no router, so none has a way out of the network.
+#[test]
+fn members_that_all_moved_find_each_other_on_a_network_without_a_router() {
+    let test = "moves::members_that_all_moved_find_each_other_on_a_network_without_a_router";
+    World::Network.enter(test, TOOLS, || {
+        let (folder, cables) = (Folder::new(), Cables::lay(3));
+        let set = three(&folder, &[]);
+        assert_eq!(addresses(&set, 0), ["10.77.0.1:7400", "10.77.0.2:7400", "10.77.0.3:7400"]);
+        (0..3).for_each(|at| cables.readdress(at, &format!("10.77.0.{}", 101 + at)));
+        let took = until_there(&set, 0, 2, "moved");
+        assert!(took < ALL_BACK_WITHIN, "the set went on after {took:?}");
+        println!("a set whose members all moved went on after {took:.1?}");
+        until("the roster has all addresses", || {
+            (addresses(&set, 2) == ["10.77.0.101:7400", "10.77.0.102:7400", "10.77.0.103:7400"]).then_some(())
+        });
+    });
+}
+
+#[test]
+fn where_members_do_not_look_for_each_other_one_is_told_where_the_others_are() {
+    let test = "moves::where_members_do_not_look_for_each_other_one_is_told_where_the_others_are";
+    World::Network.enter(test, TOOLS, || {
+        let (folder, cables) = (Folder::new(), Cables::lay(3));
+        let mut set = three(&folder, &["--no-discovery"]);
+        set.kill_all();
+        (0..3).for_each(|at| cables.readdress(at, &format!("10.77.0.{}", 101 + at)));
+        set.members[1].restart_with(&["--no-discovery"]);
+        set.members[2].restart_with(&["--no-discovery"]);
+        let peers = ["--peer", "10.77.0.102:7400", "--peer", "10.77.0.103:7400"];
+        set.members[0].restart_with(&[&["--no-discovery"], &peers[..]].concat());
+        let took = until_there(&set, 0, 2, "moved");
+        assert!(took < ALL_BACK_WITHIN, "the set went on after {took:?}");
+        println!("a set that was told went on after {took:.1?}");
+    });
+}
