@@ -169,10 +169,16 @@ impl<U: UserMachine> Shell<U> {
             if self.has_retired() {
                 return Ended::Stopped;
             }
-            if self.standing.is_removed(self.started.elapsed()) {
+            if self.standing.is_removed(self.started.elapsed(), self.is_gone()) {
                 return Ended::Removed("the other members do not let this one in".into());
             }
         }
+    }
+
+    /// Whether this member has applied its own removal.
+    fn is_gone(&self) -> bool {
+        let control = self.node.state().control();
+        control.initialised() && control.member(self.me).is_none()
     }
 
     pub(crate) fn now(&self) -> Time {

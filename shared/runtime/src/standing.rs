@@ -61,8 +61,9 @@ impl Standing {
 
     /// Whether all others have refused it for a while. Or nobody lets it in, and at least half of the others have said so
     /// for long: with this member that is a majority which does not have it. Or most of all members have said so for long,
-    /// whoever lets it in.
-    pub(crate) fn is_removed(&self, now: Duration) -> bool {
+    /// whoever lets it in. Or one that refuses, when this member has applied its own removal (`is_gone`): whoever refuses
+    /// then needs its voice no more.
+    pub(crate) fn is_removed(&self, now: Duration, is_gone: bool) -> bool {
         let refused_for = |least| {
             let firm = |it: &&Refusal| it.stands(now) && now.saturating_sub(it.first) >= least;
             self.refused.values().filter(firm).count()
@@ -70,7 +71,8 @@ impl Standing {
         let (refused, doubted) = (refused_for(REFUSED_FOR), refused_for(DOUBTED_FOR));
         let by_all = refused > 0 && refused == self.others.len();
         let by_half = self.let_in.is_empty() && doubted > 0 && doubted * 2 >= self.others.len();
-        by_all || by_half || doubted * 2 > self.others.len() + 1
+        let by_its_own_log = is_gone && refused_for(Duration::ZERO) > 0;
+        by_its_own_log || by_all || by_half || doubted * 2 > self.others.len() + 1
     }
 }
 
@@ -98,23 +100,35 @@ mod tests {
     fn it_is_removed_soon_when_all_others_say_so_and_go_on_saying_so() {
         let mut standing = among(&[2, 3]);
         standing.refused(MemberId(2), Duration::ZERO);
-        assert!(!standing.is_removed(REFUSED_FOR), "one of two");
+        assert!(!standing.is_removed(REFUSED_FOR, false), "one of two");
         standing.refused(MemberId(3), Duration::from_secs(1));
-        assert!(!standing.is_removed(REFUSED_FOR), "the second only just");
+        assert!(!standing.is_removed(REFUSED_FOR, false), "the second only just");
         standing.refused(MemberId(3), REFUSED_FOR);
         assert!(
-            standing.is_removed(REFUSED_FOR + Duration::from_secs(1)),
+            standing.is_removed(REFUSED_FOR + Duration::from_secs(1), false),
             "saying it again starts nothing anew"
         );
+    }
+
+    #[test]
+    fn who_knows_of_its_removal_waits_for_no_more_than_one_refusal() {
+        let mut standing = among(&[2, 3]);
+        assert!(!standing.is_removed(Duration::ZERO, true), "the engine may still need its voice");
+        standing.let_in(MemberId(3));
+        standing.refused(MemberId(2), Duration::ZERO);
+        assert!(standing.is_removed(Duration::ZERO, true) && !standing.is_removed(Duration::ZERO, false));
     }
 
     #[test]
     fn half_of_the_others_must_say_so_for_long() {
         let mut standing = among(&[2, 3]);
         say(&mut standing, &[2], DOUBTED_FOR - Duration::from_secs(1));
-        assert!(!standing.is_removed(DOUBTED_FOR - Duration::from_secs(1)), "it may run on an older copy");
+        assert!(
+            !standing.is_removed(DOUBTED_FOR - Duration::from_secs(1), false),
+            "it may run on an older copy"
+        );
         say(&mut standing, &[2], DOUBTED_FOR);
-        assert!(standing.is_removed(DOUBTED_FOR));
+        assert!(standing.is_removed(DOUBTED_FOR, false));
     }
 
     #[test]
@@ -122,12 +136,12 @@ mod tests {
         let mut standing = among(&[2, 3]);
         standing.let_in(MemberId(3));
         say(&mut standing, &[2], DOUBTED_FOR);
-        assert!(!standing.is_removed(DOUBTED_FOR));
+        assert!(!standing.is_removed(DOUBTED_FOR, false));
         standing.cut_off(MemberId(3));
-        assert!(standing.is_removed(DOUBTED_FOR));
+        assert!(standing.is_removed(DOUBTED_FOR, false));
         standing.let_in(MemberId(2));
         standing.cut_off(MemberId(2));
-        assert!(!standing.is_removed(2 * DOUBTED_FOR), "being away is not a refusal");
+        assert!(!standing.is_removed(2 * DOUBTED_FOR, false), "being away is not a refusal");
     }
 
     #[test]
@@ -136,17 +150,17 @@ mod tests {
         standing.let_in(MemberId(2));
         say(&mut standing, &[3, 4, 5], Duration::ZERO);
         say(&mut standing, &[3, 4], DOUBTED_FOR);
-        assert!(!standing.is_removed(DOUBTED_FOR), "the third said so once and has been away since");
+        assert!(!standing.is_removed(DOUBTED_FOR, false), "the third said so once and has been away since");
         say(&mut standing, &[5], DOUBTED_FOR);
-        assert!(standing.is_removed(DOUBTED_FOR));
+        assert!(standing.is_removed(DOUBTED_FOR, false));
     }
 
     #[test]
     fn whoever_knows_nobody_or_was_refused_by_former_members_is_not_removed() {
-        assert!(!among(&[]).is_removed(REFUSED_FOR));
+        assert!(!among(&[]).is_removed(REFUSED_FOR, false));
         let mut standing = among(&[2]);
         standing.refused(MemberId(2), Duration::ZERO);
         standing.known(ME, &[]);
-        assert!(!standing.is_removed(REFUSED_FOR));
+        assert!(!standing.is_removed(REFUSED_FOR, false));
     }
 }
