@@ -116,7 +116,7 @@ impl Invariants {
         let replace_after = control.settings().replace_after.as_millis();
         let gone = |id: &MemberId| {
             let since = control.silent_since_ms(*id)?;
-            let long = u128::from(state.elapsed_ms() - since) > replace_after + 1_000;
+            let long = u128::from(state.elapsed_ms().saturating_sub(since)) > replace_after + 1_000;
             long.then_some((*id, since))
         };
         let seats = Seats { voters: now.clone(), gone: now.iter().filter_map(gone).collect() };
