@@ -460,9 +460,7 @@ impl<U: UserMachine> Shell<U> {
         if self.node.has_diverged() {
             return Ended::Diverged(why);
         }
-        let control = self.node.state().control();
-        let removed = control.initialised() && control.member(self.me).is_none();
-        if removed { Ended::Removed(why) } else { Ended::Halted(why) }
+        if self.is_gone() { Ended::Removed(why) } else { Ended::Halted(why) }
     }
 
     /// Who asked this member to remove itself gets no other answer: the node that would give it has ended.
