@@ -18,7 +18,7 @@ pub(crate) struct ServerArgs {
     /// The head's address, as it printed it
     #[arg(value_name = "HEAD")]
     head: HeadAddress,
-    /// The UDP and TCP address to listen on [default: a free port beside a head on this machine, else 0.0.0.0:7400]
+    /// The UDP and TCP address to listen on [default: a free port beside a head on this machine, else port 7400 on all addresses]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
 }
