@@ -9,7 +9,9 @@ use crate::commands::init::InitArgs;
 use crate::commands::run::RunCommand;
 use crate::commands::task::NewTaskArgs;
 use crate::commands::token::TokenArgs;
-use crate::commands::{backup, client, entries, events, fleet, init, load, members, model, run, task, token};
+use crate::commands::{
+    backup, client, entries, events, fleet, init, load, members, model, run, settings, task, token,
+};
 use crate::demo::{self, DemoArgs};
 use clap::{Parser, Subcommand};
 use rafty_agent::joining::{self, JoinArgs};
@@ -74,6 +76,9 @@ enum Command {
     /// See and change who belongs to the peer set
     #[command(subcommand)]
     Members(MembersCommand),
+    /// See and change what the members have agreed on
+    #[command(subcommand)]
+    Settings(SettingsCommand),
     /// Set an entry of the dictionary
     Set {
         /// Its key
@@ -169,6 +174,20 @@ enum MembersCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum SettingsCommand {
+    /// List the settings that can be changed, with their values
+    List,
+    /// Change one for all members
+    Set {
+        /// Which
+        name: String,
+        /// Its value, a number or a time such as 90s
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum BenchCommand {
     /// Writes or reads of the dictionary by many clients
     Local(LocalArgs),
@@ -228,6 +247,10 @@ impl Cli {
             }
             Command::Members(MembersCommand::Transfer { member }) => {
                 members::transfer(&dir, MemberId(member), json)
+            }
+            Command::Settings(SettingsCommand::List) => settings::list(&dir, json),
+            Command::Settings(SettingsCommand::Set { name, value }) => {
+                settings::set(&dir, &name, &value, json)
             }
             Command::Set { key, value } => entries::set(&dir, key, &value, json),
             Command::Get { key } => entries::get(&dir, key),

@@ -13,6 +13,7 @@ pub(crate) mod load;
 pub(crate) mod members;
 pub(crate) mod model;
 pub(crate) mod run;
+pub(crate) mod settings;
 pub(crate) mod task;
 pub(crate) mod token;
 

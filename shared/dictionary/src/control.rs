@@ -15,9 +15,9 @@ use crate::tenures::Tenures;
 use crate::{Event, KeptModels, RunState, TenureRecord, TenureState};
 use rafty_types::{
     Accepted, Attempt, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis, Index,
-    Member, MemberId, Mutation, PeerKey, Publication, RecordedIncarnation, Rejection, RunId, SetId, Settings,
-    Signature, SignedDigest, Term, TokenRecord, Version, address_statement, format_2, planted,
-    rotate_key_statement, state_digest_statement, tenure_statement,
+    Member, MemberId, Mutation, PeerKey, Publication, RecordedIncarnation, Rejection, RunId, SetId, Setting,
+    SettingValue, Settings, Signature, SignedDigest, Term, TokenRecord, Version, address_statement, format_2,
+    planted, printable, rotate_key_statement, state_digest_statement, tenure_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -315,6 +315,7 @@ impl Control {
             ControlCommand::ClientCreated(client) => self.clients.create(at, client).map(|()| Vec::new()),
             ControlCommand::ClientRevoked { name } => self.clients.revoke(&name).map(|()| Vec::new()),
             ControlCommand::FeatureLevel(level) => self.raise_feature_level(level),
+            ControlCommand::SettingChanged { name, value } => self.change_setting(&name, value),
             round @ (ControlCommand::RoundOpened { .. }
             | ControlCommand::UpdateAccepted { .. }
             | ControlCommand::RoundPublished(_)
@@ -431,6 +432,20 @@ impl Control {
     fn raise_feature_level(&mut self, level: u32) -> Effect {
         ensure(level > self.feature_level, "the feature level only rises")?;
         self.feature_level = level;
+        Ok(Vec::new())
+    }
+
+    fn change_setting(&mut self, name: &str, value: SettingValue) -> Effect {
+        let is_value = || Rejection::Invalid(format!("`{}` cannot be set to that", printable(name)));
+        let mut settings = self.settings.clone();
+        let setting = Setting::of_name(name).ok_or_else(is_value)?;
+        setting.set(&mut settings, value).ok_or_else(is_value)?;
+        settings.validate().map_err(|error| Rejection::Invalid(error.in_words()))?;
+        let members = self.roster.members().len();
+        if members > settings.max_members as usize {
+            return Err(Rejection::Invalid(format!("the peer set has {members} members")));
+        }
+        self.settings = settings;
         Ok(Vec::new())
     }
 

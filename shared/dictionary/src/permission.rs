@@ -18,6 +18,7 @@ pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
         | C::RunSubmitted(_)
         | C::RunStopped { .. }
         | C::RolledBack { .. }
+        | C::SettingChanged { .. }
         | C::FeatureLevel(_) => operator,
         C::Revoke { member } => operator || *member == issuer.id,
         C::RotateKey { member, .. } | C::AddressChanged { member, .. } | C::TenureBegan { member, .. } => {

@@ -13,7 +13,7 @@ use rafty_learning_files::{Format, Task, encode_model};
 use rafty_types::{
     Attempt, ClientRecord, Command, ControlCommand, Digest, Entry, Frame, HardState, Incarnation, Index, MemberId,
     Membership, Metrics, Payload, PeerRole, Progress, Proposal, Protection, Publication, RecordedIncarnation, Refusal, RestCause,
-    Round, RunId, RunSpec, Serial, SessionId, Signature, SignedDigest, SnapshotMeta, Stamp, Strategy, Tenure, Term, TokenRecord,
+    Round, RunId, RunSpec, Serial, SessionId, SettingValue, Signature, SignedDigest, SnapshotMeta, Stamp, Strategy, Tenure, Term, TokenRecord,
     Verdict, Version,
 };
 use rafty_wire::HEADER_LEN;
@@ -202,6 +202,7 @@ fn commands() -> Vec<Command> {
         C::RunStopped { run: RunId(6) },
         C::SeatChanged { give: Vec::new(), take: vec![MemberId(3)] },
         C::Revoke { member },
+        C::SettingChanged { name: "quorum".into(), value: SettingValue::Number(70) },
         C::FeatureLevel(2),
     ];
     let user = [set(b"colour", b"\xa4blue"), set(b"cluster", b"\x01")];

@@ -2,7 +2,8 @@
 
 use crate::{
     Attempt, ClientRecord, ClusterId, Digest, Index, MemberId, PeerKey, RecordedIncarnation, RestCause,
-    Round, RunId, Serial, SessionId, SetId, Settings, Signature, SignedDigest, Tenure, Term, Version,
+    Round, RunId, Serial, SessionId, SetId, SettingValue, Settings, Signature, SignedDigest, Tenure, Term,
+    Version,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -216,6 +217,13 @@ pub enum ControlCommand {
         mark: Index,
         /// At most one of each voter, in the order of their ids.
         digests: Vec<SignedDigest>,
+    },
+    /// A setting has another value for all members from here on.
+    SettingChanged {
+        /// Which, by its name in [`SETTINGS`](crate::SETTINGS).
+        name: String,
+        /// The value.
+        value: SettingValue,
     },
 }
 
@@ -477,7 +485,9 @@ pub enum Rejection {
     #[error("this identity is already a member")]
     AlreadyMember,
     /// The peer set is full.
-    #[error("the peer set has its largest size; remove a member first")]
+    #[error(
+        "the peer set has its largest size; remove a member first, or allow more (`rafty settings set max-members N`)"
+    )]
     Full,
     /// Another tenure is current, or another term.
     #[error("another tenure is current")]

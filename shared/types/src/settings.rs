@@ -63,12 +63,19 @@ impl Default for Settings {
 
 /// A setting is outside its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("setting `{name}` is out of range: it must be {range}; nothing was changed")]
+#[error("{}; nothing was changed", self.in_words())]
 pub struct SettingsError {
     /// The setting.
     pub name: &'static str,
     /// What it may be.
     pub range: &'static str,
+}
+
+impl SettingsError {
+    /// What is wrong, without what became of it.
+    pub fn in_words(&self) -> String {
+        format!("setting `{}` is out of range: it must be {}", self.name, self.range)
+    }
 }
 
 impl Settings {

@@ -124,6 +124,10 @@ impl Walk {
             }
             17 => C::RunSubmitted(run_spec(u32::from(x % 5))),
             18 if x.is_multiple_of(4) => C::RunStopped { run },
+            18 if x.is_multiple_of(3) => C::SettingChanged {
+                name: SETTINGS[usize::from(y) % SETTINGS.len()].name.into(),
+                value: SettingValue::Number(u64::from(x)),
+            },
             19 => C::RolledBack { run, version: Version(u64::from(x % 4)) },
             20 if x.is_multiple_of(4) => C::ClientCreated(client(name)),
             20 if x.is_multiple_of(3) => C::ClientRevoked { name: name.into() },

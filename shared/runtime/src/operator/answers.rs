@@ -53,6 +53,9 @@ impl<U: UserMachine> Shell<U> {
                 let run = self.node.state().control().active_run().map(|run| run.id);
                 ControlCommand::RunStopped { run: run.ok_or("no run is active; nothing was changed")? }
             }
+            Request::SettingChange { name, value } => {
+                ControlCommand::SettingChanged { name: name.clone(), value: *value }
+            }
             Request::Revoke { member } => ControlCommand::Revoke { member: *member },
             Request::ClientRevoke { name } => ControlCommand::ClientRevoked { name: name.clone() },
             Request::Set { .. } | Request::Delete { .. }

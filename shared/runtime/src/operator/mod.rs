@@ -16,7 +16,7 @@ use crate::Lateness;
 use crate::exact_json::Exact;
 use crate::net::DropReason;
 use rafty_node::Status;
-use rafty_types::{Digest, Epoch, MemberId, PeerRole, RunId, Settings, Version};
+use rafty_types::{Digest, Epoch, MemberId, PeerRole, RunId, SettingValue, Settings, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -86,6 +86,13 @@ pub enum Request {
     Revoke {
         /// Who.
         member: MemberId,
+    },
+    /// Changes a setting for all members.
+    SettingChange {
+        /// Which.
+        name: String,
+        /// The value.
+        value: SettingValue,
     },
     /// Hands leadership over.
     Transfer {
