@@ -39,7 +39,7 @@ pub struct JoinArgs {
 /// # Errors
 /// When the address, the token or the directory cannot be used, or the peer set refuses. `dir` is then as it was.
 pub fn enter(dir: PathBuf, args: &JoinArgs, data: Option<PathBuf>) -> Result<MemberFile, Failure> {
-    let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
+    let advertise = place::advertised(args.advertise.as_deref())?;
     let (token, listen) = (args.token.clone(), args.listen.unwrap_or_else(place::listen));
     let peers = addresses(&args.peer, &token, true)?;
     listen_for_signals()?;
@@ -69,7 +69,8 @@ pub fn enter_patiently(dir: PathBuf, settings: &Settings) -> Result<MemberFile, 
             dir.display()
         )));
     };
-    let advertise = settings.advertise.as_deref().map(place::resolve).transpose()?;
+    // A name may not be known before there is a network.
+    let advertise = settings.advertise.as_deref().map(place::host_port_of).transpose()?;
     let listen = settings.listen.unwrap_or_else(place::listen);
     let joining = Joining {
         dir,

@@ -84,7 +84,7 @@ pub(crate) fn stay_with_data(
     if args.exit_with_parent {
         std::thread::spawn(exit_with_stdin);
     }
-    let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
+    let advertise = args.advertise.as_deref().map(place::host_port_of).transpose()?;
     let UpArgs { quiet, listen, clients, moved, .. } = *args;
     let announcement = if args.no_discovery { Ok(None) } else { announce(&dir, listen) };
     let _announcement = announcement.unwrap_or_else(|why| {
@@ -113,14 +113,12 @@ pub(crate) fn stay_with_data(
 
 /// Where members may be when none is heard. Names are asked for anew each time: they may lead elsewhere by then.
 fn lookout(dir: &Path, args: &UpArgs) -> Result<Option<Lookout>, Failure> {
-    for peer in &args.peer {
-        place::check_form(peer)?;
-    }
+    let peers: Vec<_> = args.peer.iter().map(|peer| place::host_port_of(peer)).collect::<Result<_, _>>()?;
     let Ok(member) = MemberFile::read(dir) else { return Ok(None) };
-    let (peers, cluster) = (args.peer.clone(), member.cluster);
+    let cluster = member.cluster;
     let discovers = !args.no_discovery && !args.listen.unwrap_or(member.listen).ip().is_loopback();
     Ok(Some(Arc::new(move || {
-        let given = peers.iter().flat_map(|peer| place::addresses(peer));
+        let given = peers.iter().flat_map(|peer| peer.addresses().unwrap_or_default());
         let given = given.map(|address| Sighting { key_hash: None, address });
         let found = match discovers {
             true => discovery::search_all(cluster, SEARCH).unwrap_or_default(),

@@ -3,14 +3,13 @@
 //! It creates nothing and connects to nothing.
 
 use crate::Failure;
+use rafty_runtime::{HostPort, HostPortError};
 use std::env;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The port on which members listen unless told otherwise, UDP.
 const PORT: u16 = 7400;
-/// Addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 8;
 
 /// Where members listen unless told otherwise: everywhere over IPv4, or over both where a machine has IPv6 only.
 pub fn listen() -> SocketAddr {
@@ -73,29 +72,25 @@ fn chosen(variable: impl Fn(&str) -> Option<PathBuf>, name: &str) -> Option<Path
 /// # Errors
 /// When it is not of that form, or the name is unknown.
 pub fn resolve(host_port: &str) -> Result<SocketAddr, Failure> {
-    check_form(host_port)?;
-    let found: Vec<SocketAddr> =
-        host_port.to_socket_addrs().map_err(|error| wrong(host_port, &error.to_string()))?.collect();
-    let best = found.iter().find(|address| address.is_ipv4()).or(found.first());
-    best.copied().ok_or_else(|| wrong(host_port, "the name has no address"))
+    let found = host_port_of(host_port)?.addresses().map_err(|error| wrong(host_port, &error.to_string()))?;
+    found.first().copied().ok_or_else(|| wrong(host_port, "the name has no address"))
 }
 
-/// All addresses that `HOST:PORT` means now, at most [`MAX_ADDRESSES`]; none when the name is not known.
-pub fn addresses(host_port: &str) -> Vec<SocketAddr> {
-    host_port.to_socket_addrs().map_or_else(|_| Vec::new(), |found| found.take(MAX_ADDRESSES).collect())
-}
-
-/// Whether a text has the form `HOST:PORT`; whether the name is known is not looked at.
+/// What a person gave as `HOST:PORT`; whether a name is known is not looked at.
 ///
 /// # Errors
-/// When it has not.
-pub fn check_form(host_port: &str) -> Result<(), Failure> {
-    let (host, port) = host_port.rsplit_once(':').ok_or_else(|| wrong(host_port, "it has no port"))?;
-    let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
-    if host.is_empty() || host.contains(char::is_whitespace) || !is_port {
-        return Err(wrong(host_port, "it needs a host and a port from 1 to 65535"));
-    }
-    Ok(())
+/// When it is not of that form.
+pub fn host_port_of(text: &str) -> Result<HostPort, Failure> {
+    text.parse().map_err(|error: HostPortError| wrong(text, &error.to_string()))
+}
+
+/// The same for what a newcomer advertises, whose name must be known: whoever joins is to be found.
+///
+/// # Errors
+/// When it is not of that form, or the name is unknown.
+pub fn advertised(text: Option<&str>) -> Result<Option<HostPort>, Failure> {
+    let known = |text: &str| resolve(text).and_then(|_| host_port_of(text));
+    text.map(known).transpose()
 }
 
 fn wrong(host_port: &str, why: &str) -> Failure {

@@ -72,6 +72,11 @@ fn describe(text: &mut String, status: &MemberStatus) -> fmt::Result {
         .iter()
         .filter_map(|member| member.given_up.as_ref())
         .try_for_each(|line| writeln!(text, "{line}"))?;
+    let others = node.members.iter().filter(|member| member.id != node.me);
+    others.filter_map(|member| Some((member.id, member.disk_trouble.as_ref()?))).try_for_each(|(id, why)| {
+        let why = printable(why);
+        writeln!(text, "ATTENTION: the disk of member {id} takes nothing ({why}): its vote is missing; `check` there says what helps")
+    })?;
     node.disk_anomalies.iter().try_for_each(|anomaly| writeln!(text, "ATTENTION: {anomaly}"))?;
     node.clocks_apart.iter().try_for_each(|apart| writeln!(text, "clock: {apart}"))?;
     node.divergence.iter().try_for_each(|line| writeln!(text, "ATTENTION: {line}"))?;

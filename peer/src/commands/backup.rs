@@ -88,7 +88,7 @@ pub(crate) fn backup(dir: &Path, args: &BackupArgs, json: bool) -> Result<(), Fa
 
 /// Founds a new peer set with what a backup holds.
 pub(crate) fn restore(dir: PathBuf, args: &RestoreArgs, json: bool) -> Result<(), Failure> {
-    let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
+    let advertise = place::advertised(args.advertise.as_deref())?;
     let found = Restorable::open(&args.file).map_err(not_restored)?;
     let (preview, entries) = (found.preview(), found.user().iter().len());
     joining::listen_for_signals()?;

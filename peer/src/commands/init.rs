@@ -92,7 +92,7 @@ impl SettingsArgs {
 }
 
 pub(crate) fn run(dir: PathBuf, args: &InitArgs, json: bool) -> Result<(), Failure> {
-    let advertise = args.advertise.as_deref().map(place::resolve).transpose()?;
+    let advertise = place::advertised(args.advertise.as_deref())?;
     let (name, listen, settings) =
         (args.name.clone(), args.listen.unwrap_or_else(place::listen), args.settings.settings());
     joining::listen_for_signals()?;

@@ -45,10 +45,12 @@ fn an_io_error_is_said_and_survived() {
             let why = until("trouble", || trouble(member));
             assert!(why.contains(SAID), "{call}: {why}");
             until("another leader", || scene.set.leader().filter(|leader| *leader != at));
+            until("all others know", || told(&scene, at).all(|why| why.contains(SAID)).then_some(()));
         }
         scene.goes_on();
         say(&scene.set.members[at], "");
         until("no trouble", || trouble(&scene.set.members[at]).is_none().then_some(()));
+        until("all others know that, too", || told(&scene, at).all(|why| why.is_empty()).then_some(()));
         scene.catches_up(at);
         if cycle % ROUND_EVERY == ROUND_EVERY - 1 {
             rounds::go_on(&scene.set, 1);
@@ -134,6 +136,17 @@ fn with_faulty_disks(set: &mut PeerSet) {
         member.restart();
     }
     set.settle(set.members.len());
+}
+
+/// What each other member says of this one's disk; nothing when it takes what it is given.
+fn told(scene: &Scene, at: usize) -> impl Iterator<Item = String> {
+    let id = scene.set.members[at].id().expect("it runs");
+    let others = scene.set.running().filter(move |member| member.id() != Some(id));
+    others.map(move |member| {
+        let status = member.status().expect("it runs");
+        let line = status.node.members.into_iter().find(|line| line.id == id).expect("a member");
+        line.disk_trouble.unwrap_or_default()
+    })
 }
 
 fn trouble(member: &Member) -> Option<String> {

@@ -4,7 +4,7 @@ use crate::cables::Cables;
 use crate::place::{Place, peer_set};
 use crate::support::peer_set::{Folder, PeerSet};
 use crate::support::until;
-use crate::world::World;
+use crate::world::{World, tool};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -101,5 +101,46 @@ fn where_members_do_not_look_for_each_other_one_is_told_where_the_others_are() {
         let took = until_there(&set, 0, 2, "moved");
         assert!(took < ALL_BACK_WITHIN, "the set went on after {took:?}");
         println!("a set that was told went on after {took:.1?}");
+    });
+}
+
+/// Nobody looks for the others on the network, and no name means what it meant before.
+#[test]
+fn members_that_are_known_by_name_are_found_where_the_names_lead_now() {
+    let test = "moves::members_that_are_known_by_name_are_found_where_the_names_lead_now";
+    World::Network.enter(test, TOOLS, || {
+        let (folder, cables) = (Folder::new(), Cables::lay(3));
+        let hosts = folder.path("hosts");
+        let point_at = |last: usize| {
+            let lines: String = (0..3).map(|at| format!("10.77.0.{} m{at}.test\n", at + last)).collect();
+            std::fs::write(&hosts, format!("127.0.0.1 localhost\n{lines}")).expect("a file");
+        };
+        point_at(1);
+        tool(&["mount", "--bind", &hosts, "/etc/hosts"]);
+        let place = |at| Place {
+            listen: "0.0.0.0:7400".into(),
+            advertise: Some(format!("m{at}.test:7400")),
+            behind: Cables::behind(at),
+            up: vec!["--no-discovery".into()],
+            ..Place::new(folder.path(&format!("p{at}")))
+        };
+        let mut set = peer_set(&[place(0), place(1), place(2)], &[]);
+        for member in &set.members {
+            let names = || {
+                let noted = std::fs::read_to_string(member.file("last-seen.json")).unwrap_or_default();
+                noted.matches(".test:7400").count()
+            };
+            until("the names of the others are noted", || (names() == 2).then_some(()));
+        }
+        set.kill_all();
+        (0..3).for_each(|at| cables.readdress(at, &format!("10.77.0.{}", 101 + at)));
+        point_at(101);
+        set.members.iter_mut().for_each(|member| member.restart_with(&["--no-discovery"]));
+        let took = until_there(&set, 0, 2, "moved");
+        assert!(took < ALL_BACK_WITHIN, "the set went on after {took:?}");
+        println!("a set whose names lead elsewhere went on after {took:.1?}");
+        until("the roster has all addresses", || {
+            (addresses(&set, 2) == ["10.77.0.101:7400", "10.77.0.102:7400", "10.77.0.103:7400"]).then_some(())
+        });
     });
 }

@@ -10,6 +10,7 @@ pub(crate) struct Place {
     pub(crate) dir: String,
     /// The words in front of its program, if something else starts that.
     pub(crate) behind: Vec<String>,
+    /// Empty for where members listen by default.
     pub(crate) listen: String,
     pub(crate) advertise: Option<String>,
     /// What it trains with; so it is a device.
@@ -35,7 +36,10 @@ impl Place {
     fn run(&self, words: &[&str]) {
         let program = self.member().program;
         let mut setup = command(Path::new(&program[0]), &[]);
-        setup.args(&program[1..]).args(words).args(["--listen", &self.listen, "--dir", &self.dir]);
+        setup.args(&program[1..]).args(words).args(["--dir", &self.dir]);
+        if !self.listen.is_empty() {
+            setup.args(["--listen", &self.listen]);
+        }
         setup.args(self.advertise.iter().flat_map(|at| ["--advertise", at]));
         setup.args(self.data.iter().flat_map(|data| ["--data", data]));
         json_of(setup);

@@ -6,8 +6,8 @@
 //! leader's check of its quorum and for its hand-overs alike. Heartbeats keep their pace. Measuring is the shell's.
 
 use crate::config::Config;
-use rafty_types::{MemberId, Membership};
-use std::collections::BTreeMap;
+use rafty_types::{Index, MemberId, Membership, Message, MessageKind, Time};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A timeout that lasts as configured, in thousandths.
@@ -23,6 +23,12 @@ const ROUND_TRIPS: u32 = 3;
 /// Of so many round-trip times, measured one after the other, the least counts: a member that was busy for a moment is not far
 /// away.
 const ROUND_TRIPS_KEPT: usize = 3;
+/// How often a leader says over a slow link that it lives: with answers and acknowledgements some 4 kbit/s each way.
+const SLOW_HEARTBEAT: Duration = Duration::from_millis(500);
+/// The fewest lost heartbeats in a row that a timeout allows for over a slow link, where queues overflow.
+const SLOW_HEARTBEATS: u32 = 3;
+/// For so many measurements after the last slow one.
+const PATIENT_FOR: u32 = 10;
 /// A new measurement of loss counts for one part in so many.
 const SMOOTHING: u64 = 8;
 
@@ -37,6 +43,9 @@ pub struct Link {
     pub sent: u64,
     /// How many of them, or of earlier ones, were found lost since.
     pub lost: u64,
+    /// Whether transfers between the two are slow: heartbeats in their usual number would take much of what the link can
+    /// carry.
+    pub slow: bool,
 }
 
 /// One way, smoothed.
@@ -46,12 +55,17 @@ struct Quality {
     rtts: [Option<Duration>; ROUND_TRIPS_KEPT],
     /// Of a packet one way, in a million.
     loss: u64,
+    slow: bool,
+    /// For so many measurements more timeouts outlast few heartbeats: the leader does not know at once that they need not.
+    patient_for: u32,
 }
 
 impl Quality {
     fn take(&mut self, link: &Link) {
         self.rtts.rotate_right(1);
         self.rtts[0] = Some(link.rtt);
+        self.slow = link.slow;
+        self.patient_for = if link.slow { PATIENT_FOR } else { self.patient_for.saturating_sub(1) };
         if let Some(loss) = link.lost.min(link.sent).saturating_mul(1_000_000).checked_div(link.sent) {
             self.loss = (self.loss * (SMOOTHING - 1) + loss) / SMOOTHING;
         }
@@ -68,7 +82,10 @@ impl Quality {
             heartbeats += 1;
         }
         let rtt = self.rtts.iter().flatten().min().copied().unwrap_or_default();
-        heartbeat * heartbeats + rtt * ROUND_TRIPS
+        match self.patient_for > 0 {
+            true => heartbeat.max(SLOW_HEARTBEAT) * heartbeats.max(SLOW_HEARTBEATS) + rtt * ROUND_TRIPS,
+            false => heartbeat * heartbeats + rtt * ROUND_TRIPS,
+        }
     }
 }
 
@@ -78,11 +95,21 @@ pub(crate) struct Links {
     ways: BTreeMap<MemberId, Quality>,
     stretch: u64,
     saved: u64,
+    /// Whose timeouts outlast few heartbeats, by their own word.
+    patient: BTreeSet<MemberId>,
+    /// What was said last to those in this term: when, and which commit index it told.
+    said: BTreeMap<MemberId, (Time, Index)>,
 }
 
 impl Default for Links {
     fn default() -> Self {
-        Self { ways: BTreeMap::new(), stretch: AS_CONFIGURED, saved: 0 }
+        Self {
+            ways: BTreeMap::new(),
+            stretch: AS_CONFIGURED,
+            saved: 0,
+            patient: BTreeSet::new(),
+            said: BTreeMap::new(),
+        }
     }
 }
 
@@ -93,6 +120,8 @@ impl Links {
             self.ways.entry(link.member).or_default().take(link);
         }
         self.ways.retain(|member, _| membership.contains(*member));
+        self.patient.retain(|member| membership.contains(*member));
+        self.said.retain(|member, _| membership.contains(*member));
     }
 
     /// Decides the stretch anew: so that a majority of voters is reached in time, and the leader heard, if one is known.
@@ -114,6 +143,47 @@ impl Links {
         let stretch =
             (needed.as_micros() * u128::from(AS_CONFIGURED)).div_ceil(config.election_min.as_micros().max(1));
         self.stretch = u64::try_from(stretch).unwrap_or(MOST).clamp(AS_CONFIGURED, MOST);
+    }
+
+    /// Whether the way to a member is slow.
+    pub(crate) fn is_slow(&self, member: MemberId) -> bool {
+        self.ways.get(&member).is_some_and(|way| way.slow)
+    }
+
+    /// A member says whether its timeouts outlast few heartbeats.
+    pub(crate) fn is_patient(&mut self, member: MemberId, patient: bool) {
+        if patient {
+            self.patient.insert(member);
+        } else {
+            self.patient.remove(&member);
+        }
+    }
+
+    /// Whether a message that a leader is about to send is left out: a heartbeat that tells nothing new to a member which
+    /// does not need it, soon after something else.
+    pub(crate) fn spares(&mut self, message: &Message, now: Time) -> bool {
+        if !self.patient.contains(&message.to) {
+            return false;
+        }
+        let tells_nothing = message.kind == MessageKind::Heartbeat && message.context.is_empty();
+        let is_soon = |(said, commit): &(Time, Index)| {
+            *commit == message.commit && now.saturating_since(*said) < SLOW_HEARTBEAT
+        };
+        let spared = tells_nothing && self.said.get(&message.to).is_some_and(is_soon);
+        if !spared {
+            self.said.insert(message.to, (now, message.commit));
+        }
+        spared
+    }
+
+    /// Nothing was said in the new term.
+    pub(crate) fn term_began(&mut self) {
+        self.said.clear();
+    }
+
+    /// How often a leader says to this member that it lives.
+    pub(crate) fn heartbeat(&self, member: MemberId, heartbeat: Duration) -> Duration {
+        if self.patient.contains(&member) { heartbeat.max(SLOW_HEARTBEAT) } else { heartbeat }
     }
 
     /// Whether this tick counts towards a timeout.
@@ -139,7 +209,7 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rafty_types::Settings;
+    use rafty_types::{Settings, Term};
 
     const ME: MemberId = MemberId(1);
 
@@ -154,6 +224,7 @@ mod tests {
                 rtt: Duration::from_millis(*rtt),
                 sent: 1_000,
                 lost: *lost,
+                slow: false,
             });
             links.measured(&measured.collect::<Vec<_>>(), &membership);
         }
@@ -182,7 +253,7 @@ mod tests {
             let mut quality = Quality::default();
             for rtt in rtts {
                 let rtt = Duration::from_millis(*rtt);
-                quality.take(&Link { member: MemberId(2), rtt, sent: 100, lost: 0 });
+                quality.take(&Link { member: MemberId(2), rtt, sent: 100, lost: 0, slow: false });
             }
             quality.timeout(Duration::from_millis(10))
         };
@@ -196,6 +267,50 @@ mod tests {
         let ways = [(2, 1, 0), (3, 1, 0), (4, 500, 0), (5, 1, 0)];
         assert_eq!(stretched(&ways, Some(2)), Duration::from_millis(150));
         assert!(stretched(&ways, Some(4)) > Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn over_a_slow_link_little_is_said_and_timeouts_outlast_that() {
+        let (config, slow, fast) = (Config::from_settings(&Settings::default()), MemberId(2), MemberId(3));
+        let membership = Membership { voters: [ME, slow, fast].into(), ..Membership::default() };
+        let link = |member, slow| Link { member, rtt: Duration::from_millis(40), sent: 9, lost: 0, slow };
+        let mut links = Links::default();
+        links.measured(&[link(slow, true), link(fast, false)], &membership);
+        links.adapt(&config, ME, &membership, Some(slow));
+        assert!(links.stretched(config.election_min) >= 3 * SLOW_HEARTBEAT);
+        links.adapt(&config, ME, &membership, Some(fast));
+        assert!(links.stretched(config.election_min) < SLOW_HEARTBEAT, "this one does not hang on it");
+
+        assert!(links.is_slow(slow) && !links.is_slow(fast));
+        for _ in 0..PATIENT_FOR - 1 {
+            links.measured(&[link(slow, false)], &membership);
+        }
+        links.adapt(&config, ME, &membership, Some(slow));
+        assert!(!links.is_slow(slow) && links.stretched(config.election_min) >= 3 * SLOW_HEARTBEAT);
+        links.measured(&[link(slow, false)], &membership);
+        links.adapt(&config, ME, &membership, Some(slow));
+        assert!(links.stretched(config.election_min) < SLOW_HEARTBEAT, "the leader knows by now");
+
+        links.is_patient(slow, true);
+        let at = |ms| Time::since_start(Duration::from_millis(ms));
+        let message =
+            |to, kind, commit| Message { commit: Index(commit), ..Message::new(kind, ME, to, Term(1)) };
+        let mut sent = |to, commit| {
+            let heartbeat = message(to, MessageKind::Heartbeat, commit);
+            let ms = (0..1_000).step_by(40);
+            ms.filter(|ms| !links.spares(&heartbeat, at(*ms))).count()
+        };
+        assert_eq!((sent(fast, 5), sent(slow, 5)), (25, 2));
+        let heartbeat = |commit| message(slow, MessageKind::Heartbeat, commit);
+        assert!(links.spares(&heartbeat(5), at(1_000)));
+        assert!(!links.spares(&heartbeat(6), at(1_000)), "it tells something new");
+        assert!(!links.spares(&Message { context: vec![1], ..heartbeat(6) }, at(1_001)), "it asks something");
+        assert!(!links.spares(&message(slow, MessageKind::Append, 6), at(1_002)));
+        assert!(links.spares(&heartbeat(6), at(1_003)));
+        links.term_began();
+        assert!(!links.spares(&heartbeat(6), at(1_004)), "who leads is news");
+        links.is_patient(slow, false);
+        assert!(!links.spares(&heartbeat(6), at(1_005)));
     }
 
     #[test]

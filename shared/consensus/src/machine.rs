@@ -22,6 +22,7 @@ use rafty_types::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Entries of a leader that are not committed; beyond it proposals are dropped.
 const MAX_UNCOMMITTED: u64 = 4_096;
@@ -406,6 +407,21 @@ impl Consensus {
 
     fn must_lead(&self) -> Outcome {
         if self.role() == Role::Leader { Ok(()) } else { Err((None, Refused::NotLeader)) }
+    }
+
+    /// Whether the way to a member is slow: then this member's timeouts outlast few heartbeats of it.
+    pub fn is_slow(&self, member: MemberId) -> bool {
+        self.links.is_slow(member)
+    }
+
+    /// A member says whether its timeouts outlast few heartbeats; believed, since it harms itself alone.
+    pub fn note_patient(&mut self, member: MemberId, patient: bool) {
+        self.links.is_patient(member, patient);
+    }
+
+    /// How often this member, as leader, says to another one that it lives.
+    pub fn heartbeat_to(&self, member: MemberId) -> Duration {
+        self.links.heartbeat(member, self.config.heartbeat)
     }
 
     /// What this member is.

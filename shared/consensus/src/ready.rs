@@ -99,6 +99,7 @@ impl Consensus {
         if (now.0, now.1) != (self.shown.0, self.shown.1) {
             self.heard.restart(self.now);
             self.sending.clear();
+            self.links.term_began();
         }
         self.shown = now;
         self.reads.ask_again();
@@ -138,6 +139,9 @@ impl Consensus {
         let term_synced = self.unsynced.term >= self.raw.raft.term;
         for engine in messages {
             let Some(mut message) = own_message(&engine, self.raw.store()) else { continue };
+            if leads && self.links.spares(&message, self.now) {
+                continue;
+            }
             self.agreement.note(&message);
             if self.abstains() {
                 promise_nothing_new(&mut message, self.commit());

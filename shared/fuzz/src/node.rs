@@ -9,7 +9,7 @@ use crate::wits::Wits;
 use crate::world::{CLUSTER, founded, identity};
 use rafty_dictionary::{Entries, Replicated};
 use rafty_node::{Boot, Input, Node, Output, Request, RequestId, TenureKey};
-use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
+use rafty_rounds::{Arrival, EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
     Command, ControlCommand, Digest, Entry, EnvelopeHeader, EnvelopeKind, Frame, HardState, Label, MemberId,
     Membership, Message, MessageKind, Metrics, Payload, PeerRole, PersistId, Proposal, Recipient, Refusal,
@@ -63,6 +63,7 @@ impl Shell {
     fn new(choice: u8) -> Self {
         let (snapshot, hard_state) = disk(if choice & 1 > 0 { 3 } else { 1 });
         let boot = Boot {
+            advertised_name: None,
             me: ME,
             hard_state,
             snapshot,
@@ -119,6 +120,10 @@ impl Shell {
                 Input::Tick
             }
             29 => Input::Persisted(PersistId(self.newest_batch)),
+            30 => {
+                let arrival = if wits.is() { Arrival::Begins } else { Arrival::Breaks };
+                Input::Arrival { from: wits.member(), content: Digest([wits.byte(); 32]), arrival }
+            }
             _ => {
                 self.now = self.node.deadline().unwrap_or(self.now).max(self.now);
                 Input::Tick

@@ -68,7 +68,7 @@ fn head<H: Head + PartialEq + Debug>(bytes: &[u8]) -> Option<H> {
 
 fn check_bulk(head: &BulkHead) {
     match head {
-        BulkHead::Envelope { header, body_len } => {
+        BulkHead::Envelope { header, body_len } | BulkHead::LongEnvelope { header, body_len } => {
             assert!(header.len() <= MAX_ENVELOPE_HEADER_LEN && *body_len <= MAX_BULK_LEN);
         }
         BulkHead::SnapshotChunk { offset, len, total, .. } => {

@@ -97,6 +97,7 @@ impl Target {
                 rtt: Duration::from_millis(u64::from(wits.byte()) * 8),
                 sent: wits.number(100),
                 lost: wits.number(10),
+                slow: wits.is(),
             }]),
             26..29 => Input::Persisted(PersistId(self.newest_batch)),
             29 => {

@@ -2,7 +2,7 @@
 
 use crate::{Answer, Event, FrozenState, ReadState, RequestId, UnreadState};
 use rafty_consensus::Link;
-use rafty_rounds::{EnvelopeHandle, Work, WorkId, WorkResult};
+use rafty_rounds::{Arrival, EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
     Batch, Command, Digest, Entry, EnvelopeHeader, Frame, HardState, Incarnations, Index, Member, MemberId,
     Message, PersistId, Serial, SessionId, Signature, Snapshot, Time,
@@ -25,6 +25,9 @@ pub struct Boot {
     pub pending_update: Option<rafty_rounds::PendingUpdate>,
     /// Models on the disk.
     pub held: Vec<Digest>,
+    /// A name and port at which others find this member, if it has one; at most
+    /// [`MAX_HELLO_NAME_LEN`](rafty_types::MAX_HELLO_NAME_LEN) bytes.
+    pub advertised_name: Option<String>,
     /// What the wall clock shows at the start, in milliseconds since 1970.
     pub wall_ms: u64,
     /// Settings to use until the replicated ones are known.
@@ -71,6 +74,17 @@ pub enum Input {
         /// Its bytes.
         handle: EnvelopeHandle,
     },
+    /// A long envelope begins to arrive, or came to a halt half-way.
+    Arrival {
+        /// From whom.
+        from: MemberId,
+        /// Digest of the plaintext, as its head says, not yet verified.
+        content: Digest,
+        /// Which of the two.
+        arrival: Arrival,
+    },
+    /// This member's disk takes nothing, and why; none when it does again.
+    DiskTrouble(Option<String>),
     /// A snapshot arrived whole.
     Snapshot {
         /// From whom.

@@ -8,6 +8,7 @@
 
 mod apply;
 mod diagnostic;
+mod disk_troubles;
 mod dispatch;
 mod divergence;
 mod event;

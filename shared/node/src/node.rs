@@ -1,6 +1,7 @@
 //! The node itself: what happened goes to the machine it concerns, and what they say goes out.
 
 use crate::apply::{Arriving, Compactor};
+use crate::disk_troubles::DiskTroubles;
 use crate::divergence::{self, Digests};
 use crate::io::{Boot, Input, Output, TenureKey};
 use crate::requests::{Answer, Duty, Proposer, RequestId, Requests};
@@ -35,6 +36,7 @@ pub struct Node<U: StateMachine> {
     pub(crate) compactor: Compactor,
     pub(crate) starts: Starts,
     pub(crate) digests: Digests,
+    pub(crate) disk_troubles: DiskTroubles,
     /// A snapshot from the leader that is being read.
     pub(crate) arriving: Option<Arriving>,
     /// What was read of the snapshot that consensus is being given.
@@ -113,6 +115,7 @@ impl<U: StateMachine> Node<U> {
             compactor,
             starts,
             digests: Digests::default(),
+            disk_troubles: DiskTroubles::default(),
             arriving: None,
             read: None,
             out: Vec::new(),
@@ -237,7 +240,8 @@ impl<U: StateMachine> Node<U> {
     /// Whether a member has just answered the leader. Who may vote is decided by that: whoever is given a seat after it
     /// has died is one more voice that is missing.
     pub(crate) fn answers(&self, progress: &consensus::Progress) -> bool {
-        progress.heard && progress.silent < self.settings().heartbeat * ANSWERS_FOR_HEARTBEATS
+        let heartbeat = self.consensus.heartbeat_to(progress.member);
+        progress.heard && progress.silent < heartbeat * ANSWERS_FOR_HEARTBEATS
     }
 
     fn dispatch(&mut self, input: Input) {
@@ -255,6 +259,7 @@ impl<U: StateMachine> Node<U> {
             }
             Input::WorkDone { id, result } => self.work_done(id, result),
             Input::Envelope { from, header, handle } => self.envelope(from, *header, handle),
+            Input::Arrival { from, content, arrival } => self.arrival(from, content, arrival),
             Input::Snapshot { from, message, data } => self.snapshot_arrived(from, message, data),
             Input::SnapshotTaken { index, data } => self.snapshot_taken(index, data),
             Input::SnapshotFailed { index } => self.snapshot_failed(index),
@@ -264,6 +269,7 @@ impl<U: StateMachine> Node<U> {
             Input::SnapshotSent { to, arrived } => {
                 self.step(consensus::Input::SnapshotSent { to, ok: arrived });
             }
+            Input::DiskTrouble(why) => self.own_disk_trouble(why),
             Input::Unreachable(member) => self.step(consensus::Input::Unreachable(member)),
             Input::Measured(links) => self.step(consensus::Input::Measured(links)),
             Input::WallClock(wall_ms) => self.wall_at = (wall_ms, self.now),
@@ -282,6 +288,7 @@ impl<U: StateMachine> Node<U> {
         self.lead_if_answered();
         self.perform_duties();
         self.ask_if_alone();
+        self.say_disk_trouble_again();
         self.compact_if_due();
         self.order_digest();
         self.serve_requests();
@@ -313,6 +320,7 @@ impl<U: StateMachine> Node<U> {
             Frame::Hello(hello) => self.hello(from, &hello),
             Frame::HelloAnswer(answer) => self.hello_answered(from, &answer),
             Frame::StateDigest(said) => self.digest_heard(from, &said),
+            Frame::DiskTrouble { why } => self.disk_trouble_heard(from, why),
             Frame::AskRoster { known } => self.asked_for_roster(from, known),
             Frame::Roster { index, members } => self.told_roster(from, index, members),
             frame => self.side_frame(from, frame),

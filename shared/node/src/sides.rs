@@ -7,9 +7,10 @@ use crate::{Event, GivenUpLine, OpenLine, RestLine, RoundLine, RunLine};
 use rafty_consensus as consensus;
 use rafty_dictionary::{RoundRecord, RunState, RunStatus};
 use rafty_rounds as rounds;
-use rafty_rounds::{EnvelopeHandle, ProposalId, Rounds, WorkId, WorkResult};
+use rafty_rounds::{Arrival, EnvelopeHandle, ProposalId, Rounds, WorkId, WorkResult};
 use rafty_types::{
-    Command, ControlCommand, EnvelopeHeader, Frame, MemberId, Rejection, Rest, RunId, StateMachine, Time,
+    Command, ControlCommand, Digest, EnvelopeHeader, Frame, MemberId, Rejection, Rest, RunId, StateMachine,
+    Time,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -72,6 +73,10 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn envelope(&mut self, from: MemberId, header: EnvelopeHeader, handle: EnvelopeHandle) {
         let for_me = header.is_for(self.me);
         self.turn(rounds::Input::Envelope { from, label: header.label, for_me, handle });
+    }
+
+    pub(crate) fn arrival(&mut self, from: MemberId, content: Digest, arrival: Arrival) {
+        self.turn(rounds::Input::Arrival { from, content, arrival });
     }
 
     pub(crate) fn side_frame(&mut self, from: MemberId, frame: Frame) {

@@ -14,14 +14,15 @@ use crate::requests::{Duty, Proposer};
 use rafty_consensus as consensus;
 use rafty_types::{
     Command, ControlCommand, Frame, Hello, HelloAnswer, HelloStamp, Incarnations, Index, MemberId, Message,
-    MessageKind, Mutation, PersistId, RecordedIncarnation, StateMachine, Term, Time, planted,
+    MessageKind, Mutation, PeerKey, PersistId, RecordedIncarnation, StateMachine, Term, Time, planted,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How often a member says who it is.
+/// How often a member says who it is, and after how long over a slow way.
 const HELLO_EVERY: Duration = Duration::from_secs(2);
+const HELLO_SELDOM: Duration = Duration::from_secs(6);
 /// Somebody for whom this start does not count yet is told again after this, when it is heard; and so many times after
 /// the start in any case. Otherwise members that have nothing else to say to each other give no votes at first.
 const HELLO_AGAIN: Duration = Duration::from_millis(100);
@@ -69,6 +70,10 @@ struct Peer {
     said_at: Option<Time>,
     /// By how much its wall clock is ahead of this member's, in milliseconds.
     clock_ahead_ms: i64,
+    /// Where it is found, by name.
+    name: Option<String>,
+    /// Whether it was told last that the way between the two is slow.
+    told_patient: bool,
 }
 
 impl Peer {
@@ -99,6 +104,8 @@ impl Starts {
             heard: None,
             votes_alone: false,
             wall_ms: boot.wall_ms,
+            name: boot.advertised_name.clone(),
+            patient: false,
         };
         Self {
             disk,
@@ -263,8 +270,17 @@ impl<U: StateMachine> Node<U> {
 
     fn say_hello_to_all(&mut self) {
         self.starts.next_hello = self.now + HELLO_EVERY;
-        self.others().into_iter().for_each(|member| self.say_hello(member));
+        let mut due = self.others();
+        due.retain(|member| !self.has_heard_enough(*member));
+        due.into_iter().for_each(|member| self.say_hello(member));
         self.say_digest();
+    }
+
+    /// Over a slow way it is said less often, once the other end knows that it is slow.
+    fn has_heard_enough(&self, member: MemberId) -> bool {
+        let Some(peer) = self.starts.peers.get(&member) else { return false };
+        let soon = peer.said_at.is_some_and(|said| self.now.saturating_since(said) < HELLO_SELDOM);
+        soon && peer.told_patient && self.consensus.is_slow(member)
     }
 
     /// Whoever belongs to the set, for the applied state or for the engine.
@@ -288,11 +304,13 @@ impl<U: StateMachine> Node<U> {
         if !self.starts.is_on_disk() {
             return None;
         }
+        let patient = self.consensus.is_slow(to);
         let peer = self.starts.peer(to)?;
         peer.said_at = Some(now);
+        peer.told_patient = patient;
         let heard = peer.stamp;
         let holds = self.consensus.synced_index();
-        Some(Hello { heard, wall_ms, holds, ..self.starts.hello.clone() })
+        Some(Hello { heard, wall_ms, holds, patient, ..self.starts.hello.clone() })
     }
 
     /// Something was heard from a member: it shall know who hears it.
@@ -318,8 +336,10 @@ impl<U: StateMachine> Node<U> {
         let forgot = self.acknowledged_by(from).is_some_and(|what| hello.contradicts_acknowledged(what));
         let lacks = self.lacks_committed(hello);
         let clock_ahead_ms = ahead_ms(hello.wall_ms, self.wall_ms());
+        self.consensus.note_patient(from, hello.patient);
         let Some(peer) = self.starts.peer(from) else { return };
         peer.clock_ahead_ms = clock_ahead_ms;
+        peer.name.clone_from(&hello.name);
         peer.keep_answer_of(nonce);
         let before = peer.heard.as_ref().and_then(|heard| heard.anomaly(recorded));
         let is_new = !peer.heard.as_ref().is_some_and(|heard| heard.knows(nonce));
@@ -499,6 +519,13 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn clock_ahead_ms(&self, member: MemberId) -> Option<i64> {
         let peer = self.starts.peers.get(&member)?;
         peer.heard.is_some().then_some(peer.clock_ahead_ms)
+    }
+
+    /// The names at which other members are found, by their keys, as they have said since this one started.
+    pub fn advertised_names(&self) -> impl Iterator<Item = (PeerKey, &str)> {
+        let members = self.state.control().members();
+        let named = self.starts.peers.iter().filter_map(|(id, peer)| Some((id, peer.name.as_deref()?)));
+        named.filter_map(|(id, name)| Some((members.get(id)?.key, name)))
     }
 
     /// Whether this member's disk is known to be an older copy.

@@ -85,6 +85,9 @@ pub struct MemberLine {
     /// By how much its wall clock is ahead of that of the member that tells it, in milliseconds, where that is known.
     #[serde(default)]
     pub clock_ahead_ms: Option<i64>,
+    /// Why its disk takes nothing, by its own word; may hold anything.
+    #[serde(default)]
+    pub disk_trouble: Option<String>,
 }
 
 /// A participant of the open round that does not train now, by its own word.
@@ -315,6 +318,7 @@ impl<U: StateMachine> Node<U> {
             rest: resting.iter().find(|rest| rest.member == member.id).cloned(),
             given_up: given_up.iter().find(|line| line.member == member.id).cloned(),
             clock_ahead_ms: self.clock_ahead_ms(member.id),
+            disk_trouble: self.disk_trouble(member.id),
         }
     }
 

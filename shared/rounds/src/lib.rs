@@ -28,6 +28,6 @@ mod work;
 pub use aggregator::{AggregatorPhase, EARLIEST_DEADLINE_MS, LATEST_DEADLINE_MS, deadline_ms};
 pub use machine::{Boot, Rounds};
 pub use participant::{ParticipantPhase, PendingUpdate};
-pub use port::{DropReason, Input, Output, ProposalId, RoundEvent};
+pub use port::{Arrival, DropReason, Input, Output, ProposalId, RoundEvent};
 pub use view::{MemberView, OpenView, RunView, TenureView, View};
 pub use work::{AttemptKey, EnvelopeHandle, Work, WorkId, WorkResult};

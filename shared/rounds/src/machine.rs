@@ -60,6 +60,9 @@ impl Rounds {
                 self.participant.on_frame(&mut step, from, &frame);
                 self.models.on_frame(&mut step, from, &frame);
             }
+            Input::Arrival { from, content, arrival } => {
+                self.models.on_arrival(&step, from, content, arrival)
+            }
             Input::Envelope { from, label, for_me, handle } => {
                 self.aggregator.on_update_seen(view, from, &label);
                 match label.kind {

@@ -39,6 +39,16 @@ pub enum Input {
         /// Its name.
         handle: EnvelopeHandle,
     },
+    /// A long envelope begins to come in, or came to a halt half-way; what has come is kept for a while. Nothing about
+    /// it is known to be true.
+    Arrival {
+        /// The member that sends it.
+        from: MemberId,
+        /// Digest of the plaintext, as its header says.
+        content: Digest,
+        /// Which of the two.
+        arrival: Arrival,
+    },
     /// A frame came in. `Announce`, `FetchModel`, `Holds`, `Progress` and `Verdict` mean something here; others are
     /// ignored.
     Frame {
@@ -61,6 +71,15 @@ pub enum Input {
         /// Why.
         why: Rejection,
     },
+}
+
+/// What becomes of an envelope before it is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Its bytes come.
+    Begins,
+    /// They have stopped coming.
+    Breaks,
 }
 
 /// What a machine wants done.

@@ -29,7 +29,12 @@ pub(crate) fn watch_address(
     let watch = async move {
         loop {
             Timer::after(LOOK_EVERY).await;
-            if loop_back.send(Happening::Located(own_address(&member))).await.is_err() {
+            let member = member.clone();
+            // A name is asked for, which may take seconds.
+            let own = smol::unblock(move || own_address(&member)).await;
+            if let Some(own) = own
+                && loop_back.send(Happening::Located(own)).await.is_err()
+            {
                 return;
             }
         }
@@ -55,11 +60,15 @@ impl<U: UserMachine> Shell<U> {
     }
 }
 
-/// What this member advertises, or else where it listens, or the address it has towards the others.
-pub(crate) fn own_address(member: &MemberFile) -> SocketAddr {
+/// What this member advertises, or else where it listens, or the address it has towards the others. None while it advertises
+/// a name that is not known.
+pub(crate) fn own_address(member: &MemberFile) -> Option<SocketAddr> {
+    if let Some(advertised) = &member.advertise {
+        return advertised.address();
+    }
     let other = member.members.iter().find(|other| other.id != member.member);
     let towards = other.and_then(|other| other.addresses.first()).copied();
-    member.advertise.unwrap_or_else(|| reachable(member.listen, towards))
+    Some(reachable(member.listen, towards))
 }
 
 /// Where others reach a member: where it listens; or, when that is everywhere, the address it has towards `peer`, or

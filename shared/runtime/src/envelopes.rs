@@ -82,12 +82,15 @@ impl Envelopes {
 }
 
 /// Sends an envelope to all of `to`, and first to those who can open it: a round waits for them only. Everybody hears of
-/// it; a long body goes to its recipients alone. The bytes stay until the last copy is out.
+/// it; a long body, or any over a slow link, goes to its recipients alone. The bytes stay until the last copy is out.
 pub(crate) async fn broadcast(net: Net, envelope: Arc<Spooled>, to: Vec<MemberId>) {
     let header = envelope.head.header();
     let (recipients, others): (Vec<_>, Vec<_>) = to.into_iter().partition(|member| header.is_for(*member));
     send(&net, &envelope, &recipients, true).await;
-    send(&net, &envelope, &others, header.ciphertext_len <= MAX_BROADCAST_BODY).await;
+    // The slow way may be the own one.
+    let slow = recipients.iter().any(|member| net.is_slow(*member));
+    let whole = header.ciphertext_len <= MAX_BROADCAST_BODY && !slow;
+    send(&net, &envelope, &others, whole).await;
 }
 
 /// Returns when each of `to` has it, or has failed to take it; without those to whom it is on its way.

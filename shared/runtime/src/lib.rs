@@ -14,6 +14,7 @@ mod clients;
 mod copies;
 mod envelopes;
 pub mod exact_json;
+mod host_port;
 mod interrupt;
 mod knocks;
 mod log_writer;
@@ -43,6 +44,7 @@ mod work;
 
 pub use address::{has_only_ipv6, is_of_this_machine};
 pub use copies::DirectoryOrigin;
+pub use host_port::{HostPort, HostPortError};
 pub use log_writer::{LogLevel, flush_log, log};
 pub use machine::UserMachine;
 pub use member::{MemberError, MemberFile};

@@ -26,7 +26,11 @@ pub(crate) fn measure_links(executor: &Arc<Executor<'static>>, net: Net, loop_ba
         loop {
             Timer::after(MEASURE_EVERY).await;
             let now = net.stats().peers;
-            let links = now.iter().filter_map(|(member, stats)| since(before.get(member), stats, *member));
+            let slow = are_all_slow(&now);
+            let links = now.iter().filter_map(|(member, stats)| {
+                let link = since(before.get(member), stats, *member)?;
+                Some(Link { slow: stats.slow.unwrap_or(slow), ..link })
+            });
             if loop_back.send(Happening::Measured(links.collect())).await.is_err() {
                 return;
             }
@@ -34,6 +38,12 @@ pub(crate) fn measure_links(executor: &Arc<Executor<'static>>, net: Net, loop_ba
         }
     };
     executor.spawn(measure).detach();
+}
+
+/// Whether transfers with all members were slow, as far as there were any: then it is this member's own way to the network.
+fn are_all_slow(peers: &BTreeMap<MemberId, PeerStats>) -> bool {
+    let mut known = peers.values().filter_map(|stats| stats.slow).peekable();
+    known.peek().is_some() && known.all(|slow| slow)
 }
 
 /// What was measured after `before`; nothing while there is no connection, or one that is too new to be judged. A new
@@ -44,7 +54,8 @@ fn since(before: Option<&PeerStats>, now: &PeerStats, member: MemberId) -> Optio
     }
     let before = before.filter(|before| before.sent <= now.sent && before.lost <= now.lost);
     let (sent, lost) = before.map_or((0, 0), |before| (before.sent, before.lost));
-    Some(Link { member, rtt: now.rtt?, sent: now.sent - sent, lost: now.lost - lost })
+    let slow = now.slow.unwrap_or(false);
+    Some(Link { member, rtt: now.rtt?, sent: now.sent - sent, lost: now.lost - lost, slow })
 }
 
 #[cfg(test)]
@@ -53,7 +64,7 @@ mod tests {
 
     #[test]
     fn only_what_is_new_counts_and_a_new_connection_counts_whole() {
-        let stats = |sent, lost| PeerStats { rtt: Some(Duration::from_millis(5)), sent, lost };
+        let stats = |sent, lost| PeerStats { rtt: Some(Duration::from_millis(5)), sent, lost, slow: None };
         let counted = |before: Option<PeerStats>, now| {
             since(before.as_ref(), &now, MemberId(2)).map(|link| (link.sent, link.lost))
         };
@@ -64,8 +75,19 @@ mod tests {
     }
 
     #[test]
+    fn a_member_whose_known_ways_are_all_slow_is_on_a_slow_network() {
+        let all_slow = |known: &[Option<bool>]| {
+            let stats = known.iter().map(|slow| PeerStats { slow: *slow, ..PeerStats::default() });
+            are_all_slow(&(1..).map(MemberId).zip(stats).collect())
+        };
+        assert!(!all_slow(&[]) && !all_slow(&[None, None]) && !all_slow(&[Some(true), Some(false)]));
+        assert!(all_slow(&[Some(true), None]));
+    }
+
+    #[test]
     fn a_connection_is_not_judged_by_its_handshake() {
-        let stats = |sent, millis| PeerStats { rtt: Some(Duration::from_millis(millis)), sent, lost: 1 };
+        let stats =
+            |sent, millis| PeerStats { rtt: Some(Duration::from_millis(millis)), sent, lost: 1, slow: None };
         assert_eq!(since(None, &stats(20, 100), MemberId(2)), None);
         let later = since(Some(&stats(20, 100)), &stats(70, 1), MemberId(2));
         assert_eq!(later.map(|link| (link.rtt, link.sent)), Some((Duration::from_millis(1), 50)));

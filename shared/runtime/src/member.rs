@@ -1,5 +1,6 @@
 //! What makes a directory a member: its identity, its keys, and what it knew when it joined.
 
+use crate::host_port::HostPort;
 use rafty_seal::{Identity, RsaKey};
 use rafty_storage::{DataDir, DataDirError};
 use rafty_types::{ClusterId, Epoch, Member, MemberId, PeerRole, SetId, Settings};
@@ -34,7 +35,7 @@ pub struct MemberFile {
     pub listen: SocketAddr,
     /// Where others reach it, when that is not where it listens.
     #[serde(default)]
-    pub advertise: Option<SocketAddr>,
+    pub advertise: Option<HostPort>,
     /// Where it serves clients of other machines, if it does.
     #[serde(default)]
     pub clients: Option<IpAddr>,

@@ -4,7 +4,7 @@
 //! It gets a new id, since it may have voted under the old one. Its data, models and identity stay, and so does its
 //! term: it votes only in later ones.
 
-use crate::address::own_address;
+use crate::address::{own_address, reachable};
 use crate::member::{MemberError, MemberFile, Secrets, load, open_dir};
 use crate::setup::{SetupError, ask, write_member};
 use rafty_dictionary::{Entries, Replicated};
@@ -223,7 +223,8 @@ fn enrol_at(
     member: &MemberFile,
     secrets: &Secrets,
 ) -> Result<JoinReply, SetupError> {
-    let addresses = vec![own_address(member)];
+    let own = own_address(member).unwrap_or_else(|| reachable(member.listen, Some(address)));
+    let addresses = vec![own];
     ask(address, set.cluster, short_hash(&key), |exporter| {
         rafty_seal::re_enrol(&secrets.identity, secrets.rsa.public(), set, exporter, addresses)
     })

@@ -2,6 +2,7 @@
 //!
 //! Identities are in no backup, so the members of the set that was backed up join anew.
 
+use crate::host_port::HostPort;
 use crate::machine::UserMachine;
 use crate::member::{MODELS, MemberFile};
 use crate::setup::{Founding, SetupError, establish};
@@ -27,7 +28,7 @@ pub struct Restoring {
     /// The UDP address to listen on.
     pub listen: SocketAddr,
     /// Where others reach it, when that is not where it listens.
-    pub advertise: Option<SocketAddr>,
+    pub advertise: Option<HostPort>,
 }
 
 /// What a backup holds.
@@ -113,7 +114,7 @@ impl<U: UserMachine> Restorable<U> {
             dir: restoring.dir.clone(),
             name: restoring.name.clone().unwrap_or_else(|| control.name().to_string()),
             listen: restoring.listen,
-            advertise: restoring.advertise,
+            advertise: restoring.advertise.clone(),
             settings: control.settings().clone(),
         };
         let (state, backup) = (self.state, self.backup);

@@ -1,13 +1,14 @@
 //! Looking for the others while no leader is heard: all addresses may have changed at once, and none may be right any more.
 //!
-//! Where members were reached last is kept beside what the replicated state says of it. What is found is tried, never
-//! believed: whoever answers there proves its key.
+//! Where members were reached last, and at which names they say that they are found, is kept beside what the replicated state
+//! says of it. What is found is tried, never believed: whoever answers there proves its key.
 
+use crate::host_port::HostPort;
 use crate::net::{Net, Sighting};
 use rafty_storage::{DataDir, replace_file};
 use rafty_types::PeerKey;
 use rafty_types::hex::{Hex, parse};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(12);
 /// Looks where members may be: at names and addresses that a person gave, on the local network. May take seconds.
 pub type Lookout = Arc<dyn Fn() -> Vec<Sighting> + Send + Sync>;
 
+/// Where each member is found: an address, a name, or both.
+pub(crate) type Whereabouts = BTreeMap<PeerKey, BTreeSet<HostPort>>;
+
 /// When to look, and what was seen last.
 #[derive(Default)]
 pub(crate) struct Seeker {
@@ -32,14 +36,19 @@ pub(crate) struct Seeker {
     looks: bool,
     next: Option<Instant>,
     pause: Duration,
-    noted: BTreeMap<PeerKey, SocketAddr>,
+    noted: Whereabouts,
     /// Where members were seen before this start; until they are known.
     before: Vec<Sighting>,
+    names: BTreeMap<PeerKey, HostPort>,
 }
 
 impl Seeker {
-    pub(crate) fn new(lookout: Option<Lookout>, before: Vec<Sighting>) -> Self {
-        Self { lookout, before, ..Self::default() }
+    pub(crate) fn new(lookout: Option<Lookout>, before: &Whereabouts) -> Self {
+        let all = || before.iter().flat_map(|(key, places)| places.iter().map(|place| (*key, place)));
+        let sighting = |(key, place): (PeerKey, &HostPort)| Some(seen_at(&key, place.fixed()?));
+        let named = all().filter(|(_, place)| place.fixed().is_none());
+        let names = named.map(|(key, name)| (key, name.clone())).collect();
+        Self { lookout, before: all().filter_map(sighting).collect(), names, ..Self::default() }
     }
 
     /// Where members were seen before this start, once.
@@ -48,16 +57,18 @@ impl Seeker {
     }
 
     /// What is to be done now: one look at a time, and only without a leader.
-    pub(crate) fn due(&mut self, has_leader: bool, now: Instant) -> Option<Lookout> {
+    pub(crate) fn due(&mut self, has_leader: bool, now: Instant) -> Option<Look> {
         if has_leader {
             (self.leaderless_since, self.pause) = (None, Duration::ZERO);
             return None;
         }
         let since = *self.leaderless_since.get_or_insert(now);
         let is_due = now.duration_since(since) >= LEADERLESS_FOR && self.next.is_none_or(|next| next <= now);
-        let lookout = self.lookout.clone().filter(|_| is_due && !self.looks)?;
+        if !is_due || self.looks || (self.lookout.is_none() && self.names.is_empty()) {
+            return None;
+        }
         self.looks = true;
-        Some(lookout)
+        Some(Look { lookout: self.lookout.clone(), names: self.names.clone() })
     }
 
     pub(crate) fn looked(&mut self, now: Instant) {
@@ -65,35 +76,66 @@ impl Seeker {
         (self.looks, self.next) = (false, Some(now + self.pause));
     }
 
-    /// Where members were seen last, if that is to be written: with whom it is new.
-    pub(crate) fn news(&mut self, net: &Net) -> Option<BTreeMap<PeerKey, SocketAddr>> {
+    /// Where members are found, if that is to be written: when it is new. `named` are those that say a name.
+    pub(crate) fn news<'a>(
+        &mut self,
+        net: &Net,
+        named: impl Iterator<Item = (PeerKey, &'a str)>,
+    ) -> Option<Whereabouts> {
+        // What is no name and port is none to ask for.
+        self.names.extend(named.filter_map(|(key, name)| Some((key, name.parse().ok()?))));
         let seen = net.last_seen();
-        let is_new = seen.iter().any(|(key, address)| self.noted.get(key) != Some(address));
+        self.names.retain(|key, _| net.knows(key));
+        let keys: BTreeSet<_> = seen.keys().chain(self.names.keys()).copied().collect();
+        let places = |key: PeerKey| {
+            let address = seen.get(&key).copied().map(HostPort::from);
+            (key, address.into_iter().chain(self.names.get(&key).cloned()).collect())
+        };
+        let now: Whereabouts = keys.into_iter().map(places).collect();
+        let is_new = now.iter().any(|(key, places)| self.noted.get(key) != Some(places));
         is_new.then(|| {
-            self.noted.clone_from(&seen);
-            seen
+            self.noted.clone_from(&now);
+            now
         })
     }
 }
 
-/// Writes where members were seen last. It may be lost: what the replicated state says is there, too.
-pub(crate) fn write(dir: &DataDir, seen: &BTreeMap<PeerKey, SocketAddr>) {
-    let text: BTreeMap<_, _> = seen.iter().map(|(key, address)| (Hex(&key.0).to_string(), address)).collect();
+/// One look around; it may take seconds.
+pub(crate) struct Look {
+    lookout: Option<Lookout>,
+    names: BTreeMap<PeerKey, HostPort>,
+}
+
+impl Look {
+    pub(crate) fn around(self) -> Vec<Sighting> {
+        let at = |(key, name): (&PeerKey, &HostPort)| {
+            let addresses = name.addresses().unwrap_or_default();
+            addresses.into_iter().map(|address| seen_at(key, address)).collect::<Vec<_>>()
+        };
+        let named = self.names.iter().flat_map(at);
+        named.chain(self.lookout.map_or_else(Vec::new, |lookout| lookout())).collect()
+    }
+}
+
+fn seen_at(key: &PeerKey, address: SocketAddr) -> Sighting {
+    Sighting { key_hash: Some(rafty_seal::short_hash(key)), address }
+}
+
+/// Writes where members are found. It may be lost: what the replicated state says is there, too.
+pub(crate) fn write(dir: &DataDir, found: &Whereabouts) {
+    let text: BTreeMap<_, _> = found.iter().map(|(key, places)| (Hex(&key.0).to_string(), places)).collect();
     let json = serde_json::to_vec_pretty(&text).expect("addresses always encode");
     let _ = replace_file(&dir.file(FILE), &json, false);
 }
 
 /// Reads it back; what cannot be read is left out.
-pub(crate) fn read(dir: &DataDir) -> Vec<Sighting> {
+pub(crate) fn read(dir: &DataDir) -> Whereabouts {
     let path = dir.file(FILE);
     let is_short = std::fs::metadata(&path).is_ok_and(|file| file.len() <= MAX_FILE_LEN);
     let bytes = if is_short { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
-    let text: BTreeMap<String, SocketAddr> = serde_json::from_slice(&bytes).unwrap_or_default();
-    let key = |hex: &str| parse(hex).map(PeerKey);
-    let sightings = text.iter().filter_map(|(hex, address)| {
-        Some(Sighting { key_hash: Some(rafty_seal::short_hash(&key(hex)?)), address: *address })
-    });
-    sightings.collect()
+    let text: BTreeMap<String, BTreeSet<HostPort>> = serde_json::from_slice(&bytes).unwrap_or_default();
+    let keyed = text.into_iter().filter_map(|(hex, places)| Some((PeerKey(parse(&hex)?), places)));
+    keyed.collect()
 }
 
 #[cfg(test)]
@@ -104,7 +146,7 @@ mod tests {
     fn it_looks_after_a_while_without_a_leader_and_once_at_a_time() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut seeker = Seeker::new(Some(Arc::new(Vec::new)), Vec::new());
+        let mut seeker = Seeker::new(Some(Arc::new(Vec::new)), &Whereabouts::new());
         assert!(seeker.due(false, after(0)).is_none() && seeker.due(false, after(2)).is_none());
         assert!(seeker.due(false, after(3)).is_some());
         assert!(seeker.due(false, after(60)).is_none(), "it still looks");
@@ -117,23 +159,31 @@ mod tests {
         assert!(seeker.due(false, after(85)).is_some());
         seeker.looked(after(85));
         assert!(seeker.due(false, after(88)).is_some(), "pauses begin anew");
-        assert!(Seeker::new(None, Vec::new()).due(false, after(9)).is_none());
+        assert!(Seeker::new(None, &Whereabouts::new()).due(false, after(9)).is_none());
     }
 
     #[test]
-    fn what_was_seen_last_is_read_back_and_junk_is_not() {
+    fn where_members_are_found_is_read_back_and_junk_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(folder.path()).unwrap();
-        assert_eq!(read(&dir), []);
+        assert_eq!(read(&dir), Whereabouts::new());
         let (key, address) = (PeerKey([7; 32]), "[2001:db8::1]:7400".parse().unwrap());
-        write(&dir, &BTreeMap::from([(key, address)]));
-        let found = Sighting { key_hash: Some(rafty_seal::short_hash(&key)), address };
-        assert_eq!(read(&dir), [found]);
-        for junk in ["{", "[]", "{\"zz\": \"192.0.2.1:1\"}", "{\"07\": \"nowhere\"}"] {
+        let name: HostPort = "localhost:7401".parse().unwrap();
+        let found = Whereabouts::from([(key, [HostPort::from(address), name].into())]);
+        write(&dir, &found);
+        assert_eq!(read(&dir), found);
+        let mut seeker = Seeker::new(None, &found);
+        assert_eq!(seeker.take_before(), [seen_at(&key, address)]);
+        assert!(seeker.due(false, Instant::now()).is_none());
+        let look = seeker.due(false, Instant::now() + LEADERLESS_FOR).expect("there is a name to ask for");
+        let found = look.around();
+        assert!(found.iter().all(|one| one.address.ip().is_loopback() && one.address.port() == 7401));
+        assert!(!found.is_empty());
+        for junk in ["{", "[]", "{\"zz\": [\"192.0.2.1:1\"]}", "{\"07\": [\"nowhere\"]}"] {
             std::fs::write(dir.file(FILE), junk).unwrap();
-            assert_eq!(read(&dir), [], "{junk}");
+            assert_eq!(read(&dir), Whereabouts::new(), "{junk}");
         }
         std::fs::write(dir.file(FILE), vec![b' '; 70_000]).unwrap();
-        assert_eq!(read(&dir), []);
+        assert_eq!(read(&dir), Whereabouts::new());
     }
 }

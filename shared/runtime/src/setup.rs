@@ -4,6 +4,7 @@
 
 use crate::address::reachable;
 use crate::clients::client_address;
+use crate::host_port::HostPort;
 use crate::machine::UserMachine;
 use crate::member::{IDENTITY_FILE, MEMBER_FILE, MemberFile, RSA_FILE};
 use crate::net;
@@ -41,7 +42,7 @@ pub struct Founding {
     /// The UDP address to listen on.
     pub listen: SocketAddr,
     /// Where others reach it, when that is not `listen`.
-    pub advertise: Option<SocketAddr>,
+    pub advertise: Option<HostPort>,
     /// The peer set's settings.
     pub settings: Settings,
 }
@@ -58,7 +59,7 @@ pub struct Joining {
     /// The UDP address to listen on.
     pub listen: SocketAddr,
     /// Where others reach it, when that is not `listen`.
-    pub advertise: Option<SocketAddr>,
+    pub advertise: Option<HostPort>,
     /// Where this device's training data is.
     pub data: Option<PathBuf>,
 }
@@ -187,7 +188,7 @@ pub(crate) fn establish<U: UserMachine>(
         rsa_public: rsa.public_der(),
         role: PeerRole::Peer,
         may_lead: true,
-        addresses: vec![founding.advertise.unwrap_or_else(|| reachable(listen, None))],
+        addresses: vec![advertised(founding.advertise.as_ref()).unwrap_or_else(|| reachable(listen, None))],
         seat: true,
         tenures: 0,
     };
@@ -201,7 +202,7 @@ pub(crate) fn establish<U: UserMachine>(
         member: founder.id,
         kind: PeerRole::Peer,
         listen,
-        advertise: founding.advertise,
+        advertise: founding.advertise.clone(),
         clients: None,
         settings,
         members: vec![founder],
@@ -247,7 +248,7 @@ pub fn join_when_reached(
         if !can_reach(listen.ip(), peer) {
             return Err(SetupError::CannotReach { listen, peer });
         }
-        let address = joining.advertise.unwrap_or_else(|| reachable(listen, Some(peer)));
+        let address = advertised(joining.advertise.as_ref()).unwrap_or_else(|| reachable(listen, Some(peer)));
         let ask_in = |set| {
             let reply = ask(peer, token.cluster, token.responder, |exporter| {
                 rafty_seal::enrol(&identity, rsa.public(), &token, set, exporter, vec![address])
@@ -276,7 +277,7 @@ pub fn join_when_reached(
     };
     let own = members.iter().find(|known| known.id == member);
     let kind = own.map_or(PeerRole::Agent, |own| own.role);
-    let advertise = joining.advertise;
+    let advertise = joining.advertise.clone();
     let epoch = Some(set.epoch);
     let file = MemberFile {
         cluster,
@@ -293,6 +294,11 @@ pub fn join_when_reached(
     };
     finish(staged, &file, &joining.dir).map_err(|why| SetupError::Admitted { member, dir, why })?;
     Ok(file)
+}
+
+/// What is advertised, if it is known now.
+fn advertised(advertise: Option<&HostPort>) -> Option<SocketAddr> {
+    advertise.and_then(HostPort::address)
 }
 
 /// Whether packets come from a socket that is bound to `listen` to `peer`.

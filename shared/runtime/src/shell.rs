@@ -229,10 +229,10 @@ impl<U: UserMachine> Shell<U> {
 
     fn seek_if_leaderless(&mut self) {
         let has_leader = self.node.consensus().leader().is_some();
-        let Some(lookout) = self.seeker.due(has_leader, Instant::now()) else { return };
+        let Some(look) = self.seeker.due(has_leader, Instant::now()) else { return };
         let report = self.loop_back.clone();
         let look = async move {
-            let found = smol::unblock(move || lookout()).await;
+            let found = smol::unblock(move || look.around()).await;
             // Closed only when the loop has ended.
             let _ = report.send(Happening::Sighted(found)).await;
         };
@@ -240,7 +240,7 @@ impl<U: UserMachine> Shell<U> {
     }
 
     fn note_last_seen(&mut self) {
-        let Some(seen) = self.seeker.news(&self.net) else { return };
+        let Some(seen) = self.seeker.news(&self.net, self.node.advertised_names()) else { return };
         let dir = self.bench.dir.clone();
         self.executor.spawn(smol::unblock(move || seek::write(&dir, &seen))).detach();
     }
@@ -250,6 +250,10 @@ impl<U: UserMachine> Shell<U> {
             NetEvent::Frame { from, frame } => Some(Input::Frame { from, frame }),
             NetEvent::Envelope { from, header, handle, .. } => {
                 self.envelope_arrived(from, &header, SpoolHandle(handle))
+            }
+            NetEvent::Arrival { from, header, arrival } => {
+                let content = SignedHeader::decode(&header).ok()?.header().label.content;
+                Some(Input::Arrival { from, content, arrival })
             }
             NetEvent::Snapshot { from, message, data } => {
                 Some(Input::Snapshot { from, message: Box::new(message), data })
@@ -333,8 +337,8 @@ impl<U: UserMachine> Shell<U> {
                 self.send_delayed(id);
                 vec![Input::Persisted(id)]
             }
-            Happening::Synced(Synced::Failing(why)) => vec![self.disk_fails(why)],
-            Happening::Synced(Synced::Healed) => vec![self.disk_works()],
+            Happening::Synced(Synced::Failing(why)) => self.disk_fails(why),
+            Happening::Synced(Synced::Healed) => self.disk_works(),
             Happening::Reported(report) => vec![self.reported(report)],
             Happening::StateDone(done) => self.state_done(done).into_iter().collect(),
             Happening::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
@@ -358,30 +362,30 @@ impl<U: UserMachine> Shell<U> {
     }
 
     /// A disk that hangs says nothing: it is noticed by what it does not say, and by what it says after all.
-    fn look_at_disk(&mut self) -> Option<Input> {
+    fn look_at_disk(&mut self) -> Vec<Input> {
         match (self.unsynced.is_overdue(self.now()), self.disk_hangs) {
             (true, false) if self.trouble.is_none() => {
                 self.disk_hangs = true;
-                Some(self.disk_fails(format!("a sync takes longer than {SYNC_WITHIN:?}")))
+                self.disk_fails(format!("a sync takes longer than {SYNC_WITHIN:?}"))
             }
-            (false, true) => Some(self.disk_works()),
-            _ => None,
+            (false, true) => self.disk_works(),
+            _ => Vec::new(),
         }
     }
 
-    fn disk_fails(&mut self, why: String) -> Input {
+    fn disk_fails(&mut self, why: String) -> Vec<Input> {
         self.narrator
             .say(&format!("the disk does not take anything: {why}; nothing is acknowledged until it does"));
-        self.trouble = Some(why);
-        Input::Retire(true)
+        self.trouble = Some(why.clone());
+        vec![Input::DiskTrouble(Some(why)), Input::Retire(true)]
     }
 
-    fn disk_works(&mut self) -> Input {
+    fn disk_works(&mut self) -> Vec<Input> {
         if self.trouble.take().is_some() {
             self.narrator.say("the disk works again");
         }
         self.disk_hangs = false;
-        Input::Retire(self.stopping.is_some())
+        vec![Input::DiskTrouble(None), Input::Retire(self.stopping.is_some())]
     }
 
     /// What was to wait for this batch, or for one before it, can go.

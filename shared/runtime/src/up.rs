@@ -5,6 +5,7 @@ use crate::alarm::Alarm;
 use crate::clients::{self, CALLS, ClientDesk, client_addresses};
 use crate::copies::{self, looks_copied};
 use crate::envelopes::Envelopes;
+use crate::host_port::HostPort;
 use crate::knocks::Knocks;
 use crate::log_writer::{LogLevel, flush_log, log};
 use crate::machine::UserMachine;
@@ -59,7 +60,7 @@ pub struct Running {
     /// Where it listens from now on; as before when not given.
     pub listen: Option<SocketAddr>,
     /// Where others reach it from now on; as before when not given.
-    pub advertise: Option<SocketAddr>,
+    pub advertise: Option<HostPort>,
     /// Where it serves clients of other machines from now on, under the port number it listens on; as before when not
     /// given, and at first nowhere. A loopback address ends it.
     pub clients: Option<IpAddr>,
@@ -199,14 +200,14 @@ pub fn up_with(running: Running, machine: impl UserMachine) -> Result<(), UpErro
 struct Changed {
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
-    advertise: Option<SocketAddr>,
+    advertise: Option<HostPort>,
     clients: Option<IpAddr>,
 }
 
 impl Changed {
     fn write_into(self, member: &mut MemberFile) {
         member.listen = self.listen.unwrap_or(member.listen);
-        member.advertise = self.advertise.or(member.advertise);
+        member.advertise = self.advertise.or(member.advertise.take());
         member.clients = self.clients.or(member.clients);
         member.data = self.data.or(member.data.take());
     }
@@ -311,7 +312,7 @@ fn assemble<U: UserMachine>(
         delayed: BTreeMap::new(),
         requests: BTreeMap::new(),
         knocks: Knocks::default(),
-        seeker: Seeker::new(running.lookout, last_seen),
+        seeker: Seeker::new(running.lookout, &last_seen),
         last_request: 0,
         trouble: None,
         other_epochs: BTreeMap::new(),
@@ -399,9 +400,24 @@ fn boot(
         trains,
         incarnations: recovered.incarnations,
         suspected: false,
-        address: Some(own_address(member)),
+        address: address_at_start(member),
+        advertised_name: advertised_name(member),
         seed: crate::random::rng().next_u64(),
     })
+}
+
+/// Where this member is, unless somebody would have to be asked for that, which may take long.
+fn address_at_start(member: &MemberFile) -> Option<SocketAddr> {
+    match &member.advertise {
+        Some(advertised) => advertised.fixed(),
+        None => own_address(member),
+    }
+}
+
+/// What others shall ask for anew, when it is a name.
+fn advertised_name(member: &MemberFile) -> Option<String> {
+    let name = member.advertise.as_ref().filter(|at| at.fixed().is_none());
+    name.map(ToString::to_string)
 }
 
 /// The note on an update whose round may still be open. A damaged one only costs training again.

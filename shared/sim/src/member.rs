@@ -178,6 +178,7 @@ impl Member {
         let disk = self.disk.clone();
         let terms = Terms::of(&disk);
         let boot = Boot {
+            advertised_name: None,
             me: self.id,
             hard_state: disk.hard_state,
             snapshot: disk.snapshot,

@@ -98,6 +98,11 @@ pub enum Frame {
     HelloAnswer(HelloAnswer),
     /// The sender's digest of its state as of a mark.
     StateDigest(StateDigest),
+    /// How the sender's disk is: it is heard and alive, and cannot acknowledge anything while its disk takes nothing.
+    DiskTrouble {
+        /// Why it takes nothing; none when it does again.
+        why: Option<String>,
+    },
 }
 
 impl Frame {

@@ -84,7 +84,14 @@ pub struct Hello {
     pub votes_alone: bool,
     /// Its wall clock, in milliseconds since 1970. For people only.
     pub wall_ms: u64,
+    /// A name and port at which it is found, at most [`MAX_HELLO_NAME_LEN`] bytes; nothing is checked about it.
+    pub name: Option<String>,
+    /// Whether its election timeouts outlast few heartbeats: the way between the two is slow.
+    pub patient: bool,
 }
+
+/// Longest name in a [`Hello`], in bytes: what DNS allows, and a port.
+pub const MAX_HELLO_NAME_LEN: usize = 255 + 6;
 
 /// When an answer to a hello was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,7 +161,8 @@ impl Hello {
     /// Whether a receiver can make sense of it.
     pub fn is_sane(&self) -> bool {
         let rise = self.starts.windows(2).all(|pair| pair[0].number < pair[1].number);
-        rise && (1..=KEPT_INCARNATIONS).contains(&self.starts.len())
+        let name_fits = self.name.as_ref().is_none_or(|name| name.len() <= MAX_HELLO_NAME_LEN);
+        rise && name_fits && (1..=KEPT_INCARNATIONS).contains(&self.starts.len())
     }
 }
 

@@ -8,7 +8,7 @@ use rafty_types::{Frame, MAX_PROPOSAL_LEN};
 pub const MAX_FRAME_LEN: usize = 2 * MAX_PROPOSAL_LEN;
 
 /// One more than the type of the last frame this version knows.
-const KNOWN_KINDS: u8 = 14;
+const KNOWN_KINDS: u8 = 15;
 
 /// What a unit on a frame stream turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,7 @@ fn kind(frame: &Frame) -> u8 {
         Frame::Hello(_) => 11,
         Frame::HelloAnswer(_) => 12,
         Frame::StateDigest(_) => 13,
+        Frame::DiskTrouble { .. } => 14,
     }
 }
 

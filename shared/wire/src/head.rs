@@ -51,13 +51,21 @@ pub enum BulkHead {
         /// Digest of the whole snapshot.
         digest: Digest,
     },
+    /// A long envelope, part of which may be there since its stream broke earlier. The receiver answers the head with
+    /// [`BulkReply::TakenUpTo`] before the rest of the ciphertext comes, and then as for [`Self::Envelope`].
+    LongEnvelope {
+        /// As in [`Self::Envelope`]; with the sender it names the part that is there.
+        header: Vec<u8>,
+        /// Length of the whole ciphertext, in bytes, at most [`MAX_BULK_LEN`].
+        body_len: u64,
+    },
 }
 
 impl BulkHead {
-    /// Bytes that follow the head on its stream.
+    /// Bytes that follow the head on its stream, at most.
     pub fn body_len(&self) -> u64 {
         match self {
-            Self::Envelope { body_len, .. } => *body_len,
+            Self::Envelope { body_len, .. } | Self::LongEnvelope { body_len, .. } => *body_len,
             Self::SnapshotChunk { len, .. } => *len,
         }
     }
@@ -70,7 +78,8 @@ pub enum BulkReply {
     Taken,
     /// They were not taken; nothing was changed.
     Refused,
-    /// So much of the snapshot is there already, from its start, in bytes. Answers an empty piece at 0.
+    /// So much of the snapshot or envelope is there already, from its start, in bytes. Answers an empty piece at 0, and
+    /// the head of a long envelope.
     TakenUpTo(u64),
 }
 
@@ -116,7 +125,7 @@ impl Head for BulkHead {
 
     fn is_within_bounds(&self) -> bool {
         match self {
-            Self::Envelope { header, body_len } => {
+            Self::Envelope { header, body_len } | Self::LongEnvelope { header, body_len } => {
                 header.len() <= MAX_ENVELOPE_HEADER_LEN && *body_len <= MAX_BULK_LEN
             }
             Self::SnapshotChunk { offset, len, total, .. } => {

@@ -72,7 +72,7 @@ fn a_member_that_slept_does_not_stand_for_election_before_it_has_read_its_messag
 fn measure(net: &mut Net, rtt: u64, lost_per_thousand: u64) {
     for member in net.running() {
         let others = net.running().into_iter().filter(|other| *other != member);
-        let link = |member| Link { member, rtt: ms(rtt), sent: 1_000, lost: lost_per_thousand };
+        let link = |member| Link { member, rtt: ms(rtt), sent: 1_000, lost: lost_per_thousand, slow: false };
         let links: Vec<_> = others.map(link).collect();
         (0..60).for_each(|_| net.input(member, Input::Measured(links.clone())));
     }

@@ -215,7 +215,7 @@ impl Cluster {
                 (id, Input::Compact { meta, data: member.state().into_bytes().into() })
             }
             Command::Measure { of: N(id), to, rtt, lost_percent } => {
-                let link = Link { member: to.0, rtt: rtt.0, sent: 100, lost: *lost_percent };
+                let link = Link { member: to.0, rtt: rtt.0, sent: 100, lost: *lost_percent, slow: false };
                 (id, Input::Measured(vec![link]))
             }
             _ => return Err("this command is no input".into()),

@@ -177,6 +177,7 @@ impl Peers {
         peer.starts += 1;
         let Disk { hard_state, snapshot, entries, incarnations } = peer.disk.clone();
         let boot = Boot {
+            advertised_name: None,
             me: id,
             hard_state,
             snapshot,

@@ -17,6 +17,9 @@ use rafty_types::{Digest, Label, MemberId, Progress, Refusal, Time, Version};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+/// Of so many members that rest the reasons are told.
+const MAX_RESTING_TOLD: usize = 4;
+
 #[derive(Debug)]
 pub(super) struct Collecting {
     pub(super) taken: Taken,
@@ -190,7 +193,7 @@ impl Collecting {
             return format!("{head}; waits for the log to take them");
         }
         if standing.cohort == 0 {
-            return format!("round {round}: no member has data for the task; waits for one that has");
+            return format!("round {round}: {}", nobody_trains(attendance, now));
         }
         let missing: Vec<_> = cohort(view, attendance, &self.patience, now)
             .into_iter()
@@ -206,6 +209,24 @@ impl Collecting {
             format!("the deadline has passed without {} %", view.settings.quorum_percent)
         };
         format!("{head}; waits for {}; {deadline}", list(&missing))
+    }
+}
+
+/// Why no member takes part, as far as they have said.
+fn nobody_trains(attendance: &Attendance, now: Time) -> String {
+    let mut resting = attendance.resting(now);
+    let told = resting.by_ref().take(MAX_RESTING_TOLD).map(|(member, rest)| match rest.reason.as_str() {
+        "" => format!("member {member}: {}", rest.cause),
+        reason => format!("member {member}: {} ({reason})", rest.cause),
+    });
+    let told: Vec<_> = told.collect();
+    let more = resting.count();
+    match (&told[..], more) {
+        ([], _) => "no member has data for the task; waits for one that has".into(),
+        (told, 0) => format!("no member trains now ({}); waits for one that does", told.join("; ")),
+        (told, more) => {
+            format!("no member trains now ({}; and {more} more); waits for one that does", told.join("; "))
+        }
     }
 }
 

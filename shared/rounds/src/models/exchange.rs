@@ -3,19 +3,24 @@
 //! What is on this member's disk, and what is opened, is decided in the parent module.
 
 use crate::step::{Step, back_off};
-use crate::{Output, RoundEvent, Work, WorkId, WorkResult};
+use crate::{Arrival, EnvelopeHandle, Output, RoundEvent, Work, WorkId, WorkResult};
 use rafty_types::{Digest, Frame, MemberId, RunId, Tenure, Time, Version};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// How long a missing model is waited for before it is asked for: mostly it is under way already. What a process misses
-/// from its start on was sent before, so that is asked for at once.
-const ASK_AFTER: Duration = Duration::from_secs(2);
+/// How long a missing model is waited for before it is asked for: mostly it is under way already, and over a slow link its
+/// first bytes take a while. What a process misses from its start on was sent before, so that is asked for at once.
+const ASK_AFTER: Duration = Duration::from_secs(5);
 /// Pause after a model was asked for, until the next member is asked; doubles up to [`ASK_LONGEST`].
 const ASK_FIRST: Duration = Duration::from_secs(2);
 const ASK_LONGEST: Duration = Duration::from_secs(60);
-/// How many asking members are served at a time.
+/// How long a model that is on its way is not asked for: one of 1 MB takes some two minutes at 64 kbit/s. Whoever sends it may
+/// have other plans.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(600);
+/// How many asking members are served at a time, and how many answers are kept for those that ask again.
 const MAX_ANSWERS: usize = 4;
+/// How long an answer is kept: a way that broke goes on where it broke only with the very same bytes.
+const ANSWER_KEPT_FOR: Duration = Duration::from_secs(300);
 /// How long a member that was served must wait before it is served again.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 
@@ -24,8 +29,12 @@ pub(super) struct Exchange {
     /// Nothing was missing at some time since the process started.
     was_up_to_date: bool,
     asking: Option<Asking>,
-    /// Answers being sealed, for whom.
-    answering: BTreeMap<WorkId, MemberId>,
+    /// Answers being sealed.
+    answering: BTreeMap<WorkId, Answer<()>>,
+    /// Answers that were sent, the oldest first.
+    sent: VecDeque<(Answer<EnvelopeHandle>, Time)>,
+    /// What each member is sending this one.
+    arriving: BTreeMap<MemberId, Digest>,
     /// When each member was last served.
     answered: BTreeMap<MemberId, Time>,
     /// The tenure in which the current model was last announced, and when the next time is.
@@ -37,6 +46,21 @@ struct Asking {
     model: Digest,
     tries: u32,
     next: Time,
+    /// When somebody was asked last.
+    asked: Option<Time>,
+    /// Whoever sent half of it has the other half ready.
+    rather: Option<MemberId>,
+    /// Until when what is on its way is waited for.
+    patience: Option<Time>,
+}
+
+/// A model for a member, and how that can open it.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer<T> {
+    to: MemberId,
+    rsa_public: Vec<u8>,
+    model: Digest,
+    sealed: T,
 }
 
 impl Exchange {
@@ -49,25 +73,48 @@ impl Exchange {
         };
         if self.asking.as_ref().is_none_or(|asking| asking.model != model) {
             let wait = if self.was_up_to_date { ASK_AFTER } else { Duration::ZERO };
-            self.asking = Some(Asking { model, tries: 0, next: step.now + wait });
+            let next = step.now + wait;
+            self.asking = Some(Asking { model, tries: 0, next, asked: None, rather: None, patience: None });
         }
         let Some(asking) = &mut self.asking else { return };
         if asking.next <= step.now {
-            if let Some(of) = whom_to_ask(step, asking.tries) {
-                step.frame(Some(of), Frame::FetchModel { run, version, model });
-                step.event(RoundEvent::ModelAsked { version, model, of });
+            let is_coming = self.arriving.values().any(|content| *content == model);
+            let patience = *asking.patience.get_or_insert(step.now + ARRIVES_WITHIN);
+            if is_coming && step.now < patience {
+                asking.next = patience;
+            } else {
+                asking.ask(step, run, version);
             }
-            asking.next = step.now + back_off(ASK_FIRST, ASK_LONGEST, asking.tries);
-            asking.tries = asking.tries.saturating_add(1);
         }
         step.wake(asking.next);
     }
 
-    /// A holder of `model` is known: it need not be waited for any longer before it is asked for.
+    /// An envelope begins to come, or has stopped half-way.
+    pub(super) fn on_arrival(&mut self, step: &Step<'_>, from: MemberId, content: Digest, arrival: Arrival) {
+        if arrival == Arrival::Begins {
+            self.arriving.retain(|member, _| step.view.member(*member).is_some());
+            self.arriving.insert(from, content);
+            return;
+        }
+        self.arrived(from);
+        let is_patient = |asking: &Asking| asking.patience.is_none_or(|until| step.now < until);
+        let asking = self.asking.as_mut().filter(|asking| asking.model == content && is_patient(asking));
+        if let Some(asking) = asking {
+            asking.next = asking.asked.map_or(step.now, |asked| step.now.max(asked + ASK_FIRST));
+            asking.rather = Some(from);
+        }
+    }
+
+    /// Nothing is on its way from this member any more.
+    pub(super) fn arrived(&mut self, from: MemberId) {
+        self.arriving.remove(&from);
+    }
+
+    /// A holder of `model` is there. Whoever has asked in vain need not pause any longer; at first it is on its way.
     pub(super) fn on_announce(&mut self, step: &Step<'_>, model: Digest) {
-        if let Some(asking) = self.asking.as_mut().filter(|asking| asking.model == model && asking.tries == 0)
-        {
-            asking.next = step.now;
+        let asking = self.asking.as_mut().filter(|asking| asking.model == model);
+        if let Some((asking, asked)) = asking.and_then(|asking| asking.asked.map(|asked| (asking, asked))) {
+            asking.next = asking.next.min(step.now.max(asked + ASK_FIRST));
         }
     }
 
@@ -83,14 +130,18 @@ impl Exchange {
         self.answered.retain(|member, _| step.view.member(*member).is_some());
         let Some(asker) = step.view.member(from).filter(|asker| asker.id != step.view.me) else { return };
         let soon = self.answered.get(&from).is_some_and(|at| step.now < *at + ANSWER_EVERY);
-        let busy = self.answering.len() >= MAX_ANSWERS || self.answering.values().any(|to| *to == from);
+        let busy = self.answering.len() >= MAX_ANSWERS || self.answering.values().any(|one| one.to == from);
         if soon || busy {
             return; // it asks again, this member or another
         }
         self.answered.insert(from, step.now);
+        let answer = Answer { to: from, rsa_public: asker.rsa_public.to_vec(), model, sealed: () };
+        if let Some(envelope) = self.sent.iter().find_map(|(sent, _)| sent.is_again(&answer)) {
+            return step.emit(Output::SendTo { member: from, envelope });
+        }
         let label = step.view.model_label(run, version, model);
-        let recipients = vec![(from, asker.rsa_public.to_vec())];
-        self.answering.insert(step.work(Work::SealModel { model, label, recipients }), from);
+        let recipients = vec![(from, answer.rsa_public.clone())];
+        self.answering.insert(step.work(Work::SealModel { model, label, recipients }), answer);
     }
 
     /// Takes the report of a sealed answer, or gives it back.
@@ -100,11 +151,13 @@ impl Exchange {
         order: WorkId,
         result: WorkResult,
     ) -> Option<WorkResult> {
-        let Some(member) = self.answering.remove(&order) else { return Some(result) };
+        let Some(answer) = self.answering.remove(&order) else { return Some(result) };
         match result {
             WorkResult::Sealed { envelope } => {
-                step.emit(Output::SendTo { member, envelope });
-                step.drop_envelope(envelope);
+                step.emit(Output::SendTo { member: answer.to, envelope });
+                let Answer { to, rsa_public, model, sealed: () } = answer;
+                let answer = Answer { to, rsa_public, model, sealed: envelope };
+                self.sent.push_back((answer, step.now + ANSWER_KEPT_FOR));
             }
             other => {
                 let reason = super::in_words(other);
@@ -112,6 +165,19 @@ impl Exchange {
             }
         }
         None
+    }
+
+    /// Drops the answers that nobody has asked for again.
+    pub(super) fn drop_old_answers(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
+        let is_old = |(_, until): &(_, Time)| *until <= now;
+        while self.sent.len() > MAX_ANSWERS || self.sent.front().is_some_and(is_old) {
+            let Some((answer, _)) = self.sent.pop_front() else { return };
+            step.drop_envelope(answer.sealed);
+        }
+        if let Some((_, until)) = self.sent.front() {
+            step.wake(*until);
+        }
     }
 
     /// As aggregator, names the current model at the start of the tenure and every `announce_every`, once there is
@@ -129,6 +195,28 @@ impl Exchange {
             self.announcing = Some((tenure.tenure, step.now + step.view.settings.announce_every));
         }
         self.announcing.into_iter().for_each(|(_, next)| step.wake(next));
+    }
+}
+
+impl Asking {
+    fn ask(&mut self, step: &mut Step<'_>, run: RunId, version: Version) {
+        let alive = |id: &MemberId| step.view.member(*id).is_some_and(|member| member.alive);
+        let model = self.model;
+        if let Some(of) = self.rather.take().filter(alive).or_else(|| whom_to_ask(step, self.tries)) {
+            step.frame(Some(of), Frame::FetchModel { run, version, model });
+            step.event(RoundEvent::ModelAsked { version, model, of });
+        }
+        self.asked = Some(step.now);
+        self.next = step.now + back_off(ASK_FIRST, ASK_LONGEST, self.tries);
+        self.tries = self.tries.saturating_add(1);
+    }
+}
+
+impl Answer<EnvelopeHandle> {
+    /// The envelope that is sent once more for this answer.
+    fn is_again(&self, answer: &Answer<()>) -> Option<EnvelopeHandle> {
+        let same = (self.to, &self.rsa_public, self.model) == (answer.to, &answer.rsa_public, answer.model);
+        same.then_some(self.sealed)
     }
 }
 

@@ -7,7 +7,9 @@
 mod exchange;
 
 use crate::step::{Step, back_off};
-use crate::{AttemptKey, DropReason, EnvelopeHandle, Output, RoundEvent, View, Work, WorkId, WorkResult};
+use crate::{
+    Arrival, AttemptKey, DropReason, EnvelopeHandle, Output, RoundEvent, View, Work, WorkId, WorkResult,
+};
 use exchange::Exchange;
 use rafty_types::{Digest, EnvelopeKind, Frame, Label, MemberId, RunId, Time, Version};
 use std::collections::VecDeque;
@@ -104,6 +106,7 @@ impl Models {
         label: Label,
         handle: EnvelopeHandle,
     ) {
+        self.exchange.arrived(from);
         if !step.view.is_sound(&label, from) {
             return refuse(step, from, handle, DropReason::WrongLabel);
         }
@@ -123,6 +126,11 @@ impl Models {
                 }
             }
         }
+    }
+
+    /// What is on its way need not be asked for.
+    pub(crate) fn on_arrival(&mut self, step: &Step<'_>, from: MemberId, content: Digest, arrival: Arrival) {
+        self.exchange.on_arrival(step, from, content, arrival);
     }
 
     /// Takes the frames that are about models.
@@ -219,6 +227,7 @@ impl Models {
         let missing = self.missing(step.view);
         self.exchange.fetch(step, missing);
         self.exchange.announce(step, self.base(step.view));
+        self.exchange.drop_old_answers(step);
     }
 
     /// The committed model that is not here and not being opened.

@@ -8,6 +8,8 @@ use rafty_types::{
     RestCause, Round, RunId, Tenure, Verdict, Version,
 };
 
+/// Answers to members that ask for a model are kept for a while, in case they ask again.
+const ANSWERS_FORGOTTEN_MS: u64 = 400_000;
 const STORM: Weather =
     Weather { latency: (1, 400), work: (1, 1_500), lose: 15, repeat: 15, lose_proposal: 20, fail_work: 5 };
 const ROUNDS: u32 = 10;
@@ -45,7 +47,7 @@ fn storm(seed: u64) {
     let last = id(world.draw(1, 5));
     world.begin_tenure(last);
     world.run_until(4_000_000, |world| world.published() == ROUNDS as usize);
-    world.run_for(120_000);
+    world.run_for(ANSWERS_FORGOTTEN_MS);
     all_is_tidy(&world);
 }
 
@@ -147,7 +149,7 @@ fn one_who_talks_nonsense_stops_nobody() {
         }
         world.begin_tenure(id(2));
         world.run_until(2_000_000, |world| world.published() == 3);
-        world.run_for(120_000);
+        world.run_for(ANSWERS_FORGOTTEN_MS);
         assert!(world.members.values().all(|member| member.shell.spool.is_empty()));
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::shell::{Data, Envelope};
 use crate::world::{World, id};
-use rafty_rounds::Input;
-use rafty_types::{Digest, Frame, PeerRole};
+use rafty_rounds::{Arrival, Input};
+use rafty_types::{Digest, Frame, PeerRole, Version};
 
 fn trained(rounds: usize) -> World {
     let mut world = World::new(1, &[Data::Examples(10); 3]);
@@ -83,8 +83,45 @@ fn askers_are_answered_at_a_bounded_rate_and_only_members() {
     }
     assert_eq!(world.members[&id(2)].shell.spool.len(), 0);
     world.run_for(1);
-    let sealed = world.members[&id(3)].shell.spool.len() + world.members[&id(2)].shell.spool.len();
-    assert!(sealed <= 1, "one answer for a hundred questions");
+    assert_eq!(world.members[&id(2)].shell.spool.len(), 1, "one answer for a hundred questions");
+    world.run_for(1_000);
+    world.say(id(2), ask(id(3)));
+    world.run_for(1_000);
+    assert_eq!(world.members[&id(2)].shell.spool.len(), 1, "the same is sent once more");
+    world.run_for(400_000);
+    assert_eq!(world.members[&id(2)].shell.spool.len(), 0, "answers are not kept for ever");
+}
+
+/// Over a slow link a model takes longer than the pauses between two questions.
+#[test]
+fn a_model_that_is_on_its_way_is_not_asked_for_and_goes_on_where_it_broke() {
+    let mut world = trained(2);
+    let (model, version) = (world.truth.run.as_ref().unwrap().model.unwrap(), Version(2));
+    world.censor = |_, _, frame| matches!(frame, Frame::FetchModel { .. });
+    let newcomer = world.join(PeerRole::Agent, false, Data::None);
+    let arrival = |from, arrival| Input::Arrival { from, content: model, arrival };
+    let asks = |world: &World| of_member(world, "4: asks ").len();
+    world.run_for(100);
+    assert_eq!(asks(&world), 1);
+    world.say(newcomer, arrival(id(2), Arrival::Begins));
+    world.say(
+        newcomer,
+        Input::Arrival { from: id(3), content: Digest::of(b"else"), arrival: Arrival::Begins },
+    );
+    world.run_for(300_000);
+    assert_eq!(asks(&world), 1, "it is on its way");
+    world.say(newcomer, arrival(id(2), Arrival::Breaks));
+    world.run_for(100);
+    assert_eq!(of_member(&world, "4: asks ").last(), Some(&&*format!("2 for version {}", version.0)));
+    // Whoever only says that it sends is not waited for without end.
+    for _ in 0..1_000 {
+        world.say(newcomer, arrival(id(2), Arrival::Begins));
+        world.run_for(2_000);
+        world.say(newcomer, arrival(id(2), Arrival::Breaks));
+        world.say(newcomer, arrival(id(2), Arrival::Begins));
+    }
+    let of_others = of_member(&world, "4: asks ").iter().filter(|line| !line.starts_with('2')).count();
+    assert!(of_others > 10, "{of_others}");
 }
 
 #[test]

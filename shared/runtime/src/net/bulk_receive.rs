@@ -1,15 +1,20 @@
 //! Envelopes and snapshots on their way in: envelopes to the spool as they come, snapshots chunk by chunk to memory.
 
 use super::counters::DropReason;
+use super::parts::{Part, RESUME_WITHIN};
 use super::snapshots::Added;
 use super::turns::{STALLED, Turn};
 use super::units::{read_head, write_head};
-use super::{Inner, NetEvent, Spool, within};
+use super::{Inner, NetEvent, pace, within};
 use quinn::{Connection, RecvStream, SendStream};
-use rafty_types::{MemberId, Message, MessageKind, PeerKey};
+use rafty_rounds::Arrival;
+use rafty_types::{Digest, MemberId, Message, MessageKind, PeerKey};
 use rafty_wire::{BulkHead, BulkReply};
-use std::io::{self, Write};
+use smol::{Timer, future};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Bytes taken from the stream at once.
 const SLICE: usize = 256 * 1024;
@@ -30,7 +35,11 @@ async fn take(
 ) {
     let permit = net.inbound.bulk.acquire().await;
     let mut turn = Turn::new(&net.inbound.bulk, permit, &connection);
-    let reply = match read(&net, &mut turn, key, &mut receive).await {
+    let watched = async {
+        pace::watch(|| connection.stats().udp_rx.bytes, || is_slow_now(&net, key)).await;
+        None
+    };
+    let reply = match future::or(read(&net, &mut turn, key, &mut send, &mut receive), watched).await {
         Some(reply) => reply,
         None => {
             net.counters.count(DropReason::BulkRefused);
@@ -42,21 +51,44 @@ async fn take(
     let _ = send.finish();
 }
 
+fn is_slow_now(net: &Inner, key: PeerKey) {
+    let Some(from) = net.roster.member(key) else { return };
+    if let Some(link) = net.links().get(&from) {
+        link.is_slow_now();
+    }
+}
+
 /// `Some` when the item is whole and was taken, or the question is answered.
 async fn read(
     net: &Arc<Inner>,
     turn: &mut Turn<'_>,
     key: PeerKey,
+    send: &mut SendStream,
     stream: &mut RecvStream,
 ) -> Option<BulkReply> {
     let head: BulkHead = turn.step(read_head(stream)).await?.ok()?;
     let from = net.roster.member(key)?;
     match head {
         BulkHead::Envelope { header, body_len } => {
-            let spooled = spool(net, turn, stream, (from, body_len)).await?;
-            let handle = spooled.handle;
-            net.other.send(NetEvent::Envelope { from, header, handle, len: body_len }).await.ok()?;
-            spooled.keep();
+            let mut part = spool(net, from, body_len).await?;
+            fill(net, turn, stream, (from, &mut part)).await?;
+            hand_on(net, from, header, part).await?;
+        }
+        BulkHead::LongEnvelope { header, body_len } => {
+            let name = Digest::of(&header);
+            let there = net.inbound.parts.take(key, name, body_len);
+            let mut part = match there {
+                Some(part) => part,
+                None => spool(net, from, body_len).await?,
+            };
+            turn.step(write_head(send, &BulkReply::TakenUpTo(part.arrived))).await?.ok()?;
+            arrival(net, from, &header, Arrival::Begins);
+            if fill(net, turn, stream, (from, &mut part)).await.is_none() {
+                keep_for_a_while(net, key, name, part);
+                arrival(net, from, &header, Arrival::Breaks);
+                return None;
+            }
+            hand_on(net, from, header, part).await?;
         }
         BulkHead::SnapshotChunk { message, offset, len, total, digest } => {
             if !is_snapshot(&message, from, net.roster.me()) {
@@ -83,49 +115,76 @@ fn is_snapshot(message: &Message, from: MemberId, me: MemberId) -> bool {
         && message.to == me
 }
 
-/// A spool file; discarded unless it is kept.
-struct Spooled {
-    spool: Arc<dyn Spool>,
-    handle: u64,
-    kept: bool,
+/// An envelope that is whole.
+async fn hand_on(net: &Inner, from: MemberId, header: Vec<u8>, part: Part) -> Option<()> {
+    let (handle, len) = (part.handle(), part.arrived);
+    net.other.send(NetEvent::Envelope { from, header, handle, len }).await.ok()?;
+    part.hand_over();
+    Some(())
 }
 
-impl Spooled {
-    fn keep(mut self) {
-        self.kept = true;
+/// Says what becomes of an envelope before it is whole. While the loop is behind, it need not hear of that.
+fn arrival(net: &Inner, from: MemberId, header: &[u8], arrival: Arrival) {
+    let _ = net.other.try_send(NetEvent::Arrival { from, header: header.to_vec(), arrival });
+}
+
+/// What has arrived of an envelope waits for its sender to come back with the rest.
+fn keep_for_a_while(net: &Arc<Inner>, key: PeerKey, name: Digest, part: Part) {
+    if part.arrived == 0 {
+        return;
     }
+    net.inbound.parts.keep(key, name, part, Instant::now());
+    let later = net.clone();
+    net.spawn(async move {
+        Timer::after(RESUME_WITHIN).await;
+        later.inbound.parts.forget_old(Instant::now());
+    });
 }
 
-impl Drop for Spooled {
-    fn drop(&mut self) {
-        if !self.kept {
-            let (spool, handle) = (self.spool.clone(), self.handle);
-            smol::unblock(move || spool.discard(handle)).detach();
-        }
+/// A new spool file for `len` bytes. Parts of envelopes that may never become whole make room for it.
+async fn spool(net: &Inner, from: MemberId, len: u64) -> Option<Part> {
+    let create = || {
+        let spool = net.spool.clone();
+        smol::unblock(move || spool.create(len))
+    };
+    let mut created = create().await;
+    if created.is_err() && net.inbound.parts.forget_all() {
+        created = create().await;
     }
+    let (handle, file) = or_said(net, from, created)?;
+    Some(Part::new(net.spool.clone(), handle, file, len))
 }
 
-/// Writes exactly `len` bytes of `stream` to a new spool file: one slice is written while the next one comes.
-async fn spool(
+/// Writes what comes of `stream` behind what has arrived, exactly up to its end: one slice is written while the next one
+/// comes.
+async fn fill(
     net: &Inner,
     turn: &mut Turn<'_>,
     stream: &mut RecvStream,
-    (from, len): (MemberId, u64),
-) -> Option<Spooled> {
-    let spool = net.spool.clone();
-    let created = smol::unblock(move || spool.create(len)).await;
-    let (handle, mut file) = or_said(net, from, created)?;
-    let spooled = Spooled { spool: net.spool.clone(), handle, kept: false };
-    let mut left = len;
-    let mut written = smol::unblock(|| Ok(file));
+    (from, part): (MemberId, &mut Part),
+) -> Option<()> {
+    let (began, had) = (Instant::now(), part.arrived);
+    let mut read = had;
+    let mut written = None;
     loop {
-        let slice = read_slice(turn, stream, left).await?;
-        file = or_said(net, from, written.await)?;
-        if slice.is_empty() {
-            return (left == 0).then_some(spooled);
+        let slice = read_slice(turn, stream, part.total - read).await;
+        if let Some(task) = written.take() {
+            or_said(net, from, task.await)?;
+            part.arrived = read;
         }
-        left = left.checked_sub(slice.len() as u64)?;
-        written = smol::unblock(move || file.write_all(&slice).map(|()| file));
+        let slice = slice?;
+        if slice.is_empty() {
+            if let Some(link) = net.links().get(&from) {
+                link.took(read - had, began.elapsed());
+            }
+            return (read == part.total).then_some(());
+        }
+        let (file, at) = (part.file.clone(), read);
+        read += slice.len() as u64;
+        if read > part.total {
+            return None;
+        }
+        written = Some(smol::unblock(move || file.write_all_at(&slice, at)));
     }
 }
 
@@ -154,15 +213,16 @@ async fn read_chunk(turn: &mut Turn<'_>, stream: &mut RecvStream, len: u64) -> O
     }
 }
 
-/// The next [`SLICE`] bytes, fewer before the end, none at the end; `None` when they do not come. When none should be
-/// `left`, there is room for one, to see that none comes.
+/// The next [`SLICE`] bytes; fewer before the end or a break, none at the end; `None` when none come any more. When none
+/// should be `left`, there is room for one, to see that none comes.
 async fn read_slice(turn: &mut Turn<'_>, stream: &mut RecvStream, left: u64) -> Option<Vec<u8>> {
     let mut slice = vec![0; left.clamp(1, SLICE as u64) as usize];
     let mut len = 0;
     while len < slice.len() {
-        match turn.step(stream.read(&mut slice[len..])).await?.ok()? {
-            Some(more) => len += more,
-            None => break,
+        match turn.step(stream.read(&mut slice[len..])).await.and_then(Result::ok) {
+            Some(Some(more)) => len += more,
+            None if len == 0 => return None,
+            _ => break,
         }
     }
     slice.truncate(len);

@@ -6,19 +6,23 @@ use super::link::Way;
 use super::tls::Lane;
 use super::turns::Turn;
 use super::units::{read_head, write_head};
-use super::{Close, Inner};
+use super::{Close, Inner, pace};
 use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream};
 use rafty_types::{Digest, Message};
 use rafty_wire::{BulkHead, BulkReply, MAX_BULK_LEN, MAX_CHUNK_LEN, MAX_SNAPSHOT_LEN};
 use smol::channel::{Receiver, Sender, bounded};
+use smol::future;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Bytes handed to the stream at once.
 const SLICE: usize = 256 * 1024;
+/// From so many bytes on an envelope goes on where it broke; asking how much is there costs a round trip.
+const LONG: u64 = 64 * 1024;
 /// Below everything else on its connection.
 const PRIORITY: i32 = -1;
 
@@ -81,7 +85,15 @@ async fn deliver(net: &Inner, way: &Way, item: Item) -> Option<()> {
     connection(net, way).await?;
     let permit = net.outbound_bulk.acquire().await;
     let connection = connection(net, way).await?;
-    send(&mut Turn::new(&net.outbound_bulk, permit, &connection), &connection, item).await
+    let began = Instant::now();
+    let mut turn = Turn::new(&net.outbound_bulk, permit, &connection);
+    let watched = async {
+        pace::watch(|| connection.stats().udp_tx.bytes, || way.is_slow_now()).await;
+        None
+    };
+    let sent = future::or(send(&mut turn, &connection, item), watched).await?;
+    way.took(sent, began.elapsed());
+    Some(())
 }
 
 /// The bulk connection to the member, dialled if there is none.
@@ -97,7 +109,8 @@ async fn connection(net: &Inner, way: &Way) -> Option<Connection> {
     kept.clone()
 }
 
-async fn send(turn: &mut Turn<'_>, connection: &Connection, item: Item) -> Option<()> {
+/// Gives how many bytes went.
+async fn send(turn: &mut Turn<'_>, connection: &Connection, item: Item) -> Option<u64> {
     match item {
         Item::Envelope { header, body } => send_envelope(turn, connection, header, body).await,
         Item::Snapshot { message, data } => send_snapshot(turn, connection, *message, data).await,
@@ -109,22 +122,25 @@ async fn send_envelope(
     connection: &Connection,
     header: Vec<u8>,
     body: BulkBody,
-) -> Option<()> {
+) -> Option<u64> {
     match body {
         BulkBody::Bytes(bytes) => {
-            let head = BulkHead::Envelope { header, body_len: bytes.len() as u64 };
-            let mut stream = Stream::open(turn, connection, &head).await?;
-            stream.write(Bytes::from_owner(bytes)).await?;
-            stream.finish().await
+            let (mut stream, arrived) = begin(turn, connection, header, bytes.len() as u64).await?;
+            let rest = Bytes::from_owner(bytes).split_off(usize::try_from(arrived).ok()?);
+            let sent = rest.len() as u64;
+            stream.write(rest).await?;
+            stream.finish().await?;
+            Some(sent)
         }
         BulkBody::File(path) => {
-            let file = smol::unblock(move || File::open(path)).await.ok()?;
+            let mut file = smol::unblock(move || File::open(path)).await.ok()?;
             let body_len = file.metadata().ok()?.len();
             if body_len > MAX_BULK_LEN {
                 return None;
             }
-            let mut stream = Stream::open(turn, connection, &BulkHead::Envelope { header, body_len }).await?;
-            let mut left = usize::try_from(body_len).ok()?;
+            let (mut stream, arrived) = begin(turn, connection, header, body_len).await?;
+            file.seek(SeekFrom::Start(arrived)).ok()?;
+            let mut left = usize::try_from(body_len - arrived).ok()?;
             let mut next = (left > 0).then(|| smol::unblock(move || read_slice(file, left)));
             while let Some(read) = next {
                 let (file, slice) = read.await.ok()?;
@@ -133,8 +149,27 @@ async fn send_envelope(
                 next = (left > 0).then(|| smol::unblock(move || read_slice(file, left)));
                 stream.write(Bytes::from(slice)).await?;
             }
-            stream.finish().await
+            stream.finish().await?;
+            Some(body_len - arrived)
         }
+    }
+}
+
+/// A stream for the envelope, and how many bytes of it the receiver has already.
+async fn begin<'a, 'b>(
+    turn: &'a mut Turn<'b>,
+    connection: &Connection,
+    header: Vec<u8>,
+    body_len: u64,
+) -> Option<(Stream<'a, 'b>, u64)> {
+    if body_len < LONG {
+        let stream = Stream::open(turn, connection, &BulkHead::Envelope { header, body_len }).await?;
+        return Some((stream, 0));
+    }
+    let mut stream = Stream::open(turn, connection, &BulkHead::LongEnvelope { header, body_len }).await?;
+    match stream.said().await? {
+        BulkReply::TakenUpTo(arrived) if arrived <= body_len => Some((stream, arrived)),
+        _ => None,
     }
 }
 
@@ -152,7 +187,7 @@ async fn send_snapshot(
     connection: &Connection,
     message: Message,
     data: Arc<[u8]>,
-) -> Option<()> {
+) -> Option<u64> {
     let total = data.len() as u64;
     if total > MAX_SNAPSHOT_LEN {
         return None;
@@ -164,13 +199,14 @@ async fn send_snapshot(
         let message = Box::new(message.clone());
         BulkHead::SnapshotChunk { message, offset, len, total, digest }
     };
-    let mut offset = 0;
+    let mut began_at = 0;
     if total > MAX_CHUNK_LEN {
         let asked = Stream::open(turn, connection, &head(0, 0)).await?.reply().await?;
         let BulkReply::TakenUpTo(arrived) = asked else { return None };
         // The last byte completes it: a receiver that says it has all would have no use for it.
-        offset = arrived.min(total - 1);
+        began_at = arrived.min(total - 1);
     }
+    let mut offset = began_at;
     loop {
         let len = MAX_CHUNK_LEN.min(total - offset);
         let mut stream = Stream::open(turn, connection, &head(offset, len)).await?;
@@ -179,7 +215,7 @@ async fn send_snapshot(
         stream.finish().await?;
         offset += len;
         if offset == total {
-            return Some(());
+            return Some(total - began_at);
         }
     }
 }
@@ -221,6 +257,11 @@ impl<'a, 'b> Stream<'a, 'b> {
     async fn reply(mut self) -> Option<BulkReply> {
         self.send.finish().ok()?;
         self.finished = true;
+        self.said().await
+    }
+
+    /// The receiver's next word.
+    async fn said(&mut self) -> Option<BulkReply> {
         self.turn.step_of(self.written, read_head::<BulkReply>(&mut self.receive)).await?.ok()
     }
 }

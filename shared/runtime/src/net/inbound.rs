@@ -1,6 +1,7 @@
 //! Connections that others dial: who is let in, and what is read from them.
 
 use super::counters::DropReason;
+use super::parts::Parts;
 use super::roster::Roster;
 use super::snapshots::Snapshots;
 use super::tls::{Lane, key_of};
@@ -37,6 +38,7 @@ pub(super) struct Inbound {
     easy_handshakes: Arc<Semaphore>,
     pub(super) bulk: Semaphore,
     pub(super) snapshots: Snapshots,
+    pub(super) parts: Parts,
     pub(super) joins: joining::Gate,
 }
 
@@ -49,6 +51,7 @@ impl Inbound {
             easy_handshakes: Arc::new(Semaphore::new(BUSY_HANDSHAKES)),
             bulk: Semaphore::new(bulk),
             snapshots: Snapshots::default(),
+            parts: Parts::default(),
             joins: joining::Gate::default(),
         }
     }

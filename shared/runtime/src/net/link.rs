@@ -6,7 +6,7 @@ use super::dial::{dial, pause};
 use super::queue::FrameQueue;
 use super::roster::RosterPeer;
 use super::tls::Lane;
-use super::{Close, Inner, NetEvent, PeerStats, names, within};
+use super::{Close, Inner, NetEvent, PeerStats, names, pace, within};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, SendStream, TransportErrorCode};
 use rafty_types::{Epoch, Frame, MemberId, PeerKey};
@@ -49,6 +49,8 @@ pub(super) struct Way {
     rung: Receiver<()>,
     /// The member was seen at another address since our connection was made.
     moved: AtomicBool,
+    /// Whether the last telling transfer between the two was slow.
+    slow: Mutex<Option<bool>>,
     /// The bulk connection; whoever needs one and finds none dials it.
     pub(super) bulk: smol::lock::Mutex<Option<Connection>>,
 }
@@ -74,6 +76,7 @@ impl Link {
             ring,
             rung,
             moved: AtomicBool::new(false),
+            slow: Mutex::default(),
             bulk: smol::lock::Mutex::default(),
         });
         let (bulk, orders) = bounded(BULK_QUEUE);
@@ -146,11 +149,27 @@ impl Link {
         delivery
     }
 
+    /// So many bytes came from the member in one transfer.
+    pub(super) fn took(&self, bytes: u64, time: Duration) {
+        self.way.took(bytes, time);
+    }
+
+    /// A transfer from the member is slow now.
+    pub(super) fn is_slow_now(&self) {
+        self.way.is_slow_now();
+    }
+
+    /// Whether the last transfer that tells was slow.
+    pub(super) fn is_slow(&self) -> bool {
+        *lock(&self.way.slow) == Some(true)
+    }
+
     /// How it goes with the member.
     pub(super) fn stats(&self) -> PeerStats {
         lock(&self.way.path).as_ref().map_or_else(PeerStats::default, |path| {
             let stats = path.connection.stats().path;
-            PeerStats { rtt: Some(stats.rtt), sent: stats.sent_packets, lost: stats.lost_packets }
+            let slow = *lock(&self.way.slow);
+            PeerStats { rtt: Some(stats.rtt), sent: stats.sent_packets, lost: stats.lost_packets, slow }
         })
     }
 }
@@ -202,6 +221,18 @@ impl Way {
             Err(quinn::SendDatagramError::TooLarge) => Sent::TooLong,
             Err(_) => Sent::NotConnected,
         }
+    }
+
+    /// So many bytes took so long in one transfer.
+    pub(super) fn took(&self, bytes: u64, time: Duration) {
+        if let Some(slow) = pace::of_whole(bytes, time) {
+            *lock(&self.slow) = Some(slow);
+        }
+    }
+
+    /// A transfer between the two is slow now.
+    pub(super) fn is_slow_now(&self) {
+        *lock(&self.slow) = Some(true);
     }
 
     fn set_path(&self, connection: Option<Connection>, why: Close) {

@@ -27,6 +27,8 @@ mod inbound;
 mod joining;
 mod link;
 mod names;
+mod pace;
+mod parts;
 mod probe;
 mod queue;
 mod roster;
@@ -50,8 +52,10 @@ use counters::Counters;
 use inbound::Inbound;
 use link::Link;
 use quinn::{Endpoint, TransportConfig, VarInt};
+use rafty_rounds::Arrival;
 use rafty_types::{Enrolment, Epoch, Frame, MemberId, Message, PeerKey, SetId};
 use rafty_wire::encode_frame;
+use rand_core::Rng;
 use roster::Roster;
 use smol::channel::{Receiver, RecvError, Sender, bounded};
 use smol::lock::Semaphore;
@@ -170,6 +174,15 @@ pub enum NetEvent {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// A long envelope begins to arrive, or came to a halt half-way.
+    Arrival {
+        /// Who sends it.
+        from: MemberId,
+        /// The encoded signed header, unchecked.
+        header: Vec<u8>,
+        /// Which of the two.
+        arrival: Arrival,
+    },
     /// What this member sends cannot be kept on the disk here. It is sent again.
     NotSpooled {
         /// Who sends it.
@@ -218,6 +231,8 @@ pub struct PeerStats {
     pub sent: u64,
     /// How many of them were lost.
     pub lost: u64,
+    /// Whether the last transfer between the two was slow, if there was one that tells.
+    pub slow: Option<bool>,
 }
 
 /// How it goes with all.
@@ -321,9 +336,23 @@ impl Net {
         for link in self.0.links().values() {
             let hash = rafty_seal::short_hash(&link.key());
             let may_be = |sighting: &&Sighting| sighting.key_hash.is_none_or(|key_hash| key_hash == hash);
-            let at = sightings.iter().filter(may_be).map(|sighting| sighting.address);
-            link.may_be_at(at.take(MAX_SIGHTINGS).collect());
+            let mut at: Vec<_> = sightings.iter().filter(may_be).map(|sighting| sighting.address).collect();
+            // Others at each look: strangers may say any number of addresses, and one of them may be right.
+            let begin = crate::random::rng().next_u64() % at.len().max(1) as u64;
+            at.rotate_left(begin as usize);
+            at.truncate(MAX_SIGHTINGS);
+            link.may_be_at(at);
         }
+    }
+
+    /// Whether transfers to this member are slow.
+    pub fn is_slow(&self, member: MemberId) -> bool {
+        self.0.links().get(&member).is_some_and(Link::is_slow)
+    }
+
+    /// Whether a member has this key.
+    pub fn knows(&self, key: &PeerKey) -> bool {
+        self.0.roster.member(*key).is_some()
     }
 
     /// Where each member was reached last, or heard from, by its key.

@@ -115,6 +115,8 @@ fn remembered(seed: &[u8]) -> EndpointConfig {
 pub(super) fn accepting(crypto: quinn::crypto::rustls::QuicServerConfig) -> ServerConfig {
     let mut transport = bounds();
     transport.max_idle_timeout(Some(idle(BULK_IDLE.max(super::joining::REPLY_WITHIN * 2))));
+    // Here only acknowledgements and short answers are sent: long packets are not worth trying.
+    transport.mtu_discovery_config(None);
     let mut tokens = ValidationTokenConfig::default();
     tokens.sent(0);
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));

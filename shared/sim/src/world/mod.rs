@@ -27,9 +27,9 @@ use crate::tally::{Evil, Sometimes, Tally};
 use crate::trace::Trace;
 use crate::weather::{FAIR, Weather};
 use rafty_node::{Answer, FrozenState, Input, RequestId, UnreadState};
-use rafty_rounds::{Work, WorkId};
+use rafty_rounds::{Arrival, Work, WorkId};
 use rafty_types::{
-    ClusterId, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PeerRole, PersistId, SetId,
+    ClusterId, Digest, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PeerRole, PersistId, SetId,
     Settings, Term, Time, state_digest_statement,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +56,11 @@ pub enum Happening {
     Envelope {
         from: PeerKey,
         envelope: Box<EnvelopeHeader>,
+    },
+    Arrival {
+        from: PeerKey,
+        content: Digest,
+        arrival: Arrival,
     },
     Snapshot {
         from: PeerKey,
@@ -410,6 +415,11 @@ impl World {
                 if let Some(&from) = process.roster.get(&from) {
                     let handle = process.worker.name((*header).clone());
                     self.say(to, Input::Envelope { from, header, handle });
+                }
+            }
+            Happening::Arrival { from, content, arrival } => {
+                if let Some(&from) = process.roster.get(&from) {
+                    self.say(to, Input::Arrival { from, content, arrival });
                 }
             }
             Happening::Snapshot { from, message, data } => {

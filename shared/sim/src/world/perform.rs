@@ -6,7 +6,7 @@ use crate::tally::{Evil, Sometimes};
 use crate::witness::rotted;
 use rafty_consensus::Link;
 use rafty_node::{Event, Input, Output};
-use rafty_rounds::{DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
+use rafty_rounds::{Arrival, DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
 use rafty_types::{
     Batch, EnvelopeHeader, EnvelopeKind, Frame, Index, MemberId, Message, PeerKey, PersistId, Refusal,
     RestCause,
@@ -27,6 +27,10 @@ const DOUBTED_TIMES: u32 = 60;
 const MEASURED_PACKETS: u64 = 50;
 /// When somebody sees that a member runs on an older copy, in milliseconds.
 const JOINS_ANEW_AFTER: (u64, u64) = (0, 5_000);
+/// A network of so few bytes in a millisecond counts as slow.
+const SLOW_BANDWIDTH: u64 = 1_000;
+/// When a stream that breaks does.
+const BROKEN_AFTER: Duration = ms(500);
 /// When an envelope that is sent twice is sent again, in milliseconds.
 const REPLAY_AFTER: (u64, u64) = (10, 20_000);
 
@@ -310,7 +314,7 @@ impl World {
             let from = self.members[&from].identity.key();
             self.schedule(after, way, Happening::Snapshot { from, message, data });
         }
-        let told = after.unwrap_or(ms(500)) + ms(1);
+        let told = after.unwrap_or(BROKEN_AFTER) + ms(1);
         self.schedule(told, from, Happening::SnapshotSent { to, arrived: after.is_some() });
     }
 
@@ -341,12 +345,17 @@ impl World {
         let from = self.members[&from].identity.key();
         let len = self.weather.model_len as usize;
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
-        if let Some(after) = self.network.stream(len, weather, dice, tally) {
-            self.schedule(
-                later + after,
-                to,
-                Happening::Envelope { from, envelope: Box::new(header.clone()) },
-            );
+        let after = self.network.stream(len, weather, dice, tally);
+        let content = header.label.content;
+        let arrival = |arrival| Happening::Arrival { from, content, arrival };
+        let half = later + after.unwrap_or(BROKEN_AFTER) / 2;
+        self.schedule(half, to, arrival(Arrival::Begins));
+        match after {
+            Some(after) => {
+                let envelope = Box::new(header.clone());
+                self.schedule(later + after, to, Happening::Envelope { from, envelope });
+            }
+            None => self.schedule(later + BROKEN_AFTER, to, arrival(Arrival::Breaks)),
         }
     }
 
@@ -403,7 +412,8 @@ impl World {
         let lost = MEASURED_PACKETS * self.weather.drop / 1_000;
         let others = self.roster(id).into_iter().flat_map(BTreeMap::values).copied();
         let heard = others.filter(|other| *other != id && self.way(id, *other).is_some());
-        let link = |member| Link { member, rtt, sent: MEASURED_PACKETS, lost };
+        let slow = self.weather.bandwidth < SLOW_BANDWIDTH;
+        let link = |member| Link { member, rtt, sent: MEASURED_PACKETS, lost, slow };
         let links: Vec<_> = heard.map(link).collect();
         self.say(id, Input::Measured(links));
         self.say(id, Input::WallClock(self.members[&id].wall_ms(self.now)));

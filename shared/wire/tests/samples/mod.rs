@@ -107,6 +107,8 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
                 signature: Signature::from_bytes(&[8; 64]),
             }),
         ),
+        ("disk-trouble", Frame::DiskTrouble { why: Some("Read-only file system".into()) }),
+        ("disk-works", Frame::DiskTrouble { why: None }),
     ]
 }
 
@@ -115,6 +117,8 @@ fn hello() -> Hello {
         holds: Index(301),
         votes_alone: true,
         wall_ms: 1_700_000_000_000,
+        name: Some("pi.local:7400".into()),
+        patient: true,
         member: MemberId(1),
         starts: vec![Incarnation { number: 7, nonce: 70 }, Incarnation { number: 9, nonce: 1 << 40 }],
         term: Term(3),
@@ -160,6 +164,10 @@ fn verdict(run: RunId, round: Round, attempt: Attempt, verdict: Verdict) -> Fram
 
 pub(crate) fn envelope() -> BulkHead {
     BulkHead::Envelope { header: vec![1, 2, 3], body_len: 40_000_000 }
+}
+
+pub(crate) fn long_envelope() -> BulkHead {
+    BulkHead::LongEnvelope { header: vec![1, 2, 3], body_len: 40_000_000 }
 }
 
 pub(crate) fn snapshot_chunk() -> BulkHead {

@@ -154,6 +154,39 @@ fn an_envelope_cut_short_or_too_long_leaves_no_file_behind() {
 }
 
 #[test]
+fn an_envelope_goes_on_where_the_connection_broke() {
+    const BROKE_AT: usize = 1024 * 1024;
+    let (one, two) = (Host::start(1), Host::start(2));
+    two.knows(&[&one, &two]);
+    let (header, body) = (vec![1, 2, 3], bytes(3 * 1024 * 1024 + 17));
+    // Its first byte is wrong: nothing here looks into it, and it shows whether that part was sent again.
+    let spoilt = [&[!body[0]], &body[1..BROKE_AT]].concat();
+    let caller = Caller::call(&two, Some(1), Lane::Bulk);
+    let (mut send, mut receive) = smol::block_on(caller.connection.open_bi()).unwrap();
+    smol::block_on(async {
+        let head = BulkHead::LongEnvelope { header: header.clone(), body_len: body.len() as u64 };
+        send.write_all(&encode_head(&head).unwrap()).await.unwrap();
+        assert_eq!(units::read_head::<BulkReply>(&mut receive).await.unwrap(), BulkReply::TakenUpTo(0));
+        send.write_all(&spoilt).await.unwrap();
+    });
+    let on_disk = || std::fs::metadata(two.spool.path(1)).map_or(0, |file| file.len());
+    eventually(|| on_disk() == BROKE_AT as u64);
+    caller.hang_up();
+    two.expect_dropped(DropReason::BulkRefused, 1);
+
+    one.knows(&[&one, &two]);
+    let send = || {
+        let delivery = one.net.send_envelope(two.id(), header.clone(), BulkBody::Bytes(body.clone()));
+        let (_, _, handle, len) = envelope(&two);
+        assert!(taken(delivery) && len == body.len() as u64);
+        std::fs::read(two.spool.path(handle)).unwrap()
+    };
+    assert!(send() == [&spoilt, &body[BROKE_AT..]].concat(), "it went on");
+    assert!(send() == *body, "the next one is sent whole");
+    assert!(two.spool.discarded.lock().unwrap().is_empty());
+}
+
+#[test]
 fn a_sender_that_dies_in_the_middle_leaves_no_file_behind() {
     let host = Host::start(1);
     let guest = RosterPeer { id: MemberId(2), key: key(2), addresses: vec![] };
