@@ -9,8 +9,7 @@ use crate::provision::{self, ProvisionArgs};
 use crate::recovery::{self, RecoverArgs, RejoinArgs};
 use crate::settings::{Layers, Settings};
 use crate::{DeviceTrainer, Failure, failure, leave, member, output, place, status};
-use clap::{CommandFactory, Parser, Subcommand};
-use clap_complete::{generate, shells};
+use clap::{Parser, Subcommand};
 use rafty_runtime::{MemberFile, Trainer};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -82,33 +81,6 @@ enum Command {
     /// Take over what a card's boot partition says, as root at boot
     #[command(hide = true)]
     Provision(ProvisionArgs),
-    /// Print completions for a shell
-    #[command(hide = true)]
-    Completions {
-        /// The shell
-        shell: Shell,
-    },
-    /// Print the manual page
-    #[command(hide = true)]
-    Man,
-}
-
-/// Shells that devices have: code for others would only make the program larger.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Shell {
-    Bash,
-    Fish,
-    Zsh,
-}
-
-impl Shell {
-    fn complete(self, command: &mut clap::Command, script: &mut Vec<u8>) {
-        match self {
-            Self::Bash => generate(shells::Bash, command, "rafty-agent", script),
-            Self::Fish => generate(shells::Fish, command, "rafty-agent", script),
-            Self::Zsh => generate(shells::Zsh, command, "rafty-agent", script),
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -120,20 +92,9 @@ enum SettingsCommand {
 impl Cli {
     /// Does what is asked; trains with `own`, if there is one.
     pub(crate) fn run(self, own: Option<MakeTrainer>) -> Result<(), Failure> {
-        match &self.command {
-            // These need no settings, and must not fail for wrong ones.
-            Command::Provision(args) => return provision::run(args),
-            Command::Completions { shell } => {
-                let mut script = Vec::new();
-                shell.complete(&mut Self::command(), &mut script);
-                return output::bytes(&script);
-            }
-            Command::Man => {
-                let mut page = Vec::new();
-                clap_mangen::Man::new(Self::command()).render(&mut page).expect("memory takes any text");
-                return output::bytes(&page);
-            }
-            _ => {}
+        // It needs no settings, and must not fail for wrong ones.
+        if let Command::Provision(args) = &self.command {
+            return provision::run(args);
         }
         let layers = self.layers()?;
         let settings = layers.settings();
@@ -159,8 +120,8 @@ impl Cli {
             Command::Predict { file, model } => {
                 output::text(predictions(&model.unwrap_or_else(|| dir.join(NEWEST)), &file, self.json)?)?;
             }
-            Command::Provision(_) | Command::Completions { .. } | Command::Man => {
-                unreachable!("these need no settings")
+            Command::Provision(_) => {
+                unreachable!("it needs no settings")
             }
         }
         Ok(())
@@ -247,5 +208,45 @@ fn readable(data: PathBuf) -> Result<PathBuf, Failure> {
     match found.to_str() {
         Some(_) => Ok(found),
         None => place::absolute(&data, "--data"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap_complete::{Generator, generate, shells};
+    use std::fs;
+
+    /// The manual page and the completions that packages bring, made from the command line. They are files and no commands:
+    /// what makes them would be a hundredth of the program on the smallest device.
+    const PAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../targets/pages");
+    /// Writes them anew.
+    const UPDATE: &str = "UPDATE_GOLDENFILES";
+
+    fn completions(shell: impl Generator) -> Vec<u8> {
+        let mut script = Vec::new();
+        generate(shell, &mut Cli::command(), "rafty-agent", &mut script);
+        script
+    }
+
+    #[test]
+    fn the_pages_of_packages_are_those_of_the_command_line() {
+        let mut manual = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut manual).expect("memory takes any text");
+        let pages = [
+            ("rafty-agent.1", manual),
+            ("rafty-agent.bash", completions(shells::Bash)),
+            ("_rafty-agent", completions(shells::Zsh)),
+            ("rafty-agent.fish", completions(shells::Fish)),
+        ];
+        for (name, page) in pages {
+            let file = Path::new(PAGES).join(name);
+            if std::env::var_os(UPDATE).is_some() {
+                fs::create_dir_all(PAGES).and_then(|()| fs::write(&file, &page)).expect("a page");
+            }
+            let is = fs::read(&file).unwrap_or_default();
+            assert!(is == page, "{} is another one; write it anew with {UPDATE}=1", file.display());
+        }
     }
 }

@@ -80,11 +80,3 @@ fn a_device_without_a_token_is_told_what_to_do_by_check_and_by_up() {
     let output = rafty_agent(&["up", "--dir", dir]);
     assert_eq!(output.status.code(), Some(3));
 }
-
-#[test]
-fn the_manual_and_the_completions_are_printed() {
-    let manual = rafty_agent(&["man"]);
-    assert!(String::from_utf8_lossy(&manual.stdout).contains(".TH rafty-agent"));
-    let completions = rafty_agent(&["completions", "bash"]);
-    assert!(String::from_utf8_lossy(&completions.stdout).contains("rafty-agent"));
-}
