@@ -26,7 +26,7 @@ pub(crate) fn measure_links(executor: &Arc<Executor<'static>>, net: Net, loop_ba
         loop {
             Timer::after(MEASURE_EVERY).await;
             let now = net.stats().peers;
-            let slow = are_all_slow(&now);
+            let slow = net.is_on_a_slow_network();
             let links = now.iter().filter_map(|(member, stats)| {
                 let link = since(before.get(member), stats, *member)?;
                 Some(Link { slow: stats.slow.unwrap_or(slow), ..link })
@@ -38,12 +38,6 @@ pub(crate) fn measure_links(executor: &Arc<Executor<'static>>, net: Net, loop_ba
         }
     };
     executor.spawn(measure).detach();
-}
-
-/// Whether transfers with all members were slow, as far as there were any: then it is this member's own way to the network.
-fn are_all_slow(peers: &BTreeMap<MemberId, PeerStats>) -> bool {
-    let mut known = peers.values().filter_map(|stats| stats.slow).peekable();
-    known.peek().is_some() && known.all(|slow| slow)
 }
 
 /// What was measured after `before`; nothing while there is no connection, or one that is too new to be judged. A new
@@ -72,16 +66,6 @@ mod tests {
         assert_eq!(counted(Some(stats(200, 3)), stats(70, 0)), Some((70, 0)));
         assert_eq!(counted(None, stats(70, 1)), Some((70, 1)));
         assert_eq!(counted(Some(stats(70, 1)), PeerStats::default()), None);
-    }
-
-    #[test]
-    fn a_member_whose_known_ways_are_all_slow_is_on_a_slow_network() {
-        let all_slow = |known: &[Option<bool>]| {
-            let stats = known.iter().map(|slow| PeerStats { slow: *slow, ..PeerStats::default() });
-            are_all_slow(&(1..).map(MemberId).zip(stats).collect())
-        };
-        assert!(!all_slow(&[]) && !all_slow(&[None, None]) && !all_slow(&[Some(true), Some(false)]));
-        assert!(all_slow(&[Some(true), None]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::counters::DropReason;
 use super::parts::{Part, RESUME_WITHIN};
 use super::snapshots::Added;
-use super::turns::{STALLED, Turn};
+use super::turns::{self, STALLED, Turn};
 use super::units::{read_head, write_head};
 use super::{Inner, NetEvent, pace, within};
 use quinn::{Connection, RecvStream, SendStream};
@@ -33,10 +33,14 @@ async fn take(
     mut send: SendStream,
     mut receive: RecvStream,
 ) {
+    let slow = net.is_on_a_slow_network();
+    let alone = if slow { Some(net.inbound.narrow.acquire().await) } else { None };
     let permit = net.inbound.bulk.acquire().await;
     let mut turn = Turn::new(&net.inbound.bulk, permit, &connection);
     let watched = async {
-        pace::watch(|| connection.stats().udp_rx.bytes, || is_slow_now(&net, key)).await;
+        pace::becomes_slow(|| connection.stats().udp_rx.bytes).await;
+        is_slow_now(&net, key);
+        turns::for_a_while(alone).await;
         None
     };
     let reply = match future::or(read(&net, &mut turn, key, &mut send, &mut receive), watched).await {

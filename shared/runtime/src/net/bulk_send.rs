@@ -4,7 +4,8 @@ use super::counters::DropReason;
 use super::dial::dial;
 use super::link::Way;
 use super::tls::Lane;
-use super::turns::Turn;
+use super::transport::{SEND_WINDOW, SLOW_SEND_WINDOW};
+use super::turns::{self, Turn};
 use super::units::{read_head, write_head};
 use super::{Close, Inner, pace};
 use bytes::Bytes;
@@ -74,26 +75,38 @@ impl Order {
 /// Sends one order after the other to one member.
 pub(super) async fn serve(net: Arc<Inner>, way: Arc<Way>, orders: Receiver<Order>) {
     while let Ok(Order { item, taken }) = orders.recv().await {
-        let sent = deliver(&net, &way, item).await.is_some();
+        let sent = deliver(&net, &way, &item).await.is_some();
         let _ = taken.try_send(sent);
     }
 }
 
 /// `Some` when the receiver took it. Dials first: who does not answer shall not have a turn meanwhile. A connection may
-/// end while its turn is waited for.
-async fn deliver(net: &Inner, way: &Way, item: Item) -> Option<()> {
-    connection(net, way).await?;
-    let permit = net.outbound_bulk.acquire().await;
-    let connection = connection(net, way).await?;
-    let began = Instant::now();
-    let mut turn = Turn::new(&net.outbound_bulk, permit, &connection);
-    let watched = async {
-        pace::watch(|| connection.stats().udp_tx.bytes, || way.is_slow_now()).await;
-        None
-    };
-    let sent = future::or(send(&mut turn, &connection, item), watched).await?;
-    way.took(sent, began.elapsed());
-    Some(())
+/// end while its turn is waited for. One that is found to be slow begins anew, by itself, and goes on where it was.
+async fn deliver(net: &Inner, way: &Way, item: &Item) -> Option<()> {
+    for _ in 0..2 {
+        connection(net, way).await?;
+        let (own, all) =
+            turns::alone(way.is_slow(), &way.narrow, net.is_on_a_slow_network(), &net.narrow).await;
+        let permit = net.outbound_bulk.acquire().await;
+        let connection = connection(net, way).await?;
+        let alone = own.is_some();
+        connection.set_send_window(if alone { SLOW_SEND_WINDOW } else { SEND_WINDOW });
+        let (began, mut turn) = (Instant::now(), Turn::new(&net.outbound_bulk, permit, &connection));
+        let found_slow = async {
+            pace::becomes_slow(|| connection.stats().udp_tx.bytes).await;
+            way.is_slow_now();
+            if alone {
+                turns::for_a_while(all).await;
+            }
+            None
+        };
+        let sent = future::or(async { Some(send(&mut turn, &connection, item).await) }, found_slow).await;
+        if let Some(sent) = sent {
+            way.took(sent?, began.elapsed());
+            return Some(());
+        }
+    }
+    None
 }
 
 /// The bulk connection to the member, dialled if there is none.
@@ -110,10 +123,12 @@ async fn connection(net: &Inner, way: &Way) -> Option<Connection> {
 }
 
 /// Gives how many bytes went.
-async fn send(turn: &mut Turn<'_>, connection: &Connection, item: Item) -> Option<u64> {
+async fn send(turn: &mut Turn<'_>, connection: &Connection, item: &Item) -> Option<u64> {
     match item {
-        Item::Envelope { header, body } => send_envelope(turn, connection, header, body).await,
-        Item::Snapshot { message, data } => send_snapshot(turn, connection, *message, data).await,
+        Item::Envelope { header, body } => {
+            send_envelope(turn, connection, header.clone(), body.clone()).await
+        }
+        Item::Snapshot { message, data } => send_snapshot(turn, connection, message, data.clone()).await,
     }
 }
 
@@ -167,7 +182,8 @@ async fn begin<'a, 'b>(
         return Some((stream, 0));
     }
     let mut stream = Stream::open(turn, connection, &BulkHead::LongEnvelope { header, body_len }).await?;
-    match stream.said().await? {
+    // Whoever is on a slow network takes one after the other.
+    match stream.said_within(body_len).await? {
         BulkReply::TakenUpTo(arrived) if arrived <= body_len => Some((stream, arrived)),
         _ => None,
     }
@@ -185,7 +201,7 @@ fn read_slice(mut file: File, left: usize) -> io::Result<(File, Vec<u8>)> {
 async fn send_snapshot(
     turn: &mut Turn<'_>,
     connection: &Connection,
-    message: Message,
+    message: &Message,
     data: Arc<[u8]>,
 ) -> Option<u64> {
     let total = data.len() as u64;
@@ -262,7 +278,12 @@ impl<'a, 'b> Stream<'a, 'b> {
 
     /// The receiver's next word.
     async fn said(&mut self) -> Option<BulkReply> {
-        self.turn.step_of(self.written, read_head::<BulkReply>(&mut self.receive)).await?.ok()
+        self.said_within(self.written).await
+    }
+
+    /// The same, waited for as long as so many bytes may take.
+    async fn said_within(&mut self, bytes: u64) -> Option<BulkReply> {
+        self.turn.step_of(bytes, read_head::<BulkReply>(&mut self.receive)).await?.ok()
     }
 }
 

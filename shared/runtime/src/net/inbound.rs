@@ -37,6 +37,8 @@ pub(super) struct Inbound {
     handshakes: Arc<Semaphore>,
     easy_handshakes: Arc<Semaphore>,
     pub(super) bulk: Semaphore,
+    /// On a slow network one bulk item comes at a time.
+    pub(super) narrow: Semaphore,
     pub(super) snapshots: Snapshots,
     pub(super) parts: Parts,
     pub(super) joins: joining::Gate,
@@ -50,6 +52,7 @@ impl Inbound {
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
             easy_handshakes: Arc::new(Semaphore::new(BUSY_HANDSHAKES)),
             bulk: Semaphore::new(bulk),
+            narrow: Semaphore::new(1),
             snapshots: Snapshots::default(),
             parts: Parts::default(),
             joins: joining::Gate::default(),

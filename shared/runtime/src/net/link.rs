@@ -51,6 +51,8 @@ pub(super) struct Way {
     moved: AtomicBool,
     /// Whether the last telling transfer between the two was slow.
     slow: Mutex<Option<bool>>,
+    /// Over a slow way one transfer goes at a time.
+    pub(super) narrow: smol::lock::Semaphore,
     /// The bulk connection; whoever needs one and finds none dials it.
     pub(super) bulk: smol::lock::Mutex<Option<Connection>>,
 }
@@ -77,6 +79,7 @@ impl Link {
             rung,
             moved: AtomicBool::new(false),
             slow: Mutex::default(),
+            narrow: smol::lock::Semaphore::new(1),
             bulk: smol::lock::Mutex::default(),
         });
         let (bulk, orders) = bounded(BULK_QUEUE);
@@ -159,9 +162,9 @@ impl Link {
         self.way.is_slow_now();
     }
 
-    /// Whether the last transfer that tells was slow.
-    pub(super) fn is_slow(&self) -> bool {
-        *lock(&self.way.slow) == Some(true)
+    /// Whether the last transfer that tells was slow, if one did.
+    pub(super) fn slow(&self) -> Option<bool> {
+        *lock(&self.way.slow)
     }
 
     /// How it goes with the member.
@@ -228,6 +231,11 @@ impl Way {
         if let Some(slow) = pace::of_whole(bytes, time) {
             *lock(&self.slow) = Some(slow);
         }
+    }
+
+    /// Whether the last transfer that tells was slow.
+    pub(super) fn is_slow(&self) -> bool {
+        *lock(&self.slow) == Some(true)
     }
 
     /// A transfer between the two is slow now.

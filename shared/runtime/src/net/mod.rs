@@ -264,6 +264,8 @@ struct Inner {
     urgent: Sender<NetEvent>,
     other: Sender<NetEvent>,
     outbound_bulk: Semaphore,
+    /// Over a slow network one bulk item goes at a time.
+    narrow: Semaphore,
 }
 
 struct Transports {
@@ -303,6 +305,7 @@ impl Net {
             urgent,
             other,
             outbound_bulk: Semaphore::new(OUTBOUND_BULK),
+            narrow: Semaphore::new(1),
         }));
         net.0.spawn(inbound::accept(net.0.clone()));
         Ok((net, NetEvents { urgent: urgent_events, other: other_events }))
@@ -345,9 +348,14 @@ impl Net {
         }
     }
 
+    /// Whether transfers with all members were slow, as far as there were any.
+    pub fn is_on_a_slow_network(&self) -> bool {
+        self.0.is_on_a_slow_network()
+    }
+
     /// Whether transfers to this member are slow.
     pub fn is_slow(&self, member: MemberId) -> bool {
-        self.0.links().get(&member).is_some_and(Link::is_slow)
+        self.0.links().get(&member).is_some_and(|link| link.slow() == Some(true))
     }
 
     /// Whether a member has this key.
@@ -412,6 +420,10 @@ impl Net {
 impl Inner {
     fn links(&self) -> MutexGuard<'_, BTreeMap<MemberId, Link>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_on_a_slow_network(&self) -> bool {
+        pace::are_all_slow(self.links().values().map(Link::slow))
     }
 
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {

@@ -9,15 +9,15 @@ const SLOW: u64 = 32 * 1024;
 const TELLING: u64 = 16 * 1024;
 /// A transfer is judged by what moves in so long, while it lasts. One that stands still says nothing.
 const JUDGED_EVERY: Duration = Duration::from_secs(2);
-const STANDS_STILL: u64 = 4 * 1024;
+const STANDS_STILL: u64 = 1024;
 
 /// Whether a transfer that is over was slow, if it says anything.
 pub(super) fn of_whole(bytes: u64, time: Duration) -> Option<bool> {
     (bytes >= TELLING).then(|| is_slow(bytes, time))
 }
 
-/// Says of a transfer while it lasts that it is slow. `bytes` counts what its connection has moved. Never returns.
-pub(super) async fn watch(bytes: impl Fn() -> u64, slow: impl Fn()) {
+/// Returns when a transfer is found to be slow while it lasts. `bytes` counts what its connection has moved.
+pub(super) async fn becomes_slow(bytes: impl Fn() -> u64) {
     let mut before = bytes();
     loop {
         Timer::after(JUDGED_EVERY).await;
@@ -25,9 +25,15 @@ pub(super) async fn watch(bytes: impl Fn() -> u64, slow: impl Fn()) {
         let moved = now.saturating_sub(before);
         before = now;
         if moved >= STANDS_STILL && is_slow(moved, JUDGED_EVERY) {
-            slow();
+            return;
         }
     }
+}
+
+/// Whether transfers with all members were slow, as far as there were any: then it is this member's own way to the network.
+pub(super) fn are_all_slow(ways: impl Iterator<Item = Option<bool>>) -> bool {
+    let mut known = ways.flatten().peekable();
+    known.peek().is_some() && known.all(|slow| slow)
 }
 
 fn is_slow(bytes: u64, time: Duration) -> bool {
@@ -45,5 +51,12 @@ mod tests {
         assert_eq!(of_whole(60_000, seconds(8)), Some(true));
         assert_eq!(of_whole(60_000, seconds(1)), Some(false));
         assert_eq!(of_whole(400_000_000, seconds(300)), Some(false));
+    }
+
+    #[test]
+    fn a_member_whose_known_ways_are_all_slow_is_on_a_slow_network() {
+        let all = |known: &[Option<bool>]| are_all_slow(known.iter().copied());
+        assert!(!all(&[]) && !all(&[None, None]) && !all(&[Some(true), Some(false)]));
+        assert!(all(&[Some(true), None]));
     }
 }

@@ -33,7 +33,9 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 /// Bytes of one connection that wait for us.
 const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW;
 /// Bytes of one connection that are sent and not yet acknowledged.
-const SEND_WINDOW: u64 = CONNECTION_WINDOW as u64;
+pub(super) const SEND_WINDOW: u64 = CONNECTION_WINDOW as u64;
+/// The same over a slow way: what is under way lets a heartbeat wait for less than a second at 64 kbit/s.
+pub(super) const SLOW_SEND_WINDOW: u64 = 6 * 1024;
 /// The longest UDP payload that is tried on the way. Ten of them, which quinn hands over in one call, fit into the
 /// 64 KiB that the system takes at once.
 const LONGEST_PAYLOAD: u16 = 6_500;

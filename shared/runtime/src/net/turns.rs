@@ -16,6 +16,8 @@ pub(super) const STALLED: Duration = Duration::from_secs(30);
 const SLOWEST: u64 = 1_024;
 /// An item that takes longer for a step lets others move beside it.
 const SLOW: Duration = Duration::from_secs(5);
+/// The longest that one transfer has a slow network to itself: 1 MB at 64 kbit/s.
+const ALONE_FOR: Duration = Duration::from_secs(120);
 /// How often is looked whether a packet of the other end has come: without one an item loses its turn.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -53,6 +55,26 @@ impl<'a> Turn<'a> {
         };
         within(patience(bytes), future::or(step, gives_away)).await
     }
+}
+
+/// Over a slow way one transfer moves at a time, and over a slow network: several beside each other would leave no room for
+/// anything else. Nothing when neither is slow.
+pub(super) async fn alone<'a>(
+    slow_way: bool,
+    way: &'a Semaphore,
+    slow_network: bool,
+    network: &'a Semaphore,
+) -> (Option<SemaphoreGuard<'a>>, Option<SemaphoreGuard<'a>>) {
+    let way = if slow_way { Some(way.acquire().await) } else { None };
+    let network = if slow_network { Some(network.acquire().await) } else { None };
+    (way, network)
+}
+
+/// Holds a guard for as long as one transfer may keep others waiting. Never returns.
+pub(super) async fn for_a_while(guard: Option<SemaphoreGuard<'_>>) {
+    Timer::after(ALONE_FOR).await;
+    drop(guard);
+    future::pending().await
 }
 
 /// How long a step is waited for in which so many bytes are under way.
