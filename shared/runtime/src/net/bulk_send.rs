@@ -86,7 +86,7 @@ async fn deliver(net: &Inner, way: &Way, item: &Item) -> Option<()> {
     for _ in 0..2 {
         connection(net, way).await?;
         let (own, all) =
-            turns::alone(way.is_slow(), &way.narrow, net.is_on_a_slow_network(), &net.narrow).await;
+            turns::alone(net.is_slow(way), &way.narrow, net.is_on_a_slow_network(), &net.narrow).await;
         let permit = net.outbound_bulk.acquire().await;
         let connection = connection(net, way).await?;
         let alone = own.is_some();
@@ -115,7 +115,7 @@ async fn connection(net: &Inner, way: &Way) -> Option<Connection> {
     if let Some(connection) = kept.as_ref().filter(|connection| connection.close_reason().is_none()) {
         return Some(connection.clone());
     }
-    *kept = dial(net, way.key, Lane::Bulk, &way.candidates(), 1).await;
+    *kept = dial(net, way.key, Lane::Bulk, &way.candidates(), 1, net.is_slow(way)).await;
     if kept.is_none() {
         net.counters.count(DropReason::NotConnected);
     }

@@ -26,6 +26,7 @@ const MAX_HANDSHAKES: usize = 32;
 const BUSY_HANDSHAKES: usize = 8;
 /// How long a handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+const SLOW_HANDSHAKE_WITHIN: Duration = Duration::from_secs(12);
 /// How often is looked whether a member's packets come from elsewhere.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long half a snapshot waits for its sender to come back.
@@ -114,8 +115,14 @@ pub(super) async fn accept(net: Arc<Inner>) {
 
 /// One call, from handshake to hang-up.
 async fn take(net: Arc<Inner>, incoming: Incoming, permit: SemaphoreGuardArc) {
-    let Ok(connecting) = incoming.accept() else { return };
-    let Some(Ok(connection)) = within(HANDSHAKE_WITHIN, connecting).await else { return };
+    let slow = net.is_on_a_slow_network();
+    let accepted = match slow {
+        true => incoming.accept_with(net.transport.slow_server.clone()),
+        false => incoming.accept(),
+    };
+    let Ok(connecting) = accepted else { return };
+    let patience = if slow { SLOW_HANDSHAKE_WITHIN } else { HANDSHAKE_WITHIN };
+    let Some(Ok(connection)) = within(patience, connecting).await else { return };
     drop(permit);
     let (lane, epoch) = called(&connection, net.set.cluster);
     let same_epoch = epoch == Some(net.set.epoch);

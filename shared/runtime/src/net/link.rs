@@ -24,6 +24,9 @@ const BULK_QUEUE: usize = 16;
 const LET_IN: Duration = Duration::from_secs(2);
 /// A connection younger than this is not doubted when its member dials us.
 const FRESH: Duration = Duration::from_secs(2);
+/// The same two over a slow way.
+const SLOW_LET_IN: Duration = Duration::from_secs(10);
+const SLOW_FRESH: Duration = Duration::from_secs(15);
 /// How TLS says that a key is not let in (RFC 8446 §6, `access_denied`).
 const ACCESS_DENIED: u8 = 49;
 
@@ -164,7 +167,7 @@ impl Link {
 
     /// Whether the last transfer that tells was slow, if one did.
     pub(super) fn slow(&self) -> Option<bool> {
-        *lock(&self.way.slow)
+        self.way.slow()
     }
 
     /// How it goes with the member.
@@ -233,9 +236,9 @@ impl Way {
         }
     }
 
-    /// Whether the last transfer that tells was slow.
-    pub(super) fn is_slow(&self) -> bool {
-        *lock(&self.slow) == Some(true)
+    /// Whether the last transfer that tells was slow, if one did.
+    pub(super) fn slow(&self) -> Option<bool> {
+        *lock(&self.slow)
     }
 
     /// A transfer between the two is slow now.
@@ -279,10 +282,14 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
             }
             Reached::Rung => 0,
         };
+        let slow = net.is_slow(&way);
         let pause = async {
-            Timer::after(pause(failures)).await;
+            Timer::after(pause(failures, slow)).await;
         };
-        future::or(way.rung(), pause).await;
+        match slow {
+            true => pause.await,
+            false => future::or(way.rung(), pause).await,
+        }
     }
 }
 
@@ -319,16 +326,18 @@ fn refusal(error: &ConnectionError) -> Option<Reached> {
 /// what it sent into the void is repeated at growing intervals, and the next may be far off. Never twice in a row, or
 /// two members could keep interrupting each other.
 async fn reach(net: &Inner, way: &Way, failures: u32) -> Reached {
+    let slow = net.is_slow(way);
+    let let_in = if slow { SLOW_LET_IN } else { LET_IN };
     let dialled = async {
-        let connection = dial(net, way.key, Lane::Peer, &way.candidates(), failures).await?;
+        let connection = dial(net, way.key, Lane::Peer, &way.candidates(), failures, slow).await?;
         // The first stream is granted when we were let in.
-        match within(LET_IN, connection.open_uni()).await? {
+        match within(let_in, connection.open_uni()).await? {
             Ok(control) => Some(Reached::LetIn(connection, control)),
             Err(error) => refusal(&error),
         }
     };
     let dialled = async { dialled.await.unwrap_or(Reached::Nobody) };
-    if failures == 0 {
+    if failures == 0 || slow {
         return dialled.await;
     }
     let rung = async {
@@ -346,18 +355,19 @@ async fn send_on(net: &Inner, way: &Way, connection: Connection, control: SendSt
     let over = async {
         connection.closed().await;
     };
-    future::or(over, future::or(doubted(way), write_frames(way, control))).await;
+    future::or(over, future::or(doubted(net, way), write_frames(way, control))).await;
     way.set_path(None, Close::Superseded);
     let _ = net.other.send(NetEvent::Disconnected(way.id)).await;
 }
 
 /// Returns when the member was seen elsewhere, or dialled us anew long after we dialled it: it may have restarted, and a
 /// fresh connection costs one round trip where a dead one costs seconds.
-async fn doubted(way: &Way) {
+async fn doubted(net: &Inner, way: &Way) {
     let since = Instant::now();
     loop {
         way.rung().await;
-        if way.moved.load(Ordering::Relaxed) || since.elapsed() > FRESH {
+        let fresh = if net.is_slow(way) { SLOW_FRESH } else { FRESH };
+        if way.moved.load(Ordering::Relaxed) || since.elapsed() > fresh {
             return;
         }
     }

@@ -51,7 +51,7 @@ pub(crate) use tls::provider as tls_provider;
 use counters::Counters;
 use inbound::Inbound;
 use link::Link;
-use quinn::{Endpoint, TransportConfig, VarInt};
+use quinn::{Endpoint, ServerConfig, TransportConfig, VarInt};
 use rafty_rounds::Arrival;
 use rafty_types::{Enrolment, Epoch, Frame, MemberId, Message, PeerKey, SetId};
 use rafty_wire::encode_frame;
@@ -271,6 +271,9 @@ struct Inner {
 struct Transports {
     peer: Arc<TransportConfig>,
     bulk: Arc<TransportConfig>,
+    slow_peer: Arc<TransportConfig>,
+    slow_bulk: Arc<TransportConfig>,
+    slow_server: Arc<ServerConfig>,
 }
 
 impl Net {
@@ -287,6 +290,7 @@ impl Net {
         let (roster, counters) = (Arc::new(Roster::default()), Arc::new(Counters::default()));
         let crypto = tls::accepting(&identity, roster.clone(), counters.clone()).map_err(io::Error::other)?;
         let server = transport::accepting(crypto);
+        let slow_server = Arc::new(transport::accepting_slowly(&server));
         let endpoint = transport::endpoint(executor, config.listen, Some(&config.pkcs8), Some(server))?;
         let (urgent, urgent_events) = bounded(URGENT_EVENTS);
         let (other, other_events) = bounded(OTHER_EVENTS);
@@ -296,7 +300,13 @@ impl Net {
             identity,
             server_name: names::of_set(config.set),
             set: config.set,
-            transport: Transports { peer: Arc::new(transport::peer()), bulk: Arc::new(transport::bulk()) },
+            transport: Transports {
+                peer: Arc::new(transport::peer()),
+                bulk: Arc::new(transport::bulk()),
+                slow_peer: Arc::new(transport::slow(transport::peer())),
+                slow_bulk: Arc::new(transport::slow(transport::bulk())),
+                slow_server,
+            },
             roster,
             links: Mutex::default(),
             inbound: Inbound::new(INBOUND_BULK),
@@ -420,6 +430,11 @@ impl Net {
 impl Inner {
     fn links(&self) -> MutexGuard<'_, BTreeMap<MemberId, Link>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the way to a member is slow; one that nothing is known of is like the others.
+    fn is_slow(&self, way: &link::Way) -> bool {
+        way.slow().unwrap_or_else(|| self.is_on_a_slow_network())
     }
 
     fn is_on_a_slow_network(&self) -> bool {

@@ -41,6 +41,10 @@ pub(super) const SLOW_SEND_WINDOW: u64 = 6 * 1024;
 const LONGEST_PAYLOAD: u16 = 6_500;
 /// Round trip assumed before one was measured: a LAN's, so that a lost first datagram is soon repeated.
 const INITIAL_RTT: Duration = Duration::from_millis(20);
+/// The same over a slow way; after three times as long a packet is repeated.
+const SLOW_INITIAL_RTT: Duration = Duration::from_millis(700);
+/// After so long without a sign a connection over a slow way is over.
+const SLOW_IDLE: Duration = Duration::from_secs(12);
 /// Handshakes that nobody has looked at yet.
 const MAX_INCOMING: usize = 64;
 /// Bytes kept for those handshakes, each and together.
@@ -115,20 +119,33 @@ fn remembered(seed: &[u8]) -> EndpointConfig {
 
 /// Bounds of connections that others dial. Streams are granted one by one, after the caller was let in.
 pub(super) fn accepting(crypto: quinn::crypto::rustls::QuicServerConfig) -> ServerConfig {
-    let mut transport = bounds();
-    transport.max_idle_timeout(Some(idle(BULK_IDLE.max(super::joining::REPLY_WITHIN * 2))));
-    // Here only acknowledgements and short answers are sent: long packets are not worth trying.
-    transport.mtu_discovery_config(None);
     let mut tokens = ValidationTokenConfig::default();
     tokens.sent(0);
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config
-        .transport_config(Arc::new(transport))
+        .transport_config(Arc::new(accepted()))
         .validation_token_config(tokens)
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(INCOMING_BUFFER)
         .incoming_buffer_size_total(INCOMING_BUFFER * 4);
     config
+}
+
+/// The same on a slow network, where an answer to a handshake may take seconds.
+pub(super) fn accepting_slowly(config: &ServerConfig) -> ServerConfig {
+    let mut config = config.clone();
+    let mut transport = accepted();
+    transport.initial_rtt(SLOW_INITIAL_RTT).send_window(SLOW_SEND_WINDOW);
+    config.transport_config(Arc::new(transport));
+    config
+}
+
+fn accepted() -> TransportConfig {
+    let mut transport = bounds();
+    transport.max_idle_timeout(Some(idle(BULK_IDLE.max(super::joining::REPLY_WITHIN * 2))));
+    // Here only acknowledgements and short answers are sent: long packets are not worth trying.
+    transport.mtu_discovery_config(None);
+    transport
 }
 
 /// Bounds of peer connections that we dial.
@@ -142,6 +159,16 @@ pub(super) fn peer() -> TransportConfig {
 pub(super) fn bulk() -> TransportConfig {
     let mut transport = bounds();
     transport.max_idle_timeout(Some(idle(BULK_IDLE)));
+    transport
+}
+
+/// The same over a slow way, where an answer may take seconds: what is repeated sooner only makes it take longer.
+pub(super) fn slow(mut transport: TransportConfig) -> TransportConfig {
+    transport
+        .initial_rtt(SLOW_INITIAL_RTT)
+        .max_idle_timeout(Some(idle(SLOW_IDLE)))
+        .send_window(SLOW_SEND_WINDOW)
+        .mtu_discovery_config(None);
     transport
 }
 
