@@ -266,6 +266,7 @@ impl<U: StateMachine> Node<U> {
             run,
             members: &seen.members,
             settings: self.settings(),
+            slow_way: self.consensus.leader().is_some_and(|leader| self.consensus.is_slow(leader)),
         }
     }
 

@@ -25,6 +25,8 @@ pub struct View<'a> {
     pub members: &'a [MemberView<'a>],
     /// The settings of the peer set.
     pub settings: &'a Settings,
+    /// Whether the way to the leader is slow: what is on its way takes a while.
+    pub slow_way: bool,
 }
 
 /// The current tenure.

@@ -8,9 +8,11 @@ use rafty_types::{Digest, Frame, MemberId, RunId, Tenure, Time, Version};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-/// How long a missing model is waited for before it is asked for: mostly it is under way already, and over a slow link its
-/// first bytes take a while. What a process misses from its start on was sent before, so that is asked for at once.
-const ASK_AFTER: Duration = Duration::from_secs(5);
+/// How long a missing model is waited for before it is asked for: mostly it is under way already. What a process misses
+/// from its start on was sent before, so that is asked for at once.
+const ASK_AFTER: Duration = Duration::from_secs(2);
+/// The same over a slow way, where a first byte takes seconds.
+const SLOW_ASK_AFTER: Duration = Duration::from_secs(15);
 /// Pause after a model was asked for, until the next member is asked; doubles up to [`ASK_LONGEST`].
 const ASK_FIRST: Duration = Duration::from_secs(2);
 const ASK_LONGEST: Duration = Duration::from_secs(60);
@@ -21,6 +23,9 @@ const ARRIVES_WITHIN: Duration = Duration::from_secs(600);
 const MAX_ANSWERS: usize = 4;
 /// How long an answer is kept: a way that broke goes on where it broke only with the very same bytes.
 const ANSWER_KEPT_FOR: Duration = Duration::from_secs(300);
+/// Whoever asks again sooner has been started anew: what was sent still goes to the process before, which is dead, and
+/// the transport takes so long to see that.
+const ANSWER_ANEW_WITHIN: Duration = Duration::from_secs(12);
 /// How long a member that was served must wait before it is served again.
 const ANSWER_EVERY: Duration = Duration::from_secs(1);
 
@@ -72,7 +77,11 @@ impl Exchange {
             return;
         };
         if self.asking.as_ref().is_none_or(|asking| asking.model != model) {
-            let wait = if self.was_up_to_date { ASK_AFTER } else { Duration::ZERO };
+            let wait = match (self.was_up_to_date, step.view.slow_way) {
+                (false, _) => Duration::ZERO,
+                (true, false) => ASK_AFTER,
+                (true, true) => SLOW_ASK_AFTER,
+            };
             let next = step.now + wait;
             self.asking = Some(Asking { model, tries: 0, next, asked: None, rather: None, patience: None });
         }
@@ -110,11 +119,12 @@ impl Exchange {
         self.arriving.remove(&from);
     }
 
-    /// A holder of `model` is there. Whoever has asked in vain need not pause any longer; at first it is on its way.
+    /// A holder of `model` is known: it need not be waited for any longer before it is asked for; over a slow way it may still
+    /// be coming.
     pub(super) fn on_announce(&mut self, step: &Step<'_>, model: Digest) {
-        let asking = self.asking.as_mut().filter(|asking| asking.model == model);
-        if let Some((asking, asked)) = asking.and_then(|asking| asking.asked.map(|asked| (asking, asked))) {
-            asking.next = asking.next.min(step.now.max(asked + ASK_FIRST));
+        let asking = self.asking.as_mut().filter(|asking| asking.model == model && asking.tries == 0);
+        if let Some(asking) = asking.filter(|_| !step.view.slow_way) {
+            asking.next = step.now;
         }
     }
 
@@ -136,8 +146,14 @@ impl Exchange {
         }
         self.answered.insert(from, step.now);
         let answer = Answer { to: from, rsa_public: asker.rsa_public.to_vec(), model, sealed: () };
-        if let Some(envelope) = self.sent.iter().find_map(|(sent, _)| sent.is_again(&answer)) {
-            return step.emit(Output::SendTo { member: from, envelope });
+        if let Some(at) = self.sent.iter().position(|(sent, _)| sent.is_again(&answer)) {
+            let (sent, until) = &self.sent[at];
+            if step.now + ANSWER_KEPT_FOR >= *until + ANSWER_ANEW_WITHIN {
+                return step.emit(Output::SendTo { member: from, envelope: sent.sealed });
+            }
+            let old = sent.sealed;
+            self.sent.remove(at);
+            step.drop_envelope(old);
         }
         let label = step.view.model_label(run, version, model);
         let recipients = vec![(from, answer.rsa_public.clone())];
@@ -213,10 +229,9 @@ impl Asking {
 }
 
 impl Answer<EnvelopeHandle> {
-    /// The envelope that is sent once more for this answer.
-    fn is_again(&self, answer: &Answer<()>) -> Option<EnvelopeHandle> {
-        let same = (self.to, &self.rsa_public, self.model) == (answer.to, &answer.rsa_public, answer.model);
-        same.then_some(self.sealed)
+    /// Whether it answers the same question.
+    fn is_again(&self, answer: &Answer<()>) -> bool {
+        (self.to, &self.rsa_public, self.model) == (answer.to, &answer.rsa_public, answer.model)
     }
 }
 

@@ -262,5 +262,5 @@ pub(crate) fn with_view<T>(
         mine: mine && *holder == me,
     });
     let set = rafty_types::SetId::first(ClusterId([9; 16]));
-    look(&View { set, me, tenure, run, members: &members, settings: &state.settings })
+    look(&View { set, me, tenure, run, members: &members, settings: &state.settings, slow_way: false })
 }

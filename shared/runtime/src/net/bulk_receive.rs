@@ -38,7 +38,11 @@ async fn take(
     let permit = net.inbound.bulk.acquire().await;
     let mut turn = Turn::new(&net.inbound.bulk, permit, &connection);
     let watched = async {
-        pace::becomes_slow(|| connection.stats().udp_rx.bytes).await;
+        let moved = || {
+            let stats = connection.stats().udp_rx;
+            (stats.bytes, stats.datagrams)
+        };
+        pace::becomes_slow(moved).await;
         is_slow_now(&net, key);
         turns::for_a_while(alone).await;
         None

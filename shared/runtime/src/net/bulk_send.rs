@@ -93,7 +93,11 @@ async fn deliver(net: &Inner, way: &Way, item: &Item) -> Option<()> {
         connection.set_send_window(if alone { SLOW_SEND_WINDOW } else { SEND_WINDOW });
         let (began, mut turn) = (Instant::now(), Turn::new(&net.outbound_bulk, permit, &connection));
         let found_slow = async {
-            pace::becomes_slow(|| connection.stats().udp_tx.bytes).await;
+            let moved = || {
+                let stats = connection.stats();
+                (stats.udp_tx.bytes, stats.udp_rx.datagrams)
+            };
+            pace::becomes_slow(moved).await;
             way.is_slow_now();
             if alone {
                 turns::for_a_while(all).await;

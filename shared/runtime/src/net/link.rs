@@ -24,8 +24,9 @@ const BULK_QUEUE: usize = 16;
 const LET_IN: Duration = Duration::from_secs(2);
 /// A connection younger than this is not doubted when its member dials us.
 const FRESH: Duration = Duration::from_secs(2);
-/// The same two over a slow way.
+/// The same two over a slow way, and how soon it is dialled again at a ring.
 const SLOW_LET_IN: Duration = Duration::from_secs(10);
+const SLOW_RING: Duration = Duration::from_secs(1);
 const SLOW_FRESH: Duration = Duration::from_secs(15);
 /// How TLS says that a key is not let in (RFC 8446 §6, `access_denied`).
 const ACCESS_DENIED: u8 = 49;
@@ -286,10 +287,11 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
         let pause = async {
             Timer::after(pause(failures, slow)).await;
         };
-        match slow {
-            true => pause.await,
-            false => future::or(way.rung(), pause).await,
+        if slow {
+            // A member that comes back rings; over a slow way that is no reason for one handshake after the other.
+            Timer::after(SLOW_RING).await;
         }
+        future::or(way.rung(), pause).await;
     }
 }
 

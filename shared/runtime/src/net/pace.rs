@@ -7,26 +7,29 @@ use std::time::Duration;
 const SLOW: u64 = 32 * 1024;
 /// A transfer of fewer bytes says nothing.
 const TELLING: u64 = 16 * 1024;
-/// A transfer is judged by what moves in so long, while it lasts. One that stands still says nothing.
-const JUDGED_EVERY: Duration = Duration::from_secs(2);
+/// A transfer is judged by what moves in so long, while it lasts, so many times in a row.
+const JUDGED_EVERY: Duration = Duration::from_millis(1_500);
+const JUDGED_TIMES: u32 = 2;
+/// One that stands still, or whose other end is silent, says nothing: that one may be dead.
 const STANDS_STILL: u64 = 1024;
+const SILENT: u64 = 2;
 
 /// Whether a transfer that is over was slow, if it says anything.
 pub(super) fn of_whole(bytes: u64, time: Duration) -> Option<bool> {
     (bytes >= TELLING).then(|| is_slow(bytes, time))
 }
 
-/// Returns when a transfer is found to be slow while it lasts. `bytes` counts what its connection has moved.
-pub(super) async fn becomes_slow(bytes: impl Fn() -> u64) {
-    let mut before = bytes();
-    loop {
+/// Returns when a transfer is found to be slow while it lasts. `moved` is the bytes that its connection has moved one way, and
+/// the packets that have come from the other end.
+pub(super) async fn becomes_slow(moved: impl Fn() -> (u64, u64)) {
+    let (mut before, mut times) = (moved(), 0);
+    while times < JUDGED_TIMES {
         Timer::after(JUDGED_EVERY).await;
-        let now = bytes();
-        let moved = now.saturating_sub(before);
+        let now = moved();
+        let (bytes, packets) = (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1));
         before = now;
-        if moved >= STANDS_STILL && is_slow(moved, JUDGED_EVERY) {
-            return;
-        }
+        let tells = bytes >= STANDS_STILL && packets >= SILENT;
+        times = if tells && is_slow(bytes, JUDGED_EVERY) { times + 1 } else { 0 };
     }
 }
 
