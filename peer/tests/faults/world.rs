@@ -48,7 +48,9 @@ impl World {
         crate::support::rafty_agent();
         let mut inside = Command::new("unshare");
         inside.args(*way).args(["--fork", "--kill-child"]).arg(std::env::current_exe().expect("a program"));
-        inside.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(INSIDE, "1");
+        inside
+            .args(["--exact", test, "--include-ignored", "--nocapture", "--test-threads=1"])
+            .env(INSIDE, "1");
         if is_deep() {
             // It takes long; who waits wants to see something.
             assert!(inside.status().expect("unshare runs").success(), "see above");
