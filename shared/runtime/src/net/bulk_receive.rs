@@ -44,9 +44,9 @@ async fn take(
         };
         pace::becomes_slow(moved).await;
         is_slow_now(&net, key);
-        turns::for_a_while(alone).await;
-        None
+        future::pending().await
     };
+    let watched = future::or(watched, turns::for_a_while(alone));
     let reply = match future::or(read(&net, &mut turn, key, &mut send, &mut receive), watched).await {
         Some(reply) => reply,
         None => {

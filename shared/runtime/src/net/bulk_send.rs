@@ -100,10 +100,11 @@ async fn deliver(net: &Inner, way: &Way, item: &Item) -> Option<()> {
             pace::becomes_slow(moved).await;
             way.is_slow_now();
             if alone {
-                turns::for_a_while(all).await;
+                future::pending::<()>().await;
             }
             None
         };
+        let found_slow = future::or(found_slow, turns::for_a_while(all));
         let sent = future::or(async { Some(send(&mut turn, &connection, item).await) }, found_slow).await;
         if let Some(sent) = sent {
             way.took(sent?, began.elapsed());

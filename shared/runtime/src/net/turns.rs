@@ -71,7 +71,7 @@ pub(super) async fn alone<'a>(
 }
 
 /// Holds a guard for as long as one transfer may keep others waiting. Never returns.
-pub(super) async fn for_a_while(guard: Option<SemaphoreGuard<'_>>) {
+pub(super) async fn for_a_while<T>(guard: Option<SemaphoreGuard<'_>>) -> T {
     Timer::after(ALONE_FOR).await;
     drop(guard);
     future::pending().await
