@@ -1,12 +1,11 @@
 //! Members whose addresses change while they run: the others find them where they are, and nobody is restarted.
 
 use crate::cables::Cables;
-use crate::place::{Place, peer_set};
+use crate::place::{Place, addresses, peer_set, until_there};
 use crate::support::peer_set::{Folder, PeerSet};
 use crate::support::until;
 use crate::world::{World, tool};
-use serde_json::json;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Within this a member that moved belongs again.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
@@ -22,21 +21,6 @@ fn three(folder: &Folder, up: &[&str]) -> PeerSet {
         ..Place::new(folder.path(&format!("p{at}")))
     };
     peer_set(&[place(0), place(1), place(2)], &[])
-}
-
-/// Where the members are by the roster.
-fn addresses(set: &PeerSet, at: usize) -> Vec<String> {
-    let status = set.members[at].status().expect("it runs");
-    let lines = status.node.members.iter();
-    lines.flat_map(|line| line.addresses.iter().map(ToString::to_string)).collect()
-}
-
-/// Writes at one member until another one has it; how long that took.
-fn until_there(set: &PeerSet, from: usize, to: usize, key: &str) -> Duration {
-    let began = Instant::now();
-    until("a write", || set.members[from].set_within(Duration::from_secs(1), key, 1).ok());
-    until("it is there", || (set.members[to].get(key) == Some(json!(1))).then_some(()));
-    began.elapsed()
 }
 
 #[test]

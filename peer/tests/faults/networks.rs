@@ -1,13 +1,11 @@
 //! Networks as people have them: without a router, with addresses of IPv6, with two ways in, behind a router that forgets.
 
 use crate::cables::{Cables, Family};
-use crate::place::{Place, peer_set};
+use crate::place::{Place, addresses, peer_set, until_there};
 use crate::support::peer_set::{Folder, PeerSet};
 use crate::support::until;
 use crate::world::World;
-use serde_json::json;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Within this a member is back after something of its network changed.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
@@ -23,31 +21,16 @@ fn three(folder: &Folder, listen: &str, settings: &[&str]) -> PeerSet {
     peer_set(&[place(0), place(1), place(2)], settings)
 }
 
-/// Where the members are by the roster.
-fn addresses(set: &PeerSet) -> Vec<SocketAddr> {
-    let status = set.founder().status().expect("it runs");
-    status.node.members.iter().flat_map(|line| line.addresses.clone()).collect()
-}
-
-/// Writes at one member until another one has it; how long that took.
-fn until_there(set: &PeerSet, from: usize, to: usize, key: &str) -> Duration {
-    let began = Instant::now();
-    until("a write", || set.members[from].set_within(Duration::from_secs(1), key, 1).ok());
-    until("it is there", || (set.members[to].get(key) == Some(json!(1))).then_some(()));
-    began.elapsed()
-}
-
 /// Founds three members that nothing tells where they are, takes the power from all, and gives it back.
 fn live_through_a_power_loss(family: Family, listen: &str, expected: &[&str]) {
     let (folder, _cables) = (Folder::new(), Cables::lay_for(3, family));
     let mut set = three(&folder, listen, &[]);
-    let expected: Vec<SocketAddr> = expected.iter().map(|at| at.parse().expect("an address")).collect();
-    assert_eq!(addresses(&set), expected);
+    assert_eq!(addresses(&set, 0), expected);
     set.kill_all();
     set.members.iter_mut().for_each(|member| member.restart_with(&["--no-discovery"]));
     let took = until_there(&set, 1, 2, "after");
     assert!(took < BACK_WITHIN, "the set was back after {took:?}");
-    assert_eq!(addresses(&set), expected);
+    assert_eq!(addresses(&set, 0), expected);
 }
 
 #[test]

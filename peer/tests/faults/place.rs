@@ -2,7 +2,9 @@
 
 use crate::support::peer_set::{Member, PeerSet};
 use crate::support::{command, json_of, rafty, rafty_agent, until};
+use serde_json::json;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A member to be.
 #[derive(Clone, Default)]
@@ -67,4 +69,19 @@ pub(crate) fn peer_set(places: &[Place], settings: &[&str]) -> PeerSet {
     }
     set.settle(places.len());
     set
+}
+
+/// Where the members are, by the roster of one of them.
+pub(crate) fn addresses(set: &PeerSet, at: usize) -> Vec<String> {
+    let status = set.members[at].status().expect("it runs");
+    let lines = status.node.members.iter();
+    lines.flat_map(|line| line.addresses.iter().map(ToString::to_string)).collect()
+}
+
+/// Writes at one member until another one has it; how long that took.
+pub(crate) fn until_there(set: &PeerSet, from: usize, to: usize, key: &str) -> Duration {
+    let began = Instant::now();
+    until("a write", || set.members[from].set_within(Duration::from_secs(1), key, 1).ok());
+    until("it is there", || (set.members[to].get(key) == Some(json!(1))).then_some(()));
+    began.elapsed()
 }

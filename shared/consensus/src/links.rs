@@ -3,7 +3,8 @@
 //! An election timeout must outlast the round trips of an election and some lost heartbeats in a row. Over a slow or
 //! lossy network the configured one does not, and leaders would come and go for nothing. The engine cannot change its
 //! timeouts while it runs, so the time that it counts towards them passes slower instead: for followers, for the
-//! leader's check of its quorum and for its hand-overs alike. Heartbeats keep their pace. Measuring is the shell's.
+//! leader's check of its quorum and for its hand-overs alike. Heartbeats keep their pace, but to members that say
+//! that their timeouts outlast fewer. Measuring is the shell's.
 
 use crate::config::Config;
 use rafty_types::{Index, MemberId, Membership, Message, MessageKind, Time};
@@ -151,7 +152,7 @@ impl Links {
     }
 
     /// A member says whether its timeouts outlast few heartbeats.
-    pub(crate) fn is_patient(&mut self, member: MemberId, patient: bool) {
+    pub(crate) fn note_patient(&mut self, member: MemberId, patient: bool) {
         if patient {
             self.patient.insert(member);
         } else {
@@ -291,7 +292,7 @@ mod tests {
         links.adapt(&config, ME, &membership, Some(slow));
         assert!(links.stretched(config.election_min) < SLOW_HEARTBEAT, "the leader knows by now");
 
-        links.is_patient(slow, true);
+        links.note_patient(slow, true);
         let at = |ms| Time::since_start(Duration::from_millis(ms));
         let message =
             |to, kind, commit| Message { commit: Index(commit), ..Message::new(kind, ME, to, Term(1)) };
@@ -309,7 +310,7 @@ mod tests {
         assert!(links.spares(&heartbeat(6), at(1_003)));
         links.term_began();
         assert!(!links.spares(&heartbeat(6), at(1_004)), "who leads is news");
-        links.is_patient(slow, false);
+        links.note_patient(slow, false);
         assert!(!links.spares(&heartbeat(6), at(1_005)));
     }
 

@@ -416,7 +416,7 @@ impl Consensus {
 
     /// A member says whether its timeouts outlast few heartbeats; believed, since it harms itself alone.
     pub fn note_patient(&mut self, member: MemberId, patient: bool) {
-        self.links.is_patient(member, patient);
+        self.links.note_patient(member, patient);
     }
 
     /// How often this member, as leader, says to another one that it lives.

@@ -1,12 +1,11 @@
 //! `HOST:PORT`, kept as it was given: what a name means may change, and is asked for anew whenever it is needed.
 
+use rafty_types::MAX_HELLO_NAME_LEN;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-/// Longest text: a name as DNS allows it (RFC 1035 §2.3.4), and a port.
-const MAX_HOST_PORT_LEN: usize = 255 + 6;
 /// Addresses of one name that are taken; a name may have any number.
 const MAX_ADDRESSES: usize = 16;
 
@@ -33,7 +32,7 @@ impl FromStr for HostPort {
         let (host, port) = text.rsplit_once(':').ok_or(HostPortError::NoPort)?;
         let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
         let is_odd = |char: char| char.is_whitespace() || char.is_control();
-        if host.is_empty() || host.contains(is_odd) || !is_port || text.len() > MAX_HOST_PORT_LEN {
+        if host.is_empty() || host.contains(is_odd) || !is_port || text.len() > MAX_HELLO_NAME_LEN {
             return Err(HostPortError::Form);
         }
         Ok(Self(text.into()))

@@ -26,11 +26,7 @@ pub(crate) fn measure_links(executor: &Arc<Executor<'static>>, net: Net, loop_ba
         loop {
             Timer::after(MEASURE_EVERY).await;
             let now = net.stats().peers;
-            let slow = net.is_on_a_slow_network();
-            let links = now.iter().filter_map(|(member, stats)| {
-                let link = since(before.get(member), stats, *member)?;
-                Some(Link { slow: stats.slow.unwrap_or(slow), ..link })
-            });
+            let links = now.iter().filter_map(|(member, stats)| since(before.get(member), stats, *member));
             if loop_back.send(Happening::Measured(links.collect())).await.is_err() {
                 return;
             }
@@ -48,8 +44,7 @@ fn since(before: Option<&PeerStats>, now: &PeerStats, member: MemberId) -> Optio
     }
     let before = before.filter(|before| before.sent <= now.sent && before.lost <= now.lost);
     let (sent, lost) = before.map_or((0, 0), |before| (before.sent, before.lost));
-    let slow = now.slow.unwrap_or(false);
-    Some(Link { member, rtt: now.rtt?, sent: now.sent - sent, lost: now.lost - lost, slow })
+    Some(Link { member, rtt: now.rtt?, sent: now.sent - sent, lost: now.lost - lost, slow: now.slow })
 }
 
 #[cfg(test)]
@@ -58,7 +53,7 @@ mod tests {
 
     #[test]
     fn only_what_is_new_counts_and_a_new_connection_counts_whole() {
-        let stats = |sent, lost| PeerStats { rtt: Some(Duration::from_millis(5)), sent, lost, slow: None };
+        let stats = |sent, lost| PeerStats { rtt: Some(Duration::from_millis(5)), sent, lost, slow: false };
         let counted = |before: Option<PeerStats>, now| {
             since(before.as_ref(), &now, MemberId(2)).map(|link| (link.sent, link.lost))
         };
@@ -71,7 +66,7 @@ mod tests {
     #[test]
     fn a_connection_is_not_judged_by_its_handshake() {
         let stats =
-            |sent, millis| PeerStats { rtt: Some(Duration::from_millis(millis)), sent, lost: 1, slow: None };
+            |sent, millis| PeerStats { rtt: Some(Duration::from_millis(millis)), sent, lost: 1, slow: false };
         assert_eq!(since(None, &stats(20, 100), MemberId(2)), None);
         let later = since(Some(&stats(20, 100)), &stats(70, 1), MemberId(2));
         assert_eq!(later.map(|link| (link.rtt, link.sent)), Some((Duration::from_millis(1), 50)));

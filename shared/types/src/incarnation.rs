@@ -90,7 +90,7 @@ pub struct Hello {
     pub patient: bool,
 }
 
-/// Longest name in a [`Hello`], in bytes: what DNS allows, and a port.
+/// Longest name in a [`Hello`], in bytes: what DNS allows (RFC 1035 §2.3.4), and a port.
 pub const MAX_HELLO_NAME_LEN: usize = 255 + 6;
 
 /// When an answer to a hello was given.

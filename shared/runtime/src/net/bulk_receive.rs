@@ -43,7 +43,7 @@ async fn take(
             (stats.bytes, stats.datagrams)
         };
         pace::becomes_slow(moved).await;
-        is_slow_now(&net, key);
+        note_slow(&net, key);
         future::pending().await
     };
     let watched = future::or(watched, turns::for_a_while(alone));
@@ -59,10 +59,10 @@ async fn take(
     let _ = send.finish();
 }
 
-fn is_slow_now(net: &Inner, key: PeerKey) {
+fn note_slow(net: &Inner, key: PeerKey) {
     let Some(from) = net.roster.member(key) else { return };
     if let Some(link) = net.links().get(&from) {
-        link.is_slow_now();
+        link.note_slow();
     }
 }
 
@@ -183,7 +183,7 @@ async fn fill(
         let slice = slice?;
         if slice.is_empty() {
             if let Some(link) = net.links().get(&from) {
-                link.took(read - had, began.elapsed());
+                link.note_transfer(read - had, began.elapsed());
             }
             return (read == part.total).then_some(());
         }

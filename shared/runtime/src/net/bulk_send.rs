@@ -86,7 +86,7 @@ async fn deliver(net: &Inner, way: &Way, item: &Item) -> Option<()> {
     for _ in 0..2 {
         connection(net, way).await?;
         let (own, all) =
-            turns::alone(net.is_slow(way), &way.narrow, net.is_on_a_slow_network(), &net.narrow).await;
+            turns::alone(net.is_slow(way.slow()), &way.narrow, net.is_on_a_slow_network(), &net.narrow).await;
         let permit = net.outbound_bulk.acquire().await;
         let connection = connection(net, way).await?;
         let alone = own.is_some();
@@ -98,7 +98,7 @@ async fn deliver(net: &Inner, way: &Way, item: &Item) -> Option<()> {
                 (stats.udp_tx.bytes, stats.udp_rx.datagrams)
             };
             pace::becomes_slow(moved).await;
-            way.is_slow_now();
+            way.note_slow();
             if alone {
                 future::pending::<()>().await;
             }
@@ -107,7 +107,7 @@ async fn deliver(net: &Inner, way: &Way, item: &Item) -> Option<()> {
         let found_slow = future::or(found_slow, turns::for_a_while(all));
         let sent = future::or(async { Some(send(&mut turn, &connection, item).await) }, found_slow).await;
         if let Some(sent) = sent {
-            way.took(sent?, began.elapsed());
+            way.note_transfer(sent?, began.elapsed());
             return Some(());
         }
     }
@@ -120,7 +120,7 @@ async fn connection(net: &Inner, way: &Way) -> Option<Connection> {
     if let Some(connection) = kept.as_ref().filter(|connection| connection.close_reason().is_none()) {
         return Some(connection.clone());
     }
-    *kept = dial(net, way.key, Lane::Bulk, &way.candidates(), 1, net.is_slow(way)).await;
+    *kept = dial(net, way.key, Lane::Bulk, &way.candidates(), 1, net.is_slow(way.slow())).await;
     if kept.is_none() {
         net.counters.count(DropReason::NotConnected);
     }

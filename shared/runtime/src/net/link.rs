@@ -157,13 +157,13 @@ impl Link {
     }
 
     /// So many bytes came from the member in one transfer.
-    pub(super) fn took(&self, bytes: u64, time: Duration) {
-        self.way.took(bytes, time);
+    pub(super) fn note_transfer(&self, bytes: u64, time: Duration) {
+        self.way.note_transfer(bytes, time);
     }
 
     /// A transfer from the member is slow now.
-    pub(super) fn is_slow_now(&self) {
-        self.way.is_slow_now();
+    pub(super) fn note_slow(&self) {
+        self.way.note_slow();
     }
 
     /// Whether the last transfer that tells was slow, if one did.
@@ -172,10 +172,10 @@ impl Link {
     }
 
     /// How it goes with the member.
-    pub(super) fn stats(&self) -> PeerStats {
+    pub(super) fn stats(&self, slow_network: bool) -> PeerStats {
         lock(&self.way.path).as_ref().map_or_else(PeerStats::default, |path| {
             let stats = path.connection.stats().path;
-            let slow = *lock(&self.way.slow);
+            let slow = self.slow().unwrap_or(slow_network);
             PeerStats { rtt: Some(stats.rtt), sent: stats.sent_packets, lost: stats.lost_packets, slow }
         })
     }
@@ -231,7 +231,7 @@ impl Way {
     }
 
     /// So many bytes took so long in one transfer.
-    pub(super) fn took(&self, bytes: u64, time: Duration) {
+    pub(super) fn note_transfer(&self, bytes: u64, time: Duration) {
         if let Some(slow) = pace::of_whole(bytes, time) {
             *lock(&self.slow) = Some(slow);
         }
@@ -243,7 +243,7 @@ impl Way {
     }
 
     /// A transfer between the two is slow now.
-    pub(super) fn is_slow_now(&self) {
+    pub(super) fn note_slow(&self) {
         *lock(&self.slow) = Some(true);
     }
 
@@ -283,7 +283,7 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
             }
             Reached::Rung => 0,
         };
-        let slow = net.is_slow(&way);
+        let slow = net.is_slow(way.slow());
         let pause = async {
             Timer::after(pause(failures, slow)).await;
         };
@@ -328,7 +328,7 @@ fn refusal(error: &ConnectionError) -> Option<Reached> {
 /// what it sent into the void is repeated at growing intervals, and the next may be far off. Never twice in a row, or
 /// two members could keep interrupting each other.
 async fn reach(net: &Inner, way: &Way, failures: u32) -> Reached {
-    let slow = net.is_slow(way);
+    let slow = net.is_slow(way.slow());
     let let_in = if slow { SLOW_LET_IN } else { LET_IN };
     let dialled = async {
         let connection = dial(net, way.key, Lane::Peer, &way.candidates(), failures, slow).await?;
@@ -368,7 +368,7 @@ async fn doubted(net: &Inner, way: &Way) {
     let since = Instant::now();
     loop {
         way.rung().await;
-        let fresh = if net.is_slow(way) { SLOW_FRESH } else { FRESH };
+        let fresh = if net.is_slow(way.slow()) { SLOW_FRESH } else { FRESH };
         if way.moved.load(Ordering::Relaxed) || since.elapsed() > fresh {
             return;
         }

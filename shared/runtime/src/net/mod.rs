@@ -231,8 +231,8 @@ pub struct PeerStats {
     pub sent: u64,
     /// How many of them were lost.
     pub lost: u64,
-    /// Whether the last transfer between the two was slow, if there was one that tells.
-    pub slow: Option<bool>,
+    /// Whether transfers between the two are slow.
+    pub slow: bool,
 }
 
 /// How it goes with all.
@@ -358,14 +358,10 @@ impl Net {
         }
     }
 
-    /// Whether transfers with all members were slow, as far as there were any.
-    pub fn is_on_a_slow_network(&self) -> bool {
-        self.0.is_on_a_slow_network()
-    }
-
     /// Whether transfers to this member are slow.
     pub fn is_slow(&self, member: MemberId) -> bool {
-        self.0.links().get(&member).is_some_and(|link| link.slow() == Some(true))
+        let known = self.0.links().get(&member).map(Link::slow);
+        known.is_some_and(|known| self.0.is_slow(known))
     }
 
     /// Whether a member has this key.
@@ -414,7 +410,8 @@ impl Net {
 
     /// How it goes.
     pub fn stats(&self) -> NetStats {
-        let peers = self.0.links().iter().map(|(id, link)| (*id, link.stats())).collect();
+        let slow_network = self.0.is_on_a_slow_network();
+        let peers = self.0.links().iter().map(|(id, link)| (*id, link.stats(slow_network))).collect();
         NetStats { peers, drops: self.0.counters.read() }
     }
 
@@ -432,9 +429,9 @@ impl Inner {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the way to a member is slow; one that nothing is known of is like the others.
-    fn is_slow(&self, way: &link::Way) -> bool {
-        way.slow().unwrap_or_else(|| self.is_on_a_slow_network())
+    /// Whether a way is slow of which this is known; one of which nothing is known is like the others.
+    fn is_slow(&self, known: Option<bool>) -> bool {
+        known.unwrap_or_else(|| self.is_on_a_slow_network())
     }
 
     fn is_on_a_slow_network(&self) -> bool {
