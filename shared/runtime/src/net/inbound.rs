@@ -6,7 +6,7 @@ use super::roster::Roster;
 use super::snapshots::Snapshots;
 use super::tls::{Lane, key_of};
 use super::units::{self, UnitError};
-use super::{Close, Inner, NetEvent, bulk_receive, joining, names, transport, within};
+use super::{Close, Inner, NetEvent, bulk_receive, joining, names, transport, turns, within};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Incoming, RecvStream, VarInt};
 use rafty_types::{ClusterId, Epoch, Frame, MemberId, PeerKey};
@@ -172,9 +172,11 @@ async fn serve(net: &Arc<Inner>, lane: Lane, key: PeerKey, connection: Connectio
     match net.roster.member(key) {
         Some(member) if lane == Lane::Peer => {
             connection.set_max_concurrent_uni_streams(VarInt::from_u32(1));
-            if let Some(link) = net.links().get(&member) {
+            let bulk = net.links().get(&member).and_then(|link| {
                 link.heard_from(connection.remote_address());
-            }
+                link.bulk_connection()
+            });
+            net.spawn(close_if_silent(bulk));
             let reads =
                 future::or(read_datagrams(net, key, &connection), read_control(net, key, &connection));
             future::or(reads, watch_address(net, key, &connection)).await;
@@ -188,6 +190,15 @@ async fn serve(net: &Arc<Inner>, lane: Lane, key: PeerKey, connection: Connectio
     connection.close(Close::Done.code(), b"");
     if net.inbound.forget(key, lane, &connection) && lane == Lane::Bulk {
         forget_snapshot_later(net, key);
+    }
+}
+
+/// A member that dials anew may have forgotten our bulk connection, too. One over which something moves it has not.
+async fn close_if_silent(bulk: Option<Connection>) {
+    if let Some(bulk) = bulk
+        && turns::is_silent(&bulk).await
+    {
+        bulk.close(Close::Superseded.code(), b"");
     }
 }
 

@@ -126,6 +126,11 @@ impl Link {
         let _ = self.way.ring.try_send(());
     }
 
+    /// The bulk connection, if there is one that nobody is dialling just now.
+    pub(super) fn bulk_connection(&self) -> Option<Connection> {
+        self.way.bulk.try_lock()?.clone()
+    }
+
     /// What the member sends comes from `address` now, over a connection that it dialled when it was elsewhere: ours still
     /// leads to where it was.
     pub(super) fn seen_at(&self, address: SocketAddr) {

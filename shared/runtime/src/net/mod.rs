@@ -90,6 +90,7 @@ enum Close {
     Malformed = 3,
     Busy = 4,
     OtherEpoch = 5,
+    Silent = 6,
 }
 
 impl Close {

@@ -1,12 +1,14 @@
 //! How fast long transfers are: whether the way between two members is a slow one.
 
 use smol::Timer;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A way is slow that carries fewer bytes a second: 256 kbit/s.
 const SLOW: u64 = 32 * 1024;
 /// A transfer of fewer bytes says nothing.
 const TELLING: u64 = 16 * 1024;
+/// Neither does a look that comes later than this: this process stood still itself.
+const LATE: Duration = Duration::from_secs(3);
 /// A transfer is judged by what moves in so long, while it lasts, so many times in a row.
 const JUDGED_EVERY: Duration = Duration::from_millis(1_500);
 const JUDGED_TIMES: u32 = 2;
@@ -22,14 +24,37 @@ pub(super) fn of_whole(bytes: u64, time: Duration) -> Option<bool> {
 /// Returns when a transfer is found to be slow while it lasts. `moved` is the bytes that its connection has moved one way, and
 /// the packets that have come from the other end.
 pub(super) async fn becomes_slow(moved: impl Fn() -> (u64, u64)) {
-    let (mut before, mut times) = (moved(), 0);
-    while times < JUDGED_TIMES {
+    let (mut watch, mut looked) = (Watch::new(moved()), Instant::now());
+    loop {
         Timer::after(JUDGED_EVERY).await;
-        let now = moved();
-        let (bytes, packets) = (now.0.saturating_sub(before.0), now.1.saturating_sub(before.1));
-        before = now;
-        let tells = bytes >= STANDS_STILL && packets >= SILENT;
-        times = if tells && is_slow(bytes, JUDGED_EVERY) { times + 1 } else { 0 };
+        if watch.finds_slow(moved(), looked.elapsed()) {
+            return;
+        }
+        looked = Instant::now();
+    }
+}
+
+/// What was seen of a transfer that lasts.
+struct Watch {
+    /// Bytes that had moved when it began.
+    begun: u64,
+    before: (u64, u64),
+    /// How often in a row it was slow.
+    times: u32,
+}
+
+impl Watch {
+    fn new(moved: (u64, u64)) -> Self {
+        Self { begun: moved.0, before: moved, times: 0 }
+    }
+
+    /// Whether it is slow, by what has moved until `now`, so long after the last look.
+    fn finds_slow(&mut self, now: (u64, u64), after: Duration) -> bool {
+        let (bytes, packets) = (now.0.saturating_sub(self.before.0), now.1.saturating_sub(self.before.1));
+        self.before = now;
+        let tells = bytes >= STANDS_STILL && packets >= SILENT && after < LATE;
+        self.times = if tells && is_slow(bytes, after) { self.times + 1 } else { 0 };
+        self.times >= JUDGED_TIMES && now.0.saturating_sub(self.begun) >= TELLING
     }
 }
 
@@ -54,6 +79,28 @@ mod tests {
         assert_eq!(of_whole(60_000, seconds(8)), Some(true));
         assert_eq!(of_whole(60_000, seconds(1)), Some(false));
         assert_eq!(of_whole(400_000_000, seconds(300)), Some(false));
+    }
+
+    /// At which look a transfer is found to be slow of which each look sees so many bytes and packets, after so many
+    /// milliseconds.
+    fn found(looks: &[(u64, u64, u64)]) -> Option<usize> {
+        let (mut watch, mut moved) = (Watch::new((5_000, 7)), (5_000, 7));
+        looks.iter().position(|(bytes, packets, ms)| {
+            moved = (moved.0 + bytes, moved.1 + packets);
+            watch.finds_slow(moved, Duration::from_millis(*ms))
+        })
+    }
+
+    #[test]
+    fn a_transfer_that_lasts_is_slow_when_it_is_so_twice_in_a_row_and_tells() {
+        let slow = (12_000, 9, 1_500);
+        assert_eq!(found(&[slow, slow]), Some(1));
+        assert_eq!(found(&[slow, (400_000, 90, 1_500), slow, slow]), Some(3));
+        assert_eq!(found(&[slow, (12_000, 1, 1_500), slow, slow]), Some(3), "the other end is silent");
+        assert_eq!(found(&[slow, (500, 9, 1_500), slow, slow]), Some(3), "it stands still");
+        assert_eq!(found(&[slow, (12_000, 9, 30_000), slow, slow]), Some(3), "this process stood still");
+        assert_eq!(found(&[(3_000, 9, 1_500); 8]), Some(5), "a few bytes say nothing");
+        assert_eq!(found(&[(4_464, 20, 1_500), (0, 2, 1_500)]), None);
     }
 
     #[test]

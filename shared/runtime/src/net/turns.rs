@@ -2,7 +2,7 @@
 //!
 //! Otherwise a few members that stand still would hold up what goes to all others.
 
-use super::within;
+use super::{Close, within};
 use quinn::Connection;
 use smol::lock::{Semaphore, SemaphoreGuard};
 use smol::{Timer, future};
@@ -35,6 +35,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Does the next step. One that gave its turn away goes on without: it has waited once. `None` when it takes too long.
+    /// A connection over which nothing came all the while is closed: of one whose other end has forgotten it QUIC may
+    /// believe for minutes that its answers are slow, when this process stood still while one was on its way.
     pub(super) async fn step<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
         self.step_of(0, step).await
     }
@@ -53,7 +55,12 @@ impl<'a> Turn<'a> {
             *permit = None;
             future::pending().await
         };
-        within(patience(bytes), future::or(step, gives_away)).await
+        let packets = packets_from(self.connection);
+        let done = within(patience(bytes), future::or(step, gives_away)).await;
+        if done.is_none() && packets_from(self.connection) == packets {
+            self.connection.close(Close::Silent.code(), b"");
+        }
+        done
     }
 }
 
@@ -84,16 +91,18 @@ fn patience(bytes: u64) -> Duration {
 
 /// Returns when nothing has come over a connection since it was looked at last.
 async fn falls_silent(connection: &Connection) {
-    let packets = || connection.stats().udp_rx.datagrams;
-    let mut before = packets();
-    loop {
-        Timer::after(LOOK_EVERY).await;
-        let now = packets();
-        if now == before {
-            return;
-        }
-        before = now;
-    }
+    while !is_silent(connection).await {}
+}
+
+/// Whether nothing comes over a connection until it is looked at again.
+pub(super) async fn is_silent(connection: &Connection) -> bool {
+    let before = packets_from(connection);
+    Timer::after(LOOK_EVERY).await;
+    packets_from(connection) == before
+}
+
+fn packets_from(connection: &Connection) -> u64 {
+    connection.stats().udp_rx.datagrams
 }
 
 #[cfg(test)]

@@ -223,6 +223,23 @@ fn bulk_reaches_a_member_that_restarted() {
 }
 
 #[test]
+fn a_bulk_connection_that_its_member_has_forgotten_is_given_up_when_the_member_calls() {
+    let (one, two) = pair();
+    let first = one.net.send_envelope(two.id(), vec![1], BulkBody::Bytes(bytes(100)));
+    envelope(&two);
+    assert!(taken(first));
+    // Nobody says there that the connection is over.
+    let _silent = std::net::UdpSocket::bind(two.kill()).unwrap();
+    let two = Host::start(2);
+    two.knows(&[&one]);
+    one.expect_connected(&two);
+    let began = Instant::now();
+    while !taken(one.net.send_envelope(two.id(), vec![2], BulkBody::Bytes(bytes(100)))) {}
+    assert_eq!(envelope(&two).1, [2]);
+    assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
+}
+
+#[test]
 fn members_that_stand_still_hold_up_nobody() {
     let one = Host::start(1);
     let others: Vec<_> = (2..8).map(Host::start).collect();
