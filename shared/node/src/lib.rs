@@ -15,23 +15,31 @@ mod event;
 mod frozen;
 mod heard_starts;
 mod io;
+mod knocks;
 mod leader;
 mod lone_voter;
 mod node;
 pub mod recovery;
 mod requests;
 mod roster;
+mod search;
 mod sides;
 mod starts;
 mod status;
+mod transfers;
 mod wall_clocks;
+mod whereabouts;
 
 pub use diagnostic::{Diagnostic, LeaderDiagnostic};
 pub use event::{Event, IF_MOVED, copied_in_words};
 pub use frozen::{FrozenState, ReadState, UnreadState};
 pub use io::{Boot, Input, Output, Request, TenureKey};
+pub use knocks::Knocks;
 pub use node::{Node, StartError};
 pub use requests::{Answer, DEFAULT_TIMEOUT, MAX_REQUESTS, RequestId};
+pub use search::Search;
 pub use status::{
     GivenUpLine, MemberLine, OpenLine, PastTenure, RestLine, RoundLine, RunLine, Status, TenureLine,
 };
+pub use transfers::{Silence, UnderWay};
+pub use whereabouts::{RemoteAddress, Whereabouts, is_worth_telling};

@@ -7,7 +7,7 @@
 use crate::machine::UserMachine;
 use crate::member::MemberFile;
 use crate::shell::{Happening, Shell};
-use rafty_node::{Input, Request};
+use rafty_node::{Input, Request, is_worth_telling};
 use rafty_types::{Command, ControlCommand, address_statement};
 use smol::channel::Sender;
 use smol::{Executor, Timer};
@@ -45,9 +45,12 @@ pub(crate) fn watch_address(
 impl<U: UserMachine> Shell<U> {
     /// Tells the peer set where this member is now, unless it knows.
     pub(crate) fn located(&mut self, address: SocketAddr) -> Option<Input> {
-        let known = self.node.state().control().member(self.me)?;
+        let members = self.node.state().control().members();
+        let known = members.get(&self.me)?;
+        let others = members.values().filter(|member| member.id != self.me);
+        let is_news = is_worth_telling(address, &known.addresses, others.map(|other| &*other.addresses));
         // The set does not follow a copy: of two with one identity, each would call it to itself.
-        if known.addresses == [address] || !self.node.is_counted() {
+        if !is_news || !self.node.is_counted() {
             return None;
         }
         self.narrator.say(&format!("this member is at {address} now, and tells the others"));

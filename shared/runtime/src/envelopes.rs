@@ -3,14 +3,15 @@
 //! Holding an `Arc<Spooled>` keeps the bytes; the table only gives them names. It does not look inside.
 
 use crate::net::{BulkBody, Delivery, Net};
+use rafty_node::UnderWay;
 use rafty_rounds::EnvelopeHandle;
 use rafty_seal::SignedHeader;
 use rafty_storage::{Spool, SpoolHandle};
 use rafty_types::MemberId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 /// The longest body that goes to members who cannot open it, too.
@@ -21,16 +22,20 @@ pub(crate) struct Spooled {
     pub(crate) head: SignedHeader,
     spool: Arc<Spool>,
     body: SpoolHandle,
-    under_way: UnderWay,
+    under_way: Mutex<UnderWay>,
 }
 
 impl Spooled {
     pub(crate) fn new(head: SignedHeader, spool: Arc<Spool>, body: SpoolHandle) -> Self {
-        Self { head, spool, body, under_way: UnderWay::default() }
+        Self { head, spool, body, under_way: Mutex::default() }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
         self.spool.path(self.body)
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -38,23 +43,6 @@ impl Drop for Spooled {
     fn drop(&mut self) {
         // A file that cannot be removed goes at the next start.
         let _ = self.spool.remove(self.body);
-    }
-}
-
-/// To whom a copy is on its way. Over a slow link one takes longer than a round waits before it sends again: a second copy
-/// beside the first would only slow both down.
-#[derive(Default)]
-struct UnderWay(Mutex<BTreeSet<MemberId>>);
-
-impl UnderWay {
-    /// Of these, those to whom none is; now one is.
-    fn begin(&self, to: &[MemberId]) -> Vec<MemberId> {
-        let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        to.iter().copied().filter(|member| under_way.insert(*member)).collect()
-    }
-
-    fn end(&self, member: MemberId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&member);
     }
 }
 
@@ -98,11 +86,11 @@ async fn send(net: &Net, envelope: &Spooled, to: &[MemberId], whole: bool) {
     let head = envelope.head.encode();
     let body = if whole { BulkBody::File(envelope.path()) } else { BulkBody::Bytes(Arc::new([])) };
     let send = |member| (member, net.send_envelope(member, head.clone(), body.clone()));
-    let deliveries: Vec<_> = envelope.under_way.begin(to).into_iter().map(send).collect();
+    let deliveries: Vec<_> = envelope.under_way().begin(to).into_iter().map(send).collect();
     let over = |(member, delivery): (MemberId, Delivery)| {
         Box::pin(async move {
             delivery.taken().await;
-            envelope.under_way.end(member);
+            envelope.under_way().end(member);
         })
     };
     let mut waits: Vec<_> = deliveries.into_iter().map(over).collect();
@@ -111,18 +99,4 @@ async fn send(net: &Net, envelope: &Spooled, to: &[MemberId], whole: bool) {
         if waits.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn to_whom_a_copy_is_on_its_way_goes_no_second_one() {
-        let (under_way, one, other) = (UnderWay::default(), MemberId(1), MemberId(3));
-        assert_eq!(under_way.begin(&[one]), [one]);
-        assert_eq!(under_way.begin(&[one, other]), [other]);
-        under_way.end(one);
-        assert_eq!(under_way.begin(&[one, other]), [one]);
-    }
 }

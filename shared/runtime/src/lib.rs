@@ -16,7 +16,6 @@ mod envelopes;
 pub mod exact_json;
 mod host_port;
 mod interrupt;
-mod knocks;
 mod log_writer;
 mod machine;
 mod measure;

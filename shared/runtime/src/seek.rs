@@ -5,23 +5,17 @@
 
 use crate::host_port::HostPort;
 use crate::net::{Net, Sighting};
+use rafty_node::Search;
 use rafty_storage::{DataDir, replace_file};
-use rafty_types::PeerKey;
 use rafty_types::hex::{Hex, parse};
+use rafty_types::{PeerKey, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 const FILE: &str = "last-seen.json";
 /// More bytes than the file ever has.
 const MAX_FILE_LEN: u64 = 64 * 1024;
-/// Elections are over by then; whoever hears no leader for so long looks for the others.
-const LEADERLESS_FOR: Duration = Duration::from_secs(3);
-/// The pause after the first look; each is twice as long as the one before, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(3);
-const LONGEST_PAUSE: Duration = Duration::from_secs(12);
-
 /// Looks where members may be: at names and addresses that a person gave, on the local network. May take seconds.
 pub type Lookout = Arc<dyn Fn() -> Vec<Sighting> + Send + Sync>;
 
@@ -32,23 +26,20 @@ pub(crate) type Whereabouts = BTreeMap<PeerKey, BTreeSet<HostPort>>;
 #[derive(Default)]
 pub(crate) struct Seeker {
     lookout: Option<Lookout>,
-    leaderless_since: Option<Instant>,
-    looks: bool,
-    next: Option<Instant>,
-    pause: Duration,
+    search: Search<HostPort>,
     noted: Whereabouts,
     /// Where members were seen before this start; until they are known.
     before: Vec<Sighting>,
-    names: BTreeMap<PeerKey, HostPort>,
 }
 
 impl Seeker {
     pub(crate) fn new(lookout: Option<Lookout>, before: &Whereabouts) -> Self {
         let all = || before.iter().flat_map(|(key, places)| places.iter().map(|place| (*key, place)));
         let sighting = |(key, place): (PeerKey, &HostPort)| Some(seen_at(&key, place.fixed()?));
+        let mut search = Search::default();
         let named = all().filter(|(_, place)| place.fixed().is_none());
-        let names = named.map(|(key, name)| (key, name.clone())).collect();
-        Self { lookout, before: all().filter_map(sighting).collect(), names, ..Self::default() }
+        search.named(named.map(|(key, name)| (key, name.clone())));
+        Self { lookout, search, before: all().filter_map(sighting).collect(), ..Self::default() }
     }
 
     /// Where members were seen before this start, once.
@@ -57,23 +48,13 @@ impl Seeker {
     }
 
     /// What is to be done now: one look at a time, and only without a leader.
-    pub(crate) fn due(&mut self, has_leader: bool, now: Instant) -> Option<Look> {
-        if has_leader {
-            (self.leaderless_since, self.pause) = (None, Duration::ZERO);
-            return None;
-        }
-        let since = *self.leaderless_since.get_or_insert(now);
-        let is_due = now.duration_since(since) >= LEADERLESS_FOR && self.next.is_none_or(|next| next <= now);
-        if !is_due || self.looks || (self.lookout.is_none() && self.names.is_empty()) {
-            return None;
-        }
-        self.looks = true;
-        Some(Look { lookout: self.lookout.clone(), names: self.names.clone() })
+    pub(crate) fn due(&mut self, has_leader: bool, now: Time) -> Option<Look> {
+        let names = self.search.due(has_leader, now)?;
+        Some(Look { lookout: self.lookout.clone(), names })
     }
 
-    pub(crate) fn looked(&mut self, now: Instant) {
-        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        (self.looks, self.next) = (false, Some(now + self.pause));
+    pub(crate) fn looked(&mut self, now: Time) {
+        self.search.looked(now);
     }
 
     /// Where members are found, if that is to be written: when it is new. `named` are those that say a name.
@@ -83,13 +64,13 @@ impl Seeker {
         named: impl Iterator<Item = (PeerKey, &'a str)>,
     ) -> Option<Whereabouts> {
         // What is no name and port is none to ask for.
-        self.names.extend(named.filter_map(|(key, name)| Some((key, name.parse().ok()?))));
-        let seen = net.last_seen();
-        self.names.retain(|key, _| net.knows(key));
-        let keys: BTreeSet<_> = seen.keys().chain(self.names.keys()).copied().collect();
+        self.search.named(named.filter_map(|(key, name)| Some((key, name.parse().ok()?))));
+        self.search.retain(|key| net.knows(key));
+        let (seen, names) = (net.last_seen(), self.search.names());
+        let keys: BTreeSet<_> = seen.keys().chain(names.keys()).copied().collect();
         let places = |key: PeerKey| {
             let address = seen.get(&key).copied().map(HostPort::from);
-            (key, address.into_iter().chain(self.names.get(&key).cloned()).collect())
+            (key, address.into_iter().chain(names.get(&key).cloned()).collect())
         };
         let now: Whereabouts = keys.into_iter().map(places).collect();
         let is_new = now.iter().any(|(key, places)| self.noted.get(key) != Some(places));
@@ -141,26 +122,7 @@ pub(crate) fn read(dir: &DataDir) -> Whereabouts {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn it_looks_after_a_while_without_a_leader_and_once_at_a_time() {
-        let start = Instant::now();
-        let after = |seconds| start + Duration::from_secs(seconds);
-        let mut seeker = Seeker::new(Some(Arc::new(Vec::new)), &Whereabouts::new());
-        assert!(seeker.due(false, after(0)).is_none() && seeker.due(false, after(2)).is_none());
-        assert!(seeker.due(false, after(3)).is_some());
-        assert!(seeker.due(false, after(60)).is_none(), "it still looks");
-        seeker.looked(after(61));
-        assert!(seeker.due(false, after(62)).is_none() && seeker.due(false, after(64)).is_some());
-        seeker.looked(after(64));
-        assert!(seeker.due(false, after(69)).is_none() && seeker.due(false, after(70)).is_some());
-        seeker.looked(after(70));
-        assert!(seeker.due(true, after(80)).is_none() && seeker.due(false, after(82)).is_none());
-        assert!(seeker.due(false, after(85)).is_some());
-        seeker.looked(after(85));
-        assert!(seeker.due(false, after(88)).is_some(), "pauses begin anew");
-        assert!(Seeker::new(None, &Whereabouts::new()).due(false, after(9)).is_none());
-    }
+    use std::time::Duration;
 
     #[test]
     fn where_members_are_found_is_read_back_and_junk_is_not() {
@@ -174,8 +136,9 @@ mod tests {
         assert_eq!(read(&dir), found);
         let mut seeker = Seeker::new(None, &found);
         assert_eq!(seeker.take_before(), [seen_at(&key, address)]);
-        assert!(seeker.due(false, Instant::now()).is_none());
-        let look = seeker.due(false, Instant::now() + LEADERLESS_FOR).expect("there is a name to ask for");
+        assert!(seeker.due(false, Time::ZERO).is_none());
+        let look =
+            seeker.due(false, Time::ZERO + Duration::from_secs(60)).expect("there is a name to ask for");
         let found = look.around();
         assert!(found.iter().all(|one| one.address.ip().is_loopback() && one.address.port() == 7401));
         assert!(!found.is_empty());

@@ -7,7 +7,6 @@ use crate::alarm::Alarm;
 use crate::clients::{ClientCall, ClientDesk};
 use crate::copies;
 use crate::envelopes::{Envelopes, Spooled, broadcast};
-use crate::knocks::Knocks;
 use crate::machine::UserMachine;
 use crate::member::MemberFile;
 use crate::narrate::Narrator;
@@ -22,7 +21,7 @@ use crate::state_worker::{DigestCache, StateDone, StateJob, StateWorker};
 use crate::upkeep::Lateness;
 use crate::watchers::Watchers;
 use crate::work::{Bench, Order, Report, Workers};
-use rafty_node::{Answer, Input, Node, Output, RequestId};
+use rafty_node::{Answer, Input, Knocks, Node, Output, RequestId};
 use rafty_rounds::{EnvelopeHandle, Work, WorkResult};
 use rafty_seal::{SignedHeader, Token};
 use rafty_storage::SpoolHandle;
@@ -229,7 +228,7 @@ impl<U: UserMachine> Shell<U> {
 
     fn seek_if_leaderless(&mut self) {
         let has_leader = self.node.consensus().leader().is_some();
-        let Some(look) = self.seeker.due(has_leader, Instant::now()) else { return };
+        let Some(look) = self.seeker.due(has_leader, self.now()) else { return };
         let report = self.loop_back.clone();
         let look = async move {
             let found = smol::unblock(move || look.around()).await;
@@ -348,7 +347,7 @@ impl<U: UserMachine> Shell<U> {
                 self.located(address).into_iter().collect()
             }
             Happening::Sighted(sightings) => {
-                self.seeker.looked(Instant::now());
+                self.seeker.looked(self.now());
                 self.net.look_at(&sightings);
                 Vec::new()
             }

@@ -74,6 +74,14 @@ pub enum Fault {
     DiesInRounds { who: Who, down: Duration, lasts: Duration },
     /// A participant trains and says so, and none of its updates leaves it.
     Withholds { who: Who, lasts: Duration },
+    /// A device leaves its network and comes back at another address.
+    Move { who: Who, away: Duration },
+    /// All devices do: another router.
+    MoveAll { away: Duration },
+    /// What a device sends comes from another port.
+    Rebind { who: Who },
+    /// Strangers knock so often, with tokens that nobody knows.
+    Knocks { at: Who, times: u32 },
 }
 
 /// A fault and its time.
@@ -144,6 +152,31 @@ pub fn draw_absences(dice: &mut Dice, end: Time) -> Vec<Planned> {
         };
         plan.push(Planned { at, fault });
         at = at + dice.ms(BETWEEN_ABSENCES);
+    }
+    plan
+}
+
+/// Pauses between moves, in milliseconds.
+const BETWEEN_MOVES: (u64, u64) = (2_000, 40_000);
+/// How often strangers knock one after the other.
+const KNOCKS: (u64, u64) = (50, 600);
+
+/// Moves, until `end`; with `all`, of everybody at once, too.
+pub fn draw_moves(dice: &mut Dice, all: bool, end: Time) -> Vec<Planned> {
+    let mut plan = Vec::new();
+    let mut at = Time::ZERO + dice.ms(BETWEEN_MOVES);
+    while at < end {
+        let away = if dice.percent(50) { Duration::ZERO } else { lasts(dice) };
+        let who = anyone(dice);
+        let fault = match dice.below(10) {
+            0..5 => Fault::Move { who, away },
+            5..7 => Fault::Rebind { who },
+            7..9 if all => Fault::MoveAll { away },
+            7..9 => Fault::Move { who, away },
+            _ => Fault::Knocks { at: who, times: dice.between(KNOCKS) as u32 },
+        };
+        plan.push(Planned { at, fault });
+        at = at + dice.ms(BETWEEN_MOVES);
     }
     plan
 }

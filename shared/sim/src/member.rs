@@ -7,14 +7,16 @@ use crate::terms::Terms;
 use crate::weather::Weather;
 use crate::witness::{Witness, rot_of};
 use crate::worker::Worker;
-use crate::world::Happening;
+use crate::world::{Happening, Way};
 use rafty_consensus::Role;
-use rafty_node::{Boot, Input, Node};
+use rafty_node::{Boot, Input, Knocks, Node, Search, Silence, UnderWay};
+use rafty_rounds::EnvelopeHandle;
 use rafty_seal::Identity;
 use rafty_types::{
     Batch, Frame, Index, MemberId, Membership, PeerKey, PersistId, Refusal, Settings, Term, Time,
 };
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The wall clock when the simulation starts, in milliseconds since 1970.
@@ -49,6 +51,16 @@ pub struct Member {
     pub told: BTreeMap<PeerKey, MemberId>,
     /// How it is treated.
     pub device: Device,
+    /// Where it is, for others, when it is on a network.
+    pub place: SocketAddr,
+    /// Whether it is on none.
+    pub away: bool,
+    /// The name that leads to it.
+    pub name: String,
+    /// Where it saw others last, and what their names are: files of its own.
+    pub last_seen: BTreeMap<PeerKey, SocketAddr>,
+    /// See `last_seen`.
+    pub last_named: BTreeMap<PeerKey, String>,
 }
 
 /// How a device behaves.
@@ -133,6 +145,23 @@ pub struct Process {
     pub terms: Terms,
     /// What was seen of it last.
     pub seen: Seen,
+    /// Its ways to other devices.
+    pub ways: BTreeMap<PeerKey, Way>,
+    /// When it looks for them.
+    pub search: Search<String>,
+    /// How often it looked around.
+    pub looks: u32,
+    /// Who knocks at it.
+    pub knocks: Knocks,
+    /// To whom each envelope is under way.
+    pub under_way: BTreeMap<EnvelopeHandle, UnderWay>,
+    /// Transfers whose other end is gone, and since when.
+    pub stalled: BTreeMap<(EnvelopeHandle, MemberId), (Silence, Time)>,
+}
+
+/// Where a device is at first.
+pub fn home(number: u64) -> SocketAddr {
+    ([10, 0, 0, (number % 250) as u8], 7_000).into()
 }
 
 /// What was seen of a member last.
@@ -165,11 +194,17 @@ impl Member {
             halted: None,
             told,
             device: SOUND,
+            place: home(id.0),
+            away: false,
+            name: format!("member-{id}.sim:7000"),
+            last_seen: BTreeMap::new(),
+            last_named: BTreeMap::new(),
         }
     }
 
     /// Starts from what the disk holds. `false` when it runs already or cannot.
-    pub fn start(&mut self, now: Time, settings: &Settings, dice: &mut Dice) -> bool {
+    /// `named` ones advertise their names.
+    pub fn start(&mut self, now: Time, settings: &Settings, named: bool, dice: &mut Dice) -> bool {
         let unusable = self.disk.damaged || self.disk.incarnations.diverged.is_some();
         if self.process.is_some() || self.halted.is_some() || unusable {
             return false;
@@ -178,7 +213,7 @@ impl Member {
         let disk = self.disk.clone();
         let terms = Terms::of(&disk);
         let boot = Boot {
-            advertised_name: None,
+            advertised_name: named.then(|| self.name.clone()),
             me: self.id,
             hard_state: disk.hard_state,
             snapshot: disk.snapshot,
@@ -190,7 +225,7 @@ impl Member {
             trains: self.trains,
             incarnations: disk.incarnations,
             suspected: disk.looks_copied,
-            address: Some(([10, 0, 0, (self.id.0 % 250) as u8], 7_000).into()),
+            address: Some(self.place),
             seed: dice.roll(),
         };
         let node = Node::new(boot, Witness::default(), Time::ZERO).expect("a sound disk makes a member");
@@ -217,6 +252,12 @@ impl Member {
             handed_over: None,
             terms,
             seen: Seen::default(),
+            ways: BTreeMap::new(),
+            search: Search::default(),
+            looks: 0,
+            knocks: Knocks::default(),
+            under_way: BTreeMap::new(),
+            stalled: BTreeMap::new(),
         });
         true
     }
@@ -284,6 +325,18 @@ impl Process {
     /// The member's own clock.
     pub fn local(&self, now: Time) -> Time {
         self.clock.read(now)
+    }
+
+    /// A member dials this one anew: what this one believed to be under way to it is not.
+    pub fn is_dialled_by(&mut self, id: MemberId) {
+        let stalled: Vec<_> = self.stalled.keys().copied().filter(|(_, to)| *to == id).collect();
+        stalled.into_iter().for_each(|(handle, to)| self.transfer_ends(handle, to));
+    }
+
+    /// An envelope has arrived, or was given up.
+    pub fn transfer_ends(&mut self, handle: EnvelopeHandle, to: MemberId) {
+        self.stalled.remove(&(handle, to));
+        self.under_way.get_mut(&handle).into_iter().for_each(|under_way| under_way.end(to));
     }
 
     /// Remembers what can be seen of it now.

@@ -5,7 +5,7 @@
 use crate::dice::Dice;
 use crate::faults::{self, Planned};
 use crate::tally::{Sometimes, Tally};
-use crate::world::{World, ms};
+use crate::world::{Finding, World, ms};
 use rafty_node::{Answer, Input};
 use rafty_types::{MemberId, PeerRole, Round, RunId, Settings, Time};
 use std::time::Duration;
@@ -24,6 +24,8 @@ const LAST_ROUNDS: u32 = 2;
 const ABSENCES_CHANCE: u64 = 30;
 /// In so many seeds of a hundred states rot on their disks.
 const ROTS_CHANCE: u64 = 30;
+/// In so many seeds of a hundred devices move.
+const MOVES_CHANCE: u64 = 30;
 /// In so many seeds of a hundred there are devices beside the laptops, among newcomers too.
 const DEVICES_CHANCE: u64 = 40;
 /// Chances in a hundred that a member of such a seed is a device.
@@ -62,6 +64,8 @@ pub struct Plan {
     pub big_values: bool,
     /// Whether frames pass through their bytes.
     pub through_bytes: bool,
+    /// What helps members that have lost each other; `None` where nobody moves.
+    pub finding: Option<Finding>,
     /// The faults, in order.
     pub faults: Vec<Planned>,
 }
@@ -117,8 +121,18 @@ impl Plan {
         }
         let mut dice = Dice::new(seed, 5);
         let devices = if dice.percent(DEVICES_CHANCE) { dice.between(DEVICE_CHANCE) } else { 0 };
+        let mut dice = Dice::new(seed, 7);
+        let finding = dice.percent(MOVES_CHANCE).then(|| match dice.below(3) {
+            0 => Finding::Announcements,
+            1 => Finding::Names,
+            _ => Finding::Person,
+        });
+        if let Some(finding) = finding {
+            faults.extend(faults::draw_moves(&mut dice, finding != Finding::Person, end));
+            faults.sort_by_key(|planned| planned.at);
+        }
         let members = members.unwrap_or(drawn);
-        Self { seed, members, devices, settings, clients, big_values, through_bytes, faults }
+        Self { seed, members, devices, settings, clients, big_values, through_bytes, finding, faults }
     }
 }
 
@@ -177,7 +191,7 @@ fn found(plan: &Plan, world: &mut World) -> Vec<MemberId> {
     let mut role = || if dice.percent(plan.devices) { PeerRole::Agent } else { PeerRole::Peer };
     let roles: Vec<_> =
         (0..plan.members).map(|number| if number == 0 { PeerRole::Peer } else { role() }).collect();
-    world.devices = plan.devices;
+    (world.devices, world.finding) = (plan.devices, plan.finding);
     world.found_of(&roles)
 }
 

@@ -62,6 +62,10 @@ named! {
         StopRun => "runs stopped",
         DiesInRound => "devices lost in a round by plan",
         Withheld => "updates that never left their device",
+        Move => "devices moved to another address",
+        MoveAll => "moves of everyone at once",
+        Rebind => "ports given anew by a router",
+        StrangerSentAway => "knocks of strangers sent away",
     }
 }
 
@@ -106,6 +110,8 @@ named! {
         NewcomerVotes => "a newcomer became voter",
         RestEndedEarly => "a rest ended before its time",
         SilentLeftOut => "a round with a quorum lacked only silent members",
+        MoveFollowed => "a connection was seen to come from elsewhere",
+        AddressTold => "a member told its new address",
     }
 }
 

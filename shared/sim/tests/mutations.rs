@@ -9,6 +9,7 @@ use Mutation as M;
 use rafty_sim::faults::Fault;
 use rafty_sim::run::{recover, run};
 use rafty_sim::story::Plan;
+use rafty_sim::world::Finding;
 use rafty_types::mutation::{Mutation, plant};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -38,6 +39,16 @@ const fn case(mutation: Mutation, caught_by: &'static [&'static str]) -> Case {
 /// Two processes with one identity, or a copy in place of the original.
 fn brings_a_copy(plan: &Plan) -> bool {
     plan.faults.iter().any(|planned| matches!(planned.fault, Fault::PutBack { .. } | Fault::Twin { .. }))
+}
+
+/// Devices change their addresses.
+fn moves(plan: &Plan) -> bool {
+    plan.finding.is_some()
+}
+
+/// Only names lead to those that have moved.
+fn has_names(plan: &Plan) -> bool {
+    plan.finding == Some(Finding::Names)
 }
 
 const CASES: &[Case] = &[
@@ -101,6 +112,11 @@ const CASES: &[Case] = &[
     case(M::DeadlineFedByWaits, &["deadlines learn from arrivals"]),
     Case { members: Some(1), ..case(M::RestOutlastsItsCause, &["rests end when their cause has gone"]) },
     case(M::SilentWaitedFor, &["silent ones are not waited for"]),
+    Case { may_lead_to_it: moves, ..case(M::RemoteAddressLookedAtOnce, &["moves are followed"]) },
+    Case { may_lead_to_it: moves, ..case(M::LoopbackCommitted, &["no loopback address is committed"]) },
+    Case { may_lead_to_it: has_names, ..case(M::NamesResolvedOnce, &["liveness"]) },
+    case(M::TransferUnbounded, &["transfers end"]),
+    Case { may_lead_to_it: moves, ..case(M::RefusedJoinsCounted, &["strangers keep nobody out"]) },
 ];
 
 /// How a case ended.

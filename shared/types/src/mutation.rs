@@ -109,6 +109,17 @@ pub enum Mutation {
     SilentWaitedFor,
     /// A participant does not look whether what held its training up has gone.
     RestOutlastsItsCause,
+
+    /// Where a member is, is looked at only when it dials, not while its connection follows it elsewhere.
+    RemoteAddressLookedAtOnce,
+    /// A member that is on no network tells the others that it is at a loopback address.
+    LoopbackCommitted,
+    /// What a name means is asked for once.
+    NamesResolvedOnce,
+    /// A transfer whose other end is gone is waited for, for ever.
+    TransferUnbounded,
+    /// Newcomers that are refused use up the room of those that hold a token.
+    RefusedJoinsCounted,
 }
 
 /// Whether this bug is planted in this thread.

@@ -9,6 +9,7 @@ use super::units::{self, UnitError};
 use super::{Close, Inner, NetEvent, bulk_receive, joining, names, transport, turns, within};
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, Incoming, RecvStream, VarInt};
+use rafty_node::RemoteAddress;
 use rafty_types::{ClusterId, Epoch, Frame, MemberId, PeerKey};
 use rafty_wire::{Decoded, MAX_FRAME_LEN, Newest, WireError, decode_frame, decode_frame_body, open_datagram};
 use rustls::pki_types::CertificateDer;
@@ -217,12 +218,11 @@ fn forget_snapshot_later(net: &Arc<Inner>, key: PeerKey) {
 /// Looks where a member's packets come from: its connection follows it to another address or port without a word (RFC 9000
 /// §9), and ours to it does not. Never returns.
 async fn watch_address(net: &Inner, key: PeerKey, connection: &Connection) {
-    let mut known = connection.remote_address();
+    let mut remote = RemoteAddress::new(connection.remote_address());
     loop {
         Timer::after(LOOK_EVERY).await;
         let address = connection.remote_address();
-        if address != known {
-            known = address;
+        if remote.moves_to(address) {
             let (member, links) = (net.roster.member(key), net.links());
             if let Some(link) = member.as_ref().and_then(|member| links.get(member)) {
                 link.seen_at(address);

@@ -9,6 +9,7 @@ use super::tls::Lane;
 use super::{Close, Inner, NetEvent, PeerStats, names, pace, within};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, SendStream, TransportErrorCode};
+use rafty_node::Whereabouts;
 use rafty_types::{Epoch, Frame, MemberId, PeerKey};
 use rafty_wire::{MAX_DATAGRAM_LEN, STAMP_LEN, Stamp};
 use smol::channel::{Receiver, Sender, bounded};
@@ -42,11 +43,7 @@ pub(super) struct Link {
 pub(super) struct Way {
     pub(super) id: MemberId,
     pub(super) key: PeerKey,
-    addresses: Mutex<Vec<SocketAddr>>,
-    /// Where the member dialled us from last, or where it was reached last: tried first.
-    last_seen: Mutex<Option<SocketAddr>>,
-    /// Where somebody says that the member is: nobody is believed for it, so it is only tried.
-    sighted: Mutex<Vec<SocketAddr>>,
+    whereabouts: Mutex<Whereabouts>,
     queue: FrameQueue,
     path: Mutex<Option<Path>>,
     ring: Sender<()>,
@@ -74,9 +71,7 @@ impl Link {
         let way = Arc::new(Way {
             id: peer.id,
             key: peer.key,
-            addresses: Mutex::new(peer.addresses.clone()),
-            last_seen: Mutex::default(),
-            sighted: Mutex::default(),
+            whereabouts: Mutex::default(),
             queue: FrameQueue::new(),
             path: Mutex::default(),
             ring,
@@ -86,6 +81,7 @@ impl Link {
             narrow: smol::lock::Semaphore::new(1),
             bulk: smol::lock::Mutex::default(),
         });
+        lock(&way.whereabouts).committed_at(&peer.addresses);
         let (bulk, orders) = bounded(BULK_QUEUE);
         let mut tasks = vec![];
         if let Some(executor) = net.executor.upgrade() {
@@ -104,12 +100,12 @@ impl Link {
 
     /// From now on the member is looked for here.
     pub(super) fn moved_to(&self, addresses: &[SocketAddr]) {
-        *lock(&self.way.addresses) = addresses.to_vec();
+        lock(&self.way.whereabouts).committed_at(addresses);
     }
 
     /// The member may be here, too. Forgotten when it is reached.
     pub(super) fn may_be_at(&self, sighted: Vec<SocketAddr>) {
-        *lock(&self.way.sighted) = sighted;
+        lock(&self.way.whereabouts).sighted_at(sighted);
         if lock(&self.way.path).is_none() {
             let _ = self.way.ring.try_send(());
         }
@@ -117,12 +113,12 @@ impl Link {
 
     /// Where the member was reached last, or heard from.
     pub(super) fn last_seen(&self) -> Option<SocketAddr> {
-        *lock(&self.way.last_seen)
+        lock(&self.way.whereabouts).last_seen()
     }
 
     /// The member just dialled us from `address`: it is alive, and may have forgotten what we dialled before.
     pub(super) fn heard_from(&self, address: SocketAddr) {
-        *lock(&self.way.last_seen) = Some(address);
+        lock(&self.way.whereabouts).seen_at(address);
         let _ = self.way.ring.try_send(());
     }
 
@@ -205,14 +201,7 @@ enum Sent {
 impl Way {
     /// Where to look for the member, the likeliest first.
     pub(super) fn candidates(&self) -> Vec<SocketAddr> {
-        let mut candidates: Vec<_> = lock(&self.last_seen).iter().copied().collect();
-        let (sighted, known) = (lock(&self.sighted), lock(&self.addresses));
-        for address in sighted.iter().chain(&*known) {
-            if !candidates.contains(address) {
-                candidates.push(*address);
-            }
-        }
-        candidates
+        lock(&self.whereabouts).candidates()
     }
 
     /// The stamp is drawn and the datagram queued under one lock: their order is the same.
@@ -271,8 +260,7 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
     loop {
         failures = match reach(&net, &way, failures).await {
             Reached::LetIn(connection, control) => {
-                *lock(&way.last_seen) = Some(connection.remote_address());
-                lock(&way.sighted).clear();
+                lock(&way.whereabouts).reached_at(connection.remote_address());
                 let since = Instant::now();
                 send_on(&net, &way, connection, control).await;
                 if since.elapsed() > FRESH { 0 } else { failures.saturating_add(1) }

@@ -4,10 +4,12 @@
 
 use super::{Close, within};
 use quinn::Connection;
+use rafty_node::Silence;
+use rafty_types::Time;
 use smol::lock::{Semaphore, SemaphoreGuard};
 use smol::{Timer, future};
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long one step of an item may take, beside the time for the bytes that are under way in it.
 pub(super) const STALLED: Duration = Duration::from_secs(30);
@@ -35,8 +37,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Does the next step. One that gave its turn away goes on without: it has waited once. `None` when it takes too long.
-    /// A connection over which nothing came all the while is closed: of one whose other end has forgotten it QUIC may
-    /// believe for minutes that its answers are slow, when this process stood still while one was on its way.
+    /// A connection over which nothing comes for long is closed: of one whose other end has forgotten it QUIC may believe
+    /// for minutes that its answers are slow, when this process stood still while one was under way.
     pub(super) async fn step<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
         self.step_of(0, step).await
     }
@@ -55,12 +57,13 @@ impl<'a> Turn<'a> {
             *permit = None;
             future::pending().await
         };
-        let packets = packets_from(self.connection);
-        let done = within(patience(bytes), future::or(step, gives_away)).await;
-        if done.is_none() && packets_from(self.connection) == packets {
-            self.connection.close(Close::Silent.code(), b"");
-        }
-        done
+        let connection = self.connection;
+        let is_gone = async {
+            stays_silent(connection).await;
+            connection.close(Close::Silent.code(), b"");
+            future::pending().await
+        };
+        within(patience(bytes), future::or(step, future::or(gives_away, is_gone))).await
     }
 }
 
@@ -87,6 +90,16 @@ pub(super) async fn for_a_while<T>(guard: Option<SemaphoreGuard<'_>>) -> T {
 /// How long a step is waited for in which so many bytes are under way.
 fn patience(bytes: u64) -> Duration {
     STALLED + Duration::from_secs(bytes / SLOWEST)
+}
+
+/// Returns when nothing has come over a connection for so long that nobody is there.
+async fn stays_silent(connection: &Connection) {
+    let begun = Instant::now();
+    let now = || Time::since_start(begun.elapsed());
+    let mut silence = Silence::since(Time::ZERO, packets_from(connection));
+    while !silence.is_too_long(now(), packets_from(connection)) {
+        Timer::after(LOOK_EVERY).await;
+    }
 }
 
 /// Returns when nothing has come over a connection since it was looked at last.

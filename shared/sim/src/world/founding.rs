@@ -5,7 +5,7 @@ use super::{Asker, Turn, World, ms};
 use crate::disk::Disk;
 use crate::faults::Who;
 use crate::invariants::Clients;
-use crate::member::{Member, WALL_MS};
+use crate::member::{Member, WALL_MS, home};
 use crate::tally::{Evil, Sometimes};
 use crate::witness::Witness;
 use rafty_dictionary::Replicated;
@@ -15,6 +15,7 @@ use rafty_types::{
     Command, ControlCommand, ControlResult, Enrolment, Entry, Genesis, HardState, Index, MemberId,
     Membership, Payload, PeerRole, Proposal, Rejection, SetId, Snapshot, SnapshotMeta, Stamp, Term,
 };
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -33,10 +34,6 @@ fn rsa_public() -> RsaPublic {
     static KEY: OnceLock<RsaPublic> = OnceLock::new();
     let made = || RsaKey::from_der(include_bytes!("../../../seal/tests/keys/participant.der"));
     KEY.get_or_init(|| made().expect("a fixed test key").public().clone()).clone()
-}
-
-fn address(id: u64) -> std::net::SocketAddr {
-    ([10, 0, 0, (id % 250) as u8], 7_000).into()
 }
 
 /// Somebody who wants to become a member.
@@ -81,7 +78,7 @@ impl World {
             let (_, token) = tokens.iter().find(|(of, _)| of == role).expect("a token of each role");
             let identity = Identity::generate(self.dice.rng());
             let enrolment =
-                enrol(&identity, &rsa_public(), token, self.set, [number as u8; 32], vec![address(number)]);
+                enrol(&identity, &rsa_public(), token, self.set, [number as u8; 32], vec![home(number)]);
             let id = MemberId(apply(&mut state, ControlCommand::Enrol(enrolment)).0);
             people.push((id, identity));
         }
@@ -103,7 +100,7 @@ impl World {
             rsa_public: rsa_public().der().to_vec(),
             role: PeerRole::Peer,
             may_lead: true,
-            addresses: vec![address(0)],
+            addresses: vec![home(0)],
             seat: true,
             tenures: 0,
         };
@@ -129,7 +126,9 @@ impl World {
         self.founded_at = state.applied();
         for (id, identity) in people {
             let told = [(identity.key(), id)].into();
-            self.members.insert(id, Member::new(id, identity, told, disk.clone()));
+            let mut member = Member::new(id, identity, told, disk.clone());
+            member.place = place_of(state, id);
+            self.members.insert(id, member);
         }
         let ids: Vec<_> = self.members.keys().copied().collect();
         ids.into_iter().for_each(|id| self.start(id));
@@ -149,7 +148,8 @@ impl World {
 
     /// The statement of a known member that wants to come back into the set in the epoch `set`.
     pub fn comes_back(&mut self, identity: &Identity, id: MemberId, set: SetId) -> Enrolment {
-        re_enrol(identity, &rsa_public(), set, self.exporter(), vec![address(id.0)])
+        let place = self.members.get(&id).map_or_else(|| home(id.0), |member| member.place);
+        re_enrol(identity, &rsa_public(), set, self.exporter(), vec![place])
     }
 
     /// Lets a newcomer join at a member. It gets the id at which its enrolment is committed.
@@ -171,7 +171,7 @@ impl World {
     }
 
     fn statement(&mut self, identity: &Identity, token: &Token) -> Enrolment {
-        let address = address(self.dice.roll());
+        let address = home(self.dice.roll());
         let set = SetId { cluster: token.cluster, ..self.set };
         enrol(identity, &rsa_public(), token, set, self.exporter(), vec![address])
     }
@@ -186,9 +186,13 @@ impl World {
     /// A member starts that was just enrolled at another.
     pub fn move_in(&mut self, id: MemberId, identity: Identity, at: MemberId, disk: Disk) {
         Clients::newcomers_are_told_by_who_knows_them(id, self.node(at));
-        let members = self.node(at).state().control().members().values();
-        let told = members.map(|member| (member.key, member.id)).collect();
-        self.members.insert(id, Member::new(id, identity, told, disk));
+        let state = self.node(at).state();
+        let members = state.control().members().values();
+        let told = members.clone().map(|member| (member.key, member.id)).collect();
+        let mut member = Member::new(id, identity, told, disk);
+        member.place = place_of(state, id);
+        member.last_seen = members.filter_map(|other| Some((other.key, *other.addresses.first()?))).collect();
+        self.members.insert(id, member);
         self.start(id);
     }
 
@@ -232,10 +236,22 @@ impl World {
         if enrols {
             return self.move_in(MemberId(index.0), identity, at, Disk::default());
         }
+        self.strangers_keep_nobody_out(at, &token);
         let enrolment = self.statement(&identity, &token);
         self.newcomers[number] = Some(Newcomer { identity, token, at, enrols: true });
         let command = control(ControlCommand::Enrol(enrolment));
         self.ask_as(Asker::Newcomer(number), at, command, ENROL_WITHIN);
+    }
+
+    fn strangers_keep_nobody_out(&mut self, at: MemberId, token: &Token) {
+        let now = self.now;
+        let process = self.members.get_mut(&at).expect("it runs").process();
+        let local = process.local(now);
+        let waits = process.knocks.wait(local, token.id, true);
+        assert!(
+            waits.is_none(),
+            "strangers keep nobody out: a newcomer with a token is to wait {waits:?} at {at}"
+        );
     }
 
     /// A member without its log asks somebody it knows to enrol it anew.
@@ -259,7 +275,11 @@ impl World {
                 let Some(member) = self.members.remove(&id) else { return };
                 self.tally.saw(Sometimes::ReEnrolled);
                 let disk = Disk { shelf: member.disk.shelf, ..Disk::default() };
-                self.move_in(MemberId(index.0), member.identity, at, disk);
+                let (id, place, away) = (MemberId(index.0), member.place, member.away);
+                self.move_in(id, member.identity, at, disk);
+                if let Some(member) = self.members.get_mut(&id) {
+                    (member.place, member.away) = (place, away);
+                }
             }
             Answer::Control(ControlResult::Rejected(why), _) => {
                 let why = why.to_string();
@@ -269,6 +289,11 @@ impl World {
             _ => self.later(ASK_AGAIN, Turn::ReEnrols(id)),
         }
     }
+}
+
+fn place_of(state: &Replicated<Witness>, id: MemberId) -> SocketAddr {
+    let known = state.control().member(id).and_then(|member| member.addresses.first());
+    known.copied().unwrap_or_else(|| home(id.0))
 }
 
 pub(super) fn control(command: ControlCommand) -> Request {

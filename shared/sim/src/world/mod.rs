@@ -10,11 +10,13 @@ mod founding;
 mod perform;
 mod strike;
 mod twins;
+mod ways;
 
 pub use clients::Client;
 pub use founding::LONG_MS;
 use perform::is_between;
 use twins::Twin;
+pub use ways::{Finding, Way};
 
 use crate::agenda::Agenda;
 use crate::dice::Dice;
@@ -27,7 +29,7 @@ use crate::tally::{Evil, Sometimes, Tally};
 use crate::trace::Trace;
 use crate::weather::{FAIR, Weather};
 use rafty_node::{Answer, FrozenState, Input, RequestId, UnreadState};
-use rafty_rounds::{Arrival, Work, WorkId};
+use rafty_rounds::{Arrival, EnvelopeHandle, Work, WorkId};
 use rafty_types::{
     ClusterId, Digest, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PeerRole, PersistId, SetId,
     Settings, Term, Time, state_digest_statement,
@@ -71,6 +73,11 @@ pub enum Happening {
         to: MemberId,
         arrived: bool,
     },
+    /// An envelope has arrived, or was given up.
+    TransferEnds {
+        handle: EnvelopeHandle,
+        to: MemberId,
+    },
     Synced(PersistId),
     TakesSnapshot(FrozenState),
     ReadsSnapshot(UnreadState),
@@ -96,6 +103,7 @@ pub enum Happening {
 enum Turn {
     Strikes(Fault),
     Starts(MemberId),
+    Arrives(MemberId),
     Resumes(MemberId),
     Opens(Vec<(MemberId, MemberId)>),
     Clears,
@@ -167,6 +175,12 @@ pub struct World {
     pub through_bytes: bool,
     /// The chance in a hundred that a newcomer is a device.
     pub devices: u64,
+    /// What helps members that have lost each other; `None` where nobody moves, and nobody need be found.
+    pub finding: Option<Finding>,
+    /// How often somebody came to another address.
+    moves: u32,
+    /// Whether everything works again for good.
+    healed: bool,
     /// Whom each request was asked, as member and process, and who waits for its answer.
     waiting: BTreeMap<RequestId, ((MemberId, u64), Asker)>,
     newcomers: Vec<Option<founding::Newcomer>>,
@@ -221,6 +235,9 @@ impl World {
             trace: Trace::default(),
             through_bytes: false,
             devices: 0,
+            finding: None,
+            moves: 0,
+            healed: false,
             waiting: BTreeMap::new(),
             newcomers: Vec::new(),
             restarts: BTreeSet::new(),
@@ -249,8 +266,12 @@ impl World {
         if member.disk.incarnations.diverged.is_some() && !member.disk.damaged && member.halted.is_none() {
             return self.stops_diverged(id);
         }
-        if member.start(self.now, &self.settings, &mut self.dice) {
+        let names = self.finding == Some(Finding::Names);
+        if member.start(self.now, &self.settings, names, &mut self.dice) {
             self.invariants.started(id, member.process());
+            for other in self.members.values_mut().filter_map(|member| member.process.as_mut()) {
+                other.is_dialled_by(id);
+            }
             self.note_due(id);
             self.trace.note(self.now, || format!("{id} starts"));
             let first = self.dice.ms((0, 1_000));
@@ -282,11 +303,12 @@ impl World {
     /// Everything works again.
     pub fn heal(&mut self) {
         self.network.heal();
-        self.weather = FAIR;
+        (self.weather, self.healed) = (FAIR, true);
         self.twins.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.end_twin(id));
         for id in self.members.keys().copied().collect::<Vec<_>>() {
             self.resume(id);
-            self.members.get_mut(&id).expect("a member").device = SOUND;
+            let member = self.members.get_mut(&id).expect("a member");
+            (member.device, member.away) = (SOUND, false);
             self.set_clock(id, RIGHT);
             self.start_unless_unfindable(id);
         }
@@ -367,6 +389,7 @@ impl World {
                 self.restarts.remove(&id);
                 self.start_unless_unfindable(id);
             }
+            Turn::Arrives(id) => self.arrives(id),
             Turn::Resumes(id) => self.resume(id),
             Turn::Opens(ways) => ways.into_iter().for_each(|(from, to)| self.network.open(from, to)),
             Turn::Clears => self.weather = FAIR,
@@ -433,6 +456,7 @@ impl World {
             Happening::SnapshotSent { to: other, arrived } => {
                 self.say(to, Input::SnapshotSent { to: other, arrived });
             }
+            Happening::TransferEnds { handle, to: other } => process.transfer_ends(handle, other),
             Happening::Synced(id) => self.synced(to, id),
             Happening::TakesSnapshot(state) => {
                 process.takes_snapshot = false;

@@ -5,7 +5,7 @@ use crate::member::{Device, Member, Process};
 use crate::tally::{Evil, Sometimes};
 use crate::witness::rotted;
 use rafty_consensus::Link;
-use rafty_node::{Event, Input, Output};
+use rafty_node::{Event, Input, Output, Silence};
 use rafty_rounds::{Arrival, DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
 use rafty_types::{
     Batch, EnvelopeHeader, EnvelopeKind, Frame, Index, MemberId, Message, PeerKey, PersistId, Refusal,
@@ -31,6 +31,10 @@ const JOINS_ANEW_AFTER: (u64, u64) = (0, 5_000);
 const SLOW_BANDWIDTH: u64 = 1_000;
 /// When a stream that breaks does.
 const BROKEN_AFTER: Duration = ms(500);
+/// How many in a hundred transfers to nobody are not noticed to be so, and how long one may be waited for at most: clocks
+/// may be slow.
+const STALLS: u64 = 10;
+const TRANSFERS_END_WITHIN: Duration = ms(60_000);
 /// When an envelope that is sent twice is sent again, in milliseconds.
 const REPLAY_AFTER: (u64, u64) = (10, 20_000);
 
@@ -70,7 +74,12 @@ impl World {
             }
             Output::ForgetTenureKeys { except } => self.process(id)?.worker.forget_keys(except),
             Output::SendEnvelope { to, handle } => return self.send_envelope(id, &to, handle),
-            Output::DropEnvelope(handle) => self.process(id)?.worker.drop_envelope(handle),
+            Output::DropEnvelope(handle) => {
+                let process = self.process(id)?;
+                process.worker.drop_envelope(handle);
+                // What is under way of it stays so until it ends.
+                process.under_way.remove(&handle);
+            }
             Output::Roster(members) => {
                 self.process(id)?.roster = members.iter().map(|member| (member.key, member.id)).collect();
             }
@@ -264,9 +273,9 @@ impl World {
     }
 
     /// The device at which arrives what a member sends to an id now.
-    fn way(&self, from: MemberId, to: MemberId) -> Option<MemberId> {
-        let open = |to: &MemberId| self.lets_in(*to, from) && self.network.is_open(from, *to);
-        self.dialled(from, to).filter(open)
+    fn way(&mut self, from: MemberId, to: MemberId) -> Option<MemberId> {
+        let to = self.dialled(from, to)?;
+        (self.network.is_open(from, to) && self.reaches(from, to) && self.lets_in(to, from)).then_some(to)
     }
 
     fn send(&mut self, from: MemberId, to: MemberId, frame: Frame) {
@@ -326,8 +335,12 @@ impl World {
             self.tally.evil(Evil::Withheld);
             return None;
         }
-        for &to in to.iter().filter(|to| **to != from) {
-            self.envelope(from, to, &header, Duration::ZERO);
+        let others: Vec<_> = to.iter().copied().filter(|to| *to != from).collect();
+        for to in self.process(from)?.under_way.entry(handle).or_default().begin(&others) {
+            match self.envelope(from, to, &header, Duration::ZERO) {
+                Some(after) => self.schedule(after, from, Happening::TransferEnds { handle, to }),
+                None => self.transfer_fails(from, handle, to),
+            }
             if replays {
                 self.tally.evil(Evil::Replay);
                 let later = self.dice.ms(REPLAY_AFTER);
@@ -340,8 +353,45 @@ impl World {
         })
     }
 
-    fn envelope(&mut self, from: MemberId, to: MemberId, header: &EnvelopeHeader, later: Duration) {
-        let Some(to) = self.way(from, to) else { return };
+    /// Nobody is there. Mostly that is noticed soon; sometimes the transport believes that answers are only slow.
+    fn transfer_fails(&mut self, from: MemberId, handle: EnvelopeHandle, to: MemberId) {
+        if !self.dice.percent(STALLS) {
+            return self.schedule(BROKEN_AFTER, from, Happening::TransferEnds { handle, to });
+        }
+        let now = self.now;
+        let Some(process) = self.process(from) else { return };
+        let local = process.local(now);
+        process.stalled.insert((handle, to), (Silence::since(local, 0), local));
+    }
+
+    /// Gives up transfers whose other ends have been silent for long.
+    fn look_at_transfers(&mut self, id: MemberId) {
+        let now = self.now;
+        let Some(process) = self.process(id) else { return };
+        let local = process.local(now);
+        let silent = process
+            .stalled
+            .iter_mut()
+            .filter_map(|(transfer, (silence, _))| silence.is_too_long(local, 0).then_some(*transfer));
+        let over: Vec<_> = silent.collect();
+        over.into_iter().for_each(|(handle, to)| process.transfer_ends(handle, to));
+        let begun = process.stalled.values().map(|(_, begun)| *begun).min();
+        let lasts = begun.map_or(Duration::ZERO, |begun| local.saturating_since(begun));
+        assert!(
+            lasts < TRANSFERS_END_WITHIN,
+            "transfers end: one of {id} has been waited for {lasts:?}, and nobody is there"
+        );
+    }
+
+    /// Sends an envelope; after which time it has arrived, or broken off. `None` when nobody is reached.
+    fn envelope(
+        &mut self,
+        from: MemberId,
+        to: MemberId,
+        header: &EnvelopeHeader,
+        later: Duration,
+    ) -> Option<Duration> {
+        let to = self.way(from, to)?;
         let from = self.members[&from].identity.key();
         let len = self.weather.model_len as usize;
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
@@ -357,10 +407,13 @@ impl World {
             }
             None => self.schedule(later + BROKEN_AFTER, to, arrival(Arrival::Breaks)),
         }
+        Some(later + after.unwrap_or(BROKEN_AFTER))
     }
 
     /// What a member's transport notices every second: how good its ways are, and whether it is let in.
     pub(super) fn look_around(&mut self, id: MemberId) {
+        self.look_at_ways(id);
+        self.look_at_transfers(id);
         self.measure(id);
         self.cast_out_if_refused(id);
         self.schedule(LOOK_EVERY, id, Happening::LooksAround);
@@ -389,7 +442,8 @@ impl World {
         let hears = |other: &MemberId| {
             self.runs(*other) && self.network.is_open(id, *other) && self.network.is_open(*other, id)
         };
-        let reached = others.clone().filter_map(|other| self.dialled(id, *other)).filter(hears).collect();
+        let dialled = others.clone().filter_map(|other| self.dialled(id, *other));
+        let reached = dialled.filter(hears).filter(|other| self.has_found(id, *other)).collect();
         (reached, others.count())
     }
 
@@ -410,11 +464,12 @@ impl World {
     fn measure(&mut self, id: MemberId) {
         let rtt = (ms(self.weather.latency.0) + ms(self.weather.latency.1)) / 2 * 2;
         let lost = MEASURED_PACKETS * self.weather.drop / 1_000;
-        let others = self.roster(id).into_iter().flat_map(BTreeMap::values).copied();
-        let heard = others.filter(|other| *other != id && self.way(id, *other).is_some());
+        let others: Vec<_> = self.roster(id).into_iter().flat_map(BTreeMap::values).copied().collect();
+        let heard: Vec<_> =
+            others.into_iter().filter(|other| *other != id && self.way(id, *other).is_some()).collect();
         let slow = self.weather.bandwidth < SLOW_BANDWIDTH;
         let link = |member| Link { member, rtt, sent: MEASURED_PACKETS, lost, slow };
-        let links: Vec<_> = heard.map(link).collect();
+        let links: Vec<_> = heard.into_iter().map(link).collect();
         self.say(id, Input::Measured(links));
         self.say(id, Input::WallClock(self.members[&id].wall_ms(self.now)));
     }

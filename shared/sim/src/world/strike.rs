@@ -49,6 +49,10 @@ impl World {
             Fault::Join { at } => self.newcomer_joins(at),
             Fault::Revoke { at, who } => self.revoke(at, who),
             Fault::StopRun { at } => self.stop_run(at),
+            Fault::Move { who, away } => self.moves(who, away),
+            Fault::MoveAll { away } => self.move_all(away),
+            Fault::Rebind { who } => self.rebind(who),
+            Fault::Knocks { at, times } => self.strangers_knock(at, times),
             device => self.device(device),
         }
     }

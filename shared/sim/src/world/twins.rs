@@ -36,6 +36,8 @@ impl World {
         let mut waiting = Member::new(id, identity, member.told.clone(), disk);
         (waiting.epoch, waiting.put_back, waiting.trains) =
             (FIRST_OF_TWIN + self.counter, raw, member.trains);
+        (waiting.last_seen, waiting.last_named) = (member.last_seen.clone(), member.last_named.clone());
+        waiting.place = self.another_place();
         let dice = Dice::new(self.dice.roll(), 1);
         self.twins.insert(id, Twin { waiting, next_turn: self.now, dice });
         self.next_turn(id);

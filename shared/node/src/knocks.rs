@@ -3,7 +3,7 @@
 //! Whoever shows a token that is known, or a key that is, is counted for that token and for the whole set. All others
 //! together are counted apart: each may cost an entry of the log before it is refused, and they must keep nobody out.
 
-use rafty_types::Time;
+use rafty_types::{Mutation, Time, planted};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const MAX_UNKNOWN: u32 = 30;
 
 /// The knocks of a window.
 #[derive(Debug, Default)]
-pub(crate) struct Knocks {
+pub struct Knocks {
     since: Time,
     per_token: BTreeMap<[u8; 16], u32>,
     known: u32,
@@ -27,11 +27,11 @@ pub(crate) struct Knocks {
 
 impl Knocks {
     /// Counts a knock; how long its newcomer must wait before it is heard, if it must.
-    pub(crate) fn wait(&mut self, now: Time, token: [u8; 16], is_known: bool) -> Option<Duration> {
+    pub fn wait(&mut self, now: Time, token: [u8; 16], is_known: bool) -> Option<Duration> {
         if now.saturating_since(self.since) >= WINDOW {
             *self = Self { since: now, ..Self::default() };
         }
-        let is_in = if is_known {
+        let is_in = if is_known || planted(Mutation::RefusedJoinsCounted) {
             let of_token = self.per_token.entry(token).or_default();
             count(of_token, MAX_PER_TOKEN) && count(&mut self.known, MAX_KNOWN)
         } else {
