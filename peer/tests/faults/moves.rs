@@ -5,6 +5,7 @@ use crate::place::{Place, addresses, peer_set, until_there};
 use crate::support::peer_set::{Folder, PeerSet};
 use crate::support::until;
 use crate::world::{World, tool};
+use rafty_types::hex::Hex;
 use std::time::Duration;
 
 /// Within this a member that moved belongs again.
@@ -85,6 +86,84 @@ fn where_members_do_not_look_for_each_other_one_is_told_where_the_others_are() {
         let took = until_there(&set, 0, 2, "moved");
         assert!(took < ALL_BACK_WITHIN, "the set went on after {took:?}");
         println!("a set that was told went on after {took:.1?}");
+    });
+}
+
+/// More addresses than are tried at once, one of them right.
+const OTHER_ADDRESSES: usize = 19;
+/// Within this the right one has been tried.
+const ALL_TRIED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Anybody on the network may say that members are anywhere.
+#[test]
+fn strangers_that_say_where_members_are_change_nothing() {
+    let test = "moves::strangers_that_say_where_members_are_change_nothing";
+    World::Network.enter(test, TOOLS, || {
+        let (folder, cables) = (Folder::new(), Cables::lay(3));
+        let set = three(&folder, &[]);
+        let status = set.members[0].status().expect("it runs");
+        let liar = mdns_sd::ServiceDaemon::new().expect("a network");
+        let cluster = Hex(&status.node.cluster.0).to_string();
+        for (at, line) in status.node.members.iter().enumerate() {
+            let key = Hex(&rafty_seal::short_hash(&line.key)).to_string();
+            for number in 0..OTHER_ADDRESSES {
+                let (name, host) = (format!("liar-{at}-{number}"), format!("liar-{at}-{number}.local."));
+                let nobody = format!("10.77.0.{}", 60 + number);
+                let said = [("cluster", cluster.clone()), ("key", key.clone())];
+                let service = mdns_sd::ServiceInfo::new(
+                    "_rafty._udp.local.",
+                    &name,
+                    &host,
+                    &nobody[..],
+                    7400,
+                    &said[..],
+                );
+                liar.register(service.expect("a service")).expect("it is told");
+            }
+        }
+        (0..3).for_each(|at| cables.readdress(at, &format!("10.77.0.{}", 101 + at)));
+        let took = until_there(&set, 0, 2, "moved");
+        assert!(took < ALL_TRIED_WITHIN, "the set went on after {took:?}");
+        println!("a set among strangers went on after {took:.1?}");
+        until("the roster has all addresses", || {
+            (addresses(&set, 2) == ["10.77.0.101:7400", "10.77.0.102:7400", "10.77.0.103:7400"]).then_some(())
+        });
+        drop(liar.shutdown());
+    });
+}
+
+#[test]
+fn a_name_may_have_twenty_addresses() {
+    let test = "moves::a_name_may_have_twenty_addresses";
+    World::Network.enter(test, TOOLS, || {
+        let (folder, cables) = (Folder::new(), Cables::lay(3));
+        let hosts = folder.path("hosts");
+        let nobody: String =
+            (0..OTHER_ADDRESSES).map(|number| format!("10.77.0.{} m0.test\n", 60 + number)).collect();
+        let point_at = |last: usize, before: &str| {
+            std::fs::write(&hosts, format!("127.0.0.1 localhost\n{before}10.77.0.{last} m0.test\n"))
+                .expect("a file");
+        };
+        point_at(1, "");
+        tool(&["mount", "--bind", &hosts, "/etc/hosts"]);
+        let place = |at| Place {
+            listen: "0.0.0.0:7400".into(),
+            advertise: (at == 0).then(|| "m0.test:7400".into()),
+            behind: Cables::behind(at),
+            up: vec!["--no-discovery".into()],
+            ..Place::new(folder.path(&format!("p{at}")))
+        };
+        let mut set = peer_set(&[place(0), place(1), place(2)], &[]);
+        let noted = || std::fs::read_to_string(set.members[1].file("last-seen.json")).unwrap_or_default();
+        until("the name is noted", || noted().contains("m0.test:7400").then_some(()));
+        set.kill_all();
+        point_at(101, &nobody);
+        (0..2).for_each(|at| cables.readdress(at, &format!("10.77.0.{}", 101 + at)));
+        // Only these two run: the one with the name does not know where the other is.
+        set.members[..2].iter_mut().for_each(|member| member.restart_with(&["--no-discovery"]));
+        let took = until_there(&set, 1, 0, "named");
+        assert!(took < ALL_TRIED_WITHIN, "the set went on after {took:?}");
+        println!("a member with twenty addresses was found after {took:.1?}");
     });
 }
 

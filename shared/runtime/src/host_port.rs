@@ -7,7 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
 /// Addresses of one name that are taken; a name may have any number.
-const MAX_ADDRESSES: usize = 16;
+const MAX_ADDRESSES: usize = 32;
 
 /// A host by name or address, and a port from 1 to 65535.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

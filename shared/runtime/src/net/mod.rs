@@ -55,16 +55,16 @@ use quinn::{Endpoint, ServerConfig, TransportConfig, VarInt};
 use rafty_rounds::Arrival;
 use rafty_types::{Enrolment, Epoch, Frame, MemberId, Message, PeerKey, SetId};
 use rafty_wire::encode_frame;
-use rand_core::Rng;
 use roster::Roster;
 use smol::channel::{Receiver, RecvError, Sender, bounded};
 use smol::lock::Semaphore;
 use smol::{Executor, Timer, future};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tls::Identity;
@@ -265,6 +265,8 @@ struct Inner {
     urgent: Sender<NetEvent>,
     other: Sender<NetEvent>,
     outbound_bulk: Semaphore,
+    /// How often somebody said where members may be.
+    looks: AtomicUsize,
     /// Over a slow network one bulk item goes at a time.
     narrow: Semaphore,
 }
@@ -316,6 +318,7 @@ impl Net {
             urgent,
             other,
             outbound_bulk: Semaphore::new(OUTBOUND_BULK),
+            looks: AtomicUsize::new(0),
             narrow: Semaphore::new(1),
         }));
         net.0.spawn(inbound::accept(net.0.clone()));
@@ -347,15 +350,12 @@ impl Net {
 
     /// Members may be at these addresses: they are tried beside those that are known. A proved key decides who is there.
     pub fn look_at(&self, sightings: &[Sighting]) {
+        let look = self.0.looks.fetch_add(1, Ordering::Relaxed);
         for link in self.0.links().values() {
             let hash = rafty_seal::short_hash(&link.key());
             let may_be = |sighting: &&Sighting| sighting.key_hash.is_none_or(|key_hash| key_hash == hash);
-            let mut at: Vec<_> = sightings.iter().filter(may_be).map(|sighting| sighting.address).collect();
-            // Others at each look: strangers may say any number of addresses, and one of them may be right.
-            let begin = crate::random::rng().next_u64() % at.len().max(1) as u64;
-            at.rotate_left(begin as usize);
-            at.truncate(MAX_SIGHTINGS);
-            link.may_be_at(at);
+            let at: BTreeSet<_> = sightings.iter().filter(may_be).map(|sighting| sighting.address).collect();
+            link.may_be_at(some_of(&at.into_iter().collect::<Vec<_>>(), look));
         }
     }
 
@@ -423,6 +423,12 @@ impl Net {
         self.0.urgent.close();
         self.0.other.close();
     }
+}
+
+/// Those that are tried at this look, others at the next: strangers may say any number, and one of them may be right.
+fn some_of(addresses: &[SocketAddr], look: usize) -> Vec<SocketAddr> {
+    let begin = look.wrapping_mul(MAX_SIGHTINGS) % addresses.len().max(1);
+    addresses.iter().cycle().skip(begin).take(MAX_SIGHTINGS.min(addresses.len())).copied().collect()
 }
 
 impl Inner {

@@ -172,3 +172,13 @@ fn a_member_that_moved_is_found_where_it_calls_from() {
     one.net.send(two.id(), &progress(1));
     assert_eq!(two.expect_frame(), (one.id(), progress(1)));
 }
+
+#[test]
+fn of_many_addresses_of_a_member_all_are_tried_a_few_at_each_look() {
+    let addresses: Vec<SocketAddr> = (1..=20).map(|last| ([10, 0, 0, last], 7400).into()).collect();
+    let tried: BTreeSet<_> = (0..5).flat_map(|look| some_of(&addresses, look)).collect();
+    assert_eq!(tried.len(), 20);
+    assert!((0..9).all(|look| some_of(&addresses, look).len() == 4));
+    assert_eq!(some_of(&addresses[..3], 7).len(), 3);
+    assert!(some_of(&[], 7).is_empty());
+}
