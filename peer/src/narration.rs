@@ -52,6 +52,7 @@ pub(crate) fn sentence(event: &Event, name: &dyn Fn(MemberId) -> String) -> Opti
         Event::DiskAnomaly { what, .. } | Event::StatesDiffer { what } => what.clone(),
         Event::Joined { member } => format!("{} has joined", name(*member)),
         Event::Removed { member } => format!("{} is removed", name(*member)),
+        Event::SettingChanged { setting, value } => format!("{setting} is {value} now, for all members"),
         Event::TenureBegan { tenure, term, aggregator } => {
             format!("tenure {tenure} (term {term}): {} is aggregator", name(*aggregator))
         }

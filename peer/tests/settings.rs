@@ -24,6 +24,8 @@ fn a_setting_is_changed_for_all_members_and_stays() {
     for at in 0..3 {
         until("the others have it", || (value(at, "tenure") == "90s").then_some(()));
         assert_eq!(value(at, "max-members"), "20");
+        let told = "\"event\":\"setting_changed\",\"setting\":\"tenure\",\"value\":\"90s\"";
+        until("it is told", || set.members[at].said().contains(told).then_some(()));
     }
 
     for (name, wrong, code, says) in [

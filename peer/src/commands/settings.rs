@@ -12,7 +12,7 @@ pub(crate) fn list(dir: &Path, json: bool) -> Result<(), Failure> {
     let settings = status::fetch(dir, PATIENCE)?.settings;
     if json {
         let lines = SETTINGS.iter().map(|setting| {
-            let value = in_words(setting.value(&settings));
+            let value = setting.value(&settings).to_string();
             json!({ "name": setting.name, "value": value, "meaning": setting.meaning })
         });
         let lines: Vec<_> = lines.collect();
@@ -21,7 +21,7 @@ pub(crate) fn list(dir: &Path, json: bool) -> Result<(), Failure> {
     }
     let mut text = String::new();
     for setting in SETTINGS {
-        let value = in_words(setting.value(&settings));
+        let value = setting.value(&settings).to_string();
         writeln!(text, "{:<14}  {value:<6}  {}", setting.name, setting.meaning)
             .expect("a string takes any text");
     }
@@ -48,19 +48,7 @@ pub(crate) fn set(dir: &Path, name: &str, value: &str, json: bool) -> Result<(),
         Failure::usage(format!("the value for `{name}` cannot be used: {why}; nothing was changed"))
     })?;
     let request = Request::SettingChange { name: name.into(), value };
-    do_it(dir, &request, &format!("{name} is {} now, for all members", in_words(value)), json)
-}
-
-/// As it is typed.
-fn in_words(value: SettingValue) -> String {
-    let time = match value {
-        SettingValue::Number(number) => return number.to_string(),
-        SettingValue::Time(time) => time,
-    };
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let ms = time.as_millis();
-    let whole = units.into_iter().find(|(length, _)| ms > 0 && ms.is_multiple_of(*length));
-    whole.map_or_else(|| format!("{ms}ms"), |(length, unit)| format!("{}{unit}", ms / length))
+    do_it(dir, &request, &format!("{name} is {value} now, for all members"), json)
 }
 
 #[cfg(test)]
@@ -72,8 +60,8 @@ mod tests {
     fn what_is_shown_can_be_typed() {
         for ms in [0, 1, 1_500, 60_000, 90_000, 7_200_000, 172_800_000] {
             let time = Duration::from_millis(ms);
-            assert_eq!(args::duration(&in_words(SettingValue::Time(time))), Ok(time));
+            assert_eq!(args::duration(&SettingValue::Time(time).to_string()), Ok(time));
         }
-        assert_eq!(in_words(SettingValue::Time(Duration::from_secs(600))), "10m");
+        assert_eq!(SettingValue::Time(Duration::from_secs(600)).to_string(), "10m");
     }
 }

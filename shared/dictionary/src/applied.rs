@@ -4,7 +4,7 @@
 
 use rafty_types::{
     Attempt, ControlResult, Digest, ForwardOutcome, Index, MemberId, PeerKey, Rejection, Round, RunId,
-    Serial, SessionId, Tenure, Version,
+    Serial, SessionId, SettingValue, Tenure, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,13 @@ pub enum Event {
     RunSubmitted(RunId),
     /// The active run was stopped or is finished.
     RunEnded(RunId),
+    /// A setting has another value, for all members.
+    SettingChanged {
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        value: SettingValue,
+    },
     /// A round opened.
     RoundOpened {
         /// The run.

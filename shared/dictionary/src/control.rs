@@ -446,7 +446,7 @@ impl Control {
             return Err(Rejection::Invalid(format!("the peer set has {members} members")));
         }
         self.settings = settings;
-        Ok(Vec::new())
+        Ok(vec![Event::SettingChanged { name: setting.name, value }])
     }
 
     fn apply_to_round(&mut self, at: &Context, command: ControlCommand) -> Effect {

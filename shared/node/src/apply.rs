@@ -264,6 +264,9 @@ impl<U: StateMachine> Node<U> {
                 let Some(tenure) = self.state.control().tenure() else { return };
                 Event::TenureBegan { tenure: tenure.tenure, term: tenure.term, aggregator: tenure.member }
             }
+            Change::SettingChanged { name, value } => {
+                Event::SettingChanged { setting: name.into(), value: value.to_string() }
+            }
             Change::RunSubmitted(run) => Event::RunStarted { run },
             Change::RunEnded(run) => Event::RunEnded { run },
             Change::RoundOpened { run, round } => Event::RoundOpened { run, round },

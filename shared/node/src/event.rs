@@ -39,6 +39,13 @@ pub enum Event {
         /// Who.
         member: MemberId,
     },
+    /// A setting was changed, for all members.
+    SettingChanged {
+        /// Its name.
+        setting: String,
+        /// Its value, as it is typed.
+        value: String,
+    },
     /// A tenure was committed.
     TenureBegan {
         /// Its id.

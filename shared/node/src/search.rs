@@ -89,8 +89,7 @@ mod tests {
     #[test]
     fn it_looks_after_a_while_without_a_leader_and_once_at_a_time() {
         let mut search = Search::<&str>::default();
-        let mut due =
-            |search: &mut Search<_>, has_leader, seconds| search.due(has_leader, at(seconds)).is_some();
+        let due = |search: &mut Search<_>, has_leader, seconds| search.due(has_leader, at(seconds)).is_some();
         assert!(!due(&mut search, false, 0) && !due(&mut search, false, 2));
         assert!(due(&mut search, false, 3));
         assert!(!due(&mut search, false, 60), "it still looks");

@@ -5,6 +5,7 @@
 
 use crate::Settings;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// What a setting is set to.
@@ -14,6 +15,20 @@ pub enum SettingValue {
     Time(Duration),
     /// A number.
     Number(u64),
+}
+
+impl fmt::Display for SettingValue {
+    /// As it is typed: a time with its largest unit, such as `90s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = match self {
+            Self::Number(number) => return number.fmt(f),
+            Self::Time(time) => time.as_millis(),
+        };
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        let whole = units.into_iter().find(|(length, _)| ms > 0 && ms.is_multiple_of(*length));
+        let (length, unit) = whole.unwrap_or((1, "ms"));
+        write!(f, "{}{unit}", ms / length)
+    }
 }
 
 /// A setting that can be changed.

@@ -323,6 +323,7 @@ fn event(story: &Script, event: &Event) -> String {
         Event::TenureBegan => format!("tenure {} began", story.tenure()),
         Event::RunSubmitted(run) => format!("run {run} submitted"),
         Event::RunEnded(run) => format!("run {run} ended"),
+        Event::SettingChanged { name, value } => format!("{name} is {value}"),
         Event::RoundOpened { round, .. } => format!("round {round} opened"),
         Event::UpdateAccepted { participant, attempt, .. } => {
             format!("update of m{participant} accepted in attempt {attempt}")

@@ -213,7 +213,7 @@ fn random_walks_meet_every_event_and_most_refusals() {
         }
     }
     // All but `Halted`, after which nothing more would be met.
-    assert_eq!(events.len(), 12, "{events:?} {refusals:?}");
+    assert_eq!(events.len(), 13, "{events:?} {refusals:?}");
     assert!(events["RoundPublished"] > 20, "{events:?}");
     assert!(refusals.len() >= 14, "{refusals:?}");
 }

@@ -83,6 +83,7 @@ fn event_line(event: &Event) -> Option<String> {
         Event::Role { role, term, leader } => format!("is {role} in term {term}{}", leads(leader)),
         Event::Joined { member } => format!("sees n{member} join"),
         Event::Removed { member } => format!("sees n{member} go"),
+        Event::SettingChanged { setting, value } => format!("sees {setting} set to {value}"),
         Event::TenureBegan { tenure, aggregator, .. } => {
             format!("sees tenure {tenure} of n{aggregator} begin")
         }

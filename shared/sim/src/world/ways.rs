@@ -124,7 +124,7 @@ impl World {
         self.no_loopback_is_committed(id);
         let process = self.members.get_mut(&id).expect("a member").process();
         process.looks = process.looks.wrapping_add(1);
-        let looks_at_own_address = process.looks % OWN_ADDRESS_LOOKS == 0;
+        let looks_at_own_address = process.looks.is_multiple_of(OWN_ADDRESS_LOOKS);
         self.follow_remote_addresses(id);
         self.give_up_idle_connections(id);
         self.search(id, finding);
