@@ -9,6 +9,7 @@ mod clients;
 mod founding;
 mod perform;
 mod strike;
+mod transfers;
 mod twins;
 mod ways;
 

@@ -5,7 +5,7 @@ use crate::member::{Device, Member, Process};
 use crate::tally::{Evil, Sometimes};
 use crate::witness::rotted;
 use rafty_consensus::Link;
-use rafty_node::{Event, Input, Output, Silence};
+use rafty_node::{Event, Input, Output};
 use rafty_rounds::{Arrival, DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
 use rafty_types::{
     Batch, EnvelopeHeader, EnvelopeKind, Frame, Index, MemberId, Message, PeerKey, PersistId, Refusal,
@@ -30,11 +30,7 @@ const JOINS_ANEW_AFTER: (u64, u64) = (0, 5_000);
 /// A network of so few bytes in a millisecond counts as slow.
 const SLOW_BANDWIDTH: u64 = 1_000;
 /// When a stream that breaks does.
-const BROKEN_AFTER: Duration = ms(500);
-/// How many in a hundred transfers to nobody are not noticed to be so, and how long one may be waited for at most: clocks
-/// may be slow.
-const STALLS: u64 = 10;
-const TRANSFERS_END_WITHIN: Duration = ms(60_000);
+pub(super) const BROKEN_AFTER: Duration = ms(500);
 /// When an envelope that is sent twice is sent again, in milliseconds.
 const REPLAY_AFTER: (u64, u64) = (10, 20_000);
 
@@ -96,7 +92,7 @@ impl World {
         None
     }
 
-    fn process(&mut self, id: MemberId) -> Option<&mut Process> {
+    pub(super) fn process(&mut self, id: MemberId) -> Option<&mut Process> {
         self.members.get_mut(&id)?.process.as_mut()
     }
 
@@ -351,36 +347,6 @@ impl World {
             let handle = self.process(from).expect("it runs").worker.name(header.clone());
             Input::Envelope { from, header: Box::new(header), handle }
         })
-    }
-
-    /// Nobody is there. Mostly that is noticed soon; sometimes the transport believes that answers are only slow.
-    fn transfer_fails(&mut self, from: MemberId, handle: EnvelopeHandle, to: MemberId) {
-        if !self.dice.percent(STALLS) {
-            return self.schedule(BROKEN_AFTER, from, Happening::TransferEnds { handle, to });
-        }
-        let now = self.now;
-        let Some(process) = self.process(from) else { return };
-        let local = process.local(now);
-        process.stalled.insert((handle, to), (Silence::since(local, 0), local));
-    }
-
-    /// Gives up transfers whose other ends have been silent for long.
-    fn look_at_transfers(&mut self, id: MemberId) {
-        let now = self.now;
-        let Some(process) = self.process(id) else { return };
-        let local = process.local(now);
-        let silent = process
-            .stalled
-            .iter_mut()
-            .filter_map(|(transfer, (silence, _))| silence.is_too_long(local, 0).then_some(*transfer));
-        let over: Vec<_> = silent.collect();
-        over.into_iter().for_each(|(handle, to)| process.transfer_ends(handle, to));
-        let begun = process.stalled.values().map(|(_, begun)| *begun).min();
-        let lasts = begun.map_or(Duration::ZERO, |begun| local.saturating_since(begun));
-        assert!(
-            lasts < TRANSFERS_END_WITHIN,
-            "transfers end: one of {id} has been waited for {lasts:?}, and nobody is there"
-        );
     }
 
     /// Sends an envelope; after which time it has arrived, or broken off. `None` when nobody is reached.
