@@ -1,6 +1,7 @@
 //! Connections that others dial: who is let in, and what is read from them.
 
 use super::counters::DropReason;
+use super::link::Link;
 use super::parts::Parts;
 use super::roster::Roster;
 use super::snapshots::Snapshots;
@@ -173,11 +174,10 @@ async fn serve(net: &Arc<Inner>, lane: Lane, key: PeerKey, connection: Connectio
     match net.roster.member(key) {
         Some(member) if lane == Lane::Peer => {
             connection.set_max_concurrent_uni_streams(VarInt::from_u32(1));
-            let bulk = net.links().get(&member).and_then(|link| {
+            if let Some(link) = net.links().get(&member) {
                 link.heard_from(connection.remote_address());
-                link.bulk_connection()
-            });
-            net.spawn(close_if_silent(bulk));
+                doubt_bulk(net, link);
+            }
             let reads =
                 future::or(read_datagrams(net, key, &connection), read_control(net, key, &connection));
             future::or(reads, watch_address(net, key, &connection)).await;
@@ -194,13 +194,16 @@ async fn serve(net: &Arc<Inner>, lane: Lane, key: PeerKey, connection: Connectio
     }
 }
 
-/// A member that dials anew may have forgotten our bulk connection, too. One over which something moves it has not.
-async fn close_if_silent(bulk: Option<Connection>) {
-    if let Some(bulk) = bulk
-        && turns::is_silent(&bulk).await
-    {
-        bulk.close(Close::Superseded.code(), b"");
-    }
+/// A member that dials anew, or is elsewhere, may not hear our bulk connection any more. One over which something moves it
+/// does; over a slow way an answer may take longer than a look.
+fn doubt_bulk(net: &Inner, link: &Link) {
+    let doubted = link.bulk_connection().filter(|_| link.slow() != Some(true));
+    let Some(bulk) = doubted else { return };
+    net.spawn(async move {
+        if turns::is_silent(&bulk).await {
+            bulk.close(Close::Superseded.code(), b"");
+        }
+    });
 }
 
 /// Half a snapshot waits a while for its sender to come back with the rest.
@@ -226,6 +229,7 @@ async fn watch_address(net: &Inner, key: PeerKey, connection: &Connection) {
             let (member, links) = (net.roster.member(key), net.links());
             if let Some(link) = member.as_ref().and_then(|member| links.get(member)) {
                 link.seen_at(address);
+                doubt_bulk(net, link);
             }
         }
     }
