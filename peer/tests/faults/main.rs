@@ -20,6 +20,7 @@ mod disk_advice;
 mod disks;
 mod failing_disk;
 mod full_disk;
+mod full_spool;
 mod kills;
 mod links;
 mod load;

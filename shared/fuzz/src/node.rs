@@ -319,7 +319,7 @@ impl Shell {
             }
             Output::MakeTenureKey => return Some(Input::TenureKey(self.tenure_key())),
             Output::SendEnvelope { handle, .. } => assert!(self.spool.contains(&handle)),
-            Output::DropEnvelope(handle) => {
+            Output::DropEnvelope(handle) | Output::WithdrawEnvelope(handle) => {
                 assert!(self.spool.remove(&handle), "{handle:?} was dropped twice");
             }
             Output::Halt(_) => self.halted = true,

@@ -254,6 +254,8 @@ pub enum Output {
     },
     /// Nobody needs the envelope's bytes any more.
     DropEnvelope(EnvelopeHandle),
+    /// The same, and it is of no use any more to whom it is being sent.
+    WithdrawEnvelope(EnvelopeHandle),
     /// The transport shall know exactly these.
     Roster(Vec<Member>),
     /// A user command was applied, now or earlier in its session; said only while somebody watches.

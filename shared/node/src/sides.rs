@@ -169,6 +169,7 @@ impl<U: StateMachine> Node<U> {
             }
             rounds::Output::Frame { to, frame } => self.send_round_frame(to, frame),
             rounds::Output::DropEnvelope(handle) => self.out.push(Output::DropEnvelope(handle)),
+            rounds::Output::WithdrawEnvelope(handle) => self.out.push(Output::WithdrawEnvelope(handle)),
             rounds::Output::Event(event) => self.out.push(Output::Event(Event::Round(event))),
         }
     }

@@ -101,7 +101,7 @@ pub enum Output {
     },
     /// Send an envelope to every member. When this member is among the recipients, its copy comes back as
     /// [`Input::Envelope`] with a handle of its own. Sending does not use the handle up; what was begun is
-    /// finished even when the handle is dropped meanwhile.
+    /// finished even when the handle is dropped meanwhile, and given up when it is withdrawn.
     Broadcast {
         /// Which.
         envelope: EnvelopeHandle,
@@ -122,6 +122,8 @@ pub enum Output {
     },
     /// Delete a spooled envelope: nobody here names it again.
     DropEnvelope(EnvelopeHandle),
+    /// The same, and it is of no use any more to whom it is being sent.
+    WithdrawEnvelope(EnvelopeHandle),
     /// Something happened that a person may want to read.
     Event(RoundEvent),
 }

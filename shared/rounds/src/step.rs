@@ -63,6 +63,12 @@ impl<'a> Step<'a> {
         }
     }
 
+    pub(crate) fn withdraw_envelope(&mut self, handle: EnvelopeHandle) {
+        if !planted(Mutation::EnvelopesKept) {
+            self.emit(Output::WithdrawEnvelope(handle));
+        }
+    }
+
     pub(crate) fn frame(&mut self, to: Option<MemberId>, frame: Frame) {
         self.emit(Output::Frame { to, frame });
     }

@@ -8,6 +8,8 @@ use rafty_rounds::EnvelopeHandle;
 use rafty_seal::SignedHeader;
 use rafty_storage::{Spool, SpoolHandle};
 use rafty_types::MemberId;
+use smol::channel::{Receiver, Sender, bounded};
+use smol::future;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::path::PathBuf;
@@ -23,15 +25,22 @@ pub(crate) struct Spooled {
     spool: Arc<Spool>,
     body: SpoolHandle,
     under_way: Mutex<UnderWay>,
+    /// Closed when it is of no use any more to whom it is being sent.
+    needed: (Sender<()>, Receiver<()>),
 }
 
 impl Spooled {
     pub(crate) fn new(head: SignedHeader, spool: Arc<Spool>, body: SpoolHandle) -> Self {
-        Self { head, spool, body, under_way: Mutex::default() }
+        Self { head, spool, body, under_way: Mutex::default(), needed: bounded(1) }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
         self.spool.path(self.body)
+    }
+
+    async fn withdrawn(&self) {
+        // Nothing is ever sent over it.
+        let _ = self.needed.1.recv().await;
     }
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
@@ -67,18 +76,30 @@ impl Envelopes {
     pub(crate) fn forget(&mut self, handle: EnvelopeHandle) {
         self.named.remove(&handle);
     }
+
+    /// Forgets it, and gives up sending it.
+    pub(crate) fn withdraw(&mut self, handle: EnvelopeHandle) {
+        if let Some(envelope) = self.named.remove(&handle) {
+            envelope.needed.0.close();
+        }
+    }
 }
 
 /// Sends an envelope to all of `to`, and first to those who can open it: a round waits for them only. Everybody hears of
-/// it; a long body, or any over a slow link, goes to its recipients alone. The bytes stay until the last copy is out.
+/// it; a long body, or any over a slow link, goes to its recipients alone. The bytes stay until the last copy is out, or until
+/// the envelope is withdrawn.
 pub(crate) async fn broadcast(net: Net, envelope: Arc<Spooled>, to: Vec<MemberId>) {
+    future::or(send_to_all(&net, &envelope, to), envelope.withdrawn()).await;
+}
+
+async fn send_to_all(net: &Net, envelope: &Spooled, to: Vec<MemberId>) {
     let header = envelope.head.header();
     let (recipients, others): (Vec<_>, Vec<_>) = to.into_iter().partition(|member| header.is_for(*member));
-    send(&net, &envelope, &recipients, true).await;
-    // The slow way may be the own one.
-    let slow = recipients.iter().any(|member| net.is_slow(*member));
+    send(net, envelope, &recipients, true).await;
+    // One slow way may be the own one, which all share.
+    let slow = recipients.iter().chain(&others).any(|member| net.is_slow(*member));
     let whole = header.ciphertext_len <= MAX_BROADCAST_BODY && !slow;
-    send(&net, &envelope, &others, whole).await;
+    send(net, envelope, &others, whole).await;
 }
 
 /// Returns when each of `to` has it, or has failed to take it; without those to whom it is on its way.

@@ -436,6 +436,7 @@ impl<U: UserMachine> Shell<U> {
             Output::ForgetTenureKeys { except } => self.bench.tenure_keys.forget(except),
             Output::SendEnvelope { to, handle } => return Ok(self.send_envelope(&to, handle)),
             Output::DropEnvelope(handle) => self.envelopes.forget(handle),
+            Output::WithdrawEnvelope(handle) => self.envelopes.withdraw(handle),
             Output::Roster(members) => {
                 let peers: Vec<_> = members.iter().map(roster_peer).collect();
                 self.net.set_roster(self.me, &peers);

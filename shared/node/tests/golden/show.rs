@@ -32,7 +32,8 @@ pub(crate) fn output(output: &Output) -> Option<String> {
         | Output::Persist(..)
         | Output::ForgetTenureKeys { .. }
         | Output::SendEnvelope { .. }
-        | Output::DropEnvelope(_) => return None,
+        | Output::DropEnvelope(_)
+        | Output::WithdrawEnvelope(_) => return None,
     })
 }
 

@@ -163,6 +163,11 @@ impl Aggregator {
 
     fn leave(&mut self, step: &mut Step<'_>) {
         if let Some(key) = self.phase.key() {
+            if let Phase::Publishing(publishing) = &mut self.phase
+                && !is_published(step.view, key)
+            {
+                publishing.withdraw(step);
+            }
             self.phase.drop_envelopes(step);
             step.work(Work::ForgetAttempt { key });
         }
@@ -462,6 +467,10 @@ impl Phase {
             Self::Publishing(phase) => phase.drop_envelope(step),
         }
     }
+}
+
+fn is_published(view: &View<'_>, key: AttemptKey) -> bool {
+    view.run.is_some_and(|run| run.id == key.run && run.last_round >= key.round)
 }
 
 fn fail(step: &mut Step<'_>, key: AttemptKey, reason: &str) -> Phase {

@@ -72,6 +72,14 @@ impl Publishing {
         self.stage = Stage::Unsealed { from: step.now, failures: 0 };
     }
 
+    /// Nobody needs the model any more.
+    pub(super) fn withdraw(&mut self, step: &mut Step<'_>) {
+        if let Stage::Sent { envelope, .. } = self.stage {
+            step.withdraw_envelope(envelope);
+        }
+        self.stage = Stage::Unsealed { from: step.now, failures: 0 };
+    }
+
     pub(super) fn on_holds(&mut self, view: &View<'_>, from: MemberId, model: Digest) {
         if model == self.model && view.member(from).is_some() {
             self.holders.insert(from);

@@ -199,7 +199,7 @@ impl Participant {
         let meant = (key.tenure, key.run, key.round, key.attempt) == (tenure, run, round, attempt);
         let mine = self.update.is_some_and(|update| update.update == digest);
         if meant && mine && from == target.holder {
-            sending.abandon(step);
+            sending.let_go(step);
             self.judged(step, target, verdict);
         }
     }
@@ -221,7 +221,7 @@ impl Participant {
         if let Phase::Sending(sending) = &mut self.phase {
             if accepted(step.view).is_some() {
                 let target = sending.target();
-                sending.abandon(step);
+                sending.let_go(step);
                 self.judged(step, target, Verdict::Accepted);
                 if planted(Mutation::UpdateDroppedAtAcceptance) {
                     self.drop_update(step);
@@ -266,7 +266,7 @@ impl Participant {
         };
         if stale {
             match &mut self.phase {
-                Phase::Sending(sending) => sending.abandon(step),
+                Phase::Sending(sending) => sending.withdraw(step),
                 // It would be refused for the same flaw again: the next attempt gets another one.
                 Phase::AwaitingModel { verdict: Verdict::Refused(refusal), .. }
                     if refusal.is_of_content() =>

@@ -60,10 +60,18 @@ impl Sending {
         self.target
     }
 
-    /// Lets go of the envelope. One that is still being sealed is dropped when it comes.
-    pub(super) fn abandon(&mut self, step: &mut Step<'_>) {
+    /// Lets go of the envelope, which was judged. One that is still being sealed is dropped when it comes.
+    pub(super) fn let_go(&mut self, step: &mut Step<'_>) {
         if let Stage::Sent { envelope, .. } = self.stage {
             step.drop_envelope(envelope);
+        }
+        self.stage = Stage::Unsealed { from: step.now, failures: 0 };
+    }
+
+    /// The same of one that nobody needs any more: over a slow way it would keep the next one waiting.
+    pub(super) fn withdraw(&mut self, step: &mut Step<'_>) {
+        if let Stage::Sent { envelope, .. } = self.stage {
+            step.withdraw_envelope(envelope);
         }
         self.stage = Stage::Unsealed { from: step.now, failures: 0 };
     }

@@ -222,6 +222,7 @@ fn line(output: &Output) -> Option<String> {
         Output::Frame { to: None, frame } => format!("say to all: {}", said(frame)),
         Output::Frame { to: Some(to), frame } => format!("say to {to}: {}", said(frame)),
         Output::DropEnvelope(handle) => format!("drop e{}", handle.0),
+        Output::WithdrawEnvelope(handle) => format!("withdraw e{}", handle.0),
         Output::Event(_) => return None,
     })
 }

@@ -389,7 +389,7 @@ impl World {
                 let receivers: Vec<_> = to.map_or_else(everyone, |to| vec![to]);
                 receivers.into_iter().for_each(|to| self.send_frame(me, to, &frame));
             }
-            Output::DropEnvelope(handle) => {
+            Output::DropEnvelope(handle) | Output::WithdrawEnvelope(handle) => {
                 self.members.get_mut(&me).expect("a member").shell.drop_envelope(handle);
             }
             Output::Event(event) => self.story.extend(story::event(me, &event)),

@@ -1,13 +1,13 @@
 //! Envelopes and snapshots on their way out: two at a time to each member, on a connection of their own.
 
+use super::bulk_connection::{UNUSED_FOR, User};
 use super::counters::DropReason;
-use super::dial::dial;
+use super::dial::{Manner, dial};
 use super::link::Way;
 use super::tls::Lane;
-use super::transport::{SEND_WINDOW, SLOW_SEND_WINDOW};
 use super::turns::{self, Turn};
 use super::units::{read_head, write_head};
-use super::{Close, Inner, pace};
+use super::{Close, Inner, pace, within};
 use bytes::Bytes;
 use quinn::{Connection, RecvStream, SendStream};
 use rafty_types::{Digest, Message};
@@ -36,20 +36,24 @@ pub enum BulkBody {
     File(PathBuf),
 }
 
-/// Tells what became of a bulk item.
+/// Tells what became of a bulk item. An item is given up when this is dropped.
 #[derive(Debug)]
-pub struct Delivery(Receiver<bool>);
+pub struct Delivery {
+    taken: Receiver<bool>,
+    /// Closed with it.
+    _wanted: Sender<()>,
+}
 
 impl Delivery {
     /// True when the receiver has it whole and its event is out; false when it was refused, or the way to it was lost
     /// (it may have it all the same).
     pub async fn taken(self) -> bool {
-        self.0.recv().await.unwrap_or(false)
+        self.taken.recv().await.unwrap_or(false)
     }
 
     /// That of an item that was not even queued.
     pub(super) fn failed() -> Self {
-        Self(bounded(1).1)
+        Self { taken: bounded(1).1, _wanted: bounded(1).0 }
     }
 }
 
@@ -63,34 +67,48 @@ pub(super) enum Item {
 pub(super) struct Order {
     item: Item,
     taken: Sender<bool>,
+    wanted: Receiver<()>,
 }
 
 impl Order {
     pub(super) fn new(item: Item) -> (Self, Delivery) {
-        let (taken, delivery) = bounded(1);
-        (Self { item, taken }, Delivery(delivery))
+        let ((taken, told), (_wanted, wanted)) = (bounded(1), bounded(1));
+        (Self { item, taken, wanted }, Delivery { taken: told, _wanted })
     }
 }
 
 /// Sends one order after the other to one member.
 pub(super) async fn serve(net: Arc<Inner>, way: Arc<Way>, orders: Receiver<Order>) {
-    while let Ok(Order { item, taken }) = orders.recv().await {
-        let sent = deliver(&net, &way, &item).await.is_some();
+    while let Some(Order { item, taken, wanted }) = next(&way, &orders).await {
+        let unwanted = async {
+            // Nothing is ever sent over it.
+            let _ = wanted.recv().await;
+            None
+        };
+        let sent = future::or(unwanted, deliver(&net, &way, &item)).await.is_some();
         let _ = taken.try_send(sent);
     }
+}
+
+async fn next(way: &Way, orders: &Receiver<Order>) -> Option<Order> {
+    if let Some(soon) = within(UNUSED_FOR, orders.recv()).await {
+        return soon.ok();
+    }
+    way.bulk.close_unused().await;
+    orders.recv().await.ok()
 }
 
 /// `Some` when the receiver took it. Dials first: who does not answer shall not have a turn meanwhile. A connection may
 /// end while its turn is waited for. One that is found to be slow begins anew, by itself, and goes on where it was.
 async fn deliver(net: &Inner, way: &Way, item: &Item) -> Option<()> {
+    let user = way.bulk.user();
     for _ in 0..2 {
-        connection(net, way).await?;
+        connection(net, way, &user).await?;
         let (own, all) =
             turns::alone(net.is_slow(way.slow()), &way.narrow, net.is_on_a_slow_network(), &net.narrow).await;
         let permit = net.outbound_bulk.acquire().await;
-        let connection = connection(net, way).await?;
+        let connection = connection(net, way, &user).await?;
         let alone = own.is_some();
-        connection.set_send_window(if alone { SLOW_SEND_WINDOW } else { SEND_WINDOW });
         let (began, mut turn) = (Instant::now(), Turn::new(&net.outbound_bulk, permit, &connection));
         let found_slow = async {
             let moved = || {
@@ -115,16 +133,16 @@ async fn deliver(net: &Inner, way: &Way, item: &Item) -> Option<()> {
 }
 
 /// The bulk connection to the member, dialled if there is none.
-async fn connection(net: &Inner, way: &Way) -> Option<Connection> {
-    let mut kept = way.bulk.lock().await;
-    if let Some(connection) = kept.as_ref().filter(|connection| connection.close_reason().is_none()) {
-        return Some(connection.clone());
-    }
-    *kept = dial(net, way.key, Lane::Bulk, &way.candidates(), 1, net.is_slow(way.slow())).await;
-    if kept.is_none() {
+async fn connection(net: &Inner, way: &Way, user: &User<'_>) -> Option<Connection> {
+    let dialled = async {
+        let manner = Manner::after(1, net.is_slow(way.slow()), way.round_trip());
+        dial(net, way.key, Lane::Bulk, &way.candidates(), manner).await
+    };
+    let connection = user.connection(dialled).await;
+    if connection.is_none() {
         net.counters.count(DropReason::NotConnected);
     }
-    kept.clone()
+    connection
 }
 
 /// Gives how many bytes went.
@@ -241,20 +259,21 @@ async fn send_snapshot(
     }
 }
 
-/// One bulk stream. Dropped before its end it is reset, so that the receiver does not take half for whole.
+/// One bulk stream. Dropped before the last answer it is reset: the receiver shall not take half for whole, and what waits to be
+/// sent is of no use.
 struct Stream<'a, 'b> {
     turn: &'a mut Turn<'b>,
     send: SendStream,
     receive: RecvStream,
     /// Bytes written; all of them may still be under way.
     written: u64,
-    finished: bool,
+    answered: bool,
 }
 
 impl<'a, 'b> Stream<'a, 'b> {
     async fn open(turn: &'a mut Turn<'b>, connection: &Connection, head: &BulkHead) -> Option<Self> {
         let (send, receive) = turn.step(connection.open_bi()).await?.ok()?;
-        let mut stream = Self { turn, send, receive, written: 0, finished: false };
+        let mut stream = Self { turn, send, receive, written: 0, answered: false };
         let _ = stream.send.set_priority(PRIORITY);
         stream.turn.step(write_head(&mut stream.send, head)).await?.ok()?;
         Some(stream)
@@ -277,8 +296,9 @@ impl<'a, 'b> Stream<'a, 'b> {
     /// Ends what is sent, and waits for the receiver's word.
     async fn reply(mut self) -> Option<BulkReply> {
         self.send.finish().ok()?;
-        self.finished = true;
-        self.said().await
+        let said = self.said().await;
+        self.answered = said.is_some();
+        said
     }
 
     /// The receiver's next word.
@@ -294,7 +314,7 @@ impl<'a, 'b> Stream<'a, 'b> {
 
 impl Drop for Stream<'_, '_> {
     fn drop(&mut self) {
-        if !self.finished {
+        if !self.answered {
             let _ = self.send.reset(Close::Done.code());
         }
     }

@@ -1,6 +1,7 @@
 //! Dialling one member at one of its addresses.
 
 use super::tls::{self, Expected, Identity, Lane};
+use super::transport::{self, INITIAL_RTT, SLOW_INITIAL_RTT};
 use super::{Inner, within};
 use quinn::{ClientConfig, Connection, NoneTokenStore, TransportConfig};
 use rafty_types::PeerKey;
@@ -12,6 +13,8 @@ use std::time::Duration;
 const FIRST_PATIENCE: Duration = Duration::from_millis(500);
 /// How long it has after some failures, for slow links.
 const MOST_PATIENCE: Duration = Duration::from_secs(2);
+/// How long it has when nobody has answered for a while: a packet may be repeated once. There may be many more addresses.
+const LONG_PATIENCE: Duration = Duration::from_secs(3);
 /// How long it has over a slow way: a handshake takes some 5 kB, which may wait for much else.
 const SLOW_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after the first failure.
@@ -19,29 +22,59 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause, and that over a slow way: handshakes that are given up and begun anew can fill it by themselves.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const SLOW_PAUSE: Duration = Duration::from_secs(4);
+/// The same for each member that is not reached, where those are many: their handshakes share one way to the network.
+const SLOW_PAUSE_FOR_EACH: Duration = Duration::from_millis(500);
+/// After so many failures a member is dialled as over a slow way. Handshakes that are given up and begun anew fill one by
+/// themselves, and then none is ever completed.
+const UNANSWERED: u32 = 4;
+/// An answer takes at most so many of the round trips that are expected.
+const ROUND_TRIPS: u32 = 4;
 
-/// Dials `key` at `addresses` in turn; the first that answers wins. Each waits longer the more `failures` there were.
+/// How a member is dialled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) slow: bool,
+    /// How long each address has to answer.
+    patience: Duration,
+    /// The first packets are repeated after three of these.
+    round_trip: Duration,
+}
+
+impl Manner {
+    /// After so many failures; by how long a round trip took last, if one did.
+    pub(super) fn after(failures: u32, slow: bool, round_trip: Option<Duration>) -> Self {
+        if slow || failures >= UNANSWERED {
+            let patience = if slow { SLOW_PATIENCE } else { LONG_PATIENCE };
+            return Self { slow: true, patience, round_trip: SLOW_INITIAL_RTT };
+        }
+        let expected = round_trip.map_or(INITIAL_RTT, |last| last.max(INITIAL_RTT / 2) * 2);
+        let patience = patience(failures).max(expected * ROUND_TRIPS).min(SLOW_PATIENCE);
+        let round_trip = (expected * 4u32.pow(failures.min(2))).min(SLOW_INITIAL_RTT);
+        Self { slow, patience, round_trip }
+    }
+
+    fn transport(self, lane: Lane) -> TransportConfig {
+        let mut transport = if lane == Lane::Bulk { transport::bulk() } else { transport::peer() };
+        transport.initial_rtt(self.round_trip);
+        if self.slow { transport::slow(transport) } else { transport }
+    }
+}
+
+/// Dials `key` at `addresses` in turn; the first that answers wins.
 pub(super) async fn dial(
     net: &Inner,
     key: PeerKey,
     lane: Lane,
     addresses: &[SocketAddr],
-    failures: u32,
-    slow: bool,
+    manner: Manner,
 ) -> Option<Connection> {
-    let transport = match (lane, slow) {
-        (Lane::Bulk, false) => &net.transport.bulk,
-        (Lane::Bulk, true) => &net.transport.slow_bulk,
-        (_, false) => &net.transport.peer,
-        (_, true) => &net.transport.slow_peer,
-    };
-    let patience = if slow { SLOW_PATIENCE } else { patience(failures) };
-    let config = client(Some(&net.identity), lane, Expected::Key(key), transport.clone())?;
+    let transport = Arc::new(manner.transport(lane));
+    let config = client(Some(&net.identity), lane, Expected::Key(key), transport)?;
     for address in addresses {
         let Ok(connecting) = net.endpoint.connect_with(config.clone(), *address, &net.server_name) else {
             continue;
         };
-        if let Some(Ok(connection)) = within(patience, connecting).await {
+        if let Some(Ok(connection)) = within(manner.patience, connecting).await {
             return Some(connection);
         }
     }
@@ -66,10 +99,12 @@ fn patience(failures: u32) -> Duration {
 }
 
 /// How long to pause after so many failures: doubling, bounded, and between a half and the whole of that, so that
-/// members that lost each other together do not come back together. No pause without a failure.
-pub(super) fn pause(failures: u32, slow: bool) -> Duration {
-    if slow {
-        return drawn(SLOW_PAUSE);
+/// members that lost each other together do not come back together. No pause without a failure. So many members are not
+/// reached.
+pub(super) fn pause(failures: u32, slow: bool, unreached: usize) -> Duration {
+    if slow || failures >= UNANSWERED {
+        let each = SLOW_PAUSE_FOR_EACH * u32::try_from(unreached).unwrap_or(u32::MAX);
+        return drawn(each.max(SLOW_PAUSE));
     }
     let Some(doublings) = failures.checked_sub(1) else {
         return Duration::ZERO;
@@ -88,12 +123,30 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_bound_and_are_never_nothing_after_a_failure() {
-        assert_eq!(pause(0, false), Duration::ZERO);
-        assert!(pause(0, true) >= SLOW_PAUSE / 2);
+        assert_eq!(pause(0, false, 1), Duration::ZERO);
+        assert!(pause(0, true, 1) >= SLOW_PAUSE / 2);
         for failures in 1..40 {
-            assert!((FIRST_PAUSE / 2..=LONGEST_PAUSE).contains(&pause(failures, false)), "{failures}");
+            let longest = if failures < UNANSWERED { LONGEST_PAUSE } else { SLOW_PAUSE };
+            assert!((FIRST_PAUSE / 2..=longest).contains(&pause(failures, false, 1)), "{failures}");
             assert!(patience(failures) <= MOST_PATIENCE);
         }
-        assert!(pause(39, false) >= LONGEST_PAUSE / 2);
+        assert!(pause(39, false, 1) >= SLOW_PAUSE / 2);
+        assert!((SLOW_PAUSE_FOR_EACH * 15..=SLOW_PAUSE_FOR_EACH * 30).contains(&pause(39, false, 30)));
+    }
+
+    #[test]
+    fn a_handshake_is_repeated_as_slowly_as_the_last_one_took_and_more_slowly_after_failures() {
+        let ms = Duration::from_millis;
+        let manner = |failures, round_trip| Manner::after(failures, false, round_trip);
+        assert_eq!(manner(0, None).round_trip, INITIAL_RTT);
+        assert_eq!(manner(0, Some(ms(1))).round_trip, INITIAL_RTT);
+        assert_eq!(manner(0, Some(ms(200))).round_trip, ms(400));
+        assert_eq!(manner(1, Some(ms(20))).round_trip, ms(160));
+        assert_eq!(manner(9, None).round_trip, SLOW_INITIAL_RTT);
+        assert_eq!(manner(0, None).patience, FIRST_PATIENCE);
+        assert_eq!(manner(0, Some(ms(300))).patience, ms(2_400));
+        assert!(!manner(UNANSWERED - 1, None).slow && manner(UNANSWERED, None).slow);
+        assert_eq!(manner(UNANSWERED, None).patience, LONG_PATIENCE);
+        assert_eq!(Manner::after(0, true, None).patience, SLOW_PATIENCE);
     }
 }

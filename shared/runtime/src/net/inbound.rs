@@ -19,6 +19,7 @@ use smol::channel::TrySendError;
 use smol::future;
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ const BUSY_HANDSHAKES: usize = 8;
 /// How long a handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const SLOW_HANDSHAKE_WITHIN: Duration = Duration::from_secs(12);
+/// A handshake whose packets take longer was slow.
+const SLOW_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// How often is looked whether a member's packets come from elsewhere.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long half a snapshot waits for its sender to come back.
@@ -45,6 +48,8 @@ pub(super) struct Inbound {
     pub(super) snapshots: Snapshots,
     pub(super) parts: Parts,
     pub(super) joins: joining::Gate,
+    /// The last handshake took long, or too long.
+    handshakes_are_slow: AtomicBool,
 }
 
 impl Inbound {
@@ -59,6 +64,7 @@ impl Inbound {
             snapshots: Snapshots::default(),
             parts: Parts::default(),
             joins: joining::Gate::default(),
+            handshakes_are_slow: AtomicBool::new(false),
         }
     }
 
@@ -117,14 +123,7 @@ pub(super) async fn accept(net: Arc<Inner>) {
 
 /// One call, from handshake to hang-up.
 async fn take(net: Arc<Inner>, incoming: Incoming, permit: SemaphoreGuardArc) {
-    let slow = net.is_on_a_slow_network();
-    let accepted = match slow {
-        true => incoming.accept_with(net.transport.slow_server.clone()),
-        false => incoming.accept(),
-    };
-    let Ok(connecting) = accepted else { return };
-    let patience = if slow { SLOW_HANDSHAKE_WITHIN } else { HANDSHAKE_WITHIN };
-    let Some(Ok(connection)) = within(patience, connecting).await else { return };
+    let Some(connection) = shake_hands(&net, incoming).await else { return };
     drop(permit);
     let (lane, epoch) = called(&connection, net.set.cluster);
     let same_epoch = epoch == Some(net.set.epoch);
@@ -139,6 +138,22 @@ async fn take(net: Arc<Inner>, incoming: Incoming, permit: SemaphoreGuardArc) {
             connection.close(Close::NotAdmitted.code(), b"");
         }
     }
+}
+
+/// Over a slow way an answer is repeated less soon: it would only wait behind the first one.
+async fn shake_hands(net: &Inner, incoming: Incoming) -> Option<Connection> {
+    let were_slow = &net.inbound.handshakes_are_slow;
+    let slow = net.is_on_a_slow_network() || were_slow.load(Ordering::Relaxed);
+    let accepted = match slow {
+        true => incoming.accept_with(net.slow_server.clone()),
+        false => incoming.accept(),
+    };
+    let patience = if slow { SLOW_HANDSHAKE_WITHIN } else { HANDSHAKE_WITHIN };
+    let connected = within(patience, accepted.ok()?).await;
+    let took_long =
+        connected.as_ref().is_none_or(|it| it.as_ref().is_ok_and(|it| it.rtt() > SLOW_ROUND_TRIP));
+    were_slow.store(took_long, Ordering::Relaxed);
+    connected?.ok()
 }
 
 /// What the caller wants, if it means this peer set, and in which epoch it believes the set to be.
@@ -175,7 +190,7 @@ async fn serve(net: &Arc<Inner>, lane: Lane, key: PeerKey, connection: Connectio
         Some(member) if lane == Lane::Peer => {
             connection.set_max_concurrent_uni_streams(VarInt::from_u32(1));
             if let Some(link) = net.links().get(&member) {
-                link.heard_from(connection.remote_address());
+                link.called(&connection);
                 doubt_bulk(net, link);
             }
             let reads =

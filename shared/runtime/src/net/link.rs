@@ -1,12 +1,14 @@
 //! The way to one member: what waits for it, the connection we dialled, and who keeps dialling.
 
+use super::bulk_connection::BulkConnection;
 use super::bulk_send::{self, Delivery};
 use super::counters::{Counters, DropReason};
-use super::dial::{dial, pause};
+use super::dial::{Manner, dial, pause};
+use super::pace::{self, Pace};
 use super::queue::FrameQueue;
 use super::roster::RosterPeer;
 use super::tls::Lane;
-use super::{Close, Inner, NetEvent, PeerStats, names, pace, within};
+use super::{Close, Inner, NetEvent, PeerStats, names, within};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, SendStream, TransportErrorCode};
 use rafty_node::Whereabouts;
@@ -50,12 +52,12 @@ pub(super) struct Way {
     rung: Receiver<()>,
     /// The member was seen at another address since our connection was made.
     moved: AtomicBool,
-    /// Whether the last telling transfer between the two was slow.
-    slow: Mutex<Option<bool>>,
+    pace: Mutex<Pace>,
+    /// At the last handshake between the two, whose packets are long.
+    round_trip: Mutex<Option<Duration>>,
     /// Over a slow way one transfer goes at a time.
     pub(super) narrow: smol::lock::Semaphore,
-    /// The bulk connection; whoever needs one and finds none dials it.
-    pub(super) bulk: smol::lock::Mutex<Option<Connection>>,
+    pub(super) bulk: BulkConnection,
 }
 
 /// A connection that we dialled and were let in on.
@@ -77,9 +79,10 @@ impl Link {
             ring,
             rung,
             moved: AtomicBool::new(false),
-            slow: Mutex::default(),
+            pace: Mutex::default(),
+            round_trip: Mutex::default(),
             narrow: smol::lock::Semaphore::new(1),
-            bulk: smol::lock::Mutex::default(),
+            bulk: BulkConnection::default(),
         });
         lock(&way.whereabouts).committed_at(&peer.addresses);
         let (bulk, orders) = bounded(BULK_QUEUE);
@@ -116,15 +119,25 @@ impl Link {
         lock(&self.way.whereabouts).last_seen()
     }
 
-    /// The member just dialled us from `address`: it is alive, and may have forgotten what we dialled before.
-    pub(super) fn heard_from(&self, address: SocketAddr) {
+    /// The member just dialled us: it is alive, and may have forgotten what we dialled before.
+    pub(super) fn called(&self, connection: &Connection) {
+        *lock(&self.way.round_trip) = Some(connection.rtt());
+        self.heard_from(connection.remote_address());
+    }
+
+    fn heard_from(&self, address: SocketAddr) {
         lock(&self.way.whereabouts).seen_at(address);
         let _ = self.way.ring.try_send(());
     }
 
+    /// Whether the member lets us in.
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.way.path).is_some()
+    }
+
     /// The bulk connection, if there is one that nobody is dialling just now.
     pub(super) fn bulk_connection(&self) -> Option<Connection> {
-        self.way.bulk.try_lock()?.clone()
+        self.way.bulk.now()
     }
 
     /// What the member sends comes from `address` now, over a connection that it dialled when it was elsewhere: ours still
@@ -167,7 +180,7 @@ impl Link {
         self.way.note_slow();
     }
 
-    /// Whether the last transfer that tells was slow, if one did.
+    /// Whether the way is slow, as far as anything tells.
     pub(super) fn slow(&self) -> Option<bool> {
         self.way.slow()
     }
@@ -185,7 +198,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.way.set_path(None, Close::Done);
-        if let Some(bulk) = self.way.bulk.try_lock().and_then(|mut bulk| bulk.take()) {
+        if let Some(bulk) = self.way.bulk.now() {
             bulk.close(Close::Done.code(), b"");
         }
     }
@@ -227,18 +240,23 @@ impl Way {
     /// So many bytes took so long in one transfer.
     pub(super) fn note_transfer(&self, bytes: u64, time: Duration) {
         if let Some(slow) = pace::of_whole(bytes, time) {
-            *lock(&self.slow) = Some(slow);
+            lock(&self.pace).transferred(slow);
         }
     }
 
-    /// Whether the last transfer that tells was slow, if one did.
+    /// Whether the way is slow, as far as anything tells.
     pub(super) fn slow(&self) -> Option<bool> {
-        *lock(&self.slow)
+        lock(&self.pace).slow(Instant::now())
     }
 
     /// A transfer between the two is slow now.
     pub(super) fn note_slow(&self) {
-        *lock(&self.slow) = Some(true);
+        lock(&self.pace).transferred(true);
+    }
+
+    /// How long the last handshake between the two says that an answer takes.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        *lock(&self.round_trip)
     }
 
     fn set_path(&self, connection: Option<Connection>, why: Close) {
@@ -261,6 +279,7 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
         failures = match reach(&net, &way, failures).await {
             Reached::LetIn(connection, control) => {
                 lock(&way.whereabouts).reached_at(connection.remote_address());
+                *lock(&way.round_trip) = Some(connection.rtt());
                 let since = Instant::now();
                 send_on(&net, &way, connection, control).await;
                 if since.elapsed() > FRESH { 0 } else { failures.saturating_add(1) }
@@ -274,11 +293,11 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
                 let _ = net.other.send(NetEvent::OtherEpoch { member: way.id, epoch }).await;
                 failures.saturating_add(1)
             }
-            Reached::Rung => 0,
+            Reached::Rung => failures.min(1),
         };
         let slow = net.is_slow(way.slow());
         let pause = async {
-            Timer::after(pause(failures, slow)).await;
+            Timer::after(pause(failures, slow, net.unreached())).await;
         };
         if slow {
             // A member that comes back rings; over a slow way that is no reason for one handshake after the other.
@@ -322,9 +341,10 @@ fn refusal(error: &ConnectionError) -> Option<Reached> {
 /// two members could keep interrupting each other.
 async fn reach(net: &Inner, way: &Way, failures: u32) -> Reached {
     let slow = net.is_slow(way.slow());
-    let let_in = if slow { SLOW_LET_IN } else { LET_IN };
+    let manner = Manner::after(failures, slow, way.round_trip());
+    let let_in = if manner.slow { SLOW_LET_IN } else { LET_IN };
     let dialled = async {
-        let connection = dial(net, way.key, Lane::Peer, &way.candidates(), failures, slow).await?;
+        let connection = dial(net, way.key, Lane::Peer, &way.candidates(), manner).await?;
         // The first stream is granted when we were let in.
         match within(let_in, connection.open_uni()).await? {
             Ok(control) => Some(Reached::LetIn(connection, control)),
@@ -350,7 +370,8 @@ async fn send_on(net: &Inner, way: &Way, connection: Connection, control: SendSt
     let over = async {
         connection.closed().await;
     };
-    future::or(over, future::or(doubted(net, way), write_frames(way, control))).await;
+    let watched = watch_answers(way, &connection);
+    future::or(future::or(over, watched), future::or(doubted(net, way), write_frames(way, control))).await;
     way.set_path(None, Close::Superseded);
     let _ = net.other.send(NetEvent::Disconnected(way.id)).await;
 }
@@ -365,6 +386,15 @@ async fn doubted(net: &Inner, way: &Way) {
         if way.moved.load(Ordering::Relaxed) || since.elapsed() > fresh {
             return;
         }
+    }
+}
+
+/// Looks how long answers take. Never returns.
+async fn watch_answers(way: &Way, connection: &Connection) {
+    loop {
+        Timer::after(pace::ANSWERS_JUDGED_EVERY).await;
+        let path = connection.stats().path;
+        lock(&way.pace).answered(path.rtt, path.sent_packets, Instant::now());
     }
 }
 

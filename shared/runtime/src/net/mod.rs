@@ -19,6 +19,7 @@
 //! Nothing here promises delivery: who needs an answer waits for it and asks again. Nothing here checks envelopes or
 //! judges messages, beyond that a Raft message comes from whom it names.
 
+mod bulk_connection;
 mod bulk_receive;
 mod bulk_send;
 mod counters;
@@ -40,6 +41,7 @@ mod tls;
 mod transport;
 mod turns;
 mod units;
+mod yielding;
 
 pub use bulk_send::{BulkBody, Delivery};
 pub use counters::DropReason;
@@ -51,7 +53,7 @@ pub(crate) use tls::provider as tls_provider;
 use counters::Counters;
 use inbound::Inbound;
 use link::Link;
-use quinn::{Endpoint, ServerConfig, TransportConfig, VarInt};
+use quinn::{Endpoint, ServerConfig, VarInt};
 use rafty_rounds::Arrival;
 use rafty_types::{Enrolment, Epoch, Frame, MemberId, Message, PeerKey, SetId};
 use rafty_wire::encode_frame;
@@ -256,7 +258,7 @@ struct Inner {
     identity: Identity,
     server_name: String,
     set: SetId,
-    transport: Transports,
+    slow_server: Arc<ServerConfig>,
     roster: Arc<Roster>,
     links: Mutex<BTreeMap<MemberId, Link>>,
     inbound: Inbound,
@@ -269,14 +271,6 @@ struct Inner {
     looks: AtomicUsize,
     /// Over a slow network one bulk item goes at a time.
     narrow: Semaphore,
-}
-
-struct Transports {
-    peer: Arc<TransportConfig>,
-    bulk: Arc<TransportConfig>,
-    slow_peer: Arc<TransportConfig>,
-    slow_bulk: Arc<TransportConfig>,
-    slow_server: Arc<ServerConfig>,
 }
 
 impl Net {
@@ -303,13 +297,7 @@ impl Net {
             identity,
             server_name: names::of_set(config.set),
             set: config.set,
-            transport: Transports {
-                peer: Arc::new(transport::peer()),
-                bulk: Arc::new(transport::bulk()),
-                slow_peer: Arc::new(transport::slow(transport::peer())),
-                slow_bulk: Arc::new(transport::slow(transport::bulk())),
-                slow_server,
-            },
+            slow_server,
             roster,
             links: Mutex::default(),
             inbound: Inbound::new(INBOUND_BULK),
@@ -439,6 +427,11 @@ impl Inner {
     /// Whether a way is slow of which this is known; one of which nothing is known is like the others.
     fn is_slow(&self, known: Option<bool>) -> bool {
         known.unwrap_or_else(|| self.is_on_a_slow_network())
+    }
+
+    /// How many members do not let us in now.
+    fn unreached(&self) -> usize {
+        self.links().values().filter(|link| !link.is_open()).count()
     }
 
     fn is_on_a_slow_network(&self) -> bool {

@@ -1,4 +1,4 @@
-//! How fast long transfers are: whether the way between two members is a slow one.
+//! Whether the way between two members is a slow one: by how fast long transfers are, and by how long answers take.
 
 use smol::Timer;
 use std::time::{Duration, Instant};
@@ -15,6 +15,53 @@ const JUDGED_TIMES: u32 = 2;
 /// One that stands still, or whose other end is silent, says nothing: that one may be dead.
 const STANDS_STILL: u64 = 1024;
 const SILENT: u64 = 2;
+
+/// Answers take long that take longer: 1,200 bytes each way at 64 kbit/s take 300 ms, and heartbeats as long behind them or
+/// behind each other.
+const LATE_ANSWER: Duration = Duration::from_millis(200);
+/// They are looked at so often, and say something after so many times in a row: a member that was busy for a moment is not far
+/// away.
+pub(super) const ANSWERS_JUDGED_EVERY: Duration = Duration::from_secs(1);
+const LATE_TIMES: u32 = 3;
+/// The first of a new connection take as long as the other end takes to start.
+const FIRST_PACKETS: u64 = 64;
+/// For so long after late answers a way is slow, or until a transfer is fast: once less is said over it, answers are fast.
+const SLOW_FOR: Duration = Duration::from_secs(600);
+
+/// What is known of one way.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Whether the last transfer that tells was slow.
+    transfer: Option<bool>,
+    /// How often in a row answers took long.
+    late: u32,
+    slow_until: Option<Instant>,
+}
+
+impl Pace {
+    /// Whether the way is slow, as far as anything tells.
+    pub(super) fn slow(&self, now: Instant) -> Option<bool> {
+        let answers = self.slow_until.filter(|until| now < *until);
+        answers.map(|_| true).or(self.transfer)
+    }
+
+    /// A transfer was slow, or was not.
+    pub(super) fn transferred(&mut self, slow: bool) {
+        self.transfer = Some(slow);
+        if !slow {
+            self.slow_until = None;
+        }
+    }
+
+    /// An answer takes so long now, on a connection that has sent so many packets.
+    pub(super) fn answered(&mut self, round_trip: Duration, sent: u64, now: Instant) {
+        let late = round_trip > LATE_ANSWER && sent >= FIRST_PACKETS;
+        self.late = if late { self.late.saturating_add(1) } else { 0 };
+        if self.late >= LATE_TIMES {
+            self.slow_until = Some(now + SLOW_FOR);
+        }
+    }
+}
 
 /// Whether a transfer that is over was slow, if it says anything.
 pub(super) fn of_whole(bytes: u64, time: Duration) -> Option<bool> {
@@ -101,6 +148,26 @@ mod tests {
         assert_eq!(found(&[slow, (12_000, 9, 30_000), slow, slow]), Some(3), "this process stood still");
         assert_eq!(found(&[(3_000, 9, 1_500); 8]), Some(5), "a few bytes say nothing");
         assert_eq!(found(&[(4_464, 20, 1_500), (0, 2, 1_500)]), None);
+    }
+
+    #[test]
+    fn a_way_is_slow_for_a_while_after_late_answers_or_until_a_transfer_is_fast() {
+        let (begun, second) = (Instant::now(), Duration::from_secs(1));
+        let (late, soon) = (LATE_ANSWER * 2, LATE_ANSWER / 2);
+        let after = |answers: &[(Duration, u64)]| {
+            let mut pace = Pace::default();
+            answers.iter().for_each(|(took, sent)| pace.answered(*took, *sent, begun));
+            pace
+        };
+        let mut slow = after(&[(late, 100), (late, 110), (late, 120)]);
+        assert_eq!(slow.slow(begun + second), Some(true));
+        assert_eq!(slow.slow(begun + SLOW_FOR + second), None);
+        slow.answered(soon, 130, begun + second);
+        assert_eq!(slow.slow(begun + second), Some(true), "little is said over it now");
+        slow.transferred(false);
+        assert_eq!(slow.slow(begun + second), Some(false));
+        assert_eq!(after(&[(late, 1), (late, 2), (late, 3)]).slow(begun), None, "it starts");
+        assert_eq!(after(&[(late, 99), (late, 99), (soon, 99), (late, 99)]).slow(begun), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The QUIC endpoint: our executor under it, and the bounds of its connections.
 
 use super::socket::{ConnectionTimer, Socket};
+use super::yielding::YieldingConfig;
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::udp::{UdpSockRef, UdpSocketState};
 use quinn::{
@@ -20,8 +21,10 @@ use std::time::{Duration, Instant};
 pub(super) const PEER_IDLE: Duration = Duration::from_secs(3);
 /// How often an idle peer connection is touched, so that it is there when it is needed.
 const PEER_KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// After so long without a sign a bulk connection is over; an unused one ends this way.
-pub(super) const BULK_IDLE: Duration = Duration::from_secs(10);
+/// After so long without a sign a bulk connection is over.
+const BULK_IDLE: Duration = Duration::from_secs(10);
+/// How often one is touched: who waits for a turn at the other end sends nothing for minutes.
+const BULK_KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// Bulk streams of one member at once.
 pub(super) const BULK_STREAMS: u32 = 2;
 /// Datagrams that wait for the socket, in bytes: older ones give way, they would only arrive late.
@@ -33,16 +36,14 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 /// Bytes of one connection that wait for us.
 const CONNECTION_WINDOW: u32 = 2 * STREAM_WINDOW;
 /// Bytes of one connection that are sent and not yet acknowledged.
-pub(super) const SEND_WINDOW: u64 = CONNECTION_WINDOW as u64;
-/// The same over a slow way: what is under way lets a heartbeat wait for less than a second at 64 kbit/s.
-pub(super) const SLOW_SEND_WINDOW: u64 = 6 * 1024;
+const SEND_WINDOW: u64 = CONNECTION_WINDOW as u64;
 /// The longest UDP payload that is tried on the way. Ten of them, which quinn hands over in one call, fit into the
 /// 64 KiB that the system takes at once.
 const LONGEST_PAYLOAD: u16 = 6_500;
 /// Round trip assumed before one was measured: a LAN's, so that a lost first datagram is soon repeated.
-const INITIAL_RTT: Duration = Duration::from_millis(20);
+pub(super) const INITIAL_RTT: Duration = Duration::from_millis(20);
 /// The same over a slow way; after three times as long a packet is repeated.
-const SLOW_INITIAL_RTT: Duration = Duration::from_millis(700);
+pub(super) const SLOW_INITIAL_RTT: Duration = Duration::from_millis(700);
 /// After so long without a sign a connection over a slow way is over.
 const SLOW_IDLE: Duration = Duration::from_secs(12);
 /// Handshakes that nobody has looked at yet.
@@ -131,11 +132,11 @@ pub(super) fn accepting(crypto: quinn::crypto::rustls::QuicServerConfig) -> Serv
     config
 }
 
-/// The same on a slow network, where an answer to a handshake may take seconds.
+/// The same where an answer to a handshake may take seconds.
 pub(super) fn accepting_slowly(config: &ServerConfig) -> ServerConfig {
     let mut config = config.clone();
     let mut transport = accepted();
-    transport.initial_rtt(SLOW_INITIAL_RTT).send_window(SLOW_SEND_WINDOW);
+    transport.initial_rtt(SLOW_INITIAL_RTT);
     config.transport_config(Arc::new(transport));
     config
 }
@@ -155,10 +156,11 @@ pub(super) fn peer() -> TransportConfig {
     transport
 }
 
-/// Bounds of bulk connections that we dial.
+/// Bounds of bulk connections that we dial. They yield to everything else.
 pub(super) fn bulk() -> TransportConfig {
     let mut transport = bounds();
-    transport.max_idle_timeout(Some(idle(BULK_IDLE)));
+    transport.congestion_controller_factory(Arc::new(YieldingConfig::default()));
+    transport.max_idle_timeout(Some(idle(BULK_IDLE))).keep_alive_interval(Some(BULK_KEEP_ALIVE));
     transport
 }
 
@@ -167,7 +169,6 @@ pub(super) fn slow(mut transport: TransportConfig) -> TransportConfig {
     transport
         .initial_rtt(SLOW_INITIAL_RTT)
         .max_idle_timeout(Some(idle(SLOW_IDLE)))
-        .send_window(SLOW_SEND_WINDOW)
         .mtu_discovery_config(None);
     transport
 }

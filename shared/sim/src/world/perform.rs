@@ -70,7 +70,7 @@ impl World {
             }
             Output::ForgetTenureKeys { except } => self.process(id)?.worker.forget_keys(except),
             Output::SendEnvelope { to, handle } => return self.send_envelope(id, &to, handle),
-            Output::DropEnvelope(handle) => {
+            Output::DropEnvelope(handle) | Output::WithdrawEnvelope(handle) => {
                 let process = self.process(id)?;
                 process.worker.drop_envelope(handle);
                 // What is under way of it stays so until it ends.

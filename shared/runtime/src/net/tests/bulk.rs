@@ -204,6 +204,22 @@ fn a_sender_that_dies_in_the_middle_leaves_no_file_behind() {
 }
 
 #[test]
+fn an_item_that_nobody_wants_any_more_is_given_up_on_its_way() {
+    let (one, two) = pair();
+    let first = one.net.send_envelope(two.id(), vec![1], BulkBody::Bytes(bytes(100)));
+    envelope(&two);
+    assert!(taken(first), "a connection is there");
+    let body = bytes(100 * 1024 * 1024);
+    let unwanted = one.net.send_envelope(two.id(), vec![2], BulkBody::Bytes(body));
+    eventually(|| std::fs::read_dir(two.spool.dir.path()).unwrap().count() == 2);
+    drop(unwanted);
+    two.expect_dropped(DropReason::BulkRefused, 1);
+    let next = one.net.send_envelope(two.id(), vec![3], BulkBody::Bytes(bytes(100)));
+    assert_eq!(envelope(&two).1, [3]);
+    assert!(taken(next));
+}
+
+#[test]
 fn bulk_reaches_a_member_that_restarted() {
     let (one, two) = pair();
     let first = one.net.send_envelope(two.id(), vec![1], BulkBody::Bytes(bytes(100)));
