@@ -101,11 +101,17 @@ fn a_round_gets_over_a_slow_link_and_idle_members_leave_it_free() {
     });
 }
 
-/// Five members, four with data, each on a slow link of its own.
-fn rounds_get_to_all(width: usize, versions: u64, within: Duration) {
+/// Five members, four with data, each on a slow link of its own: from the beginning, or from when a run begins.
+fn rounds_get_to_all(always_slow: bool, width: usize, versions: u64, within: Duration) {
     let (folder, cables) = (Folder::new(), Cables::lay(5));
+    let slow_down = || (0..5).for_each(|at| cables.slow_down(at, RATE));
+    if always_slow {
+        slow_down();
+    }
     let set = members(&folder, &[false, true, true, true, true], &["--quorum", "60"]);
-    (0..5).for_each(|at| cables.slow_down(at, RATE));
+    if !always_slow {
+        slow_down();
+    }
     start(&set, &folder, &folder.path("1.csv"), width);
     for version in 1..=versions {
         let took = until_all_have(&set, &[0, 1, 2, 3, 4], version, within);
@@ -117,12 +123,19 @@ fn rounds_get_to_all(width: usize, versions: u64, within: Duration) {
 #[test]
 fn rounds_get_to_all_where_all_links_are_slow() {
     let test = "slow_links::rounds_get_to_all_where_all_links_are_slow";
-    World::Network.enter(test, TOOLS, || rounds_get_to_all(WIDTH, 1, ALL_WITHIN));
+    World::Network.enter(test, TOOLS, || rounds_get_to_all(false, WIDTH, 1, ALL_WITHIN));
+}
+
+#[test]
+#[ignore = "takes some minutes"]
+fn a_peer_set_comes_about_where_all_links_are_slow() {
+    let test = "slow_links::a_peer_set_comes_about_where_all_links_are_slow";
+    World::Network.enter(test, TOOLS, || rounds_get_to_all(true, WIDTH, 3, ALL_WITHIN));
 }
 
 #[test]
 #[ignore = "takes half an hour"]
 fn rounds_of_large_models_get_to_all_where_all_links_are_slow() {
     let test = "slow_links::rounds_of_large_models_get_to_all_where_all_links_are_slow";
-    World::Network.enter(test, TOOLS, || rounds_get_to_all(DEEP_WIDTH, 3, DEEP_WITHIN));
+    World::Network.enter(test, TOOLS, || rounds_get_to_all(false, DEEP_WIDTH, 3, DEEP_WITHIN));
 }

@@ -49,7 +49,7 @@ impl Manner {
         }
         let expected = round_trip.map_or(INITIAL_RTT, |last| last.max(INITIAL_RTT / 2) * 2);
         let patience = patience(failures).max(expected * ROUND_TRIPS).min(SLOW_PATIENCE);
-        let round_trip = (expected * 4u32.pow(failures.min(2))).min(SLOW_INITIAL_RTT);
+        let round_trip = (expected * 2u32.pow(failures)).min(SLOW_INITIAL_RTT);
         Self { slow, patience, round_trip }
     }
 
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(manner(0, None).round_trip, INITIAL_RTT);
         assert_eq!(manner(0, Some(ms(1))).round_trip, INITIAL_RTT);
         assert_eq!(manner(0, Some(ms(200))).round_trip, ms(400));
-        assert_eq!(manner(1, Some(ms(20))).round_trip, ms(160));
+        assert_eq!(manner(1, Some(ms(40))).round_trip, ms(160));
         assert_eq!(manner(9, None).round_trip, SLOW_INITIAL_RTT);
         assert_eq!(manner(0, None).patience, FIRST_PATIENCE);
         assert_eq!(manner(0, Some(ms(300))).patience, ms(2_400));

@@ -28,8 +28,7 @@ const MAX_HANDSHAKES: usize = 32;
 /// From so many on, callers must first show that their address is their own.
 const BUSY_HANDSHAKES: usize = 8;
 /// How long a handshake may take.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
-const SLOW_HANDSHAKE_WITHIN: Duration = Duration::from_secs(12);
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(12);
 /// A handshake whose packets take longer was slow.
 const SLOW_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// How often is looked whether a member's packets come from elsewhere.
@@ -148,8 +147,7 @@ async fn shake_hands(net: &Inner, incoming: Incoming) -> Option<Connection> {
         true => incoming.accept_with(net.slow_server.clone()),
         false => incoming.accept(),
     };
-    let patience = if slow { SLOW_HANDSHAKE_WITHIN } else { HANDSHAKE_WITHIN };
-    let connected = within(patience, accepted.ok()?).await;
+    let connected = within(HANDSHAKE_WITHIN, accepted.ok()?).await;
     let took_long =
         connected.as_ref().is_none_or(|it| it.as_ref().is_ok_and(|it| it.rtt() > SLOW_ROUND_TRIP));
     were_slow.store(took_long, Ordering::Relaxed);

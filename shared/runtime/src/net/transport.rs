@@ -40,8 +40,9 @@ const SEND_WINDOW: u64 = CONNECTION_WINDOW as u64;
 /// The longest UDP payload that is tried on the way. Ten of them, which quinn hands over in one call, fit into the
 /// 64 KiB that the system takes at once.
 const LONGEST_PAYLOAD: u16 = 6_500;
-/// Round trip assumed before one was measured: a LAN's, so that a lost first datagram is soon repeated.
-pub(super) const INITIAL_RTT: Duration = Duration::from_millis(20);
+/// Round trip assumed before one was measured: a lost first datagram is repeated after three times as long, as soon as a link of
+/// 64 kbit/s can have carried it.
+pub(super) const INITIAL_RTT: Duration = Duration::from_millis(50);
 /// The same over a slow way; after three times as long a packet is repeated.
 pub(super) const SLOW_INITIAL_RTT: Duration = Duration::from_millis(700);
 /// After so long without a sign a connection over a slow way is over.
