@@ -33,6 +33,10 @@ const SLOW_FOR: Duration = Duration::from_secs(600);
 pub(super) struct Pace {
     /// Whether the last transfer that tells was slow.
     transfer: Option<bool>,
+    /// How long the last answer took.
+    round_trip: Duration,
+    /// How long one took while a transfer was fast: the other end is far away.
+    far: Duration,
     /// How often in a row answers took long.
     late: u32,
     slow_until: Option<Instant>,
@@ -50,12 +54,14 @@ impl Pace {
         self.transfer = Some(slow);
         if !slow {
             self.slow_until = None;
+            self.far = self.round_trip;
         }
     }
 
     /// An answer takes so long now, on a connection that has sent so many packets.
     pub(super) fn answered(&mut self, round_trip: Duration, sent: u64, now: Instant) {
-        let late = round_trip > LATE_ANSWER && sent >= FIRST_PACKETS;
+        self.round_trip = round_trip;
+        let late = round_trip > LATE_ANSWER.max(self.far * 2) && sent >= FIRST_PACKETS;
         self.late = if late { self.late.saturating_add(1) } else { 0 };
         if self.late >= LATE_TIMES {
             self.slow_until = Some(now + SLOW_FOR);
@@ -166,6 +172,11 @@ mod tests {
         assert_eq!(slow.slow(begun + second), Some(true), "little is said over it now");
         slow.transferred(false);
         assert_eq!(slow.slow(begun + second), Some(false));
+        (0..9).for_each(|_| slow.answered(late, 200, begun + second));
+        assert_eq!(slow.slow(begun + second), Some(true));
+        slow.transferred(false);
+        (0..9).for_each(|_| slow.answered(late, 200, begun + second));
+        assert_eq!(slow.slow(begun + second), Some(false), "it is only far away");
         assert_eq!(after(&[(late, 1), (late, 2), (late, 3)]).slow(begun), None, "it starts");
         assert_eq!(after(&[(late, 99), (late, 99), (soon, 99), (late, 99)]).slow(begun), None);
     }
