@@ -3,7 +3,7 @@
 //! A slow card delays acknowledgements, never heartbeats. After an error nothing is acknowledged until the log was
 //! opened anew and took everything that waits.
 
-use rafty_storage::Log;
+use rafty_storage::{Log, Standing};
 use rafty_types::{Batch, PersistId, Time};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -82,10 +82,11 @@ fn sync(mut log: Log, dir: &Path, batches: &Receiver<(PersistId, Batch)>, say: &
             last = id;
             group.push(batch);
         }
+        let before = log.standing();
         let written = log.write(&group);
         if let Err(error) = &written {
             drop(log);
-            log = heal(dir, &group, error.to_string(), say);
+            log = heal(dir, before, &group, error.to_string(), say);
         }
         say(Synced::UpTo(last));
         if written.is_err() {
@@ -96,11 +97,11 @@ fn sync(mut log: Log, dir: &Path, batches: &Receiver<(PersistId, Batch)>, say: &
 
 /// Opens the log anew and writes what waits, however long that takes. Says why it does not work, and when the reason
 /// is another one.
-fn heal(dir: &Path, group: &[Batch], mut why: String, say: &impl Fn(Synced)) -> Log {
+fn heal(dir: &Path, before: Standing, group: &[Batch], mut why: String, say: &impl Fn(Synced)) -> Log {
     say(Synced::Failing(why.clone()));
     loop {
         thread::sleep(TRY_AGAIN);
-        let now = match write_anew(dir, group) {
+        let now = match write_anew(dir, before, group) {
             Ok(log) => return log,
             Err(now) => now,
         };
@@ -111,9 +112,9 @@ fn heal(dir: &Path, group: &[Batch], mut why: String, say: &impl Fn(Synced)) -> 
     }
 }
 
-fn write_anew(dir: &Path, group: &[Batch]) -> Result<Log, String> {
+fn write_anew(dir: &Path, before: Standing, group: &[Batch]) -> Result<Log, String> {
     let (mut log, _) = Log::open(dir).map_err(|error| error.to_string())?;
-    log.write(group).map_err(|error| error.to_string())?;
+    log.write_again(before, group).map_err(|error| error.to_string())?;
     Ok(log)
 }
 

@@ -33,7 +33,7 @@ pub use blobs::{BlobError, BlobReader, BlobWriter, Blobs, MAX_BLOB_LEN};
 pub use bounds::Misuse;
 pub use data_dir::{DataDir, DataDirError};
 pub use disk::{DiskError, replace_file};
-pub use log::{Log, OpenError, Recovered, WriteError};
+pub use log::{Log, OpenError, Recovered, Standing, WriteError};
 pub use origin::Origin;
 pub use pending::{PendingError, PendingUpdate};
 pub use spool::{MAX_SPOOL_BYTES, MAX_SPOOL_FILES, Spool, SpoolError, SpoolFile, SpoolHandle};

@@ -215,6 +215,24 @@ impl Log {
         Ok(())
     }
 
+    /// Where the log stands: what [`write_again`](Self::write_again) needs when the next group fails.
+    pub fn standing(&self) -> Standing {
+        Standing { group: self.group, bounds: self.bounds }
+    }
+
+    /// Writes a group that another log of this directory failed to write, which stood at `before`. It may be there all the same,
+    /// when the disk failed at the very end, and is written over then: what the disk failed to sync may not be there after a power
+    /// cut.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub fn write_again(&mut self, before: Standing, batches: &[Batch]) -> Result<(), WriteError> {
+        if before.group.checked_add(1) == Some(self.group) {
+            (self.group, self.bounds) = (before.group, before.bounds);
+        }
+        self.write(batches)
+    }
+
     fn commit(
         &mut self,
         batches: &[Batch],
@@ -232,6 +250,13 @@ impl Log {
         }
         Ok(())
     }
+}
+
+/// Where a log stands after a group.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    group: u64,
+    bounds: Bounds,
 }
 
 /// Checks that the parts of a log fit together.

@@ -202,6 +202,66 @@ fn a_full_disk_is_told_apart_and_the_log_goes_on_when_there_is_room() {
     log.write(&group(3)).unwrap();
 }
 
+/// What waits at once on a slow disk: a candidate's vote for itself, one for another in the next term, whose entries replace some,
+/// a snapshot, and what comes after it.
+fn busy_group() -> Vec<Batch> {
+    let voted = |term, voted_for: Option<u64>| Batch {
+        hard_state: Some(HardState {
+            term: Term(term),
+            voted_for: voted_for.map(rafty_types::MemberId),
+            commit: Index(7),
+        }),
+        ..Batch::default()
+    };
+    let entry = |index| Entry { index: Index(index), term: Term(9), payload: Payload::Empty };
+    let appended = |from, to| Batch { entries: (from..=to).map(entry).collect(), ..voted(9, Some(3)) };
+    let meta = SnapshotMeta { index: Index(9), term: Term(9), ..SnapshotMeta::default() };
+    let snapshot = Snapshot { meta, data: vec![9; 100].into() };
+    let compaction = Some(Compaction { snapshot, first_kept: Index(10) });
+    vec![
+        voted(8, None),
+        voted(8, Some(1)),
+        voted(9, None),
+        voted(9, Some(3)),
+        appended(8, 12),
+        Batch { compaction, ..appended(10, 11) },
+        appended(12, 14),
+    ]
+}
+
+#[test]
+fn a_group_that_was_not_acknowledged_is_written_again_whatever_of_it_is_there() {
+    for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
+        let (mut fails, mut there) = (0, 0);
+        for dies in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            let (disk, mut log) = new_disk(dir.path());
+            (1..=4).for_each(|number| log.write(&group(number)).unwrap());
+            let before = log.standing();
+            disk.dies_after(dies, kind);
+            let written = log.write(&busy_group()).is_ok();
+            drop(log);
+            disk.platter().dies = None;
+            let (mut log, recovered) = Log::open_on(dir.path(), disk.clone()).unwrap();
+            there += usize::from(!written && recovered.hard_state.term == Term(9));
+            log.write_again(before, &busy_group())
+                .unwrap_or_else(|error| panic!("it failed at {dies}, then: {error}"));
+            drop(log);
+            let (_, recovered) = Log::open_on(dir.path(), disk).unwrap();
+            let last = recovered.entries.last().map(|entry| entry.index);
+            assert_eq!(
+                (recovered.hard_state.voted_for, last),
+                (Some(rafty_types::MemberId(3)), Some(Index(14)))
+            );
+            if written {
+                break;
+            }
+            fails += 1;
+        }
+        assert!(fails > 1 && there > 0, "{fails} failures, after {there} of which it was there all the same");
+    }
+}
+
 #[test]
 fn the_disk_of_these_tests_does_forget() {
     let dir = tempfile::tempdir().unwrap();
