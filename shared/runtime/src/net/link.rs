@@ -293,7 +293,7 @@ async fn keep_open(net: Arc<Inner>, way: Arc<Way>) {
                 let _ = net.other.send(NetEvent::OtherEpoch { member: way.id, epoch }).await;
                 failures.saturating_add(1)
             }
-            Reached::Rung => failures.min(1),
+            Reached::Rung => 0,
         };
         let slow = net.is_slow(way.slow());
         let pause = async {
