@@ -66,18 +66,23 @@ impl Publishing {
     }
 
     pub(super) fn drop_envelope(&mut self, step: &mut Step<'_>) {
-        if let Stage::Sent { envelope, .. } = self.stage {
+        if let Some(envelope) = self.take_envelope(step.now) {
             step.drop_envelope(envelope);
         }
-        self.stage = Stage::Unsealed { from: step.now, failures: 0 };
     }
 
     /// Nobody needs the model any more.
     pub(super) fn withdraw(&mut self, step: &mut Step<'_>) {
-        if let Stage::Sent { envelope, .. } = self.stage {
+        if let Some(envelope) = self.take_envelope(step.now) {
             step.withdraw_envelope(envelope);
         }
-        self.stage = Stage::Unsealed { from: step.now, failures: 0 };
+    }
+
+    fn take_envelope(&mut self, now: Time) -> Option<EnvelopeHandle> {
+        match std::mem::replace(&mut self.stage, Stage::Unsealed { from: now, failures: 0 }) {
+            Stage::Sent { envelope, .. } => Some(envelope),
+            Stage::Unsealed { .. } | Stage::Sealing { .. } => None,
+        }
     }
 
     pub(super) fn on_holds(&mut self, view: &View<'_>, from: MemberId, model: Digest) {

@@ -62,18 +62,23 @@ impl Sending {
 
     /// Lets go of the envelope, which was judged. One that is still being sealed is dropped when it comes.
     pub(super) fn let_go(&mut self, step: &mut Step<'_>) {
-        if let Stage::Sent { envelope, .. } = self.stage {
+        if let Some(envelope) = self.take_envelope(step.now) {
             step.drop_envelope(envelope);
         }
-        self.stage = Stage::Unsealed { from: step.now, failures: 0 };
     }
 
     /// The same of one that nobody needs any more: over a slow way it would keep the next one waiting.
     pub(super) fn withdraw(&mut self, step: &mut Step<'_>) {
-        if let Stage::Sent { envelope, .. } = self.stage {
+        if let Some(envelope) = self.take_envelope(step.now) {
             step.withdraw_envelope(envelope);
         }
-        self.stage = Stage::Unsealed { from: step.now, failures: 0 };
+    }
+
+    fn take_envelope(&mut self, now: Time) -> Option<EnvelopeHandle> {
+        match std::mem::replace(&mut self.stage, Stage::Unsealed { from: now, failures: 0 }) {
+            Stage::Sent { envelope, .. } => Some(envelope),
+            Stage::Unsealed { .. } | Stage::Sealing { .. } => None,
+        }
     }
 
     /// Takes the report of the sealing, or gives it back.

@@ -99,8 +99,8 @@ fn patience(failures: u32) -> Duration {
 }
 
 /// How long to pause after so many failures: doubling, bounded, and between a half and the whole of that, so that
-/// members that lost each other together do not come back together. No pause without a failure. So many members are not
-/// reached.
+/// members that lost each other together do not come back together. No pause without a failure. Where a way is or may be
+/// slow it is longer the more members are `unreached`.
 pub(super) fn pause(failures: u32, slow: bool, unreached: usize) -> Duration {
     if slow || failures >= UNANSWERED {
         let each = SLOW_PAUSE_FOR_EACH * u32::try_from(unreached).unwrap_or(u32::MAX);
