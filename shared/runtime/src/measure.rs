@@ -2,7 +2,7 @@
 //!
 //! The numbers are quinn's own; nothing extra is sent.
 
-use crate::net::{Net, PeerStats};
+use crate::net::{FEWEST_PACKETS, Net, PeerStats};
 use crate::shell::Happening;
 use rafty_consensus::Link;
 use rafty_types::MemberId;
@@ -14,10 +14,6 @@ use std::time::Duration;
 
 /// How often round-trip times and losses are looked at.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
-
-/// A connection is not judged before it has sent so many packets. Its first round trips last as long as the other end
-/// takes to start, or to make a key; the smoothed time forgets an eighth of that with each answer.
-const FEWEST_PACKETS: u64 = 64;
 
 /// Tells the loop, for as long as it goes on.
 pub(crate) fn measure_links(executor: &Arc<Executor<'static>>, net: Net, loop_back: Sender<Happening>) {

@@ -46,6 +46,7 @@ mod yielding;
 pub use bulk_send::{BulkBody, Delivery};
 pub use counters::DropReason;
 pub use joining::{JoinDecision, JoinError, join};
+pub(crate) use pace::FEWEST_PACKETS;
 pub use probe::{Path, probe};
 pub use roster::RosterPeer;
 pub(crate) use tls::provider as tls_provider;

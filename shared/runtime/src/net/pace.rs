@@ -23,8 +23,9 @@ const LATE_ANSWER: Duration = Duration::from_millis(200);
 /// away.
 pub(super) const ANSWERS_JUDGED_EVERY: Duration = Duration::from_secs(1);
 const LATE_TIMES: u32 = 3;
-/// The first of a new connection take as long as the other end takes to start.
-const FIRST_PACKETS: u64 = 64;
+/// A connection is not judged before it has sent so many packets. Its first round trips last as long as the other end
+/// takes to start, or to make a key; the smoothed time forgets an eighth of that with each answer.
+pub(crate) const FEWEST_PACKETS: u64 = 64;
 /// For so long after late answers a way is slow, or until a transfer is fast: once less is said over it, answers are fast.
 const SLOW_FOR: Duration = Duration::from_secs(600);
 
@@ -61,7 +62,7 @@ impl Pace {
     /// An answer takes so long now, on a connection that has sent so many packets.
     pub(super) fn answered(&mut self, round_trip: Duration, sent: u64, now: Instant) {
         self.round_trip = round_trip;
-        let late = round_trip > LATE_ANSWER.max(self.far * 2) && sent >= FIRST_PACKETS;
+        let late = round_trip > LATE_ANSWER.max(self.far * 2) && sent >= FEWEST_PACKETS;
         self.late = if late { self.late.saturating_add(1) } else { 0 };
         if self.late >= LATE_TIMES {
             self.slow_until = Some(now + SLOW_FOR);
