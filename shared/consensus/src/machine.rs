@@ -168,8 +168,13 @@ impl Consensus {
         }
         let due = self.raw.raft.election_elapsed + 1 >= self.drawn;
         let campaigns = due && self.role() != Role::Leader && self.raw.raft.promotable();
+        if campaigns && self.abstains() {
+            // The leader is gone: that is to be seen here, too.
+            self.raw.raft.election_elapsed += 1;
+            return;
+        }
         // Votes wait for the disk, and the engine insists that whoever wins has synced its log.
-        if campaigns && (!self.is_synced() || self.abstains()) {
+        if campaigns && !self.is_synced() {
             return;
         }
         if campaigns {

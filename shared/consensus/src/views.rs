@@ -7,7 +7,7 @@ use raft::ProgressState;
 use rafty_types::{HardState, Index, MemberId, Membership, SnapshotMeta};
 use std::time::Duration;
 
-/// A member that does not vote takes its leader for lost after this many of the longest election timeouts.
+/// A member that never stands for election takes its leader for lost after this many of the longest election timeouts.
 const LOST_AFTER_TIMEOUTS: usize = 2;
 
 impl Consensus {
@@ -15,7 +15,7 @@ impl Consensus {
     /// cannot stand for election would remember it for ever.
     pub fn leader(&self) -> Option<MemberId> {
         let raft = &self.raw.raft;
-        let waits = self.role() != Role::Leader && !raft.promotable();
+        let waits = self.role() != Role::Leader && (!raft.promotable() || self.abstains());
         let is_lost = || raft.election_elapsed >= self.config.election_ticks().1 * LOST_AFTER_TIMEOUTS;
         member(raft.leader_id).filter(|_| !waits || !is_lost())
     }

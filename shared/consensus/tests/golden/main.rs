@@ -80,6 +80,8 @@ enum Command {
     Abort(N),
     /// Has a leader lead no more.
     StepDown(N),
+    /// Tells a member that its disk is an older copy.
+    Abstain(N),
     /// Takes a snapshot of a member's applied state, and leaves a tail of two entries.
     Compact(N, Option<u64>),
     /// Tells a member how good its way to another is.
@@ -208,6 +210,7 @@ impl Cluster {
             Command::Transfer(N(id), N(to)) => (id, Input::Transfer { to: *to }),
             Command::Abort(N(id)) => (id, Input::AbortTransfer),
             Command::StepDown(N(id)) => (id, Input::StepDown),
+            Command::Abstain(N(id)) => (id, Input::Abstain),
             Command::Compact(N(id), index) => {
                 let member = self.member(*id);
                 let applied = member.machine.as_ref().ok_or("it does not run")?.applied_meta();
