@@ -65,6 +65,7 @@ impl Rounds {
             }
             Input::Envelope { from, label, for_me, handle } => {
                 self.aggregator.on_update_seen(view, from, &label);
+                self.models.on_arrived(&step, from, label.content);
                 match label.kind {
                     _ if !for_me => step.drop_envelope(handle),
                     EnvelopeKind::Update => self.aggregator.on_envelope(&mut step, from, label, handle),

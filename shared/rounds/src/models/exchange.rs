@@ -47,7 +47,7 @@ pub(super) struct Exchange {
 }
 
 #[derive(Debug)]
-struct Asking {
+pub(super) struct Asking {
     model: Digest,
     tries: u32,
     next: Time,
@@ -87,6 +87,8 @@ impl Exchange {
         }
         let Some(asking) = &mut self.asking else { return };
         if asking.next <= step.now {
+            // Of a member that was removed meanwhile, nothing more is heard.
+            self.arriving.retain(|member, _| step.view.member(*member).is_some());
             let is_coming = self.arriving.values().any(|content| *content == model);
             let patience = *asking.patience.get_or_insert(step.now + ARRIVES_WITHIN);
             if is_coming && step.now < patience {
@@ -105,18 +107,23 @@ impl Exchange {
             self.arriving.insert(from, content);
             return;
         }
-        self.arrived(from);
-        let is_patient = |asking: &Asking| asking.patience.is_none_or(|until| step.now < until);
-        let asking = self.asking.as_mut().filter(|asking| asking.model == content && is_patient(asking));
-        if let Some(asking) = asking {
-            asking.next = asking.asked.map_or(step.now, |asked| step.now.max(asked + ASK_FIRST));
+        if let Some(asking) = self.arrived(step, from, content) {
             asking.rather = Some(from);
         }
     }
 
-    /// Nothing is on its way from this member any more.
-    pub(super) fn arrived(&mut self, from: MemberId) {
+    /// Nothing is on its way from this member any more: where that was of no use, it is asked for again soon.
+    pub(super) fn arrived(
+        &mut self,
+        step: &Step<'_>,
+        from: MemberId,
+        content: Digest,
+    ) -> Option<&mut Asking> {
         self.arriving.remove(&from);
+        let is_patient = |asking: &Asking| asking.patience.is_none_or(|until| step.now < until);
+        let asking = self.asking.as_mut().filter(|asking| asking.model == content && is_patient(asking))?;
+        asking.next = asking.asked.map_or(step.now, |asked| step.now.max(asked + ASK_FIRST));
+        Some(asking)
     }
 
     /// A holder of `model` is known: it need not be waited for any longer before it is asked for; over a slow way it may still

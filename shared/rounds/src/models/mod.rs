@@ -106,7 +106,6 @@ impl Models {
         label: Label,
         handle: EnvelopeHandle,
     ) {
-        self.exchange.arrived(from);
         if !step.view.is_sound(&label, from) {
             return refuse(step, from, handle, DropReason::WrongLabel);
         }
@@ -131,6 +130,11 @@ impl Models {
     /// What is on its way need not be asked for.
     pub(crate) fn on_arrival(&mut self, step: &Step<'_>, from: MemberId, content: Digest, arrival: Arrival) {
         self.exchange.on_arrival(step, from, content, arrival);
+    }
+
+    /// What a member was sending has come, whatever becomes of it.
+    pub(crate) fn on_arrived(&mut self, step: &Step<'_>, from: MemberId, content: Digest) {
+        self.exchange.arrived(step, from, content);
     }
 
     /// Takes the frames that are about models.

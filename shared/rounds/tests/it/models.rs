@@ -3,7 +3,7 @@
 use crate::shell::{Data, Envelope};
 use crate::world::{World, id};
 use rafty_rounds::{Arrival, Input};
-use rafty_types::{Digest, Frame, PeerRole, Version};
+use rafty_types::{Attempt, ClusterId, Digest, EnvelopeKind, Frame, Label, PeerRole, Round, SetId, Version};
 
 fn trained(rounds: usize) -> World {
     let mut world = World::new(1, &[Data::Examples(10); 3]);
@@ -127,27 +127,48 @@ fn a_model_that_is_on_its_way_is_not_asked_for_and_goes_on_where_it_broke() {
     assert!(of_others > 10, "{of_others}");
 }
 
+/// What member 2 might say of an envelope of its own.
+fn label(world: &World, round: u64, kind: EnvelopeKind, content: Digest) -> Label {
+    Label {
+        set: SetId::first(ClusterId([9; 16])),
+        tenure: world.truth.tenure.as_ref().unwrap().0,
+        run: world.truth.run.as_ref().unwrap().id,
+        round: Round(round),
+        attempt: Attempt(1),
+        version: Version(round),
+        kind,
+        content,
+        segment: 0,
+        segments: 1,
+        sender: id(2),
+    }
+}
+
+/// Somebody who was restored from an older copy seals for the id that the asking member had then.
+#[test]
+fn a_model_that_came_for_somebody_else_is_asked_for_again_soon() {
+    let mut world = trained(2);
+    let model = world.truth.run.as_ref().unwrap().model.unwrap();
+    world.censor = |_, _, frame| matches!(frame, Frame::FetchModel { .. });
+    let newcomer = world.join(PeerRole::Agent, false, Data::None);
+    let asks = |world: &World| of_member(world, "4: asks ").len();
+    world.run_for(100);
+    world.say(newcomer, Input::Arrival { from: id(2), content: model, arrival: Arrival::Begins });
+    world.run_for(300_000);
+    assert_eq!(asks(&world), 1, "it is on its way");
+    let label = label(&world, 2, EnvelopeKind::Model, model);
+    world.deliver(id(2), newcomer, Envelope { label, recipients: vec![id(9)] });
+    world.run_for(100);
+    assert_eq!(asks(&world), 2, "what came was of no use");
+}
+
 #[test]
 fn a_model_that_was_not_committed_is_not_taken_from_one_who_is_not_aggregator() {
     let mut world = trained(2);
-    let genuine = Envelope {
-        label: rafty_types::Label {
-            set: rafty_types::SetId::first(rafty_types::ClusterId([9; 16])),
-            tenure: world.truth.tenure.as_ref().unwrap().0,
-            run: world.truth.run.as_ref().unwrap().id,
-            round: rafty_types::Round(3),
-            attempt: rafty_types::Attempt(1),
-            version: rafty_types::Version(3),
-            kind: rafty_types::EnvelopeKind::Model,
-            content: Digest::of(b"planted"),
-            segment: 0,
-            segments: 1,
-            sender: id(2),
-        },
-        recipients: vec![id(3)],
-    };
+    let label = label(&world, 3, EnvelopeKind::Model, Digest::of(b"planted"));
+    let genuine = Envelope { label, recipients: vec![id(3)] };
     let mut as_publication = genuine.clone();
-    as_publication.label.kind = rafty_types::EnvelopeKind::Publication;
+    as_publication.label.kind = EnvelopeKind::Publication;
     world.deliver(id(2), id(3), genuine);
     world.deliver(id(2), id(3), as_publication);
     world.run_for(15_000);
@@ -158,19 +179,7 @@ fn a_model_that_was_not_committed_is_not_taken_from_one_who_is_not_aggregator() 
 #[test]
 fn bystanders_drop_what_is_not_for_them() {
     let mut world = trained(1);
-    let label = rafty_types::Label {
-        set: rafty_types::SetId::first(rafty_types::ClusterId([9; 16])),
-        tenure: rafty_types::Tenure(1),
-        run: rafty_types::RunId(2),
-        round: rafty_types::Round(1),
-        attempt: rafty_types::Attempt(1),
-        version: rafty_types::Version(0),
-        kind: rafty_types::EnvelopeKind::Update,
-        content: Digest::of(b"x"),
-        segment: 0,
-        segments: 1,
-        sender: id(2),
-    };
+    let label = label(&world, 1, EnvelopeKind::Update, Digest::of(b"x"));
     world.deliver(id(2), id(3), Envelope { label, recipients: vec![id(1)] });
     world.run_for(1);
     assert!(world.members[&id(3)].shell.spool.is_empty());
