@@ -127,7 +127,15 @@ impl World {
                 && self.lets_in(*other, id)
                 && self.network.is_open(*other, id)
                 && self.network.is_open(id, *other)
+                && self.finds_at_once(id, *other)
         })
+    }
+
+    /// Whether a member that is started now finds another one where it was seen last.
+    fn finds_at_once(&self, id: MemberId, other: MemberId) -> bool {
+        let (member, other) = (&self.members[&id], &self.members[&other]);
+        let seen = member.last_seen.get(&other.identity.key());
+        self.finding.is_none() || !member.away && !other.away && seen == Some(&other.place)
     }
 
     /// Whether every other member's disk holds a record that shows the copy to be one.

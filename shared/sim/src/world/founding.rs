@@ -281,6 +281,10 @@ impl World {
                     (member.place, member.away) = (place, away);
                 }
             }
+            // Whoever was asked belongs no more itself.
+            Answer::Control(ControlResult::Rejected(Rejection::NotAllowed), _) => {
+                self.later(ASK_AGAIN, Turn::ReEnrols(id));
+            }
             Answer::Control(ControlResult::Rejected(why), _) => {
                 let why = why.to_string();
                 self.trace.note(self.now, || format!("{id} cannot come back: {why}"));
