@@ -7,7 +7,7 @@
 //! that their timeouts outlast fewer. Measuring is the shell's.
 
 use crate::config::Config;
-use rafty_types::{Index, MemberId, Membership, Message, MessageKind, Time};
+use rafty_types::{Index, MemberId, Membership, Message, MessageKind, Mutation, Time, planted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -163,7 +163,7 @@ impl Links {
     /// Whether a message that a leader is about to send is left out: a heartbeat that tells nothing new to a member which
     /// does not need it, soon after something else.
     pub(crate) fn spares(&mut self, message: &Message, now: Time) -> bool {
-        if !self.patient.contains(&message.to) {
+        if !self.patient.contains(&message.to) || planted(Mutation::SlowLinksUnheeded) {
             return false;
         }
         let tells_nothing = message.kind == MessageKind::Heartbeat && message.context.is_empty();

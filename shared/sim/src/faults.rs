@@ -80,6 +80,10 @@ pub enum Fault {
     MoveAll { away: Duration },
     /// What a device sends comes from another port.
     Rebind { who: Who },
+    /// A device's link carries no more than this.
+    SlowLink { who: Who, bytes_per_ms: u64, lasts: Duration },
+    /// All links do.
+    SlowLinks { bytes_per_ms: u64, lasts: Duration },
     /// Strangers knock so often, with tokens that nobody knows.
     Knocks { at: Who, times: u32 },
 }
@@ -177,6 +181,30 @@ pub fn draw_moves(dice: &mut Dice, all: bool, end: Time) -> Vec<Planned> {
         };
         plan.push(Planned { at, fault });
         at = at + dice.ms(BETWEEN_MOVES);
+    }
+    plan
+}
+
+/// 64 kbit/s.
+pub const SLOWEST_LINK: u64 = 8;
+/// What slow links carry, in bytes a millisecond, and for how long they do, in milliseconds.
+const SLOW_LINK: (u64, u64) = (SLOWEST_LINK, 80);
+const SLOW_LINK_LASTS: (u64, u64) = (5_000, 90_000);
+/// Pauses between such links, in milliseconds.
+const BETWEEN_SLOW_LINKS: (u64, u64) = (2_000, 60_000);
+
+/// Links that are slow, until `end`.
+pub fn draw_slow_links(dice: &mut Dice, end: Time) -> Vec<Planned> {
+    let mut plan = Vec::new();
+    let mut at = Time::ZERO + dice.ms(BETWEEN_SLOW_LINKS);
+    while at < end {
+        let (who, bytes_per_ms, lasts) = (anyone(dice), dice.between(SLOW_LINK), dice.ms(SLOW_LINK_LASTS));
+        let fault = match dice.percent(20) {
+            true => Fault::SlowLinks { bytes_per_ms, lasts },
+            false => Fault::SlowLink { who, bytes_per_ms, lasts },
+        };
+        plan.push(Planned { at, fault });
+        at = at + dice.ms(BETWEEN_SLOW_LINKS);
     }
     plan
 }

@@ -7,7 +7,7 @@ use crate::terms::Terms;
 use crate::weather::Weather;
 use crate::witness::{Witness, rot_of};
 use crate::worker::Worker;
-use crate::world::{Happening, Way};
+use crate::world::{Happening, InParts, Way};
 use rafty_consensus::Role;
 use rafty_node::{Boot, Input, Knocks, Node, Search, Silence, UnderWay};
 use rafty_rounds::EnvelopeHandle;
@@ -155,6 +155,8 @@ pub struct Process {
     pub knocks: Knocks,
     /// To whom each envelope is under way.
     pub under_way: BTreeMap<EnvelopeHandle, UnderWay>,
+    /// What it sends over slow links.
+    pub in_parts: BTreeMap<(EnvelopeHandle, MemberId), InParts>,
     /// Transfers whose other end is gone, and since when.
     pub stalled: BTreeMap<(EnvelopeHandle, MemberId), (Silence, Time)>,
 }
@@ -257,6 +259,7 @@ impl Member {
             looks: 0,
             knocks: Knocks::default(),
             under_way: BTreeMap::new(),
+            in_parts: BTreeMap::new(),
             stalled: BTreeMap::new(),
         });
         true
@@ -329,13 +332,15 @@ impl Process {
 
     /// A member dials this one anew: what this one believed to be under way to it is not.
     pub fn is_dialled_by(&mut self, id: MemberId) {
-        let stalled: Vec<_> = self.stalled.keys().copied().filter(|(_, to)| *to == id).collect();
-        stalled.into_iter().for_each(|(handle, to)| self.transfer_ends(handle, to));
+        let lost = self.stalled.keys().chain(self.in_parts.keys()).copied().filter(|(_, to)| *to == id);
+        let lost: Vec<_> = lost.collect();
+        lost.into_iter().for_each(|(handle, to)| self.transfer_ends(handle, to));
     }
 
     /// An envelope has arrived, or was given up.
     pub fn transfer_ends(&mut self, handle: EnvelopeHandle, to: MemberId) {
         self.stalled.remove(&(handle, to));
+        self.in_parts.remove(&(handle, to));
         self.under_way.get_mut(&handle).into_iter().for_each(|under_way| under_way.end(to));
     }
 

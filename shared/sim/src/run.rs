@@ -1,11 +1,13 @@
 //! Runs of seeds: one by one or side by side, with what failed caught and told again.
 
 use crate::recovery;
+use crate::slow_links;
 use crate::story::{self, Outcome, Plan};
 use crate::world::World;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
+use std::time::Duration;
 
 /// A run came to a bad end.
 #[derive(Clone, Debug)]
@@ -42,6 +44,14 @@ pub fn run(plan: &Plan) -> Result<Outcome, Failure> {
 /// What did not hold.
 pub fn recover(seed: u64) -> Result<(), Failure> {
     caught(|| recovery::tell(seed)).map_err(|what| Failure { what })
+}
+
+/// Tells the story of slow links of this seed. Returns how long its rounds took.
+///
+/// # Errors
+/// What did not hold.
+pub fn over_slow_links(seed: u64) -> Result<Duration, Failure> {
+    caught(|| slow_links::tell(seed)).map_err(|what| Failure { what })
 }
 
 /// Tells a plan with its story, however it ends.

@@ -28,6 +28,8 @@ const ROTS_CHANCE: u64 = 30;
 const MOVES_CHANCE: u64 = 30;
 /// In so many seeds of a hundred there are devices beside the laptops, among newcomers too.
 const DEVICES_CHANCE: u64 = 40;
+/// In so many seeds of a hundred links are slow now and then.
+const SLOW_LINKS_CHANCE: u64 = 30;
 /// Chances in a hundred that a member of such a seed is a device.
 const DEVICE_CHANCE: (u64, u64) = (20, 90);
 const LONG_DEADLINE: (u64, u64) = (1_000, 60_000);
@@ -129,6 +131,11 @@ impl Plan {
         });
         if let Some(finding) = finding {
             faults.extend(faults::draw_moves(&mut dice, finding != Finding::Person, end));
+            faults.sort_by_key(|planned| planned.at);
+        }
+        let mut dice = Dice::new(seed, 8);
+        if dice.percent(SLOW_LINKS_CHANCE) {
+            faults.extend(faults::draw_slow_links(&mut dice, end));
             faults.sort_by_key(|planned| planned.at);
         }
         let members = members.unwrap_or(drawn);

@@ -65,6 +65,8 @@ named! {
         Move => "devices moved to another address",
         MoveAll => "moves of everyone at once",
         Rebind => "ports given anew by a router",
+        SlowLink => "links gone slow",
+        QueueFull => "datagrams lost in full queues",
         StrangerSentAway => "knocks of strangers sent away",
     }
 }
@@ -111,6 +113,7 @@ named! {
         RestEndedEarly => "a rest ended before its time",
         SilentLeftOut => "a round with a quorum lacked only silent members",
         MoveFollowed => "a connection was seen to come from elsewhere",
+        SentInParts => "an envelope went over a slow link part by part",
         AddressTold => "a member told its new address",
     }
 }

@@ -7,7 +7,7 @@
 
 use Mutation as M;
 use rafty_sim::faults::Fault;
-use rafty_sim::run::{recover, run};
+use rafty_sim::run::{over_slow_links, recover, run};
 use rafty_sim::story::Plan;
 use rafty_sim::world::Finding;
 use rafty_types::mutation::{Mutation, plant};
@@ -169,6 +169,17 @@ fn an_epoch_left_out_is_caught_after_a_recovery() {
     let (seed, failure) = failed.expect("the bug is caught");
     assert_eq!(failure.kind(), "nothing of another epoch counts", "{}", failure.what);
     assert!(recover(seed).is_ok(), "without the bug");
+}
+
+#[test]
+fn heartbeats_at_their_full_pace_are_caught_over_slow_links() {
+    plant(Some(M::SlowLinksUnheeded));
+    let failed = (0..MAX_SEEDS as u64).find_map(|seed| Some((seed, over_slow_links(seed).err()?)));
+    plant(None);
+    let (seed, failure) = failed.expect("the bug is caught");
+    let expected = ["liveness", "leaders stay over slow links"];
+    assert!(expected.contains(&failure.kind()), "{}", failure.what);
+    assert!(over_slow_links(seed).is_ok(), "without the bug");
 }
 
 /// The seeds that the cases took, without a bug: whatever was found before is the bug's doing.

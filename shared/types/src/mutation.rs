@@ -118,6 +118,8 @@ pub enum Mutation {
     NamesResolvedOnce,
     /// A transfer whose other end is gone is waited for, for ever.
     TransferUnbounded,
+    /// Heartbeats keep their pace over slow links.
+    SlowLinksUnheeded,
     /// Newcomers that are refused use up the room of those that hold a token.
     RefusedJoinsCounted,
 }

@@ -7,6 +7,7 @@ mod asking;
 mod backups;
 mod clients;
 mod founding;
+mod happening;
 mod perform;
 mod strike;
 mod transfers;
@@ -15,7 +16,8 @@ mod ways;
 
 pub use clients::Client;
 pub use founding::LONG_MS;
-use perform::is_between;
+pub use happening::Happening;
+pub use transfers::InParts;
 use twins::Twin;
 pub use ways::{Finding, Way};
 
@@ -24,19 +26,15 @@ use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::history::History;
 use crate::invariants::{Invariants, elapsed_time_is_real};
+use crate::links::Links;
 use crate::member::{Device, Member, Process, RIGHT, SOUND};
 use crate::network::Network;
 use crate::tally::{Evil, Sometimes, Tally};
 use crate::trace::Trace;
 use crate::weather::{FAIR, Weather};
-use rafty_node::{Answer, FrozenState, Input, RequestId, UnreadState};
-use rafty_rounds::{Arrival, EnvelopeHandle, Work, WorkId};
-use rafty_types::{
-    ClusterId, Digest, EnvelopeHeader, Frame, Index, MemberId, Message, PeerKey, PeerRole, PersistId, SetId,
-    Settings, Term, Time, state_digest_statement,
-};
+use rafty_node::{Answer, Input, RequestId};
+use rafty_types::{ClusterId, Index, MemberId, PeerRole, SetId, Settings, Term, Time};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a loop is busy, in milliseconds.
@@ -45,60 +43,6 @@ const BUSY: (u64, u64) = (0, 8);
 const MAX_IDLE_TICKS: u32 = 50;
 /// As long as that without a leader is worth a note.
 const LONG_WITHOUT_LEADER: Duration = ms(10_000);
-/// What waits for a member that stands still, at most; a socket's buffer holds no more.
-const MAX_HELD: usize = 2_000;
-
-/// Something happens to a member's process.
-#[allow(missing_docs)] // each is an input of the node, or what leads to one
-pub enum Happening {
-    Frame {
-        from: PeerKey,
-        frame: Frame,
-        stamp: Option<u64>,
-    },
-    Envelope {
-        from: PeerKey,
-        envelope: Box<EnvelopeHeader>,
-    },
-    Arrival {
-        from: PeerKey,
-        content: Digest,
-        arrival: Arrival,
-    },
-    Snapshot {
-        from: PeerKey,
-        message: Box<Message>,
-        data: Arc<[u8]>,
-    },
-    SnapshotSent {
-        to: MemberId,
-        arrived: bool,
-    },
-    /// An envelope has arrived, or was given up.
-    TransferEnds {
-        handle: EnvelopeHandle,
-        to: MemberId,
-    },
-    Synced(PersistId),
-    TakesSnapshot(FrozenState),
-    ReadsSnapshot(UnreadState),
-    DigestsState {
-        mark: Index,
-        state: FrozenState,
-    },
-    Work {
-        id: WorkId,
-        work: Box<Work>,
-    },
-    Key,
-    Unreachable(MemberId),
-    /// The disk works again.
-    Healed,
-    /// Its transport looks at its ways to others.
-    LooksAround,
-    /// The loop has time again.
-    Free,
-}
 
 /// Something happens to the world.
 enum Turn {
@@ -150,6 +94,8 @@ pub struct World {
     pub weather: Weather,
     /// Which ways are closed.
     pub network: Network,
+    /// Which links are slow.
+    pub links: Links,
     /// What must hold.
     pub invariants: Invariants,
     /// What happened.
@@ -223,6 +169,7 @@ impl World {
             dice: Dice::new(seed, 0),
             weather: FAIR,
             network: Network::default(),
+            links: Links::default(),
             invariants: Invariants::default(),
             tally: Tally::default(),
             answers: BTreeMap::new(),
@@ -282,9 +229,10 @@ impl World {
 
     /// Power loss. The others notice after a while, as connections do.
     pub fn kill(&mut self, id: MemberId) {
-        let Some(member) = self.members.get_mut(&id) else { return };
+        let Some(member) = self.members.get(&id) else { return };
         let epoch = member.epoch;
-        let (arrived, lost) = member.kill(&mut self.dice);
+        self.sent_in_parts_breaks(id);
+        let (arrived, lost) = self.members.get_mut(&id).expect("a member").kill(&mut self.dice);
         self.due.remove(&id);
         arrived.iter().for_each(|batch| self.invariants.logs.synced(id, batch));
         (0..lost).for_each(|_| self.tally.evil(Evil::Unsynced));
@@ -304,6 +252,7 @@ impl World {
     /// Everything works again.
     pub fn heal(&mut self) {
         self.network.heal();
+        self.links.heal();
         (self.weather, self.healed) = (FAIR, true);
         self.twins.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.end_twin(id));
         for id in self.members.keys().copied().collect::<Vec<_>>() {
@@ -406,92 +355,6 @@ impl World {
             Turn::TwinEnds(id) => self.end_twin(id),
             Turn::ClientWakes(client) => self.client_wakes(client),
             Turn::ClientGivesUp(client, request) => self.client_gives_up(client, request),
-        }
-    }
-
-    /// Brings something to a process, unless that is another one by now.
-    fn happen(&mut self, to: MemberId, epoch: u64, what: Happening) {
-        let Some(member) = self.members.get_mut(&to).filter(|member| member.epoch == epoch) else {
-            return self.happens_to_waiting(to, epoch, what);
-        };
-        let Some(process) = &mut member.process else { return };
-        if process.paused.is_some() {
-            if process.held.len() < MAX_HELD || !matches!(what, Happening::Frame { .. }) {
-                process.held.push(what);
-            }
-            return;
-        }
-        match what {
-            Happening::Frame { from, frame, stamp } => {
-                let last = process.heard.entry(from).or_default();
-                if stamp.is_some_and(|stamp| stamp <= *last) {
-                    return self.tally.evil(Evil::Late);
-                }
-                *last = stamp.unwrap_or(*last);
-                match process.roster.get(&from) {
-                    Some(&from) if is_between(&frame, from, to) => {
-                        self.say(to, Input::Frame { from, frame });
-                    }
-                    _ => {}
-                }
-            }
-            Happening::Envelope { from, envelope: header } => {
-                if let Some(&from) = process.roster.get(&from) {
-                    let handle = process.worker.name((*header).clone());
-                    self.say(to, Input::Envelope { from, header, handle });
-                }
-            }
-            Happening::Arrival { from, content, arrival } => {
-                if let Some(&from) = process.roster.get(&from) {
-                    self.say(to, Input::Arrival { from, content, arrival });
-                }
-            }
-            Happening::Snapshot { from, message, data } => {
-                let Some(&from) = process.roster.get(&from) else { return };
-                if (message.from, message.to) == (from, to) {
-                    self.snapshots += 1;
-                    self.tally.saw(Sometimes::SnapshotInstalled);
-                    self.say(to, Input::Snapshot { from, message, data });
-                }
-            }
-            Happening::SnapshotSent { to: other, arrived } => {
-                self.say(to, Input::SnapshotSent { to: other, arrived });
-            }
-            Happening::TransferEnds { handle, to: other } => process.transfer_ends(handle, other),
-            Happening::Synced(id) => self.synced(to, id),
-            Happening::TakesSnapshot(state) => {
-                process.takes_snapshot = false;
-                let (index, data) = (state.index(), state.snapshot());
-                self.say(to, Input::SnapshotTaken { index, data });
-            }
-            Happening::ReadsSnapshot(snapshot) => {
-                process.reads_snapshot = false;
-                self.invariants.forget_seats(to);
-                self.say(to, Input::SnapshotRead(snapshot.read()));
-            }
-            Happening::DigestsState { mark, state } => {
-                process.digests_state = false;
-                let (set, digest) = (process.node.state().control().set(), state.digest());
-                let signature = member.identity.sign(&state_digest_statement(set, to, mark, digest));
-                self.say(to, Input::StateDigested { mark, digest, signature });
-            }
-            Happening::Work { id, work } => self.work(to, id, *work),
-            Happening::Key => {
-                let set = process.node.state().control().set();
-                let key = process.worker.make_key(set, to, &member.identity, epoch);
-                self.say(to, Input::TenureKey(key));
-            }
-            Happening::Unreachable(other) => self.say(to, Input::Unreachable(other)),
-            Happening::Healed => {
-                process.in_trouble = false;
-                self.tally.saw(Sometimes::DiskHealed);
-                self.say(to, Input::Retire(false));
-            }
-            Happening::LooksAround => self.look_around(to),
-            Happening::Free => {
-                let inputs = std::mem::take(&mut process.inbox);
-                self.take_in(to, inputs);
-            }
         }
     }
 

@@ -1,16 +1,14 @@
 //! What members want done: sending, syncing, working.
 
+use super::transfers::BROKEN_AFTER;
 use super::{Happening, Turn, World, ms};
-use crate::member::{Device, Member, Process};
+use crate::member::{Member, Process};
 use crate::tally::{Evil, Sometimes};
 use crate::witness::rotted;
 use rafty_consensus::Link;
 use rafty_node::{Event, Input, Output};
-use rafty_rounds::{Arrival, DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
-use rafty_types::{
-    Batch, EnvelopeHeader, EnvelopeKind, Frame, Index, MemberId, Message, PeerKey, PersistId, Refusal,
-    RestCause,
-};
+use rafty_rounds::{DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
+use rafty_types::{Batch, Frame, Index, MemberId, Message, PeerKey, PersistId, Refusal, RestCause};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,10 +27,6 @@ const MEASURED_PACKETS: u64 = 50;
 const JOINS_ANEW_AFTER: (u64, u64) = (0, 5_000);
 /// A network of so few bytes in a millisecond counts as slow.
 const SLOW_BANDWIDTH: u64 = 1_000;
-/// When a stream that breaks does.
-pub(super) const BROKEN_AFTER: Duration = ms(500);
-/// When an envelope that is sent twice is sent again, in milliseconds.
-const REPLAY_AFTER: (u64, u64) = (10, 20_000);
 
 impl World {
     pub(super) fn perform(&mut self, id: MemberId, output: Output) -> Option<Input> {
@@ -70,11 +64,10 @@ impl World {
             }
             Output::ForgetTenureKeys { except } => self.process(id)?.worker.forget_keys(except),
             Output::SendEnvelope { to, handle } => return self.send_envelope(id, &to, handle),
-            Output::DropEnvelope(handle) | Output::WithdrawEnvelope(handle) => {
-                let process = self.process(id)?;
-                process.worker.drop_envelope(handle);
-                // What is under way of it stays so until it ends.
-                process.under_way.remove(&handle);
+            Output::DropEnvelope(handle) => self.drop_envelope(id, handle)?,
+            Output::WithdrawEnvelope(handle) => {
+                self.drop_envelope(id, handle)?;
+                self.process(id)?.in_parts.retain(|(withdrawn, _), _| *withdrawn != handle);
             }
             Output::Roster(members) => {
                 self.process(id)?.roster = members.iter().map(|member| (member.key, member.id)).collect();
@@ -146,6 +139,14 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// Nobody names it any more. What is under way of it stays so until it ends.
+    fn drop_envelope(&mut self, id: MemberId, handle: EnvelopeHandle) -> Option<()> {
+        let process = self.process(id)?;
+        process.worker.drop_envelope(handle);
+        process.under_way.remove(&handle);
+        Some(())
     }
 
     // The disk.
@@ -257,7 +258,7 @@ impl World {
     }
 
     /// The device that a member dials for an id: the one with that key, whatever its id is by now.
-    fn dialled(&self, dials: MemberId, id: MemberId) -> Option<MemberId> {
+    pub(super) fn dialled(&self, dials: MemberId, id: MemberId) -> Option<MemberId> {
         let roster = self.roster(dials)?;
         // Mostly the device still has that id.
         let same = |member: &&Member| roster.get(&member.identity.key()) == Some(&id);
@@ -269,7 +270,7 @@ impl World {
     }
 
     /// The device at which arrives what a member sends to an id now.
-    fn way(&mut self, from: MemberId, to: MemberId) -> Option<MemberId> {
+    pub(super) fn way(&mut self, from: MemberId, to: MemberId) -> Option<MemberId> {
         let to = self.dialled(from, to)?;
         (self.network.is_open(from, to) && self.reaches(from, to) && self.lets_in(to, from)).then_some(to)
     }
@@ -287,25 +288,29 @@ impl World {
             }
         }
         let Some(to) = self.way(from, to) else { return };
-        let from = self.members[&from].identity.key();
+        let key = self.members[&from].identity.key();
         let frame = if self.through_bytes { through_bytes(&frame) } else { frame };
         let len = FRAME_LEN + payload_len(&frame);
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
         let small = frame.is_repeated() && len <= DATAGRAM;
         if !small {
             if let Some(after) = self.network.stream(len, weather, dice, tally) {
-                self.schedule(after, to, Happening::Frame { from, frame, stamp: None });
+                let queued = self.links.stream(from, to, len, self.now);
+                self.schedule(queued + after, to, Happening::Frame { from: key, frame, stamp: None });
             }
             return;
         }
         self.counter += 1;
         let stamp = Some(self.counter);
         let (first, again) = self.network.datagram(len, weather, dice, tally);
-        if let Some(after) = again {
-            self.schedule(after, to, Happening::Frame { from, frame: frame.clone(), stamp });
-        }
-        if let Some(after) = first {
-            self.schedule(after, to, Happening::Frame { from, frame, stamp });
+        for after in [again, first].into_iter().flatten() {
+            match self.links.datagram(from, to, len, self.now) {
+                Some(queued) => {
+                    let frame = Happening::Frame { from: key, frame: frame.clone(), stamp };
+                    self.schedule(queued + after, to, frame);
+                }
+                None => self.tally.evil(Evil::QueueFull),
+            }
         }
     }
 
@@ -315,65 +320,14 @@ impl World {
         let way = self.way(from, to);
         let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
         let after = self.network.stream(data.len(), weather, dice, tally).filter(|_| way.is_some());
+        let queued = way.map(|way| self.links.bulk(from, way, data.len(), self.now));
+        let after = after.map(|after| after + queued.unwrap_or_default());
         if let (Some(after), Some(way)) = (after, way) {
             let from = self.members[&from].identity.key();
             self.schedule(after, way, Happening::Snapshot { from, message, data });
         }
         let told = after.unwrap_or(BROKEN_AFTER) + ms(1);
         self.schedule(told, from, Happening::SnapshotSent { to, arrived: after.is_some() });
-    }
-
-    /// Sends an envelope; a copy for its sender comes back at once.
-    fn send_envelope(&mut self, from: MemberId, to: &[MemberId], handle: EnvelopeHandle) -> Option<Input> {
-        let header = self.process(from)?.worker.envelope(handle);
-        let Device { replays, withholds, .. } = self.members[&from].device;
-        if withholds && header.label.kind == EnvelopeKind::Update {
-            self.tally.evil(Evil::Withheld);
-            return None;
-        }
-        let others: Vec<_> = to.iter().copied().filter(|to| *to != from).collect();
-        for to in self.process(from)?.under_way.entry(handle).or_default().begin(&others) {
-            match self.envelope(from, to, &header, Duration::ZERO) {
-                Some(after) => self.schedule(after, from, Happening::TransferEnds { handle, to }),
-                None => self.transfer_fails(from, handle, to),
-            }
-            if replays {
-                self.tally.evil(Evil::Replay);
-                let later = self.dice.ms(REPLAY_AFTER);
-                self.envelope(from, to, &header, later);
-            }
-        }
-        (to.contains(&from) && header.is_for(from)).then(|| {
-            let handle = self.process(from).expect("it runs").worker.name(header.clone());
-            Input::Envelope { from, header: Box::new(header), handle }
-        })
-    }
-
-    /// Sends an envelope; after which time it has arrived, or broken off. `None` when nobody is reached.
-    fn envelope(
-        &mut self,
-        from: MemberId,
-        to: MemberId,
-        header: &EnvelopeHeader,
-        later: Duration,
-    ) -> Option<Duration> {
-        let to = self.way(from, to)?;
-        let from = self.members[&from].identity.key();
-        let len = self.weather.model_len as usize;
-        let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
-        let after = self.network.stream(len, weather, dice, tally);
-        let content = header.label.content;
-        let arrival = |arrival| Happening::Arrival { from, content, arrival };
-        let half = later + after.unwrap_or(BROKEN_AFTER) / 2;
-        self.schedule(half, to, arrival(Arrival::Begins));
-        match after {
-            Some(after) => {
-                let envelope = Box::new(header.clone());
-                self.schedule(later + after, to, Happening::Envelope { from, envelope });
-            }
-            None => self.schedule(later + BROKEN_AFTER, to, arrival(Arrival::Breaks)),
-        }
-        Some(later + after.unwrap_or(BROKEN_AFTER))
     }
 
     /// What a member's transport notices every second: how good its ways are, and whether it is let in.
@@ -434,7 +388,13 @@ impl World {
         let heard: Vec<_> =
             others.into_iter().filter(|other| *other != id && self.way(id, *other).is_some()).collect();
         let slow = self.weather.bandwidth < SLOW_BANDWIDTH;
-        let link = |member| Link { member, rtt, sent: MEASURED_PACKETS, lost, slow };
+        let link = |member| Link {
+            member,
+            rtt: rtt + self.links.round_trip(id, member, self.now),
+            sent: MEASURED_PACKETS,
+            lost,
+            slow: slow || self.links.are_found_slow(id, member, self.now),
+        };
         let links: Vec<_> = heard.into_iter().map(link).collect();
         self.say(id, Input::Measured(links));
         self.say(id, Input::WallClock(self.members[&id].wall_ms(self.now)));

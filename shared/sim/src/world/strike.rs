@@ -52,6 +52,11 @@ impl World {
             Fault::Move { who, away } => self.moves(who, away),
             Fault::MoveAll { away } => self.move_all(away),
             Fault::Rebind { who } => self.rebind(who),
+            Fault::SlowLink { who, bytes_per_ms, lasts } => {
+                let Some(id) = self.who(who) else { return };
+                self.link_is_slow(id, bytes_per_ms, lasts);
+            }
+            Fault::SlowLinks { bytes_per_ms, lasts } => self.links_are_slow(bytes_per_ms, lasts),
             Fault::Knocks { at, times } => self.strangers_knock(at, times),
             device => self.device(device),
         }
@@ -128,6 +133,18 @@ impl World {
             process.clock.set_rate(now, rate);
         }
         self.note_due(id);
+    }
+
+    /// All links carry no more than this for a while.
+    pub fn links_are_slow(&mut self, bytes_per_ms: u64, lasts: Duration) {
+        for id in self.members.keys().copied().collect::<Vec<_>>() {
+            self.link_is_slow(id, bytes_per_ms, lasts);
+        }
+    }
+
+    fn link_is_slow(&mut self, id: MemberId, bytes_per_ms: u64, lasts: Duration) {
+        self.tally.evil(Evil::SlowLink);
+        self.links.slow_down(id, bytes_per_ms, self.now, self.now + lasts);
     }
 
     /// Whom a fault hits: a running member.
