@@ -160,6 +160,30 @@ pub fn draw_absences(dice: &mut Dice, end: Time) -> Vec<Planned> {
     plan
 }
 
+/// Pauses between copies that are started beside their originals, and how long they run, in milliseconds.
+const BETWEEN_TWINS: (u64, u64) = (1_000, 8_000);
+const TWIN_LASTS: (u64, u64) = (1_000, 12_000);
+
+/// Copies of members beside their originals again and again, until `end`.
+pub fn draw_twins(dice: &mut Dice, end: Time) -> Vec<Planned> {
+    let mut plan = Vec::new();
+    let mut at = Time::ZERO + dice.ms(BETWEEN_TWINS);
+    while at < end {
+        let fault = match dice.percent(20) {
+            true => Fault::Backup,
+            false => Fault::Twin {
+                who: anyone(dice),
+                which: dice.roll(),
+                raw: dice.percent(50),
+                lasts: dice.ms(TWIN_LASTS),
+            },
+        };
+        plan.push(Planned { at, fault });
+        at = at + dice.ms(BETWEEN_TWINS);
+    }
+    plan
+}
+
 /// Pauses between moves, in milliseconds.
 const BETWEEN_MOVES: (u64, u64) = (2_000, 40_000);
 /// How often strangers knock one after the other.

@@ -143,6 +143,16 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The same with copies of members beside their originals again and again.
+    pub fn with_twins(mut self) -> Self {
+        let mut dice = Dice::new(self.seed, 9);
+        self.faults.extend(faults::draw_twins(&mut dice, Time::since_start(TROUBLE)));
+        self.faults.sort_by_key(|planned| planned.at);
+        self
+    }
+}
+
 fn settings(dice: &mut Dice) -> Settings {
     let heartbeat = 20 + dice.below(100);
     let election_min = heartbeat * 2 + 1 + dice.below(300);
