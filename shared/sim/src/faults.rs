@@ -128,13 +128,9 @@ const BETWEEN_ROTS: (u64, u64) = (20_000, 150_000);
 
 /// States that rot, until `end`.
 pub fn draw_rots(dice: &mut Dice, end: Time) -> Vec<Planned> {
-    let mut plan = Vec::new();
-    let mut at = Time::ZERO + dice.ms(BETWEEN_ROTS);
-    while at < end {
-        plan.push(Planned { at, fault: Fault::Rot { who: anyone(dice), down: dice.ms(DOWN) } });
-        at = at + dice.ms(BETWEEN_ROTS);
-    }
-    plan
+    let first = dice.ms(BETWEEN_ROTS);
+    let rot = |dice: &mut Dice| Fault::Rot { who: anyone(dice), down: dice.ms(DOWN) };
+    again_and_again(dice, first, BETWEEN_ROTS, end, rot)
 }
 
 /// How long participants are absent from rounds, each time, and how long one is down in each of them, in milliseconds.
@@ -145,19 +141,14 @@ const BETWEEN_ABSENCES: (u64, u64) = (5_000, 60_000);
 
 /// Participants that are absent from rounds, from the first round on until `end`.
 pub fn draw_absences(dice: &mut Dice, end: Time) -> Vec<Planned> {
-    let mut plan = Vec::new();
-    let mut at = Time::ZERO + dice.ms((0, 2_000));
-    while at < end {
+    let first = dice.ms((0, 2_000));
+    again_and_again(dice, first, BETWEEN_ABSENCES, end, |dice| {
         let (who, lasts) = (anyone(dice), dice.ms(ABSENCE));
-        let fault = if dice.percent(50) {
-            Fault::DiesInRounds { who, down: dice.ms(DOWN), lasts }
-        } else {
-            Fault::Withholds { who, lasts }
-        };
-        plan.push(Planned { at, fault });
-        at = at + dice.ms(BETWEEN_ABSENCES);
-    }
-    plan
+        match dice.percent(50) {
+            true => Fault::DiesInRounds { who, down: dice.ms(DOWN), lasts },
+            false => Fault::Withholds { who, lasts },
+        }
+    })
 }
 
 /// Pauses between copies that are started beside their originals, and how long they run, in milliseconds.
@@ -166,22 +157,16 @@ const TWIN_LASTS: (u64, u64) = (1_000, 12_000);
 
 /// Copies of members beside their originals again and again, until `end`.
 pub fn draw_twins(dice: &mut Dice, end: Time) -> Vec<Planned> {
-    let mut plan = Vec::new();
-    let mut at = Time::ZERO + dice.ms(BETWEEN_TWINS);
-    while at < end {
-        let fault = match dice.percent(20) {
-            true => Fault::Backup,
-            false => Fault::Twin {
-                who: anyone(dice),
-                which: dice.roll(),
-                raw: dice.percent(50),
-                lasts: dice.ms(TWIN_LASTS),
-            },
-        };
-        plan.push(Planned { at, fault });
-        at = at + dice.ms(BETWEEN_TWINS);
-    }
-    plan
+    let first = dice.ms(BETWEEN_TWINS);
+    again_and_again(dice, first, BETWEEN_TWINS, end, |dice| match dice.percent(20) {
+        true => Fault::Backup,
+        false => Fault::Twin {
+            who: anyone(dice),
+            which: dice.roll(),
+            raw: dice.percent(50),
+            lasts: dice.ms(TWIN_LASTS),
+        },
+    })
 }
 
 /// Pauses between moves, in milliseconds.
@@ -191,22 +176,18 @@ const KNOCKS: (u64, u64) = (50, 600);
 
 /// Moves, until `end`; with `all`, of everybody at once, too.
 pub fn draw_moves(dice: &mut Dice, all: bool, end: Time) -> Vec<Planned> {
-    let mut plan = Vec::new();
-    let mut at = Time::ZERO + dice.ms(BETWEEN_MOVES);
-    while at < end {
+    let first = dice.ms(BETWEEN_MOVES);
+    again_and_again(dice, first, BETWEEN_MOVES, end, |dice| {
         let away = if dice.percent(50) { Duration::ZERO } else { lasts(dice) };
         let who = anyone(dice);
-        let fault = match dice.below(10) {
+        match dice.below(10) {
             0..5 => Fault::Move { who, away },
             5..7 => Fault::Rebind { who },
             7..9 if all => Fault::MoveAll { away },
             7..9 => Fault::Move { who, away },
             _ => Fault::Knocks { at: who, times: dice.between(KNOCKS) as u32 },
-        };
-        plan.push(Planned { at, fault });
-        at = at + dice.ms(BETWEEN_MOVES);
-    }
-    plan
+        }
+    })
 }
 
 /// 64 kbit/s.
@@ -219,16 +200,29 @@ const BETWEEN_SLOW_LINKS: (u64, u64) = (2_000, 60_000);
 
 /// Links that are slow, until `end`.
 pub fn draw_slow_links(dice: &mut Dice, end: Time) -> Vec<Planned> {
-    let mut plan = Vec::new();
-    let mut at = Time::ZERO + dice.ms(BETWEEN_SLOW_LINKS);
-    while at < end {
+    let first = dice.ms(BETWEEN_SLOW_LINKS);
+    again_and_again(dice, first, BETWEEN_SLOW_LINKS, end, |dice| {
         let (who, bytes_per_ms, lasts) = (anyone(dice), dice.between(SLOW_LINK), dice.ms(SLOW_LINK_LASTS));
-        let fault = match dice.percent(20) {
+        match dice.percent(20) {
             true => Fault::SlowLinks { bytes_per_ms, lasts },
             false => Fault::SlowLink { who, bytes_per_ms, lasts },
-        };
-        plan.push(Planned { at, fault });
-        at = at + dice.ms(BETWEEN_SLOW_LINKS);
+        }
+    })
+}
+
+/// Faults of one kind, the first after a while and the others after pauses between these, in milliseconds, until `end`.
+fn again_and_again(
+    dice: &mut Dice,
+    first: Duration,
+    pauses: (u64, u64),
+    end: Time,
+    draw: impl Fn(&mut Dice) -> Fault,
+) -> Vec<Planned> {
+    let mut plan = Vec::new();
+    let mut at = Time::ZERO + first;
+    while at < end {
+        plan.push(Planned { at, fault: draw(dice) });
+        at = at + dice.ms(pauses);
     }
     plan
 }

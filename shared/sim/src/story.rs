@@ -141,9 +141,7 @@ impl Plan {
         let members = members.unwrap_or(drawn);
         Self { seed, members, devices, settings, clients, big_values, through_bytes, finding, faults }
     }
-}
 
-impl Plan {
     /// The same with copies of members beside their originals again and again.
     pub fn with_twins(mut self) -> Self {
         let mut dice = Dice::new(self.seed, 9);

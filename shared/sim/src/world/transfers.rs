@@ -173,9 +173,14 @@ impl World {
     }
 
     /// The rest of an envelope is kept for a way that opens again soon.
-    fn waits_for_a_way(&mut self, from: MemberId, handle: EnvelopeHandle, to: MemberId, in_parts: InParts) {
+    fn waits_for_a_way(
+        &mut self,
+        from: MemberId,
+        handle: EnvelopeHandle,
+        to: MemberId,
+        mut in_parts: InParts,
+    ) {
         let now = self.now;
-        let mut in_parts = in_parts;
         let Some(process) = self.process(from) else { return };
         if !in_parts.silence.is_too_long(process.local(now), in_parts.sent) {
             return self.next_part(BROKEN_AFTER, from, handle, to, in_parts);
