@@ -231,7 +231,7 @@ impl World {
     pub fn kill(&mut self, id: MemberId) {
         let Some(member) = self.members.get(&id) else { return };
         let epoch = member.epoch;
-        self.sent_in_parts_breaks(id);
+        self.sent_in_parts_breaks(id, |_| true);
         let (arrived, lost) = self.members.get_mut(&id).expect("a member").kill(&mut self.dice);
         self.due.remove(&id);
         arrived.iter().for_each(|batch| self.invariants.logs.synced(id, batch));

@@ -67,7 +67,7 @@ impl World {
             Output::DropEnvelope(handle) => self.drop_envelope(id, handle)?,
             Output::WithdrawEnvelope(handle) => {
                 self.drop_envelope(id, handle)?;
-                self.process(id)?.in_parts.retain(|(withdrawn, _), _| *withdrawn != handle);
+                self.sent_in_parts_breaks(id, |withdrawn| withdrawn == handle);
             }
             Output::Roster(members) => {
                 self.process(id)?.roster = members.iter().map(|member| (member.key, member.id)).collect();

@@ -195,10 +195,11 @@ impl World {
         }
     }
 
-    /// A member is about to lose power: what it sends breaks.
-    pub(super) fn sent_in_parts_breaks(&mut self, id: MemberId) {
+    /// Envelopes are withdrawn, or their sender is about to lose power: their receivers notice.
+    pub(super) fn sent_in_parts_breaks(&mut self, id: MemberId, which: impl Fn(EnvelopeHandle) -> bool) {
         let Some(process) = self.process(id) else { return };
-        for ((_, to), in_parts) in std::mem::take(&mut process.in_parts) {
+        let broken: Vec<_> = process.in_parts.extract_if(.., |(handle, _), _| which(*handle)).collect();
+        for ((_, to), in_parts) in broken {
             self.breaks(id, to, &in_parts);
         }
     }
