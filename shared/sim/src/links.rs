@@ -1,24 +1,33 @@
 //! Devices' links to the network that carry little: what is sent over them waits in queues, in both directions.
 //!
-//! Bulk yields to frames, as the shipping transport's does: frames have a queue of their own, wait for what is in flight of
-//! bulk besides, and take their bytes from it. A queue of frames that is full loses what comes.
+//! Bulk yields to frames, as the shipping transport's does, and long frames, which go by stream, yield to datagrams: each
+//! kind has a queue of its own, waits for what is in flight of those behind it besides, and takes its bytes from theirs. A
+//! queue of datagrams that is full loses what comes.
 
 use rafty_types::{MemberId, Time};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What a queue of frames holds at most, by the time that it takes to send it.
+/// What a queue of datagrams holds at most, by the time that it takes to send it.
 const MAX_QUEUE: Duration = Duration::from_secs(2);
-/// What is in flight of bulk takes so long at most: half a second for the four queues of a round trip.
+/// What is in flight of streams takes so long at most: half a second for the four queues of a round trip.
 const IN_FLIGHT: Duration = Duration::from_millis(125);
 /// A transport finds a link to be slow after so long.
 const FOUND_AFTER: Duration = Duration::from_secs(3);
 
-/// One direction of a link: until when it has frames to carry, and bulk.
+/// One direction of a link: until when it has something of each kind to carry.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lane {
-    frames: Time,
+    datagrams: Time,
+    long_frames: Time,
     bulk: Time,
+}
+
+impl Lane {
+    /// How long what was sent by streams and is in flight holds anything up.
+    fn in_flight(&self, streams: Time, at: Time) -> Duration {
+        streams.saturating_since(at).min(IN_FLIGHT)
+    }
 }
 
 /// From a device, or to it.
@@ -85,23 +94,39 @@ impl Links {
         let lanes = [(from, Direction::Out), (to, Direction::Into)];
         let waits = lanes.map(|(device, direction)| {
             self.lane(device, direction, now)
-                .map_or(Duration::ZERO, |(lane, _)| lane.frames.saturating_since(now))
+                .map_or(Duration::ZERO, |(lane, _)| lane.datagrams.saturating_since(now))
         });
-        (waits.into_iter().max() <= Some(MAX_QUEUE)).then(|| self.stream(from, to, len, now))
+        if waits.into_iter().max() > Some(MAX_QUEUE) {
+            return None;
+        }
+        let mut at = now;
+        for (device, direction) in lanes {
+            let Some((lane, rate)) = self.lane(device, direction, at) else { continue };
+            let takes = rate.takes(len);
+            let in_flight = lane.in_flight(lane.long_frames.max(lane.bulk), at);
+            for behind in [&mut lane.long_frames, &mut lane.bulk] {
+                if *behind > at {
+                    *behind = *behind + takes;
+                }
+            }
+            lane.datagrams = lane.datagrams.max(at) + takes;
+            at = rate.no_later_than_it_ends(lane.datagrams + in_flight);
+        }
+        Some(at.saturating_since(now))
     }
 
-    /// The same of a frame that is sent again until it is through.
+    /// The same of a long frame, which is sent again until it is through.
     pub fn stream(&mut self, from: MemberId, to: MemberId, len: usize, now: Time) -> Duration {
         let mut at = now;
         for (device, direction) in [(from, Direction::Out), (to, Direction::Into)] {
             let Some((lane, rate)) = self.lane(device, direction, at) else { continue };
             let takes = rate.takes(len);
-            let in_flight = lane.bulk.saturating_since(at).min(IN_FLIGHT);
+            let in_flight = lane.in_flight(lane.bulk, at);
             if lane.bulk > at {
                 lane.bulk = lane.bulk + takes;
             }
-            lane.frames = lane.frames.max(at) + takes;
-            at = rate.no_later_than_it_ends(lane.frames + in_flight);
+            lane.long_frames = lane.long_frames.max(lane.datagrams).max(at) + takes;
+            at = rate.no_later_than_it_ends(lane.long_frames + in_flight);
         }
         at.saturating_since(now)
     }
@@ -130,8 +155,8 @@ impl Links {
     /// How long an answer takes longer now.
     pub fn round_trip(&self, one: MemberId, other: MemberId, now: Time) -> Duration {
         let waits = |lane: &Lane| {
-            let (frames, bulk) = (lane.frames.saturating_since(now), lane.bulk.saturating_since(now));
-            frames + bulk.min(IN_FLIGHT)
+            let streams = lane.long_frames.max(lane.bulk);
+            lane.datagrams.saturating_since(now) + lane.in_flight(streams, now)
         };
         self.between(one, other, now).map(|link| waits(&link.out) + waits(&link.into)).sum()
     }
@@ -179,6 +204,15 @@ mod tests {
             Some(Duration::from_millis(100)),
             "the way back is free"
         );
+    }
+
+    #[test]
+    fn long_frames_yield_to_datagrams() {
+        let mut links = links();
+        assert_eq!(links.stream(SLOW, FAST, 80_000, seconds(1)), Duration::from_secs(10));
+        let waits = links.datagram(SLOW, FAST, 800, seconds(1));
+        assert_eq!(waits, Some(Duration::from_millis(100) + IN_FLIGHT));
+        assert_eq!(links.stream(SLOW, FAST, 8, seconds(1)), Duration::from_millis(10_101), "behind both");
     }
 
     #[test]

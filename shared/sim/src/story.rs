@@ -14,6 +14,8 @@ use std::time::Duration;
 const TROUBLE: Duration = Duration::from_secs(260);
 /// How long a run lasts at least, all in all.
 const AT_LEAST: Duration = Duration::from_secs(300);
+/// By then whoever was removed has ended, where those that it reaches refuse it.
+const REMOVED_END_WITHIN: Duration = ms(70_000);
 /// The world is looked at from outside so often.
 const LOOKED_AT: Duration = ms(1_000);
 /// Rounds of a run in the time of trouble, and of the one after healing.
@@ -265,7 +267,8 @@ fn healing(world: &mut World, everyone: &[MemberId]) {
     histories_are_linearizable(world, true);
     everybody_writes_and_reads(world, patience);
     a_run_comes_to_its_end(world, patience);
-    world.run_until("agreement", patience, |world| world.agree());
+    // Whoever was removed, and does not reach all whom it knew, doubts that for a minute.
+    world.run_until("agreement", patience.max(REMOVED_END_WITHIN), |world| world.agree());
     let World { invariants, members, .. } = world;
     invariants.at_rest(members);
     what_became_of_the_unknown(world);

@@ -5,7 +5,7 @@ use crate::member::Device;
 use crate::tally::{Evil, Sometimes};
 use rafty_node::{Input, Silence};
 use rafty_rounds::{Arrival, EnvelopeHandle};
-use rafty_types::{EnvelopeHeader, EnvelopeKind, MemberId};
+use rafty_types::{EnvelopeHeader, EnvelopeKind, MemberId, Time};
 use std::time::Duration;
 
 /// When a stream that breaks does.
@@ -26,6 +26,8 @@ pub struct InParts {
     left: usize,
     /// How many parts have.
     sent: u64,
+    /// When the first of them arrives.
+    begins: Time,
     silence: Silence,
 }
 
@@ -72,7 +74,7 @@ impl World {
         }
         let Some(process) = self.process(from) else { return };
         let silence = Silence::since(process.local(now), 0);
-        let in_parts = InParts { header: header.clone(), left: len, sent: 0, silence };
+        let in_parts = InParts { header: header.clone(), left: len, sent: 0, begins: now, silence };
         process.in_parts.insert((handle, to), in_parts);
         self.sends_part(from, handle, to);
     }
@@ -148,6 +150,7 @@ impl World {
         let after = self.links.bulk(from, device, part, now);
         if in_parts.sent == 0 {
             self.tally.saw(Sometimes::SentInParts);
+            in_parts.begins = now + after;
             self.arrival(after, from, device, &in_parts.header, Arrival::Begins);
         }
         (in_parts.left, in_parts.sent) = (in_parts.left - part, in_parts.sent + 1);
@@ -191,7 +194,9 @@ impl World {
 
     fn breaks(&mut self, from: MemberId, to: MemberId, in_parts: &InParts) {
         if let Some(device) = self.dialled(from, to).filter(|_| in_parts.sent > 0) {
-            self.arrival(BROKEN_AFTER, from, device, &in_parts.header, Arrival::Breaks);
+            // What has not even begun to arrive cannot break off yet.
+            let begins = in_parts.begins.saturating_since(self.now);
+            self.arrival(begins + BROKEN_AFTER, from, device, &in_parts.header, Arrival::Breaks);
         }
     }
 
