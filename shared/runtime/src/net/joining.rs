@@ -21,10 +21,10 @@ use std::time::Duration;
 
 /// How long the peer set may take to decide.
 pub(super) const REPLY_WITHIN: Duration = Duration::from_secs(30);
-/// How long the newcomer may take to say who it is, and to take the answer.
-const SPEAK_WITHIN: Duration = Duration::from_secs(5);
-/// How long the newcomer waits for the handshake.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long the newcomer may take to say who it is, and to take the answer: seconds over a slow link that others fill.
+const SPEAK_WITHIN: Duration = Duration::from_secs(10);
+/// How long the newcomer waits for the handshake, over such a link, too.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Joins at once, whoever knocks.
 const MAX_JOINS: usize = 4;
 /// A newcomer that finds no place comes again after this.
