@@ -330,11 +330,13 @@ impl Process {
         self.clock.read(now)
     }
 
-    /// A member dials this one anew: what this one believed to be under way to it is not.
-    pub fn is_dialled_by(&mut self, id: MemberId) {
-        let lost = self.stalled.keys().chain(self.in_parts.keys()).copied().filter(|(_, to)| *to == id);
-        let lost: Vec<_> = lost.collect();
+    /// A member dials this one anew: what this one believed to be under way to it is not. Says what breaks off half-way.
+    pub fn is_dialled_by(&mut self, id: MemberId) -> Vec<InParts> {
+        let broken: Vec<_> = self.in_parts.extract_if(.., |(_, to), _| *to == id).collect();
+        let lost = self.stalled.keys().filter(|(_, to)| *to == id).chain(broken.iter().map(|(lost, _)| lost));
+        let lost: Vec<_> = lost.copied().collect();
         lost.into_iter().for_each(|(handle, to)| self.transfer_ends(handle, to));
+        broken.into_iter().map(|(_, in_parts)| in_parts).collect()
     }
 
     /// An envelope has arrived, or was given up.

@@ -218,6 +218,7 @@ impl World {
         if member.start(self.now, &self.settings, names, &mut self.dice) {
             self.invariants.started(id, member.process());
             for other in self.members.values_mut().filter_map(|member| member.process.as_mut()) {
+                // Nothing that comes half-way is known to the process that starts.
                 other.is_dialled_by(id);
             }
             self.note_due(id);

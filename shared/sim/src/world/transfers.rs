@@ -192,7 +192,8 @@ impl World {
         self.breaks(from, to, &in_parts);
     }
 
-    fn breaks(&mut self, from: MemberId, to: MemberId, in_parts: &InParts) {
+    /// The receiver of an envelope notices that no more of it comes.
+    pub(super) fn breaks(&mut self, from: MemberId, to: MemberId, in_parts: &InParts) {
         if let Some(device) = self.dialled(from, to).filter(|_| in_parts.sent > 0) {
             // What has not even begun to arrive cannot break off yet.
             let begins = in_parts.begins.saturating_since(self.now);

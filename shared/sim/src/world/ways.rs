@@ -104,7 +104,8 @@ impl World {
         way.is_at(from);
         member.last_seen.insert(key, from);
         if let Some(other) = process.roster.get(&key).copied() {
-            process.is_dialled_by(other);
+            let broken = process.is_dialled_by(other);
+            broken.iter().for_each(|in_parts| self.breaks(id, other, in_parts));
         }
     }
 
