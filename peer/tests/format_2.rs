@@ -94,7 +94,7 @@ fn whatever_snapshot_a_member_starts_from_the_state_is_the_same() {
     let entries = recovered.entries.iter();
     for entry in entries.skip_while(|entry| entry.index <= Index(1)) {
         if let Payload::Command(bytes) = &entry.payload {
-            let proposal = Proposal::decode(bytes).expect("a proposal");
+            let proposal = Proposal::decode(bytes, 1).expect("a proposal");
             assert!(matches!(proposal.stamp, Stamp::Wall(ms) if ms > 1_700_000_000_000));
         }
         early.apply(entry);

@@ -32,6 +32,7 @@ fn entry(index: Index, command: Command, session: Option<(SessionId, Serial)>) -
         term: Term(1),
         stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: 1_700_000_000_000 },
         session,
+        issue: None,
         command,
     };
     Entry { index, term: Term(1), payload: Payload::Command(proposal.encode().into()) }

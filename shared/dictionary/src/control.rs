@@ -15,9 +15,9 @@ use crate::tenures::Tenures;
 use crate::{Event, KeptModels, RunState, TenureRecord, TenureState};
 use rafty_types::{
     Accepted, Attempt, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis, Index,
-    Member, MemberId, Mutation, PeerKey, Publication, RecordedIncarnation, Rejection, RunId, SetId, Setting,
-    SettingValue, Settings, Signature, SignedDigest, Term, TokenRecord, Version, address_statement, format_2,
-    planted, printable, rotate_key_statement, state_digest_statement, tenure_statement,
+    Issue, Member, MemberId, Mutation, PeerKey, Publication, RecordedIncarnation, Rejection, RunId, SetId,
+    Setting, SettingValue, Settings, SignedDigest, Term, TokenRecord, Version, format_2, planted, printable,
+    state_digest_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -264,28 +264,17 @@ impl Control {
         if leader_only(&command) {
             self.check_leader(at)?;
         }
-        let set = self.set();
         match command {
             ControlCommand::TokenCreated(token) => self.roster.create_token(at, token).map(|()| Vec::new()),
             ControlCommand::Enrol(enrolment) => self.enrol(at, enrolment),
             ControlCommand::Revoke { member } => self.revoke(at, member),
-            ControlCommand::RotateKey { member, rsa_public, signature } => {
-                let signed = if at.by_wall {
-                    format_2::rotate_key_statement(set.cluster, member, &rsa_public)
-                } else {
-                    rotate_key_statement(set, member, &rsa_public)
-                };
-                let rotated = self.roster.rotate_key(member, rsa_public, &signed, &signature);
-                rotated.map(|()| vec![Event::RosterChanged])
+            ControlCommand::RotateKey { member, rsa_public } => {
+                self.roster.rotate_key(member, rsa_public)?;
+                Ok(vec![Event::RosterChanged])
             }
-            ControlCommand::AddressChanged { member, addresses, signature } => {
-                let signed = if at.by_wall {
-                    format_2::address_statement(set.cluster, member, &addresses)
-                } else {
-                    address_statement(set, member, &addresses)
-                };
-                let changed = self.roster.change_addresses(member, addresses, &signed, &signature);
-                changed.map(|()| vec![Event::RosterChanged])
+            ControlCommand::AddressChanged { member, addresses } => {
+                self.roster.change_addresses(member, addresses)?;
+                Ok(vec![Event::RosterChanged])
             }
             ControlCommand::SeatChanged { give, take } => {
                 self.roster.change_seats(at, &give, &take)?;
@@ -303,9 +292,7 @@ impl Control {
             }
             ControlCommand::IncarnationsRecorded(recorded) => self.record_incarnations(recorded),
             ControlCommand::StateDigestsRecorded { mark, digests } => self.record_digests(mark, digests),
-            ControlCommand::TenureBegan { rsa_public, signature, .. } => {
-                self.begin_tenure(at, rsa_public, &signature)
-            }
+            ControlCommand::TenureBegan { rsa_public, .. } => self.begin_tenure(at, rsa_public),
             ControlCommand::RunSubmitted(spec) => {
                 let run = RunId(at.index.0);
                 self.runs.submit(run, spec).map(|()| vec![Event::RunSubmitted(run)])
@@ -325,6 +312,48 @@ impl Control {
                 Err(Rejection::NotAllowed)
             }
         }
+    }
+
+    /// The issue, when the member that it names issued this command.
+    pub(crate) fn check_issue(
+        &self,
+        at: &Context,
+        issue: Option<Issue>,
+        command: &ControlCommand,
+    ) -> Result<Issue, Rejection> {
+        let issue = issue.ok_or(Rejection::BadSignature)?;
+        let issuer = self.member(at.origin).ok_or(Rejection::NotAllowed)?;
+        let holds = issue.is_by(&issuer.key, self.set(), command);
+        if holds { Ok(issue) } else { Err(Rejection::BadSignature) }
+    }
+
+    /// Whether a member issued this command and may, as far as this state tells.
+    pub fn is_allowed(&self, issue: &Issue, command: &ControlCommand) -> bool {
+        let issuer = self.member(issue.by).filter(|issuer| may(issuer, command));
+        issuer.is_some_and(|issuer| issue.is_by(&issuer.key, self.set(), command))
+    }
+
+    /// In entries of format 2 members signed what was their own affair, and nothing else.
+    pub(crate) fn check_old_signature(
+        &self,
+        at: &Context,
+        issue: Option<&Issue>,
+        command: &ControlCommand,
+    ) -> Result<(), Rejection> {
+        let signed = match command {
+            ControlCommand::RotateKey { member, rsa_public } => {
+                format_2::rotate_key_statement(self.cluster, *member, rsa_public)
+            }
+            ControlCommand::AddressChanged { member, addresses } => {
+                format_2::address_statement(self.cluster, *member, addresses)
+            }
+            ControlCommand::TenureBegan { rsa_public, .. } => {
+                format_2::tenure_statement(self.cluster, at.origin, rsa_public)
+            }
+            _ => return Ok(()),
+        };
+        let signature = &issue.ok_or(Rejection::BadSignature)?.signature;
+        check_signature(self.member(at.origin).ok_or(Rejection::NotAllowed)?, &signed, signature)
     }
 
     /// Within a term, commands of the leader come from its leader only. Until it begins a tenure the state does not
@@ -375,7 +404,7 @@ impl Control {
         Ok(events)
     }
 
-    fn begin_tenure(&mut self, at: &Context, rsa_public: Vec<u8>, signature: &Signature) -> Effect {
+    fn begin_tenure(&mut self, at: &Context, rsa_public: Vec<u8>) -> Effect {
         let holder = self.roster.member(at.origin)?;
         // In format 4 everybody might, when nobody was let in for that.
         let may_lead = holder.may_lead || at.by_wall && !self.somebody_may_lead();
@@ -383,12 +412,6 @@ impl Control {
             return Err(Rejection::NotAllowed);
         }
         check_rsa_key(&rsa_public)?;
-        let signed = if at.by_wall {
-            format_2::tenure_statement(self.cluster, holder.id, &rsa_public)
-        } else {
-            tenure_statement(self.set(), holder.id, &rsa_public)
-        };
-        check_signature(holder, &signed, signature)?;
         let participants_key = self.members().values().any(|member| member.rsa_public == rsa_public);
         if participants_key || self.tenures.has_served(Digest::of(&rsa_public)) {
             return Err(Rejection::Duplicate);

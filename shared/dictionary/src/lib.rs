@@ -31,7 +31,7 @@
 //! let blue = EntryCommand::Set { key: b"colour".to_vec(), value: b"\xa4blue".to_vec() };
 //! let command = Command::User(blue.encode());
 //! let stamp = Stamp::Elapsed { elapsed_ms: 0, wall_ms: 0 };
-//! let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp, session: None, command };
+//! let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp, session: None, issue: None, command };
 //! let payload = Payload::Command(proposal.encode().into());
 //! state.apply(&Entry { index: Index(2), term: Term(1), payload });
 //! assert_eq!(state.user().get(b"colour"), Some(&b"\xa4blue"[..]));
@@ -51,6 +51,7 @@ mod divergence;
 mod entries;
 mod incarnations;
 mod invariants;
+mod issues;
 mod migration;
 mod permission;
 mod reachable;
@@ -71,7 +72,8 @@ pub use entries::{
     CLUSTER_KEY, Entries, EntryCommand, EntryRefusal, EntryResult, MAX_ENTRIES_LEN, MAX_KEY_LEN,
     MAX_VALUE_LEN,
 };
-pub use permission::{leader_only, may};
+pub use issues::{KEPT_ISSUES, MAX_ISSUE_AGE, MAX_ISSUE_AGE_MS};
+pub use permission::{is_issued, leader_only, may};
 pub use replicated::{FEATURE_LEVEL, FoundError, Replicated};
 pub use roster::{MAX_ENROLMENTS, MAX_TOKEN_USES, MAX_TOKENS, NO_TOKEN};
 pub use round::{

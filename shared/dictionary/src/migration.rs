@@ -10,6 +10,7 @@ use crate::clients::Clients;
 use crate::clock::{Clock, Expiring};
 use crate::divergence::Divergence;
 use crate::incarnations::RecordedIncarnations;
+use crate::issues::Issues;
 use crate::reachable::ReachableTimes;
 use crate::replicated::Fixed;
 use crate::roster::Roster;
@@ -114,7 +115,8 @@ pub(crate) fn from_format_4(bytes: &[u8]) -> Result<Fixed, RestoreError> {
 impl From<Fixed4> for Fixed {
     fn from(old: Fixed4) -> Self {
         let clock = Clock { now_ms: old.now_ms, wall_ms: 0, by_wall: true };
-        Self { applied: old.applied, clock, control: old.control.into(), sessions: old.sessions }
+        let (control, issues) = (old.control.into(), Issues::default());
+        Self { applied: old.applied, clock, control, sessions: old.sessions, issues }
     }
 }
 

@@ -7,7 +7,7 @@ use rafty_types::{ControlCommand, Member, PeerRole};
 /// Whether `issuer` may issue `command` at all.
 ///
 /// Operators work at members of role [`PeerRole::Peer`]; a device changes its own affairs only. A key or an address is
-/// told by its owner alone: its signature has no date, so another member could otherwise repeat an old one.
+/// told by its owner alone.
 pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
     use ControlCommand as C;
     let operator = issuer.role == PeerRole::Peer;
@@ -53,5 +53,26 @@ pub fn leader_only(command: &ControlCommand) -> bool {
             | C::UpdateAccepted { .. }
             | C::RoundPublished(_)
             | C::RoundFailed { .. }
+    )
+}
+
+/// Whether `command` counts only with its issuer's signature: an operator's commands, and what members say in their own
+/// name. Of all others the word of the leader that proposes them is enough.
+pub fn is_issued(command: &ControlCommand) -> bool {
+    use ControlCommand as C;
+    matches!(
+        command,
+        C::TokenCreated(_)
+            | C::ClientCreated(_)
+            | C::ClientRevoked { .. }
+            | C::RunSubmitted(_)
+            | C::RunStopped { .. }
+            | C::RolledBack { .. }
+            | C::SettingChanged { .. }
+            | C::FeatureLevel(_)
+            | C::Revoke { .. }
+            | C::RotateKey { .. }
+            | C::AddressChanged { .. }
+            | C::TenureBegan { .. }
     )
 }

@@ -5,12 +5,13 @@
 
 use crate::clock::{Clock, Expiring, MENDED_TTL_MS, Stamped};
 use crate::control::Context;
+use crate::issues::{self, Issues};
 use crate::roster::{check_addresses, check_rsa_key};
 use crate::sessions::{Sessions, Turn};
-use crate::{Applied, Control, Event, KeptModels, Outcome, invariants, migration, snapshot};
+use crate::{Applied, Control, Event, KeptModels, Outcome, invariants, is_issued, migration, snapshot};
 use rafty_types::{
-    ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, MAX_NAME_LEN, MemberId,
-    Mutation, Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SetId, SettingsError,
+    ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, Issue, MAX_NAME_LEN,
+    MemberId, Mutation, Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SetId, SettingsError,
     StateMachine, planted,
 };
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,12 @@ pub struct Replicated<U: StateMachine> {
     unreadable: u64,
 }
 
+/// What somebody wants.
+struct Asked {
+    issue: Option<Issue>,
+    command: Command,
+}
+
 /// What every peer set has in the same form.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Fixed {
@@ -36,6 +43,7 @@ pub(crate) struct Fixed {
     pub(crate) clock: Clock,
     pub(crate) control: Control,
     pub(crate) sessions: Sessions,
+    pub(crate) issues: Issues,
 }
 
 /// A peer set cannot start from this. Nothing was made; correct it and found again.
@@ -137,13 +145,11 @@ impl<U: StateMachine> Replicated<U> {
         self.fixed.applied = entry.index;
         let applied = match &entry.payload {
             Payload::Empty | Payload::Membership(_) => Applied::nothing(entry.index),
-            // A program that knows more commands must take one above the committed feature level for unreadable
-            // here, so that it does exactly what a program without it does.
-            Payload::Command(bytes) => match Proposal::decode(bytes) {
+            Payload::Command(bytes) => match Proposal::decode(bytes, self.control().feature_level()) {
                 Some(proposal) => self.apply_proposal(entry, proposal),
                 None => {
                     self.unreadable += 1;
-                    let why = "the command cannot be read by this version".to_string();
+                    let why = "the command cannot be read at the feature level of the peer set".to_string();
                     Applied::refused(entry.index, Rejection::Invalid(why))
                 }
             },
@@ -157,7 +163,7 @@ impl<U: StateMachine> Replicated<U> {
     }
 
     fn apply_proposal(&mut self, entry: &Entry, proposal: Proposal) -> Applied {
-        let Proposal { origin, term: proposed_in, stamp, session, command } = proposal;
+        let Proposal { origin, term: proposed_in, stamp, session, issue, command } = proposal;
         let stamped = self.fixed.clock.stamped(stamp);
         match stamped {
             Stamped::ByWall | Stamped::Elapsed => {}
@@ -171,10 +177,11 @@ impl<U: StateMachine> Replicated<U> {
         let at = Context { index: entry.index, term: entry.term, origin, proposed_in, now_ms, by_wall };
 
         let mut events = Vec::new();
+        let asked = Asked { issue, command };
         let outcome = match (self.control().member(origin), session) {
             (None, _) => Outcome::rejected(at.index, Rejection::NotAllowed),
-            (Some(_), None) => self.execute(&at, command, &mut events),
-            (Some(_), Some((id, serial))) => self.execute_once(&at, id, serial, command, &mut events),
+            (Some(_), None) => self.execute(&at, asked, &mut events),
+            (Some(_), Some((id, serial))) => self.execute_once(&at, id, serial, asked, &mut events),
         };
         Applied { index: at.index, origin: Some(origin), outcome: Some(outcome), session, events }
     }
@@ -184,24 +191,27 @@ impl<U: StateMachine> Replicated<U> {
         at: &Context,
         id: SessionId,
         serial: Serial,
-        command: Command,
+        asked: Asked,
         events: &mut Vec<Event>,
     ) -> Outcome {
         match self.fixed.sessions.turn(id, serial, at.index) {
             Err(why) => Outcome::rejected(at.index, why),
             Ok(Turn::Before(outcome)) => outcome,
             Ok(Turn::Now) => {
-                let outcome = self.execute(at, command, events);
+                let outcome = self.execute(at, asked, events);
                 self.fixed.sessions.record(id, serial, &outcome);
                 outcome
             }
         }
     }
 
-    fn execute(&mut self, at: &Context, command: Command, events: &mut Vec<Event>) -> Outcome {
-        let result = match command {
+    fn execute(&mut self, at: &Context, asked: Asked, events: &mut Vec<Event>) -> Outcome {
+        let result = match asked.command {
             Command::User(command) => {
                 return Outcome::User(self.user.apply(at.index, at.term, &command), at.index);
+            }
+            Command::Control(command) if is_issued(&command) && !planted(Mutation::LeaderIsBelieved) => {
+                return self.execute_issued(at, asked.issue, command, events);
             }
             Command::Control(ControlCommand::SessionOpened) => {
                 self.fixed.sessions.open(at.index);
@@ -212,12 +222,65 @@ impl<U: StateMachine> Replicated<U> {
             }
             Command::Control(command) => self.fixed.control.apply(at, command),
         };
+        self.executed(at, result, events)
+    }
+
+    /// A command that counts only by its issuer's own word, whoever the leader says that it is of.
+    fn execute_issued(
+        &mut self,
+        at: &Context,
+        issue: Option<Issue>,
+        command: ControlCommand,
+        events: &mut Vec<Event>,
+    ) -> Outcome {
+        if at.by_wall {
+            let control = &mut self.fixed.control;
+            let result = control.check_old_signature(at, issue.as_ref(), &command);
+            let result = result.and_then(|()| control.apply(at, command));
+            return self.executed(at, result, events);
+        }
+        let by = issue.as_ref().map_or(at.origin, |issue| issue.by);
+        let at = &Context { origin: by, ..*at };
+        let issue = match self.fixed.control.check_issue(at, issue, &command) {
+            Ok(issue) => issue,
+            Err(why) => return Outcome::rejected(at.index, why),
+        };
+        match self.fixed.issues.before(at, &issue, &command) {
+            Err(why) => return Outcome::rejected(at.index, why),
+            Ok(Some(outcome)) => return outcome,
+            Ok(None) => {}
+        }
+        let named = issues::name(&command);
+        let result = self.fixed.control.apply(at, command);
+        let outcome = self.executed(at, result, events);
+        // Whoever has gone is remembered no more.
+        if self.control().member(by).is_some() {
+            self.fixed.issues.record(&issue, named, &outcome);
+        }
+        outcome
+    }
+
+    fn executed(
+        &mut self,
+        at: &Context,
+        result: Result<Vec<Event>, Rejection>,
+        events: &mut Vec<Event>,
+    ) -> Outcome {
         match result {
             Err(why) => Outcome::rejected(at.index, why),
             Ok(changes) => {
+                self.forget_issues_of_gone(&changes);
                 events.extend(changes);
                 events.extend(self.halted().map(|level| Event::Halted { level }));
                 Outcome::Control(ControlResult::Done, at.index)
+            }
+        }
+    }
+
+    fn forget_issues_of_gone(&mut self, changes: &[Event]) {
+        for change in changes {
+            if let Event::Revoked(gone, _) | Event::Replaced { old: gone, .. } = change {
+                self.fixed.issues.forget(*gone);
             }
         }
     }
@@ -236,12 +299,12 @@ impl<U: StateMachine> Replicated<U> {
         Ok(())
     }
 
-    /// This state without whatever lets somebody in or names a request: tokens, clients' tokens and sessions.
+    /// This state without whatever lets somebody in or names a request: tokens, clients' tokens, sessions and issues.
     #[must_use]
     pub fn without_credentials(&self) -> Self {
         let mut state = self.clone();
         state.fixed.control.drop_credentials();
-        state.fixed.sessions = Sessions::default();
+        (state.fixed.sessions, state.fixed.issues) = (Sessions::default(), Issues::default());
         state
     }
 
@@ -342,7 +405,9 @@ fn read_fixed(bytes: &[u8]) -> Result<(Fixed, &[u8]), RestoreError> {
 
 fn broken_invariant(fixed: &Fixed) -> Option<&'static str> {
     let sessions = (!fixed.sessions.are_sound(fixed.applied)).then_some("sessions are sound");
-    invariants::broken(&fixed.control, fixed.applied).or(sessions)
+    let is_member = |id| fixed.control.member(id).is_some();
+    let issues = (!fixed.issues.are_sound(is_member)).then_some("issues are sound");
+    invariants::broken(&fixed.control, fixed.applied).or(sessions).or(issues)
 }
 
 fn check_genesis(genesis: &Genesis, first: Index) -> Result<(), FoundError> {

@@ -3,11 +3,10 @@
 //! What members sign in a log is signed here with their keys, so that the fuzzer gets behind the signatures.
 
 use crate::bounded;
-use crate::world::{CLUSTER, founded, identity};
-use rafty_dictionary::{Entries, EntryCommand, EntryResult, Outcome, Replicated};
+use crate::world::{CLUSTER, founded, identity, issued};
+use rafty_dictionary::{Entries, EntryCommand, EntryResult, FEATURE_LEVEL, Outcome, Replicated};
 use rafty_types::{
     Command, ControlCommand, ControlResult, Enrolment, Entry, MemberId, Payload, Proposal, Term,
-    address_statement, rotate_key_statement, tenure_statement,
 };
 
 /// Small records in maps: a node and its record for a few bytes each, and the user machine's beside.
@@ -54,10 +53,10 @@ fn apply_all(state: &mut Replicated<Entries>, mut bytes: &[u8]) {
         if how & 8 > 0 {
             term = term.next();
         }
-        let (command, after) = match postcard::take_from_bytes::<Proposal>(rest) {
+        let (command, after) = match take_proposal(rest) {
             Ok((mut proposal, after)) => {
                 put_right(state, &mut proposal, term, *how);
-                assert_eq!(Proposal::decode(&proposal.encode()).as_ref(), Some(&proposal));
+                assert_eq!(Proposal::decode(&proposal.encode(), FEATURE_LEVEL).as_ref(), Some(&proposal));
                 (proposal.encode(), after)
             }
             Err(_) => (rest.to_vec(), &[][..]),
@@ -68,6 +67,12 @@ fn apply_all(state: &mut Replicated<Entries>, mut bytes: &[u8]) {
             Entry { index: state.applied().next(), term, payload: Payload::Command(command.into()) },
         );
     }
+}
+
+/// Reads a proposal behind its level.
+fn take_proposal(bytes: &[u8]) -> postcard::Result<(Proposal, &[u8])> {
+    let (_, bytes) = postcard::take_from_bytes::<u32>(bytes)?;
+    postcard::take_from_bytes(bytes)
 }
 
 fn apply(state: &mut Replicated<Entries>, entry: Entry) {
@@ -103,23 +108,16 @@ fn put_right(state: &Replicated<Entries>, proposal: &mut Proposal, term: Term, h
     {
         sign(state, command, by);
         current(state, command);
+        proposal.issue = issued(state, by, &proposal.command);
     }
 }
 
 fn sign(state: &Replicated<Entries>, command: &mut ControlCommand, by: MemberId) {
     let known = |id: MemberId| state.control().member(id).map(|member| member.id);
     match command {
-        ControlCommand::TenureBegan { member, rsa_public, signature } => {
-            *member = by;
-            *signature = identity(by).sign(&tenure_statement(rafty_types::SetId::first(CLUSTER), by, rsa_public));
-        }
-        ControlCommand::RotateKey { member, rsa_public, signature } => {
+        ControlCommand::TenureBegan { member, .. } => *member = by,
+        ControlCommand::RotateKey { member, .. } | ControlCommand::AddressChanged { member, .. } => {
             *member = known(*member).unwrap_or(by);
-            *signature = identity(*member).sign(&rotate_key_statement(rafty_types::SetId::first(CLUSTER), *member, rsa_public));
-        }
-        ControlCommand::AddressChanged { member, addresses, signature } => {
-            *member = known(*member).unwrap_or(by);
-            *signature = identity(*member).sign(&address_statement(rafty_types::SetId::first(CLUSTER), *member, addresses));
         }
         ControlCommand::TokenCreated(token) => token.public_key = identity(MemberId(0)).key(),
         ControlCommand::Enrol(enrolment) => sign_enrolment(state, enrolment),

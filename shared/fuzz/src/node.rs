@@ -6,7 +6,7 @@
 
 use crate::raft;
 use crate::wits::Wits;
-use crate::world::{CLUSTER, founded, identity};
+use crate::world::{CLUSTER, founded, identity, issued};
 use rafty_dictionary::{Entries, Replicated};
 use rafty_node::{Boot, Input, Node, Output, Request, RequestId, TenureKey};
 use rafty_rounds::{Arrival, EnvelopeHandle, Work, WorkId, WorkResult};
@@ -14,7 +14,6 @@ use rafty_types::{
     Command, ControlCommand, Digest, Entry, EnvelopeHeader, EnvelopeKind, Frame, HardState, Label, MemberId,
     Membership, Message, MessageKind, Metrics, Payload, PeerRole, PersistId, Proposal, Recipient, Refusal,
     RestCause, Settings, Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, state_digest_statement,
-    tenure_statement,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -76,6 +75,7 @@ impl Shell {
             incarnations: Default::default(),
             suspected: false,
             address: None,
+            signer: Arc::new(identity(ME)),
             seed: u64::from(choice),
         };
         let node = Node::new(boot, Entries::default(), Time::ZERO).expect("a sound disk");
@@ -331,9 +331,7 @@ impl Shell {
     fn tenure_key(&mut self) -> TenureKey {
         self.last_handle += 1;
         let rsa_public = Digest::of(&self.last_handle.to_be_bytes()).0.to_vec();
-        let signature =
-            identity(ME).sign(&tenure_statement(rafty_types::SetId::first(CLUSTER), ME, &rsa_public));
-        TenureKey { rsa_public, signature }
+        TenureKey { rsa_public }
     }
 }
 
@@ -445,6 +443,7 @@ fn apply(state: &mut Replicated<Entries>, command: ControlCommand) {
         term,
         stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: 1_700_000_000_000 },
         session: None,
+        issue: issued(state, ME, &command),
         command,
     };
     let entry = Entry { index, term, payload: Payload::Command(proposal.encode().into()) };

@@ -178,7 +178,7 @@ fn commands() -> Vec<Command> {
         C::TokenCreated(token),
         C::Enrol(enrolment(MemberId(3), [1; 16])),
         C::SeatChanged { give: vec![MemberId(3)], take: Vec::new() },
-        C::TenureBegan { member: MemberId(1), rsa_public: vec![9; 398], signature },
+        C::TenureBegan { member: MemberId(1), rsa_public: vec![9; 398] },
         C::RunSubmitted(spec),
         opened(),
         accepted(MemberId(1)),
@@ -187,8 +187,8 @@ fn commands() -> Vec<Command> {
         C::RoundPublished(published),
         opened(),
         C::RolledBack { run: RunId(6), version: Version(1) },
-        C::RotateKey { member, rsa_public: vec![2; 390], signature },
-        C::AddressChanged { member, addresses: vec![([10, 0, 0, 9], 7_000).into()], signature },
+        C::RotateKey { member, rsa_public: vec![2; 390] },
+        C::AddressChanged { member, addresses: vec![([10, 0, 0, 9], 7_000).into()] },
         C::SilenceChanged { member, silent: true },
         C::ClientCreated(client),
         C::SessionOpened,
@@ -211,7 +211,7 @@ fn commands() -> Vec<Command> {
 
 /// With a first byte that has everything put right.
 fn proposal(command: Command, session: Option<(SessionId, Serial)>) -> Vec<u8> {
-    let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp: Stamp::Elapsed { elapsed_ms: 1_000, wall_ms: 1_000 }, session, command };
+    let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp: Stamp::Elapsed { elapsed_ms: 1_000, wall_ms: 1_000 }, session, issue: None, command };
     [&[7], &proposal.encode()[..]].concat()
 }
 

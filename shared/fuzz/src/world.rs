@@ -4,11 +4,11 @@
 //! envelopes a second as the size that is made.
 
 use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
-use rafty_dictionary::{Entries, Replicated};
+use rafty_dictionary::{Entries, Replicated, is_issued};
 use rafty_seal::{Identity, RsaKey, SignedHeader, seal};
 use rafty_types::{
-    Attempt, ClusterId, Digest, EnvelopeKind, Genesis, Label, Member, MemberId, PeerRole, Round, RunId,
-    Settings, Tenure, Version,
+    Attempt, ClusterId, Command, Digest, EnvelopeKind, Genesis, Issue, IssueSerial, Label, Member, MemberId, PeerRole,
+    Round, RunId, Settings, Signature, Tenure, Version,
 };
 use std::sync::OnceLock;
 
@@ -28,6 +28,15 @@ pub(crate) fn identity(member: MemberId) -> Identity {
 pub(crate) fn aggregator_key() -> &'static RsaKey {
     static KEY: OnceLock<RsaKey> = OnceLock::new();
     KEY.get_or_init(|| RsaKey::from_der(include_bytes!("../keys/aggregator.der")).expect("a fixed test key"))
+}
+
+/// What a member says when it issues `command` now, where that takes it.
+pub(crate) fn issued(state: &Replicated<Entries>, by: MemberId, command: &Command) -> Option<Issue> {
+    let Command::Control(command) = command else { return None };
+    let serial = IssueSerial { incarnation: 1, count: state.applied().0 };
+    let (seen, seen_ms) = (state.applied(), state.elapsed_ms());
+    let issue = Issue { by, serial, seen, seen_ms, signature: Signature::default() };
+    is_issued(command).then(|| issue.signed(&identity(by), state.control().set(), command))
 }
 
 /// An update of the participant to the aggregator.

@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::requests::{Answer, Duty, Proposer};
 use crate::{Event, requests::RequestId};
 use rafty_consensus as consensus;
-use rafty_dictionary::{Applied, Event as Change, Outcome};
+use rafty_dictionary::{Applied, Event as Change, FEATURE_LEVEL, Outcome};
 use rafty_types::{
     Command, ControlResult, Entry, ForwardOutcome, Frame, Index, MemberId, Message, Mutation, Payload,
     Proposal, Rejection, Snapshot, SnapshotMeta, StateMachine, Time, planted,
@@ -124,7 +124,8 @@ impl<U: StateMachine> Node<U> {
 
     fn tell_watchers(&mut self, entry: &Entry, applied: &Applied) {
         if let (Payload::Command(proposal), Some(Outcome::User(..))) = (&entry.payload, &applied.outcome)
-            && let Some(Proposal { command: Command::User(command), .. }) = Proposal::decode(proposal)
+            && let Some(Proposal { command: Command::User(command), .. }) =
+                Proposal::decode(proposal, FEATURE_LEVEL)
         {
             self.out.push(Output::UserApplied { index: entry.index, command });
         }

@@ -4,9 +4,9 @@
 
 use crate::io::{Output, Request};
 use crate::node::Node;
-use crate::requests::{Answer, Dispatch, Proposer, RequestId, Where};
+use crate::requests::{Answer, Asked, Dispatch, Duty, Proposer, RequestId, Where};
 use rafty_consensus as consensus;
-use rafty_dictionary::leader_only;
+use rafty_dictionary::{is_issued, leader_only};
 use rafty_types::{
     Command, ControlCommand, ControlResult, ForwardOutcome, Frame, Index, MAX_PROPOSAL_LEN, MemberId,
     Mutation, PeerRole, Proposal, Rejection, Serial, SessionId, StateMachine, Time, planted,
@@ -87,7 +87,8 @@ impl<U: StateMachine> Node<U> {
         }
         self.requests.sent(id, None);
         let early = planted(Mutation::AnsweredBeforeCommit) && matches!(command, Command::User(_));
-        if !self.propose(Proposer::Request(id), self.me, session, command) {
+        let asked = self.asked(id, command);
+        if !self.propose(Proposer::Request(id), self.me, session, asked) {
             self.requests.not_proposed(id, self.pause_until());
         } else if early {
             self.end_request(id, Answer::User(vec![0], self.consensus.last_index().next()));
@@ -148,10 +149,28 @@ impl<U: StateMachine> Node<U> {
 
     fn forward_request(&mut self, leader: MemberId, id: RequestId) {
         let Some(wanted) = self.requests.wanted(id) else { return };
-        let command = Box::new(wanted.command.clone());
-        let frame = Frame::Forward { request: id.0, session: wanted.session, command };
+        let (session, command) = (wanted.session, wanted.command.clone());
+        let request = id.0;
+        let frame = match self.asked(id, command) {
+            Asked { issue: Some(issue), command: Command::Control(command) } => {
+                let (issue, command) = (Box::new(issue), Box::new(command));
+                Frame::ForwardIssued { request, session, issue, command }
+            }
+            Asked { command, .. } => Frame::Forward { request, session, command: Box::new(command) },
+        };
         self.requests.sent(id, Some(leader));
         self.out.push(Output::Send { to: leader, frame });
+    }
+
+    /// What a request asks for, with this member's word where it takes one: the same one whenever it is sent again.
+    fn asked(&mut self, id: RequestId, command: Command) -> Asked {
+        let issued = self.requests.wanted(id).and_then(|wanted| wanted.issue.clone());
+        let issue = issued.or_else(|| match &command {
+            Command::Control(command) if is_issued(command) => Some(self.issue(command)),
+            _ => None,
+        });
+        self.requests.issued(id, issue.clone());
+        Asked { issue, command }
     }
 
     /// Another member wants this one, as leader, to propose something.
@@ -160,13 +179,14 @@ impl<U: StateMachine> Node<U> {
         from: MemberId,
         request: u64,
         session: Option<(SessionId, Serial)>,
-        command: Command,
+        asked: Asked,
     ) {
-        let leaders_own = matches!(&command, Command::Control(command) if leader_only(command));
-        let outcome = if self.is_leader() && self.is_operators_seat_change(from, &command) {
+        let command = &asked.command;
+        let leaders_own = matches!(command, Command::Control(command) if leader_only(command));
+        let outcome = if self.is_leader() && self.is_operators_seat_change(from, command) {
             // Seats are the leader's to deal out: it proposes the change in its own name, judged as one of its own clients'.
-            match self.refused_change(&command) {
-                None if self.propose(Proposer::Forward { from, request }, self.me, session, command) => {
+            match self.refused_change(command) {
+                None if self.propose(Proposer::Forward { from, request }, self.me, session, asked) => {
                     return;
                 }
                 Some(Answer::Control(refused, at)) => ForwardOutcome::Control(refused, at),
@@ -177,14 +197,22 @@ impl<U: StateMachine> Node<U> {
             ForwardOutcome::Control(ControlResult::Rejected(Rejection::NotAllowed), self.state.applied())
         } else if !self.is_leader() {
             ForwardOutcome::NotLeader(self.consensus.leader())
-        } else if self.hands_over_first(&command) {
+        } else if self.is_allowed(&asked) && self.hands_over_first(command) {
             ForwardOutcome::Dropped
-        } else if self.propose(Proposer::Forward { from, request }, from, session, command) {
+        } else if self.propose(Proposer::Forward { from, request }, from, session, asked) {
             return;
         } else {
             ForwardOutcome::Dropped
         };
         self.out.push(Output::Send { to: from, frame: Frame::Forwarded { request, outcome } });
+    }
+
+    /// Whether what was forwarded will count, as far as this member can tell: it may be behind.
+    fn is_allowed(&self, asked: &Asked) -> bool {
+        let (Some(issue), Command::Control(command)) = (&asked.issue, &asked.command) else {
+            return planted(Mutation::ActsBeforePermission);
+        };
+        self.state.control().is_allowed(issue, command)
     }
 
     /// Whether it is a laptop that says who shall vote, which its operator asked for.
@@ -205,6 +233,9 @@ impl<U: StateMachine> Node<U> {
     /// was sent away may still be needed. A newcomer is answered when this member knows it: it is told who the others
     /// are, and a leader may be ahead.
     pub(crate) fn answered(&mut self, id: RequestId, answer: Answer) {
+        if is_to_be_issued_anew(&answer) && self.requests.issue_anew(id, self.pause_until()) {
+            return;
+        }
         let hidden = self.requests.was_tried(id) && hides_an_earlier_try(&answer);
         let answer = if hidden { Answer::Unknown } else { answer };
         let knows_later = |command: &Command| admits(command) && !planted(Mutation::NewcomerAnsweredTooSoon);
@@ -233,14 +264,20 @@ impl<U: StateMachine> Node<U> {
         proposer: Proposer,
         origin: MemberId,
         session: Option<(SessionId, Serial)>,
-        command: Command,
+        Asked { issue, command }: Asked,
     ) -> bool {
         let Some(ticket) = self.requests.ticket(proposer) else { return false };
         let term = self.consensus.term();
-        let proposal = Proposal { origin, term, stamp: self.stamp(), session, command };
+        let proposal = Proposal { origin, term, stamp: self.stamp(), session, issue, command };
         let data: Arc<[u8]> = proposal.encode().into();
         self.proposals.push(consensus::Proposal { request: ticket, data });
         true
+    }
+
+    /// Proposes what this member owes the peer set as leader. `false` when too many proposals are under way.
+    pub(crate) fn propose_duty(&mut self, duty: Duty, command: ControlCommand) -> bool {
+        let issue = is_issued(&command).then(|| self.issue(&command));
+        self.propose(Proposer::Duty(duty), self.me, None, Asked { issue, command: Command::Control(command) })
     }
 
     /// Hands on what was proposed: all together, so that it travels and is synced together.
@@ -278,6 +315,12 @@ fn hides_an_earlier_try(answer: &Answer) -> bool {
     use Rejection::{ForgottenSerial, NotAllowed, UnknownSession};
     let Answer::Control(ControlResult::Rejected(why), _) = answer else { return false };
     matches!(why, NotAllowed | UnknownSession | ForgottenSerial)
+}
+
+/// Whether a command was not applied because of how it was issued.
+fn is_to_be_issued_anew(answer: &Answer) -> bool {
+    use Rejection::{SerialTaken, TooLate};
+    matches!(answer, Answer::Control(ControlResult::Rejected(TooLate | SerialTaken), _))
 }
 
 /// Whether a command lets somebody in.

@@ -7,10 +7,10 @@
 use crate::frozen::FrozenState;
 use crate::io::Output;
 use crate::node::Node;
-use crate::requests::{Duty, Proposer};
+use crate::requests::Duty;
 use crate::{Event, StartError};
 use rafty_types::{
-    Command, ControlCommand, Digest, Frame, Index, MemberId, Mutation, Signature, SignedDigest, StateDigest,
+    ControlCommand, Digest, Frame, Index, MemberId, Mutation, Signature, SignedDigest, StateDigest,
     StateMachine, planted, state_digest_statement,
 };
 use std::collections::BTreeMap;
@@ -155,8 +155,8 @@ impl<U: StateMachine> Node<U> {
         if digests.is_empty() || all && digests.len() < missing.len() {
             return;
         }
-        let command = Command::Control(ControlCommand::StateDigestsRecorded { mark, digests });
-        self.digests.proposed = self.propose(Proposer::Duty(Duty::Digests), self.me, None, command);
+        let command = ControlCommand::StateDigestsRecorded { mark, digests };
+        self.digests.proposed = self.propose_duty(Duty::Digests, command);
     }
 
     /// Looks at what the replicated state says of digests now.

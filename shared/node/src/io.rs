@@ -5,7 +5,7 @@ use rafty_consensus::Link;
 use rafty_rounds::{Arrival, EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
     Batch, Command, Digest, Entry, EnvelopeHeader, Frame, HardState, Incarnations, Index, Member, MemberId,
-    Message, PersistId, Serial, SessionId, Signature, Snapshot, Time,
+    Message, PersistId, Serial, SessionId, Sign, Signature, Snapshot, Time,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub struct Boot {
     pub suspected: bool,
     /// Where it listens, for people.
     pub address: Option<SocketAddr>,
+    /// Signs what this member issues.
+    pub signer: Arc<dyn Sign>,
     /// Every drawn number comes from it.
     pub seed: u64,
 }
@@ -184,8 +186,6 @@ pub enum Request {
 pub struct TenureKey {
     /// PKCS#1 DER.
     pub rsa_public: Vec<u8>,
-    /// Over `tenure_statement`.
-    pub signature: Signature,
 }
 
 /// What the shell shall do.

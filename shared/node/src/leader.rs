@@ -9,7 +9,7 @@ use rafty_consensus::{
     Candidate, CurrentTenure, Leading, Progress, Seat, SeatView, TenureAction, TenureKeeper, TenureView,
     Travel, next_change, next_seat, voters_after,
 };
-use rafty_types::{Command, ControlCommand, Digest, Frame, MemberId, Mutation, StateMachine, Time, planted};
+use rafty_types::{ControlCommand, Digest, Frame, MemberId, Mutation, StateMachine, Time, planted};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -164,15 +164,10 @@ impl<U: StateMachine> Node<U> {
         if self.duties.tenure_proposed {
             return;
         }
-        let command = ControlCommand::TenureBegan {
-            member: self.me,
-            rsa_public: key.rsa_public,
-            signature: key.signature,
-        };
+        let command = ControlCommand::TenureBegan { member: self.me, rsa_public: key.rsa_public };
         // Before the tenure, which may open another mark.
         self.record_digests(false);
-        let proposer = Proposer::Duty(Duty::Tenure);
-        self.duties.tenure_proposed = self.propose(proposer, self.me, None, Command::Control(command));
+        self.duties.tenure_proposed = self.propose_duty(Duty::Tenure, command);
         self.record_incarnations(true);
     }
 
@@ -265,8 +260,7 @@ impl<U: StateMachine> Node<U> {
             Some(ControlCommand::SeatChanged { give: decision.give, take: decision.take })
         });
         if let Some(command) = command {
-            let proposer = Proposer::Duty(Duty::Seat);
-            self.duties.seat_proposed = self.propose(proposer, self.me, None, Command::Control(command));
+            self.duties.seat_proposed = self.propose_duty(Duty::Seat, command);
         }
     }
 

@@ -15,6 +15,7 @@ mod event;
 mod frozen;
 mod heard_starts;
 mod io;
+mod issuer;
 mod knocks;
 mod leader;
 mod lone_voter;

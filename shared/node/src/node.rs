@@ -4,7 +4,8 @@ use crate::apply::{Arriving, Compactor};
 use crate::disk_troubles::DiskTroubles;
 use crate::divergence::{self, Digests};
 use crate::io::{Boot, Input, Output, TenureKey};
-use crate::requests::{Answer, Duty, Proposer, RequestId, Requests};
+use crate::issuer::Issuer;
+use crate::requests::{Answer, Asked, Duty, Proposer, RequestId, Requests};
 use crate::roster::Roster;
 use crate::sides::Sides;
 use crate::starts::Starts;
@@ -13,8 +14,8 @@ use rafty_consensus as consensus;
 use rafty_consensus::Consensus;
 use rafty_dictionary::Replicated;
 use rafty_types::{
-    ForwardOutcome, Frame, MemberId, Message, MessageKind, Mutation, PersistId, RestoreError, Settings,
-    Stamp, StateMachine, Time, planted,
+    Command, ForwardOutcome, Frame, MemberId, Message, MessageKind, Mutation, PersistId, RestoreError,
+    Settings, Stamp, StateMachine, Time, planted,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub struct Node<U: StateMachine> {
     pub(crate) requests: Requests,
     pub(crate) compactor: Compactor,
     pub(crate) starts: Starts,
+    pub(crate) issuer: Issuer,
     pub(crate) digests: Digests,
     pub(crate) disk_troubles: DiskTroubles,
     /// A snapshot from the leader that is being read.
@@ -94,6 +96,7 @@ impl<U: StateMachine> Node<U> {
         let compactor = Compactor::new(boot.snapshot.data.len());
         let sides = Sides::new(&boot);
         let starts = Starts::new(&boot, now);
+        let issuer = Issuer::new(boot.signer.clone(), starts.incarnation());
         let log = consensus::Boot {
             id: boot.me,
             hard_state: boot.hard_state,
@@ -114,6 +117,7 @@ impl<U: StateMachine> Node<U> {
             requests: Requests::default(),
             compactor,
             starts,
+            issuer,
             digests: Digests::default(),
             disk_troubles: DiskTroubles::default(),
             arriving: None,
@@ -308,7 +312,11 @@ impl<U: StateMachine> Node<U> {
                 }
             }
             Frame::Forward { request, session, command } => {
-                self.forwarded_to_me(from, request, session, *command)
+                self.forwarded_to_me(from, request, session, Asked { issue: None, command: *command })
+            }
+            Frame::ForwardIssued { request, session, issue, command } => {
+                let asked = Asked { issue: Some(*issue), command: Command::Control(*command) };
+                self.forwarded_to_me(from, request, session, asked)
             }
             Frame::Forwarded { request, outcome } => self.forward_answered(from, request, outcome),
             Frame::Transfer { to } => {

@@ -6,7 +6,8 @@
 //! order of their serials. It does not decide who leads and applies nothing.
 
 use rafty_types::{
-    Command, ControlResult, ForwardOutcome, Index, MemberId, Mutation, Serial, SessionId, Term, Time, planted,
+    Command, ControlResult, ForwardOutcome, Index, Issue, MemberId, Mutation, Serial, SessionId, Term, Time,
+    planted,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -48,11 +49,20 @@ pub(crate) enum Where {
     Here,
 }
 
+/// A command, and its issuer's word where it takes one.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) issue: Option<Issue>,
+    pub(crate) command: Command,
+}
+
 /// A command somebody wants committed.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) command: Command,
     pub(crate) session: Option<(SessionId, Serial)>,
+    /// This member's word, once it was sent.
+    pub(crate) issue: Option<Issue>,
     pub(crate) place: Where,
     until: Time,
     sent: Sent,
@@ -74,9 +84,14 @@ impl Wanted {
         (self.session, id)
     }
 
+    /// Whether it counts once, however often it is proposed.
+    fn counts_once(&self) -> bool {
+        self.session.is_some() || self.issue.is_some()
+    }
+
     /// Makes it one to be sent again. `false`, and nothing is done, when it could count twice or counts already.
     fn try_again(&mut self) -> bool {
-        let again = self.session.is_some() && self.sent != Sent::Committed;
+        let again = self.counts_once() && self.sent != Sent::Committed;
         if again {
             self.tried |= self.sent != Sent::Not;
             self.sent = Sent::Not;
@@ -158,7 +173,7 @@ impl Requests {
         if self.is_full() {
             return false;
         }
-        let wanted = Wanted { command, session, place, until, sent: Sent::Not, tried: false };
+        let wanted = Wanted { command, session, issue: None, place, until, sent: Sent::Not, tried: false };
         self.unsent.insert(wanted.key(id));
         self.ends.insert((until, id));
         self.wanted.insert(id, wanted);
@@ -231,14 +246,14 @@ impl Requests {
         self.unsent.remove(&wanted.key(id));
     }
 
-    /// Another leader is known, or none. A command with a session is applied once however often it is proposed, so
-    /// it can simply be sent again; one without must wait for its answer. If that is another's to give, it comes soon:
+    /// Another leader is known, or none. A command with a session or an issue is applied once however often it is proposed,
+    /// so it can simply be sent again; one without must wait for its answer. If that is another's to give, it comes soon:
     /// until `answers_end`, unless that member is dead.
     pub(crate) fn leader_changed(&mut self, leader: Option<MemberId>, answers_end: Time) {
         self.paused_until = None;
         for (id, wanted) in &mut self.wanted {
             match wanted.sent {
-                _ if wanted.session.is_some() => {
+                _ if wanted.counts_once() => {
                     wanted.try_again();
                 }
                 Sent::Forwarded(to) if leader.is_some_and(|leader| leader != to) => {
@@ -254,7 +269,24 @@ impl Requests {
         }
     }
 
-    /// Sends a command again that may count already. `false`, and nothing is done, when it has no session.
+    /// A command was issued, if it takes that.
+    pub(crate) fn issued(&mut self, id: RequestId, issue: Option<Issue>) {
+        if let Some(wanted) = self.wanted.get_mut(&id) {
+            wanted.issue = issue;
+        }
+    }
+
+    /// A command was refused for how it was issued, so no try of it counts: it is issued anew, after the pause. `false`, and
+    /// nothing is done, when its request is over, or its session has kept that answer.
+    pub(crate) fn issue_anew(&mut self, id: RequestId, pause_until: Time) -> bool {
+        let wanted = self.wanted.get_mut(&id).filter(|wanted| wanted.session.is_none());
+        let Some(wanted) = wanted else { return false };
+        (wanted.issue, wanted.tried) = (None, false);
+        self.not_proposed(id, pause_until);
+        true
+    }
+
+    /// Sends a command again that may count already. `false`, and nothing is done, when it would count twice.
     pub(crate) fn try_again(&mut self, id: RequestId) -> bool {
         let Some(wanted) = self.wanted.get_mut(&id) else { return false };
         let again = wanted.try_again();

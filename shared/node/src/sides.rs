@@ -9,8 +9,7 @@ use rafty_dictionary::{RoundRecord, RunState, RunStatus};
 use rafty_rounds as rounds;
 use rafty_rounds::{Arrival, EnvelopeHandle, ProposalId, Rounds, WorkId, WorkResult};
 use rafty_types::{
-    Command, ControlCommand, Digest, EnvelopeHeader, Frame, MemberId, Rejection, Rest, RunId, StateMachine,
-    Time,
+    ControlCommand, Digest, EnvelopeHeader, Frame, MemberId, Rejection, Rest, RunId, StateMachine, Time,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -153,9 +152,8 @@ impl<U: StateMachine> Node<U> {
         match output {
             rounds::Output::Propose { id, command } => {
                 let publishes = matches!(*command, ControlCommand::RoundPublished(_));
-                let proposer = Proposer::Duty(Duty::Round(id.0));
                 let waits = publishes && !self.duties.may_publish(id.0);
-                if waits || !self.propose(proposer, self.me, None, Command::Control(*command)) {
+                if waits || !self.propose_duty(Duty::Round(id.0), *command) {
                     self.round_proposal_lost(id.0);
                 }
             }

@@ -10,10 +10,10 @@ use crate::heard_starts::{Anomaly, HeardStarts, in_words};
 use crate::io::{Boot, Output};
 use crate::lone_voter::Asking;
 use crate::node::Node;
-use crate::requests::{Duty, Proposer};
+use crate::requests::Duty;
 use rafty_consensus as consensus;
 use rafty_types::{
-    Command, ControlCommand, Frame, Hello, HelloAnswer, HelloStamp, Incarnations, Index, MemberId, Message,
+    ControlCommand, Frame, Hello, HelloAnswer, HelloStamp, Incarnations, Index, MemberId, Message,
     MessageKind, Mutation, PeerKey, PersistId, RecordedIncarnation, StateMachine, Term, Time, planted,
 };
 use std::collections::BTreeMap;
@@ -122,6 +122,11 @@ impl Starts {
             proposed: false,
             asking: None,
         }
+    }
+
+    /// The number that this start has now.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.disk.current().number
     }
 
     /// Whether the state was found to have diverged.
@@ -477,8 +482,7 @@ impl<U: StateMachine> Node<U> {
             return;
         }
         if let Some(command) = self.incarnations_to_record(all) {
-            let proposer = Proposer::Duty(Duty::Incarnations);
-            self.starts.proposed = self.propose(proposer, self.me, None, Command::Control(command));
+            self.starts.proposed = self.propose_duty(Duty::Incarnations, command);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::machine::UserMachine;
 use crate::member::MemberFile;
 use crate::shell::{Happening, Shell};
 use rafty_node::{Input, Request, is_worth_telling};
-use rafty_types::{Command, ControlCommand, address_statement};
+use rafty_types::{Command, ControlCommand};
 use smol::channel::Sender;
 use smol::{Executor, Timer};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -54,11 +54,8 @@ impl<U: UserMachine> Shell<U> {
             return None;
         }
         self.narrator.say(&format!("this member is at {address} now, and tells the others"));
-        let addresses = vec![address];
-        let statement = address_statement(self.bench.set, self.me, &addresses);
-        let signature = self.bench.secrets.identity.sign(&statement);
-        let command =
-            Command::Control(ControlCommand::AddressChanged { member: self.me, addresses, signature });
+        let moved = ControlCommand::AddressChanged { member: self.me, addresses: vec![address] };
+        let command = Command::Control(moved);
         Some(self.own_request(Request::Commit { session: None, command }, COMMIT_WITHIN))
     }
 }

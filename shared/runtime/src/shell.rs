@@ -432,7 +432,7 @@ impl<U: UserMachine> Shell<U> {
             }
             Output::Reply { id, answer } => return Ok(self.answered(id, answer)),
             Output::Work { id, work } => return Ok(self.order(id, *work)),
-            Output::MakeTenureKey => self.workers.make_tenure_key(self.me),
+            Output::MakeTenureKey => self.workers.make_tenure_key(),
             Output::ForgetTenureKeys { except } => self.bench.tenure_keys.forget(except),
             Output::SendEnvelope { to, handle } => return Ok(self.send_envelope(&to, handle)),
             Output::DropEnvelope(handle) => self.envelopes.forget(handle),

@@ -29,7 +29,7 @@ use crate::work::{Bench, TenureKeys, Workers};
 use rafty_dictionary::Entries;
 use rafty_node::{Boot, Knocks, Node};
 use rafty_storage::{Blobs, DataDir, Log, OpenError, Origin, PendingUpdate, Recovered, Spool, SpoolHandle};
-use rafty_types::Time;
+use rafty_types::{Sign, Time};
 use rand_core::Rng;
 use smol::Executor;
 use smol::channel::{Sender, bounded};
@@ -241,7 +241,9 @@ fn assemble<U: UserMachine>(
     let before = member.clone();
     changed.write_into(&mut member);
     member.listen = with_port(member.listen)?;
-    let boot = Boot { suspected, ..boot(&member, recovered, &dir, &models, trainer.is_some())? };
+    let signer = Arc::new(rafty_seal::Identity::from_secret_bytes(&secrets.identity.to_secret_bytes()));
+    let boot = boot(&member, recovered, &dir, &models, signer)?;
+    let boot = Boot { suspected, trains: trainer.is_some(), ..boot };
     let node = Node::new(boot, machine, Time::ZERO)?;
     copies::forget_anomaly(&dir);
     if node.state().control().initialised() {
@@ -383,7 +385,7 @@ fn boot(
     recovered: Recovered,
     dir: &DataDir,
     models: &Blobs,
-    trains: bool,
+    signer: Arc<dyn Sign>,
 ) -> Result<Boot, UpError> {
     let failed =
         |error: &dyn std::fmt::Display| UpError::Disk { dir: dir.root().into(), why: error.to_string() };
@@ -396,11 +398,12 @@ fn boot(
         held: held(models).map_err(|error| failed(&error))?,
         wall_ms: wall_ms(),
         settings: member.settings.clone(),
-        trains,
+        trains: false,
         incarnations: recovered.incarnations,
         suspected: false,
         address: address_at_start(member),
         advertised_name: advertised_name(member),
+        signer,
         seed: crate::random::rng().next_u64(),
     })
 }

@@ -3,7 +3,7 @@
 //! It signs; it never encrypts. Checking a signature needs only the public half and is [`PeerKey::verify`].
 
 use ed25519_dalek::{Signer, SigningKey};
-use rafty_types::{PeerKey, Signature};
+use rafty_types::{PeerKey, Sign, Signature};
 use rand_core::CryptoRng;
 use std::fmt;
 use zeroize::Zeroizing;
@@ -54,6 +54,12 @@ impl Identity {
     /// Signs `message`, which must say for itself what it is for, as the statements in `rafty_types` do.
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature::from_bytes(&self.0.sign(message).to_bytes())
+    }
+}
+
+impl Sign for Identity {
+    fn sign(&self, statement: &[u8]) -> Signature {
+        self.sign(statement)
     }
 }
 

@@ -86,6 +86,8 @@ pub enum Fault {
     SlowLinks { bytes_per_ms: u64, lasts: Duration },
     /// Strangers knock so often, with tokens that nobody knows.
     Knocks { at: Who, times: u32 },
+    /// A member says in another's name what that one never said, or repeats what it did.
+    Forges { who: Who, seed: u64 },
 }
 
 /// A fault and its time.
@@ -208,6 +210,16 @@ pub fn draw_slow_links(dice: &mut Dice, end: Time) -> Vec<Planned> {
             false => Fault::SlowLink { who, bytes_per_ms, lasts },
         }
     })
+}
+
+/// Pauses between lies, in milliseconds.
+const BETWEEN_LIES: (u64, u64) = (50, 2_000);
+
+/// Members that lie, until `end`.
+pub fn draw_lies(dice: &mut Dice, end: Time) -> Vec<Planned> {
+    let first = dice.ms(BETWEEN_LIES);
+    let forges = |dice: &mut Dice| Fault::Forges { who: anyone(dice), seed: dice.roll() };
+    again_and_again(dice, first, BETWEEN_LIES, end, forges)
 }
 
 /// Faults of one kind, the first after a while and the others after pauses between these, in milliseconds, until `end`.

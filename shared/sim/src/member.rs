@@ -17,6 +17,7 @@ use rafty_types::{
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The wall clock when the simulation starts, in milliseconds since 1970.
@@ -228,6 +229,7 @@ impl Member {
             incarnations: disk.incarnations,
             suspected: disk.looks_copied,
             address: Some(self.place),
+            signer: Arc::new(Identity::from_secret_bytes(&self.identity.to_secret_bytes())),
             seed: dice.roll(),
         };
         let node = Node::new(boot, Witness::default(), Time::ZERO).expect("a sound disk makes a member");

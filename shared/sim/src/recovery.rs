@@ -9,9 +9,13 @@ use crate::member::Member;
 use crate::story::short_times;
 use crate::witness::Witness;
 use crate::world::{World, ms};
+use rafty_dictionary::{Outcome, Replicated};
 use rafty_node::recovery::{recover, replay};
 use rafty_seal::Identity;
-use rafty_types::{ControlCommand, HardState, Index, MemberId, SetId, Settings, address_statement};
+use rafty_types::{
+    Command, ControlCommand, ControlResult, Entry, HardState, Index, Issue, IssueSerial, MemberId, Payload,
+    Proposal, SetId, Settings, Signature, Stamp, Term,
+};
 
 /// How often a majority is lost.
 const RECOVERIES: u32 = 2;
@@ -77,16 +81,33 @@ fn go_on(world: &mut World) -> (MemberId, World) {
 /// Whatever was signed in the old epoch changes nothing in the new one.
 fn nothing_of_another_epoch_counts(world: &mut World, survivor: MemberId, old: &World) {
     let addresses = vec![([10, 9, 9, 9], 7_000).into()];
-    let signature = world.members[&survivor].identity.sign(&address_statement(old.set, survivor, &addresses));
-    let moved = ControlCommand::AddressChanged { member: survivor, addresses, signature };
-    let said = world.commit(survivor, moved);
-    assert!(said.is_err(), "nothing of another epoch counts: an address was changed");
+    let moved = ControlCommand::AddressChanged { member: survivor, addresses };
+    let state = world.node(survivor).state();
+    let counts = |set| counts(&world.members[&survivor], state, set, moved.clone());
+    assert!(counts(world.set), "what was issued in this epoch counts");
+    assert!(!counts(old.set), "nothing of another epoch counts: an address was changed");
     for member in old.members.values() {
         let identity = Identity::from_secret_bytes(&member.identity.to_secret_bytes());
         let enrolment = world.comes_back(&identity, member.id, old.set);
         let said = world.commit(survivor, ControlCommand::Enrol(enrolment));
         assert!(said.is_err(), "nothing of another epoch counts: member {} was enrolled", member.id);
     }
+}
+
+/// Whether a command counts that a member issued in this peer set and epoch.
+fn counts(member: &Member, state: &Replicated<Witness>, set: SetId, command: ControlCommand) -> bool {
+    let mut state = state.clone();
+    let (index, seen_ms) = (state.applied().next(), state.elapsed_ms());
+    let serial = IssueSerial { incarnation: u64::MAX, count: 1 };
+    let issue =
+        Issue { by: member.id, serial, seen: state.applied(), seen_ms, signature: Signature::default() };
+    let issue = Some(issue.signed(&member.identity, set, &command));
+    let stamp = Stamp::Elapsed { elapsed_ms: seen_ms, wall_ms: 0 };
+    let command = Command::Control(command);
+    let proposal = Proposal { origin: member.id, term: Term(1), stamp, session: None, issue, command };
+    let payload = Payload::Command(proposal.encode().into());
+    let applied = state.apply(&Entry { index, term: Term(1), payload });
+    applied.outcome == Some(Outcome::Control(ControlResult::Done, index))
 }
 
 /// What `rafty rejoin` does: the others keep identity, term and vote, and get new ids.

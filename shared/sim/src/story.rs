@@ -32,6 +32,8 @@ const MOVES_CHANCE: u64 = 30;
 const DEVICES_CHANCE: u64 = 40;
 /// In so many seeds of a hundred links are slow now and then.
 const SLOW_LINKS_CHANCE: u64 = 30;
+/// In so many seeds of a hundred members lie.
+const LIES_CHANCE: u64 = 30;
 /// Chances in a hundred that a member of such a seed is a device.
 const DEVICE_CHANCE: (u64, u64) = (20, 90);
 const LONG_DEADLINE: (u64, u64) = (1_000, 60_000);
@@ -138,6 +140,11 @@ impl Plan {
         let mut dice = Dice::new(seed, 8);
         if dice.percent(SLOW_LINKS_CHANCE) {
             faults.extend(faults::draw_slow_links(&mut dice, end));
+            faults.sort_by_key(|planned| planned.at);
+        }
+        let mut dice = Dice::new(seed, 10);
+        if dice.percent(LIES_CHANCE) {
+            faults.extend(faults::draw_lies(&mut dice, end));
             faults.sort_by_key(|planned| planned.at);
         }
         let members = members.unwrap_or(drawn);

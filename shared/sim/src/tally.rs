@@ -68,6 +68,7 @@ named! {
         SlowLink => "links gone slow",
         QueueFull => "datagrams lost in full queues",
         StrangerSentAway => "knocks of strangers sent away",
+        Forged => "words put into others' mouths",
     }
 }
 

@@ -2,11 +2,7 @@
 
 use rafty_node::TenureKey;
 use rafty_rounds::{AttemptKey, EnvelopeHandle, PendingUpdate, Work, WorkResult};
-use rafty_seal::Identity;
-use rafty_types::{
-    Digest, EnvelopeHeader, Label, MemberId, Metrics, Recipient, Refusal, Round, RunId, SetId,
-    tenure_statement,
-};
+use rafty_types::{Digest, EnvelopeHeader, Label, MemberId, Metrics, Recipient, Refusal, Round, RunId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What of a member's models and updates survives the process.
@@ -90,14 +86,13 @@ impl Worker {
     }
 
     /// Makes a tenure key.
-    pub fn make_key(&mut self, set: SetId, me: MemberId, who: &Identity, seed: u64) -> TenureKey {
+    pub fn make_key(&mut self, me: MemberId, seed: u64) -> TenureKey {
         self.keys_made += 1;
         let body = Digest::of(format!("key {} of {me} {seed}", self.keys_made).as_bytes());
         let rsa_public = [&[0x30, 0x20][..], &body.0].concat();
-        let signature = who.sign(&tenure_statement(set, me, &rsa_public));
         self.ahead = Some(Digest::of(&rsa_public));
         self.keys.extend(self.ahead);
-        TenureKey { rsa_public, signature }
+        TenureKey { rsa_public }
     }
 
     /// Forgets the private half of every key but this one and the one made ahead.

@@ -6,6 +6,7 @@
 #![cfg(feature = "mutations")]
 
 use Mutation as M;
+use rafty_sim::faults::Fault;
 use rafty_sim::run::{over_slow_links, recover, run};
 use rafty_sim::story::Plan;
 use rafty_sim::world::Finding;
@@ -47,6 +48,16 @@ impl Case {
 /// Devices change their addresses.
 fn moves(plan: &Plan) -> bool {
     plan.finding.is_some()
+}
+
+/// Members lie.
+fn lies(plan: &Plan) -> bool {
+    plan.faults.iter().any(|planned| matches!(planned.fault, Fault::Forges { .. }))
+}
+
+/// Devices do, too.
+fn devices_lie(plan: &Plan) -> bool {
+    plan.devices > 0 && lies(plan)
 }
 
 /// Only names lead to those that have moved.
@@ -92,6 +103,12 @@ const CASES: &[Case] = &[
     case(M::TenureNotFenced, &["state-machine safety"]),
     case(M::FailedRoundPassedOver, &["rounds are never lost"]),
     case(M::ApplyDependsOnMember, &["state-machine safety", "stale reads", "linearizability"]),
+    Case { may_lead_to_it: lies, ..case(M::LeaderIsBelieved, &["only what was issued counts"]) },
+    Case { may_lead_to_it: lies, ..case(M::IssueCountsAgain, &["what was issued counts once"]) },
+    Case {
+        may_lead_to_it: devices_lie,
+        ..case(M::ActsBeforePermission, &["forbidden requests move no leader"])
+    },
     case(M::AnsweredBeforeCommit, &["acknowledged writes are durable", "linearizability"]),
     case(M::UnknownToldAsNoLeader, &["denied writes change nothing", "linearizability"]),
     case(M::AnsweredTwice, &["one answer each"]),

@@ -1,9 +1,9 @@
 //! What a log entry carries into the replicated state, and the records that state is made of.
 
 use crate::{
-    Attempt, ClientRecord, ClusterId, Digest, Index, MemberId, PeerKey, RecordedIncarnation, RestCause,
-    Round, RunId, Serial, SessionId, SetId, SettingValue, Settings, Signature, SignedDigest, Tenure, Term,
-    Version,
+    Attempt, ClientRecord, ClusterId, Digest, Index, Issue, MemberId, PeerKey, RecordedIncarnation,
+    RestCause, Round, RunId, Serial, SessionId, SetId, SettingValue, Settings, Signature, SignedDigest,
+    Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ pub const MAX_PROPOSAL_LEN: usize = 1024 * 1024 + 4096;
 /// A command as it stands in the log, with what the leader stamped on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposal {
-    /// The member that issued the command, as the leader authenticated it.
+    /// The member that asked for it, as the leader authenticated it.
     pub origin: MemberId,
     /// The leader's term when it proposed. An aggregator's command counts only when it equals the entry's term.
     pub term: Term,
@@ -32,6 +32,8 @@ pub struct Proposal {
     pub stamp: Stamp,
     /// With a session, the command is applied once however often it is proposed.
     pub session: Option<(SessionId, Serial)>,
+    /// Whose command it is by its own signature, where the leader's word is not enough.
+    pub issue: Option<Issue>,
     /// The command.
     pub command: Command,
 }
@@ -52,17 +54,25 @@ pub enum Stamp {
 }
 
 impl Proposal {
-    /// The bytes that stand in the log.
+    /// The bytes that stand in the log: the feature level of the command, and behind it what only programs of that level
+    /// can read.
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).expect("a proposal always encodes")
+        let level = postcard::to_allocvec(&self.command.level()).expect("a number always encodes");
+        postcard::to_extend(self, level).expect("a proposal always encodes")
     }
 
-    /// Reads what [`encode`](Self::encode) wrote. `None` for anything else, trailing bytes included.
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Reads what [`encode`](Self::encode) wrote, when no more than `level` is allowed. `None` for anything else, trailing
+    /// bytes included: programs of all levels agree which bytes are a proposal.
+    pub fn decode(bytes: &[u8], level: u32) -> Option<Self> {
         if bytes.len() > MAX_PROPOSAL_LEN {
             return None;
         }
-        postcard::take_from_bytes(bytes).ok().and_then(|(proposal, rest)| rest.is_empty().then_some(proposal))
+        let (own_level, bytes) = postcard::take_from_bytes::<u32>(bytes).ok()?;
+        if own_level > level {
+            return None;
+        }
+        let (proposal, rest) = postcard::take_from_bytes::<Self>(bytes).ok()?;
+        (rest.is_empty() && proposal.command.level() == own_level).then_some(proposal)
     }
 }
 
@@ -74,6 +84,14 @@ pub enum Command {
     User(#[serde(with = "serde_bytes")] Vec<u8>),
     /// For the control part.
     Control(ControlCommand),
+}
+
+impl Command {
+    /// The feature level that it came with.
+    pub fn level(&self) -> u32 {
+        // Whoever adds commands to a set of members of today gives them the next level.
+        1
+    }
 }
 
 /// What the control part knows to do. Grows at the end only; which exist is the committed feature level.
@@ -94,8 +112,6 @@ pub enum ControlCommand {
         member: MemberId,
         /// PKCS#1 DER.
         rsa_public: Vec<u8>,
-        /// By its identity key, over [`rotate_key_statement`].
-        signature: Signature,
     },
     /// A member is found elsewhere.
     AddressChanged {
@@ -103,8 +119,6 @@ pub enum ControlCommand {
         member: MemberId,
         /// Where.
         addresses: Vec<SocketAddr>,
-        /// By its identity key, over [`address_statement`].
-        signature: Signature,
     },
     /// Gives learners a vote and takes voters'. Afterwards an odd number votes.
     SeatChanged {
@@ -119,8 +133,6 @@ pub enum ControlCommand {
         member: MemberId,
         /// The tenure's fresh public key, PKCS#1 DER.
         rsa_public: Vec<u8>,
-        /// By its identity key, over [`tenure_statement`].
-        signature: Signature,
     },
     /// A run starts.
     RunSubmitted(RunSpec),
@@ -297,21 +309,6 @@ impl EnrolmentStatement {
     pub fn to_bytes(&self) -> Vec<u8> {
         statement(b"rafty enrolment v2", self)
     }
-}
-
-/// The bytes a member signs for [`ControlCommand::TenureBegan`].
-pub fn tenure_statement(set: SetId, member: MemberId, rsa_public: &[u8]) -> Vec<u8> {
-    statement(b"rafty tenure v2", &(set, member, rsa_public))
-}
-
-/// The bytes a member signs for [`ControlCommand::RotateKey`].
-pub fn rotate_key_statement(set: SetId, member: MemberId, rsa_public: &[u8]) -> Vec<u8> {
-    statement(b"rafty rotate key v2", &(set, member, rsa_public))
-}
-
-/// The bytes a member signs for [`ControlCommand::AddressChanged`].
-pub fn address_statement(set: SetId, member: MemberId, addresses: &[SocketAddr]) -> Vec<u8> {
-    statement(b"rafty address v2", &(set, member, addresses))
 }
 
 pub(crate) fn statement<T: Serialize>(context: &[u8], content: &T) -> Vec<u8> {
@@ -522,6 +519,12 @@ pub enum Rejection {
     /// No such client.
     #[error("there is no client of this name")]
     UnknownClient,
+    /// It was issued too long ago.
+    #[error("it was asked for too long ago; ask again")]
+    TooLate,
+    /// Its issuer's number for it was used for another command.
+    #[error("its number was used for another command; ask again")]
+    SerialTaken,
 }
 
 /// What the state of a new peer set starts from.

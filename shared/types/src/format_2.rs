@@ -4,9 +4,9 @@
 
 use crate::command::statement;
 use crate::{
-    Attempt, ClusterId, Command, ControlCommand, Digest, Enrolment, EnrolmentStatement, Epoch,
-    MAX_PROPOSAL_LEN, MemberId, Metrics, PeerKey, Proposal, Publication, Refusal, Round, RunId, Serial,
-    SessionId, SetId, Signature, Stamp, Tenure, Term, Version,
+    Attempt, ClusterId, Command, ControlCommand, Digest, Enrolment, EnrolmentStatement, Epoch, Index, Issue,
+    IssueSerial, MAX_PROPOSAL_LEN, MemberId, Metrics, PeerKey, Proposal, Publication, Refusal, Round, RunId,
+    Serial, SessionId, SetId, Signature, Stamp, Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -40,6 +40,9 @@ struct OldStatement {
 
 /// How the commands begin whose bytes were others: each is for the control part, and of this kind there.
 const ENROL: [u8; 2] = [1, 1];
+const ROTATE_KEY: [u8; 2] = [1, 3];
+const ADDRESS_CHANGED: [u8; 2] = [1, 4];
+const TENURE_BEGAN: [u8; 2] = [1, 6];
 const UPDATE_ACCEPTED: [u8; 2] = [1, 10];
 const ROUND_PUBLISHED: [u8; 2] = [1, 11];
 
@@ -79,14 +82,24 @@ impl Proposal {
         }
         let (head, rest) = postcard::take_from_bytes::<Head>(bytes).ok()?;
         let Head { origin, term, stamp_ms, session } = head;
-        let (command, rest) = command(rest)?;
-        rest.is_empty().then_some(Self { origin, term, stamp: Stamp::Wall(stamp_ms), session, command })
+        let (command, issue, rest) = command(rest)?;
+        let stamp = Stamp::Wall(stamp_ms);
+        rest.is_empty().then_some(Self { origin, term, stamp, session, issue, command })
     }
 }
 
 /// Reads a command, and what follows it.
-fn command(bytes: &[u8]) -> Option<(Command, &[u8])> {
+fn command(bytes: &[u8]) -> Option<(Command, Option<Issue>, &[u8])> {
     let (command, rest) = match bytes.split_first_chunk() {
+        Some((&ROTATE_KEY, bytes)) => {
+            return signed(bytes, |member, rsa_public| ControlCommand::RotateKey { member, rsa_public });
+        }
+        Some((&ADDRESS_CHANGED, bytes)) => {
+            return signed(bytes, |member, addresses| ControlCommand::AddressChanged { member, addresses });
+        }
+        Some((&TENURE_BEGAN, bytes)) => {
+            return signed(bytes, |member, rsa_public| ControlCommand::TenureBegan { member, rsa_public });
+        }
         Some((&ENROL, bytes)) => {
             let (old, rest) = postcard::take_from_bytes::<OldEnrolment>(bytes).ok()?;
             (ControlCommand::Enrol(old.into()), rest)
@@ -99,9 +112,22 @@ fn command(bytes: &[u8]) -> Option<(Command, &[u8])> {
             let (old, rest) = postcard::take_from_bytes::<OldPublication>(bytes).ok()?;
             (ControlCommand::RoundPublished(old.into()), rest)
         }
-        _ => return postcard::take_from_bytes(bytes).ok(),
+        _ => {
+            let (command, rest) = postcard::take_from_bytes(bytes).ok()?;
+            return Some((command, None, rest));
+        }
     };
-    Some((Command::Control(command), rest))
+    Some((Command::Control(command), None, rest))
+}
+
+/// Reads a command that its member signed: with whom it was about, something new and the signature.
+fn signed<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
+    command: impl Fn(MemberId, T) -> ControlCommand,
+) -> Option<(Command, Option<Issue>, &'a [u8])> {
+    let ((by, new, signature), rest) = postcard::take_from_bytes(bytes).ok()?;
+    let issue = Issue { by, serial: IssueSerial::default(), seen: Index(0), seen_ms: 0, signature };
+    Some((Command::Control(command(by, new)), Some(issue), rest))
 }
 
 impl From<OldUpdateAccepted> for ControlCommand {

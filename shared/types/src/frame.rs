@@ -1,8 +1,8 @@
 //! What peers say to each other, one frame at a time.
 
 use crate::{
-    Attempt, Command, ControlResult, Digest, Hello, HelloAnswer, Index, Member, MemberId, Message, Round,
-    RunId, Serial, SessionId, StateDigest, Tenure, Version,
+    Attempt, Command, ControlCommand, ControlResult, Digest, Hello, HelloAnswer, Index, Issue, Member,
+    MemberId, Message, Round, RunId, Serial, SessionId, StateDigest, Tenure, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -102,6 +102,17 @@ pub enum Frame {
     DiskTrouble {
         /// Why it takes nothing; none when it does again.
         why: Option<String>,
+    },
+    /// A command that its issuer signed, for the leader to propose. Answered as [`Frame::Forward`] is.
+    ForwardIssued {
+        /// The sender's own number for it; comes back in the answer.
+        request: u64,
+        /// As in [`Frame::Forward`].
+        session: Option<(SessionId, Serial)>,
+        /// The issuer's word.
+        issue: Box<Issue>,
+        /// What to propose.
+        command: Box<ControlCommand>,
     },
 }
 

@@ -69,11 +69,17 @@ pub enum Mutation {
     DeadlineFedByWaits,
     /// What is signed and sealed is bound to the peer set and not to its epoch.
     EpochLeftOut,
+    /// A command counts as a member's because its leader says so, whoever signed it.
+    LeaderIsBelieved,
+    /// A command that its issuer signed once counts as often as it is proposed.
+    IssueCountsAgain,
     /// A single digest of the state counts as that of a majority, so that one divergent member stops the rest.
     OneDigestIsMajority,
 
     /// One member takes some commands for nothing.
     ApplyDependsOnMember,
+    /// A leader hands over because somebody wants it removed who may not.
+    ActsBeforePermission,
     /// A write is acknowledged when it is in the leader's log.
     AnsweredBeforeCommit,
     /// A write that may count is denied when its time is up.

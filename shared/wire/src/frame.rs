@@ -8,7 +8,7 @@ use rafty_types::{Frame, MAX_PROPOSAL_LEN};
 pub const MAX_FRAME_LEN: usize = 2 * MAX_PROPOSAL_LEN;
 
 /// One more than the type of the last frame this version knows.
-const KNOWN_KINDS: u8 = 15;
+const KNOWN_KINDS: u8 = 16;
 
 /// What a unit on a frame stream turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,7 @@ fn kind(frame: &Frame) -> u8 {
         Frame::HelloAnswer(_) => 12,
         Frame::StateDigest(_) => 13,
         Frame::DiskTrouble { .. } => 14,
+        Frame::ForwardIssued { .. } => 15,
     }
 }
 

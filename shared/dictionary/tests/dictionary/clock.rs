@@ -38,7 +38,8 @@ fn without_arrivals(state: &Replicated<Entries>, control: &[u8]) -> Vec<u8> {
 /// A state without tokens in which nobody ever fell silent as a member of format 4 wrote it: only the clock is another, and
 /// there are no epoch, no record of starts, and nothing of how long members have been reachable.
 fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
-    let bytes = state.snapshot();
+    // What members issued was not kept.
+    let bytes = state.without_credentials().snapshot();
     // Behind 20 bytes of head: the applied index, then what time it is, the wall clock, and what it is.
     let (head, fixed) = bytes.split_at(20);
     let (applied, rest): (u64, _) = postcard::take_from_bytes(fixed).expect("an index");
@@ -49,6 +50,7 @@ fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
     // No session is one byte; before it stand the epoch, whether an odd number votes, in one byte that no start is
     // recorded, since when all but the founder have been there, and in five bytes that states were never compared.
     let epoch = postcard::to_allocvec(&(Epoch::first(CLUSTER), true)).expect("it encodes");
+    let control = control.strip_suffix(&[0]).expect("nothing was issued");
     let (control, sessions) = control.split_at(control.len() - 1);
     let (members, elapsed_ms) = (state.control().members(), state.elapsed_ms());
     let since = |id: &MemberId| (*id, (0, elapsed_ms - state.control().reachable_ms(*id, elapsed_ms)));

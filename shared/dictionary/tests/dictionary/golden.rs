@@ -147,8 +147,19 @@ impl Runner for Book {
         if !context.tags.contains("old") {
             self.place = place(story);
         }
+        let signer = match command {
+            Command::Rotate(.., signer) | Command::Move(.., signer) | Command::Begin(.., signer) => {
+                signer.as_deref()
+            }
+            _ => None,
+        };
         let (who, command) = issued(story, self.place, command);
-        let mut proposal = story.proposal(story.known(who), command);
+        let by = story.known(who);
+        let issue = match signer {
+            Some(signer) => story.issue_signed_by(signer, by, &command),
+            None => story.issue(by, &command),
+        };
+        let mut proposal = Proposal { issue, ..story.proposal(by, command) };
         for tag in context.tags.iter().filter(|tag| *tag != "old") {
             match tag.split_once('/') {
                 Some((id, serial)) => {
@@ -195,29 +206,14 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
         Command::Open(by) | Command::Accept(by, ..) | Command::Publish(by, ..) | Command::Fail(by, _) => {
             (by, control(round_command(story, place, command)))
         }
-        Command::Rotate(who, key, signer) => {
-            let (member, rsa_public) = (id(who), rsa_of(key));
-            let signature = sign(
-                signer.as_ref().unwrap_or(who),
-                &rotate_key_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public),
-            );
-            (who, control(C::RotateKey { member, rsa_public, signature }))
+        Command::Rotate(who, key, _) => {
+            (who, control(C::RotateKey { member: id(who), rsa_public: rsa_of(key) }))
         }
-        Command::Move(who, port, signer) => {
-            let (member, addresses) = (id(who), vec![address(*port)]);
-            let signature = sign(
-                signer.as_ref().unwrap_or(who),
-                &address_statement(rafty_types::SetId::first(CLUSTER), member, &addresses),
-            );
-            (who, control(C::AddressChanged { member, addresses, signature }))
+        Command::Move(who, port, _) => {
+            (who, control(C::AddressChanged { member: id(who), addresses: vec![address(*port)] }))
         }
-        Command::Begin(who, key, signer) => {
-            let (member, rsa_public) = (id(who), rsa_of(key));
-            let signature = sign(
-                signer.as_ref().unwrap_or(who),
-                &tenure_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public),
-            );
-            (who, control(C::TenureBegan { member, rsa_public, signature }))
+        Command::Begin(who, key, _) => {
+            (who, control(C::TenureBegan { member: id(who), rsa_public: rsa_of(key) }))
         }
         Command::Token { by, name, peer, uses, may_lead } => {
             let role = if *peer { PeerRole::Peer } else { PeerRole::Agent };

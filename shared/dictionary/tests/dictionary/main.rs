@@ -7,6 +7,7 @@ mod divergence;
 mod entries;
 mod figures;
 mod golden;
+mod issues;
 mod properties;
 mod roster;
 mod rounds;

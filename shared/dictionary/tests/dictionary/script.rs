@@ -1,7 +1,9 @@
 //! A peer set to tell stories about: people by name, each with keys drawn from that name.
 
 use ed25519_dalek::{Signer, SigningKey};
-use rafty_dictionary::{Applied, Entries, EntryCommand, Event, NO_TOKEN, Outcome, Replicated, RunState};
+use rafty_dictionary::{
+    Applied, Entries, EntryCommand, Event, NO_TOKEN, Outcome, Replicated, RunState, is_issued,
+};
 use rafty_types::*;
 use std::collections::BTreeMap;
 
@@ -29,6 +31,15 @@ pub(crate) fn key_of(name: &str) -> PeerKey {
 
 pub(crate) fn sign(name: &str, bytes: &[u8]) -> Signature {
     Signature::from_bytes(&signing_key(name).sign(bytes).to_bytes())
+}
+
+#[derive(Debug)]
+pub(crate) struct Key(pub(crate) SigningKey);
+
+impl Sign for Key {
+    fn sign(&self, statement: &[u8]) -> Signature {
+        Signature::from_bytes(&self.0.sign(statement).to_bytes())
+    }
 }
 
 pub(crate) fn rsa_of(name: &str) -> Vec<u8> {
@@ -154,7 +165,23 @@ impl Script {
 
     pub(crate) fn proposal(&self, origin: MemberId, command: Command) -> Proposal {
         let stamp = Stamp::Elapsed { elapsed_ms: self.now_ms, wall_ms: self.now_ms };
-        Proposal { origin, term: self.term, stamp, session: None, command }
+        let issue = self.issue(origin, &command);
+        Proposal { origin, term: self.term, stamp, session: None, issue, command }
+    }
+
+    /// The word of whoever asks, where the command takes one. Each has its own number.
+    pub(crate) fn issue(&self, by: MemberId, command: &Command) -> Option<Issue> {
+        let name = self.names.iter().find(|(_, id)| **id == by).map_or("nobody", |(name, _)| name);
+        self.issue_signed_by(name, by, command)
+    }
+
+    pub(crate) fn issue_signed_by(&self, signer: &str, by: MemberId, command: &Command) -> Option<Issue> {
+        let Command::Control(command) = command else { return None };
+        let serial = IssueSerial { incarnation: 1, count: self.log.len() as u64 + 1 };
+        let (seen, signature) = (self.state.applied(), Signature::default());
+        let seen_ms = self.state.elapsed_ms().max(self.now_ms);
+        let issue = Issue { by, serial, seen, seen_ms, signature };
+        is_issued(command).then(|| issue.signed(&Key(signing_key(signer)), SetId::first(CLUSTER), command))
     }
 
     /// The story goes on: `who` does it and it counts.
@@ -207,9 +234,7 @@ impl Script {
     }
 
     pub(crate) fn begin_with(&self, who: &str, rsa_public: Vec<u8>) -> ControlCommand {
-        let member = self.id(who);
-        let signature = sign(who, &tenure_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public));
-        ControlCommand::TenureBegan { member, rsa_public, signature }
+        ControlCommand::TenureBegan { member: self.id(who), rsa_public }
     }
 
     /// `who` is elected and begins a tenure.

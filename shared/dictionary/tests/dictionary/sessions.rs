@@ -74,6 +74,7 @@ fn a_huge_answer_is_given_once_and_not_kept() {
             term: Term(1),
             stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: 0 },
             session,
+            issue: None,
             command,
         };
         let payload = Payload::Command(proposal.encode().into());

@@ -2,7 +2,6 @@
 
 use crate::script::*;
 use rafty_dictionary::KEPT_TENURES;
-use rafty_types::ControlCommand as C;
 use rafty_types::PeerRole::Peer;
 use rafty_types::*;
 
@@ -11,12 +10,10 @@ fn a_tenure_begins_by_the_leader_itself_with_its_signature() {
     let mut story = Script::founded_by("ann");
     story.joins("bob", Peer);
     assert_eq!(story.cannot("ann", story.begin("bob")), Rejection::NotAllowed);
-    let C::TenureBegan { member, rsa_public, .. } = story.begin("ann") else { panic!() };
-    let signature = sign("bob", &tenure_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public));
-    assert_eq!(
-        story.cannot("ann", C::TenureBegan { member, rsa_public, signature }),
-        Rejection::BadSignature
-    );
+    let (ann, begin) = (story.id("ann"), Command::Control(story.begin("ann")));
+    let issue = story.issue_signed_by("bob", ann, &begin);
+    let forged = Proposal { issue, ..story.proposal(ann, begin) };
+    assert_eq!(story.refuses(&forged), Rejection::BadSignature);
     assert!(matches!(story.cannot("ann", story.begin_with("ann", vec![])), Rejection::Invalid(_)));
     assert!(matches!(story.cannot("ann", story.begin_with("ann", vec![1; 601])), Rejection::Invalid(_)));
     let late =

@@ -38,7 +38,10 @@ impl Walk {
                 let issuer = if x % 8 == 7 { name } else { self.leader };
                 let term = Term(self.story.term.0 - u64::from(y % 16 == 15));
                 let command = Command::Control(command);
-                self.encode(Proposal { term, ..self.story.proposal(self.id(issuer), command) })
+                let by = self.id(issuer);
+                let signer = if y % 8 == 7 { "forger" } else { issuer };
+                let issue = self.story.issue_signed_by(signer, by, &command);
+                self.encode(Proposal { term, issue, ..self.story.proposal(by, command) })
             }
         };
         self.story.now_ms += u64::from(x) * 10_000;
@@ -96,32 +99,16 @@ impl Walk {
             7 | 8 => C::Enrol(enrolment(name, &ticket(x % 3), ["t0", "t1", "t2"][usize::from(x % 3)], y)),
             9 => C::Enrol(again(name, y)),
             10 => C::Revoke { member },
-            11 => C::RotateKey {
-                member,
-                signature: sign(
-                    if y % 8 == 7 { "forger" } else { name },
-                    &rotate_key_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public),
-                ),
-                rsa_public,
-            },
+            11 => C::RotateKey { member, rsa_public },
             12 => {
                 let addresses = vec![address(u16::from(y)); usize::from(x % 10)];
-                let signature =
-                    sign(name, &address_statement(rafty_types::SetId::first(CLUSTER), member, &addresses));
-                C::AddressChanged { member, addresses, signature }
+                C::AddressChanged { member, addresses }
             }
             13 | 14 => C::SeatChanged {
                 give: self.named(x, 3, name),
                 take: self.named(y, 2, PEOPLE[usize::from(y) % PEOPLE.len()]),
             },
-            15 | 16 => {
-                let member = self.id(self.leader);
-                let signature = sign(
-                    self.leader,
-                    &tenure_statement(rafty_types::SetId::first(CLUSTER), member, &rsa_public),
-                );
-                C::TenureBegan { member, rsa_public, signature }
-            }
+            15 | 16 => C::TenureBegan { member: self.id(self.leader), rsa_public },
             17 => C::RunSubmitted(run_spec(u32::from(x % 5))),
             18 if x.is_multiple_of(4) => C::RunStopped { run },
             18 if x.is_multiple_of(3) => C::SettingChanged {

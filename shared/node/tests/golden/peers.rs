@@ -1,18 +1,20 @@
 //! Nodes with their disks, on a network that delivers at once and a clock that a script moves.
 
 use crate::show;
-use rafty_dictionary::{Entries, Replicated};
+use rafty_dictionary::{Entries, Replicated, is_issued};
 use rafty_node::{Boot, Input, Node, Output, Request, RequestId, TenureKey};
 use rafty_rounds::{Work, WorkResult};
 use rafty_seal::Identity;
 use rafty_types::{
     Batch, ClusterId, Command, ControlCommand, Digest, Enrolment, EnrolmentStatement, Entry, Frame, Genesis,
-    HardState, Incarnations, Member, MemberId, Membership, Payload, PeerRole, PersistId, Proposal, Settings,
-    Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, state_digest_statement, tenure_statement,
+    HardState, Incarnations, Issue, IssueSerial, Member, MemberId, Membership, Payload, PeerRole, PersistId,
+    Proposal, SetId, Settings, Signature, Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord,
+    state_digest_statement,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 const CLUSTER: ClusterId = ClusterId([7; 16]);
@@ -121,13 +123,20 @@ impl Peers {
         self.makes_keys = true;
         let mut state = Replicated::found(genesis(&self.settings), Entries::default()).unwrap();
         let mut apply = |command| {
-            let (index, term, command) = (state.applied().next(), Term(1), Command::Control(command));
+            let (index, term) = (state.applied().next(), Term(1));
+            let issue = is_issued(&command).then(|| {
+                let serial = IssueSerial { incarnation: 0, count: index.0 };
+                let signature = Signature::default();
+                let issue = Issue { by: FOUNDER, serial, seen: state.applied(), seen_ms: 0, signature };
+                issue.signed(&identity(0), SetId::first(CLUSTER), &command)
+            });
             let proposal = Proposal {
                 origin: FOUNDER,
                 term,
                 stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: WALL_MS },
                 session: None,
-                command,
+                issue,
+                command: Command::Control(command),
             };
             let payload = Payload::Command(proposal.encode().into());
             state.apply(&Entry { index, term, payload });
@@ -173,6 +182,7 @@ impl Peers {
 
     pub(crate) fn start(&mut self, id: MemberId) {
         let (now, settings) = (self.now, self.settings.clone());
+        let enrolled = self.peers.keys().position(|other| *other == id).unwrap();
         let peer = self.member(id);
         peer.starts += 1;
         let Disk { hard_state, snapshot, entries, incarnations } = peer.disk.clone();
@@ -190,6 +200,7 @@ impl Peers {
             incarnations,
             suspected: false,
             address: None,
+            signer: Arc::new(identity(enrolled)),
             seed: id.0 + 100 * peer.starts,
         };
         match Node::new(boot, Entries::default(), now) {
@@ -336,13 +347,10 @@ impl Peers {
     }
 
     fn make_key(&mut self, id: MemberId) {
-        let enrolled = self.peers.keys().position(|other| *other == id).unwrap();
         let peer = self.member(id);
         peer.keys_made += 1;
         let rsa_public = format!("tenure key {} of n{id}", peer.keys_made).into_bytes();
-        let signature =
-            identity(enrolled).sign(&tenure_statement(rafty_types::SetId::first(CLUSTER), id, &rsa_public));
-        self.agenda.push_back((id, Input::TenureKey(TenureKey { rsa_public, signature })));
+        self.agenda.push_back((id, Input::TenureKey(TenureKey { rsa_public })));
     }
 
     fn passes(&self, from: MemberId, to: MemberId) -> bool {

@@ -56,7 +56,9 @@ fn answer(answer: &Answer) -> String {
 
 fn frame_line(frame: &Frame) -> Option<String> {
     Some(match frame {
-        Frame::Forward { request, .. } => format!("forwards #{request}"),
+        Frame::Forward { request, .. } | Frame::ForwardIssued { request, .. } => {
+            format!("forwards #{request}")
+        }
         Frame::Forwarded { request, outcome } => format!("#{request} {}", outcome_line(outcome)),
         Frame::Transfer { to } => format!("hand over to n{to}"),
         Frame::AskRoster { known } => format!("who belongs after {known}?"),

@@ -7,7 +7,7 @@ use rafty_rounds::{
 };
 use rafty_types::{
     Attempt, ClusterId, ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, PeerRole, Progress,
-    Protection, Refusal, Round, RunId, Settings, Signature, Tenure, Time, Verdict, Version,
+    Protection, Refusal, Round, RunId, Settings, Tenure, Time, Verdict, Version,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,10 +88,7 @@ impl One {
 
     pub(crate) fn tenure(&mut self, holder: u64) -> Vec<String> {
         let (member, rsa_public) = (MemberId(holder), b"key".to_vec());
-        self.apply(
-            holder,
-            ControlCommand::TenureBegan { member, rsa_public, signature: Signature::default() },
-        )
+        self.apply(holder, ControlCommand::TenureBegan { member, rsa_public })
     }
 
     pub(crate) fn open_round_1(&mut self, holder: u64) -> Vec<String> {

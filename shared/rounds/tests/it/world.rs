@@ -4,7 +4,7 @@ use crate::shell::{Data, Envelope, Shell};
 use crate::state::{MemberRecord, State, spec, with_view};
 use crate::story;
 use rafty_rounds::{Boot, EnvelopeHandle, Input, Output, ProposalId, Rounds, Work, WorkId, WorkResult};
-use rafty_types::{ControlCommand, Frame, MemberId, PeerRole, Settings, Signature, Time, Version};
+use rafty_types::{ControlCommand, Frame, MemberId, PeerRole, Settings, Time, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -164,8 +164,7 @@ impl World {
         let member = self.members.get_mut(&leader).expect("a member");
         member.leads = Some(member.process);
         let rsa_public = format!("tenure key of {leader} at {}", self.log.len()).into_bytes();
-        let signature = Signature::default();
-        self.append(leader, ControlCommand::TenureBegan { member: leader, rsa_public, signature }, None);
+        self.append(leader, ControlCommand::TenureBegan { member: leader, rsa_public }, None);
     }
 
     pub(crate) fn submit(&mut self, rounds: u32) {

@@ -5,7 +5,7 @@
 use crate::work::Bench;
 use rafty_node::TenureKey;
 use rafty_seal::RsaKey;
-use rafty_types::{Digest, MemberId, tenure_statement};
+use rafty_types::Digest;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,13 +43,12 @@ impl TenureKeys {
     }
 }
 
-/// Makes a tenure key and signs it as this member. Takes from a third of a second to tens of seconds.
-pub(crate) fn make_tenure_key(bench: &Bench, me: MemberId) -> TenureKey {
+/// Makes a tenure key. Takes from a third of a second to tens of seconds.
+pub(crate) fn make_tenure_key(bench: &Bench) -> TenureKey {
     let key = RsaKey::generate(&mut crate::random::rng());
     let rsa_public = key.public_der();
-    let signature = bench.secrets.identity.sign(&tenure_statement(bench.set, me, &rsa_public));
     bench.tenure_keys.add(key);
-    TenureKey { rsa_public, signature }
+    TenureKey { rsa_public }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::trainer::Trainer;
 use envelope::SealFailure;
 use rafty_node::TenureKey;
 use rafty_rounds::{Work, WorkId, WorkResult};
-use rafty_types::{MemberId, PeerKey};
+use rafty_types::PeerKey;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -57,7 +57,7 @@ pub(crate) enum Report {
 pub(crate) struct Workers {
     heavy: SyncSender<Order>,
     train: SyncSender<Order>,
-    keys: SyncSender<MemberId>,
+    keys: SyncSender<()>,
     /// The training that was stopped last; orders are numbered from 1.
     stopped: Arc<AtomicU64>,
 }
@@ -90,12 +90,12 @@ impl Workers {
             });
         })?;
 
-        let (keys, orders) = sync_channel::<MemberId>(1);
+        let (keys, orders) = sync_channel::<()>(1);
         spawn("rafty-keys", move || {
             // A leader may be waiting for the first key; later ones are made ahead.
             let mut ahead = false;
-            work(&orders, |me| {
-                report(Report::TenureKey(make_tenure_key(&bench, me)));
+            work(&orders, |()| {
+                report(Report::TenureKey(make_tenure_key(&bench)));
                 if !std::mem::replace(&mut ahead, true) {
                     be_nice();
                 }
@@ -123,9 +123,9 @@ impl Workers {
     }
 
     /// Orders a tenure key. One is made at a time; asking again while one is made does nothing.
-    pub(crate) fn make_tenure_key(&self, me: MemberId) {
+    pub(crate) fn make_tenure_key(&self) {
         // A full queue means that one is on its way.
-        let _ = self.keys.try_send(me);
+        let _ = self.keys.try_send(());
     }
 }
 

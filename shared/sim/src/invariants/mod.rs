@@ -7,6 +7,7 @@ mod arrivals;
 mod clients;
 mod consensus;
 mod divergence;
+mod issues;
 mod memory;
 mod rests;
 mod rounds;
@@ -15,6 +16,7 @@ pub use arrivals::Waiting;
 pub use clients::Clients;
 pub use consensus::Logs;
 pub use divergence::Divergences;
+pub use issues::Issues;
 pub use rests::Rests;
 pub use rounds::Rounds;
 
@@ -44,6 +46,8 @@ pub struct Invariants {
     pub rests: Rests,
     /// Of states that rot.
     pub divergences: Divergences,
+    /// Of what members issued.
+    pub issues: Issues,
     /// The state after each index.
     states: BTreeMap<Index, Digest>,
     applied: BTreeMap<MemberId, Index>,
@@ -63,6 +67,7 @@ impl Invariants {
     pub fn started(&mut self, id: MemberId, process: &Process) {
         self.applied.remove(&id);
         self.seats.remove(&id);
+        self.issues.forget(id);
         self.divergences.started(id, process);
         self.logs.recovered(id, &process.terms);
     }
@@ -71,6 +76,7 @@ impl Invariants {
     pub fn other_disk(&mut self, id: MemberId, member: &Member) {
         self.applied.remove(&id);
         self.seats.remove(&id);
+        self.issues.forget(id);
         self.logs.other_disk(id, Terms::of(&member.disk));
     }
 
@@ -105,6 +111,7 @@ impl Invariants {
             self.same_state(id, process);
         }
         self.seats_change_by_the_rules(id, process);
+        self.issues.applied(id, process);
     }
 
     /// Dead voters are replaced, not outnumbered: nobody gets a seat beside that of a voter which has been silent for so

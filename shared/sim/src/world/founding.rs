@@ -8,12 +8,13 @@ use crate::invariants::Clients;
 use crate::member::{Member, WALL_MS, home};
 use crate::tally::{Evil, Sometimes};
 use crate::witness::Witness;
-use rafty_dictionary::Replicated;
+use rafty_dictionary::{Replicated, is_issued};
 use rafty_node::{Answer, Request};
 use rafty_seal::{Identity, RsaKey, RsaPublic, Token, enrol, re_enrol};
 use rafty_types::{
-    Command, ControlCommand, ControlResult, Enrolment, Entry, Genesis, HardState, Index, MemberId,
-    Membership, Payload, PeerRole, Proposal, Rejection, SetId, Snapshot, SnapshotMeta, Stamp, Term,
+    Command, ControlCommand, ControlResult, Enrolment, Entry, Genesis, HardState, Index, Issue, IssueSerial,
+    MemberId, Membership, Payload, PeerRole, Proposal, Rejection, SetId, Signature, Snapshot, SnapshotMeta,
+    Stamp, Term,
 };
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -70,7 +71,7 @@ impl World {
             if roles[1..].contains(&role) || role == PeerRole::Peer {
                 let token = Token::generate(self.set.cluster, &key, self.dice.rng());
                 let record = token.record(role, true, LONG_MS, 100);
-                apply(&mut state, ControlCommand::TokenCreated(record));
+                apply(&mut state, &people[0].1, ControlCommand::TokenCreated(record));
                 tokens.push((role, token));
             }
         }
@@ -79,14 +80,14 @@ impl World {
             let identity = Identity::generate(self.dice.rng());
             let enrolment =
                 enrol(&identity, &rsa_public(), token, self.set, [number as u8; 32], vec![home(number)]);
-            let id = MemberId(apply(&mut state, ControlCommand::Enrol(enrolment)).0);
+            let id = MemberId(apply(&mut state, &people[0].1, ControlCommand::Enrol(enrolment)).0);
             people.push((id, identity));
         }
         // As many as wanted, and an odd number.
         let voters = people.len().min(self.settings.target_voters as usize);
         let give: Vec<_> = people[1..voters - (voters + 1) % 2].iter().map(|(id, _)| *id).collect();
         if !give.is_empty() {
-            apply(&mut state, ControlCommand::SeatChanged { give, take: Vec::new() });
+            apply(&mut state, &people[0].1, ControlCommand::SeatChanged { give, take: Vec::new() });
         }
         let ids = people.iter().map(|(id, _)| *id).collect();
         self.settle(people, &state);
@@ -305,13 +306,20 @@ pub(super) fn control(command: ControlCommand) -> Request {
 }
 
 /// Applies a command of the founder's to a state that no node runs yet.
-fn apply(state: &mut Replicated<Witness>, command: ControlCommand) -> Index {
+fn apply(state: &mut Replicated<Witness>, founder: &Identity, command: ControlCommand) -> Index {
     let (index, term) = (state.applied().next(), Term(1));
+    let issue = is_issued(&command).then(|| {
+        let serial = IssueSerial { incarnation: 0, count: index.0 };
+        let signature = Signature::default();
+        let issue = Issue { by: FOUNDER, serial, seen: state.applied(), seen_ms: 0, signature };
+        issue.signed(founder, state.control().set(), &command)
+    });
     let proposal = Proposal {
         origin: FOUNDER,
         term,
         stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: WALL_MS },
         session: None,
+        issue,
         command: Command::Control(command),
     };
     let applied = state.apply(&Entry { index, term, payload: Payload::Command(proposal.encode().into()) });

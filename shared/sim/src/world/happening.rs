@@ -140,8 +140,7 @@ impl World {
             }
             Happening::Work { id, work } => self.work(to, id, *work),
             Happening::Key => {
-                let set = process.node.state().control().set();
-                let key = process.worker.make_key(set, to, &member.identity, epoch);
+                let key = process.worker.make_key(to, epoch);
                 self.say(to, Input::TenureKey(key));
             }
             Happening::Unreachable(other) => self.say(to, Input::Unreachable(other)),

@@ -276,7 +276,7 @@ impl World {
     }
 
     fn send(&mut self, from: MemberId, to: MemberId, frame: Frame) {
-        self.forwards += usize::from(matches!(frame, Frame::Forward { .. }));
+        self.forwards += usize::from(matches!(frame, Frame::Forward { .. } | Frame::ForwardIssued { .. }));
         if let Frame::Raft(message) = &frame {
             let before = (message.index > Index(0)).then_some(message.log_term);
             self.invariants.logs.log_matching(from, &message.entries, before);

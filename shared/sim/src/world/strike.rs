@@ -58,6 +58,7 @@ impl World {
             }
             Fault::SlowLinks { bytes_per_ms, lasts } => self.links_are_slow(bytes_per_ms, lasts),
             Fault::Knocks { at, times } => self.strangers_knock(at, times),
+            Fault::Forges { who, seed } => self.lies(who, seed),
             device => self.device(device),
         }
     }

@@ -8,7 +8,7 @@ use super::{Asker, Turn, World, ms};
 use crate::faults::Who;
 use crate::tally::{Evil, Sometimes};
 use rafty_node::{RemoteAddress, Request, Whereabouts, is_worth_telling};
-use rafty_types::{Command, ControlCommand, MemberId, PeerKey, address_statement};
+use rafty_types::{Command, ControlCommand, MemberId, PeerKey};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -233,15 +233,13 @@ impl World {
         let member = &self.members[&id];
         let own = if member.away { loopback() } else { member.place };
         let node = self.node(id);
-        let (control, set) = (node.state().control(), node.state().control().set());
+        let control = node.state().control();
         let Some(known) = control.member(id) else { return };
         let others = control.members().values().filter(|other| other.id != id).map(|other| &*other.addresses);
         if !is_worth_telling(own, &known.addresses, others) || !node.is_counted() {
             return;
         }
-        let addresses = vec![own];
-        let signature = member.identity.sign(&address_statement(set, id, &addresses));
-        let command = Command::Control(ControlCommand::AddressChanged { member: id, addresses, signature });
+        let command = Command::Control(ControlCommand::AddressChanged { member: id, addresses: vec![own] });
         self.tally.saw(Sometimes::AddressTold);
         self.ask_as(Asker::Script, id, Request::Commit { session: None, command }, TELL_WITHIN);
     }

@@ -331,7 +331,7 @@ fn old_disk(dir: &Path) -> (Disk, Vec<Entry>) {
 }
 
 fn is_converted(old: &Entry, new: &Entry) -> bool {
-    let stamp = |data: &[u8]| Proposal::decode(data).map(|proposal| (proposal.stamp, proposal.command));
+    let stamp = |data: &[u8]| Proposal::decode(data, 1).map(|proposal| (proposal.stamp, proposal.command));
     (old.index, old.term) == (new.index, new.term)
         && match (&old.payload, &new.payload) {
             (Payload::Command(old), Payload::Command(_)) if **old == [255; 9] => new.payload.len() == 1,

@@ -109,6 +109,7 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ),
         ("disk-trouble", Frame::DiskTrouble { why: Some("Read-only file system".into()) }),
         ("disk-works", Frame::DiskTrouble { why: None }),
+        ("forward-issued", forward_issued()),
     ]
 }
 
@@ -143,6 +144,14 @@ fn forward_control() -> Frame {
     let session = Some((SessionId(9), Serial(2)));
     let command = Command::Control(ControlCommand::Revoke { member: MemberId(4) });
     Frame::Forward { request: 2, session, command: Box::new(command) }
+}
+
+fn forward_issued() -> Frame {
+    let serial = IssueSerial { incarnation: 5, count: 2 };
+    let signature = Signature::from_bytes(&[8; 64]);
+    let issue = Issue { by: MemberId(3), serial, seen: Index(9), seen_ms: 300, signature };
+    let command = ControlCommand::Revoke { member: MemberId(4) };
+    Frame::ForwardIssued { request: 2, session: None, issue: Box::new(issue), command: Box::new(command) }
 }
 
 fn forwarded(outcome: ForwardOutcome) -> Frame {

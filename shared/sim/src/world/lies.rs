@@ -1,0 +1,144 @@
+//! A member that lies: it says in others' names what these never said, and repeats what they once did.
+//!
+//! It is let in and has its own keys, as any member. While it leads, whatever it proposes is of whomever it says.
+
+use super::World;
+use crate::dice::Dice;
+use crate::faults::Who;
+use crate::tally::Evil;
+use rafty_node::Input;
+use rafty_types::{
+    Command, ControlCommand, Frame, Issue, IssueSerial, MemberId, Payload, PeerKey, PeerRole, Proposal,
+    RunSpec, SettingValue, Signature, Strategy, TokenRecord,
+};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Whatever was forged has this name, or this number in its place.
+pub const FORGED: &str = "forged";
+/// A token that nobody made.
+pub const FORGED_TOKEN: [u8; 16] = [0xee; 16];
+/// Where nobody is.
+pub const FORGED_PLACE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 66, 6, 6)), 666);
+/// A feature level that nobody asked for.
+const FORGED_LEVEL: u32 = 9;
+/// No request of a member has this number.
+const NO_REQUEST: u64 = u64::MAX;
+
+impl World {
+    /// A member lies once: to itself when it leads, or else to its leader.
+    pub(super) fn lies(&mut self, who: Who, seed: u64) {
+        let Some(liar) = self.who(who) else { return };
+        let mut dice = Dice::new(seed, 0);
+        let Some(leader) = self.node(liar).consensus().leader() else { return };
+        let Some(victim) = self.victim(liar, &mut dice) else { return };
+        let frame = match dice.below(4) {
+            0 => self.repeated(liar, &mut dice),
+            1 => self.signed_by_another(liar, victim, &mut dice),
+            _ => Some(unsigned(forged(victim, leader, &mut dice))),
+        };
+        let Some(frame) = frame else { return };
+        self.tally.evil(Evil::Forged);
+        self.trace.note(self.now, || format!("{liar} lies about {victim}: {frame:?}"));
+        if leader == liar {
+            return self.say(liar, Input::Frame { from: victim, frame });
+        }
+        if self.way(liar, leader).is_some_and(|device| device == leader) {
+            self.hears_a_lie(leader, liar, frame);
+        }
+    }
+
+    fn hears_a_lie(&mut self, leader: MemberId, liar: MemberId, frame: Frame) {
+        let transfers = |world: &mut Self| {
+            let process = world.process(leader)?;
+            let consensus = process.node.consensus();
+            Some(consensus.is_transferring() && process.handed_over != Some(consensus.term()))
+        };
+        let permitted = !is_unsigned(&frame);
+        let before = transfers(self);
+        self.say(leader, Input::Frame { from: liar, frame });
+        let moved = before == Some(false) && transfers(self) == Some(true);
+        assert!(
+            permitted || !moved,
+            "forbidden requests move no leader: {leader} hands over, as {liar} asked"
+        );
+    }
+
+    /// An operator, if there is another one, in whose name it speaks.
+    fn victim(&mut self, liar: MemberId, dice: &mut Dice) -> Option<MemberId> {
+        let control = self.node(liar).state().control();
+        let others = control.members().values().filter(|member| member.id != liar);
+        let operators: Vec<_> =
+            others.filter(|member| member.role == PeerRole::Peer).map(|member| member.id).collect();
+        dice.pick(&operators)
+    }
+
+    /// Something that a member issued, from the liar's own log.
+    fn repeated(&mut self, liar: MemberId, dice: &mut Dice) -> Option<Frame> {
+        let issued = |payload: &Payload| match payload {
+            Payload::Command(bytes) => match Proposal::decode(bytes, 1)? {
+                Proposal { issue: Some(issue), command: Command::Control(command), .. } => {
+                    Some((issue, command))
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        let log = &self.members[&liar].disk.entries;
+        let all: Vec<_> = log.iter().filter_map(|entry| issued(&entry.payload)).collect();
+        let at = dice.below(all.len().max(1) as u64) as usize;
+        let (issue, command) = all.into_iter().nth(at)?;
+        Some(issued_frame(issue, command))
+    }
+
+    /// Something in another's name with the liar's own signature.
+    fn signed_by_another(&mut self, liar: MemberId, by: MemberId, dice: &mut Dice) -> Option<Frame> {
+        let command = forged(by, liar, dice);
+        let state = self.node(liar).state();
+        let serial = IssueSerial { incarnation: dice.below(100), count: dice.roll() };
+        let (seen, seen_ms, set) = (state.applied(), state.elapsed_ms(), state.control().set());
+        let issue = Issue { by, serial, seen, seen_ms, signature: Signature::default() };
+        Some(issued_frame(issue.signed(&self.members[&liar].identity, set, &command), command))
+    }
+}
+
+/// What an operator could have asked for.
+fn forged(victim: MemberId, leader: MemberId, dice: &mut Dice) -> ControlCommand {
+    match dice.below(7) {
+        0 => ControlCommand::FeatureLevel(FORGED_LEVEL),
+        1 => ControlCommand::AddressChanged { member: victim, addresses: vec![FORGED_PLACE] },
+        2 => ControlCommand::RunSubmitted(RunSpec {
+            name: FORGED.into(),
+            task: "a task".into(),
+            rounds: 1,
+            seed: 7,
+            strategy: Strategy::FedAvg,
+        }),
+        3 => ControlCommand::SettingChanged {
+            name: "first-deadline".into(),
+            value: SettingValue::Number(u64::from(FORGED_LEVEL)),
+        },
+        4 => ControlCommand::Revoke { member: leader },
+        _ => ControlCommand::TokenCreated(TokenRecord {
+            id: FORGED_TOKEN,
+            public_key: PeerKey([7; 32]),
+            role: PeerRole::Peer,
+            may_lead: true,
+            ttl_ms: super::LONG_MS,
+            uses: 9,
+        }),
+    }
+}
+
+fn unsigned(command: ControlCommand) -> Frame {
+    let command = Box::new(Command::Control(command));
+    Frame::Forward { request: NO_REQUEST, session: None, command }
+}
+
+fn issued_frame(issue: Issue, command: ControlCommand) -> Frame {
+    let (issue, command) = (Box::new(issue), Box::new(command));
+    Frame::ForwardIssued { request: NO_REQUEST, session: None, issue, command }
+}
+
+fn is_unsigned(frame: &Frame) -> bool {
+    matches!(frame, Frame::Forward { .. })
+}
