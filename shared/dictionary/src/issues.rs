@@ -74,6 +74,13 @@ impl Issues {
         }
     }
 
+    /// The highest number of a member's that is remembered.
+    pub(crate) fn last_of(&self, member: MemberId) -> IssueSerial {
+        let window = self.0.get(&member);
+        let answered = window.and_then(|window| Some(*window.answers.last_key_value()?.0));
+        answered.unwrap_or_default()
+    }
+
     pub(crate) fn forget(&mut self, member: MemberId) {
         self.0.remove(&member);
     }

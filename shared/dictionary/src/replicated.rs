@@ -10,9 +10,9 @@ use crate::roster::{check_addresses, check_rsa_key};
 use crate::sessions::{Sessions, Turn};
 use crate::{Applied, Control, Event, KeptModels, Outcome, invariants, is_issued, migration, snapshot};
 use rafty_types::{
-    ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, Issue, MAX_NAME_LEN,
-    MemberId, Mutation, Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SetId, SettingsError,
-    StateMachine, planted,
+    ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, Issue, IssueSerial,
+    MAX_NAME_LEN, MemberId, Mutation, Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SetId,
+    SettingsError, StateMachine, planted,
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -115,6 +115,11 @@ impl<U: StateMachine> Replicated<U> {
     /// How many sessions are open, at most [`MAX_SESSIONS`](crate::MAX_SESSIONS).
     pub fn sessions(&self) -> usize {
         self.fixed.sessions.len()
+    }
+
+    /// The highest number of what a member issued, as far as that is remembered.
+    pub fn last_issue(&self, member: MemberId) -> IssueSerial {
+        self.fixed.issues.last_of(member)
     }
 
     /// How many entries this process met whose command it could not read. Not part of the replicated state.

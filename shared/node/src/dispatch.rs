@@ -149,6 +149,11 @@ impl<U: StateMachine> Node<U> {
 
     fn forward_request(&mut self, leader: MemberId, id: RequestId) {
         let Some(wanted) = self.requests.wanted(id) else { return };
+        let issued = matches!(&wanted.command, Command::Control(command) if is_issued(command));
+        if issued && !self.state.control().initialised() {
+            // A newcomer signs when it knows the peer set and its time.
+            return;
+        }
         let (session, command) = (wanted.session, wanted.command.clone());
         let request = id.0;
         let frame = match self.asked(id, command) {
@@ -233,10 +238,11 @@ impl<U: StateMachine> Node<U> {
     /// was sent away may still be needed. A newcomer is answered when this member knows it: it is told who the others
     /// are, and a leader may be ahead.
     pub(crate) fn answered(&mut self, id: RequestId, answer: Answer) {
-        if is_to_be_issued_anew(&answer) && self.requests.issue_anew(id, self.pause_until()) {
+        let tried = self.requests.was_tried(id);
+        if is_to_be_issued_anew(&answer, tried) && self.requests.issue_anew(id, self.pause_until()) {
             return;
         }
-        let hidden = self.requests.was_tried(id) && hides_an_earlier_try(&answer);
+        let hidden = tried && hides_an_earlier_try(&answer);
         let answer = if hidden { Answer::Unknown } else { answer };
         let knows_later = |command: &Command| admits(command) && !planted(Mutation::NewcomerAnsweredTooSoon);
         let waits = |command: &Command| changes_membership(command) || knows_later(command);
@@ -317,10 +323,14 @@ fn hides_an_earlier_try(answer: &Answer) -> bool {
     matches!(why, NotAllowed | UnknownSession | ForgottenSerial)
 }
 
-/// Whether a command was not applied because of how it was issued.
-fn is_to_be_issued_anew(answer: &Answer) -> bool {
-    use Rejection::{SerialTaken, TooLate};
-    matches!(answer, Answer::Control(ControlResult::Rejected(TooLate | SerialTaken), _))
+/// Whether a command was not applied because of how it was issued. Of a number that is forgotten, only the first try tells.
+fn is_to_be_issued_anew(answer: &Answer, tried: bool) -> bool {
+    let Answer::Control(ControlResult::Rejected(why), _) = answer else { return false };
+    match why {
+        Rejection::TooLate | Rejection::SerialTaken => true,
+        Rejection::ForgottenSerial => !tried,
+        _ => false,
+    }
 }
 
 /// Whether a command lets somebody in.

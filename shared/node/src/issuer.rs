@@ -15,7 +15,9 @@ impl Issuer {
         Self { signer, last: IssueSerial { incarnation, count: 0 } }
     }
 
-    fn next(&mut self) -> IssueSerial {
+    /// A number above all that were used: a disk that was restored may have forgotten some of its starts.
+    fn next(&mut self, used: IssueSerial) -> IssueSerial {
+        self.last = self.last.max(used);
         self.last.count += 1;
         self.last
     }
@@ -26,7 +28,7 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn issue(&mut self, command: &ControlCommand) -> Issue {
         let (by, set): (MemberId, _) = (self.me, self.state.control().set());
         let (seen, seen_ms) = (self.state.applied(), self.elapsed_ms());
-        let (serial, signature) = (self.issuer.next(), Signature::default());
+        let (serial, signature) = (self.issuer.next(self.state.last_issue(by)), Signature::default());
         let issue = Issue { by, serial, seen, seen_ms, signature };
         issue.signed(&*self.issuer.signer, set, command)
     }
