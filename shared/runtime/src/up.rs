@@ -28,8 +28,9 @@ use crate::watchers::Watchers;
 use crate::work::{Bench, TenureKeys, Workers};
 use rafty_dictionary::Entries;
 use rafty_node::{Boot, Knocks, Node};
+use rafty_seal::Identity;
 use rafty_storage::{Blobs, DataDir, Log, OpenError, Origin, PendingUpdate, Recovered, Spool, SpoolHandle};
-use rafty_types::{Sign, Time};
+use rafty_types::Time;
 use rand_core::Rng;
 use smol::Executor;
 use smol::channel::{Sender, bounded};
@@ -241,8 +242,7 @@ fn assemble<U: UserMachine>(
     let before = member.clone();
     changed.write_into(&mut member);
     member.listen = with_port(member.listen)?;
-    let signer = Arc::new(rafty_seal::Identity::from_secret_bytes(&secrets.identity.to_secret_bytes()));
-    let boot = boot(&member, recovered, &dir, &models, signer)?;
+    let boot = boot(&member, &secrets, recovered, &dir, &models)?;
     let boot = Boot { suspected, trains: trainer.is_some(), ..boot };
     let node = Node::new(boot, machine, Time::ZERO)?;
     copies::forget_anomaly(&dir);
@@ -380,13 +380,15 @@ fn listen(
         .map_err(|source| UpError::Listen { address: member.listen, source })
 }
 
+/// What a member that does not train starts from.
 fn boot(
     member: &MemberFile,
+    secrets: &Secrets,
     recovered: Recovered,
     dir: &DataDir,
     models: &Blobs,
-    signer: Arc<dyn Sign>,
 ) -> Result<Boot, UpError> {
+    let identity = Identity::from_secret_bytes(&secrets.identity.to_secret_bytes());
     let failed =
         |error: &dyn std::fmt::Display| UpError::Disk { dir: dir.root().into(), why: error.to_string() };
     Ok(Boot {
@@ -403,7 +405,7 @@ fn boot(
         suspected: false,
         address: address_at_start(member),
         advertised_name: advertised_name(member),
-        signer,
+        signer: Arc::new(identity),
         seed: crate::random::rng().next_u64(),
     })
 }
