@@ -314,23 +314,16 @@ impl Control {
         }
     }
 
-    /// The issue, when the member that it names issued this command.
-    pub(crate) fn check_issue(
-        &self,
-        at: &Context,
-        issue: Option<Issue>,
-        command: &ControlCommand,
-    ) -> Result<Issue, Rejection> {
-        let issue = issue.ok_or(Rejection::BadSignature)?;
-        let issuer = self.member(at.origin).ok_or(Rejection::NotAllowed)?;
+    /// The member that issued a command.
+    pub(crate) fn issuer(&self, issue: &Issue, command: &ControlCommand) -> Result<&Member, Rejection> {
+        let issuer = self.member(issue.by).ok_or(Rejection::NotAllowed)?;
         let holds = issue.is_by(&issuer.key, self.set(), command);
-        if holds { Ok(issue) } else { Err(Rejection::BadSignature) }
+        if holds { Ok(issuer) } else { Err(Rejection::BadSignature) }
     }
 
     /// Whether a member issued this command and may, as far as this state tells.
     pub fn is_allowed(&self, issue: &Issue, command: &ControlCommand) -> bool {
-        let issuer = self.member(issue.by).filter(|issuer| may(issuer, command));
-        issuer.is_some_and(|issuer| issue.is_by(&issuer.key, self.set(), command))
+        self.issuer(issue, command).is_ok_and(|issuer| may(issuer, command))
     }
 
     /// In entries of format 2 members signed what was their own affair, and nothing else.

@@ -2,15 +2,23 @@
 //!
 //! It looks at the issuer and the command only. Whether the command makes sense now is judged where it is applied.
 
-use rafty_types::{ControlCommand, Member, PeerRole};
+use rafty_types::{ControlCommand, Member, MemberId, PeerRole};
 
-/// Whether `issuer` may issue `command` at all.
-///
+/// Who may issue a command.
+#[derive(PartialEq, Eq)]
+enum Issuers {
+    Operators,
+    /// This member itself, and nobody else.
+    Only(MemberId),
+    /// Operators, and this member itself.
+    OperatorsAnd(MemberId),
+    Anybody,
+}
+
 /// Operators work at members of role [`PeerRole::Peer`]; a device changes its own affairs only. A key or an address is
 /// told by its owner alone.
-pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
+fn issuers(command: &ControlCommand) -> Issuers {
     use ControlCommand as C;
-    let operator = issuer.role == PeerRole::Peer;
     match command {
         C::TokenCreated(_)
         | C::ClientCreated(_)
@@ -19,10 +27,10 @@ pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
         | C::RunStopped { .. }
         | C::RolledBack { .. }
         | C::SettingChanged { .. }
-        | C::FeatureLevel(_) => operator,
-        C::Revoke { member } => operator || *member == issuer.id,
+        | C::FeatureLevel(_) => Issuers::Operators,
+        C::Revoke { member } => Issuers::OperatorsAnd(*member),
         C::RotateKey { member, .. } | C::AddressChanged { member, .. } | C::TenureBegan { member, .. } => {
-            *member == issuer.id
+            Issuers::Only(*member)
         }
         C::SeatChanged { .. }
         | C::SilenceChanged { .. }
@@ -34,8 +42,25 @@ pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
         | C::RoundFailed { .. }
         | C::Enrol(_)
         | C::SessionOpened
-        | C::SessionClosed { .. } => true,
+        | C::SessionClosed { .. } => Issuers::Anybody,
     }
+}
+
+/// Whether `issuer` may issue `command` at all.
+pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
+    let operator = issuer.role == PeerRole::Peer;
+    match issuers(command) {
+        Issuers::Operators => operator,
+        Issuers::Only(member) => member == issuer.id,
+        Issuers::OperatorsAnd(member) => operator || member == issuer.id,
+        Issuers::Anybody => true,
+    }
+}
+
+/// Whether `command` counts only with its issuer's signature: an operator's commands, and what members say in their own
+/// name. Of all others the word of the leader that proposes them is enough.
+pub fn is_issued(command: &ControlCommand) -> bool {
+    issuers(command) != Issuers::Anybody
 }
 
 /// Whether only the leader issues `command`, in its own term. A leader must not propose one for another member:
@@ -53,26 +78,5 @@ pub fn leader_only(command: &ControlCommand) -> bool {
             | C::UpdateAccepted { .. }
             | C::RoundPublished(_)
             | C::RoundFailed { .. }
-    )
-}
-
-/// Whether `command` counts only with its issuer's signature: an operator's commands, and what members say in their own
-/// name. Of all others the word of the leader that proposes them is enough.
-pub fn is_issued(command: &ControlCommand) -> bool {
-    use ControlCommand as C;
-    matches!(
-        command,
-        C::TokenCreated(_)
-            | C::ClientCreated(_)
-            | C::ClientRevoked { .. }
-            | C::RunSubmitted(_)
-            | C::RunStopped { .. }
-            | C::RolledBack { .. }
-            | C::SettingChanged { .. }
-            | C::FeatureLevel(_)
-            | C::Revoke { .. }
-            | C::RotateKey { .. }
-            | C::AddressChanged { .. }
-            | C::TenureBegan { .. }
     )
 }

@@ -244,12 +244,11 @@ impl<U: StateMachine> Replicated<U> {
             let result = result.and_then(|()| control.apply(at, command));
             return self.executed(at, result, events);
         }
-        let by = issue.as_ref().map_or(at.origin, |issue| issue.by);
-        let at = &Context { origin: by, ..*at };
-        let issue = match self.fixed.control.check_issue(at, issue, &command) {
-            Ok(issue) => issue,
-            Err(why) => return Outcome::rejected(at.index, why),
-        };
+        let Some(issue) = issue else { return Outcome::rejected(at.index, Rejection::BadSignature) };
+        if let Err(why) = self.control().issuer(&issue, &command) {
+            return Outcome::rejected(at.index, why);
+        }
+        let at = &Context { origin: issue.by, ..*at };
         match self.fixed.issues.before(at, &issue, &command) {
             Err(why) => return Outcome::rejected(at.index, why),
             Ok(Some(outcome)) => return outcome,
@@ -259,7 +258,7 @@ impl<U: StateMachine> Replicated<U> {
         let result = self.fixed.control.apply(at, command);
         let outcome = self.executed(at, result, events);
         // Whoever has gone is remembered no more.
-        if self.control().member(by).is_some() {
+        if self.control().member(issue.by).is_some() {
             self.fixed.issues.record(&issue, named, &outcome);
         }
         outcome

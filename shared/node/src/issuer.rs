@@ -1,7 +1,7 @@
 //! What this member issues: its own word on commands that no leader's word is enough for.
 
 use crate::node::Node;
-use rafty_types::{ControlCommand, Issue, IssueSerial, MemberId, Sign, Signature, StateMachine};
+use rafty_types::{ControlCommand, Issue, IssueSerial, Sign, Signature, StateMachine};
 use std::sync::Arc;
 
 pub(crate) struct Issuer {
@@ -26,7 +26,7 @@ impl Issuer {
 impl<U: StateMachine> Node<U> {
     /// This member's word that it wants `command` now.
     pub(crate) fn issue(&mut self, command: &ControlCommand) -> Issue {
-        let (by, set): (MemberId, _) = (self.me, self.state.control().set());
+        let (by, set) = (self.me, self.state.control().set());
         let (seen, seen_ms) = (self.state.applied(), self.elapsed_ms());
         let (serial, signature) = (self.issuer.next(self.state.last_issue(by)), Signature::default());
         let issue = Issue { by, serial, seen, seen_ms, signature };

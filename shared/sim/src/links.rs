@@ -23,11 +23,9 @@ struct Lane {
     bulk: Time,
 }
 
-impl Lane {
-    /// How long what was sent by streams and is in flight holds anything up.
-    fn in_flight(&self, streams: Time, at: Time) -> Duration {
-        streams.saturating_since(at).min(IN_FLIGHT)
-    }
+/// How long what streams have in flight holds anything up, when they have something to carry until then.
+fn in_flight(streams: Time, at: Time) -> Duration {
+    streams.saturating_since(at).min(IN_FLIGHT)
 }
 
 /// From a device, or to it.
@@ -103,14 +101,14 @@ impl Links {
         for (device, direction) in lanes {
             let Some((lane, rate)) = self.lane(device, direction, at) else { continue };
             let takes = rate.takes(len);
-            let in_flight = lane.in_flight(lane.long_frames.max(lane.bulk), at);
+            let held_up = in_flight(lane.long_frames.max(lane.bulk), at);
             for behind in [&mut lane.long_frames, &mut lane.bulk] {
                 if *behind > at {
                     *behind = *behind + takes;
                 }
             }
             lane.datagrams = lane.datagrams.max(at) + takes;
-            at = rate.no_later_than_it_ends(lane.datagrams + in_flight);
+            at = rate.no_later_than_it_ends(lane.datagrams + held_up);
         }
         Some(at.saturating_since(now))
     }
@@ -121,12 +119,12 @@ impl Links {
         for (device, direction) in [(from, Direction::Out), (to, Direction::Into)] {
             let Some((lane, rate)) = self.lane(device, direction, at) else { continue };
             let takes = rate.takes(len);
-            let in_flight = lane.in_flight(lane.bulk, at);
+            let held_up = in_flight(lane.bulk, at);
             if lane.bulk > at {
                 lane.bulk = lane.bulk + takes;
             }
             lane.long_frames = lane.long_frames.max(lane.datagrams).max(at) + takes;
-            at = rate.no_later_than_it_ends(lane.long_frames + in_flight);
+            at = rate.no_later_than_it_ends(lane.long_frames + held_up);
         }
         at.saturating_since(now)
     }
@@ -156,7 +154,7 @@ impl Links {
     pub fn round_trip(&self, one: MemberId, other: MemberId, now: Time) -> Duration {
         let waits = |lane: &Lane| {
             let streams = lane.long_frames.max(lane.bulk);
-            lane.datagrams.saturating_since(now) + lane.in_flight(streams, now)
+            lane.datagrams.saturating_since(now) + in_flight(streams, now)
         };
         self.between(one, other, now).map(|link| waits(&link.out) + waits(&link.into)).sum()
     }
