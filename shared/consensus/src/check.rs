@@ -4,6 +4,7 @@
 //! by the connection it came over.
 
 use crate::membership;
+use crate::voices::MAX_TERMS_AHEAD;
 use rafty_types::{
     Entry, Index, MAX_PROPOSAL_LEN, MemberId, Membership, MembershipChange, MembershipStep, Message,
     MessageKind, Payload, SnapshotMeta, Term,
@@ -52,6 +53,12 @@ pub enum Refused {
     /// Another member leads in this term.
     #[error("another member leads in this term")]
     SecondLeader,
+    /// Only voters send such messages, and its sender does not vote as far as is known here.
+    #[error("it does not vote as far as is known here, and only voters send such messages")]
+    NoVoice,
+    /// Its term is so far ahead that a second voter must know it.
+    #[error("its term is more than {MAX_TERMS_AHEAD} ahead, and no second voter knows such a term")]
+    TermTooFarAhead,
     /// Only a leader can do it.
     #[error("this member does not lead; ask the leader")]
     NotLeader,

@@ -44,6 +44,18 @@ pub enum Input {
         /// The last entry that it has.
         last: Index,
     },
+    /// A member that is to be believed says who votes, after a message was refused because its sender does not, or because
+    /// of its term.
+    VotersTold {
+        /// Who says so.
+        by: MemberId,
+        /// As of which applied index.
+        index: Index,
+        /// In which term it is.
+        term: Term,
+        /// In order.
+        voters: Vec<MemberId>,
+    },
     /// What became of `SendSnapshot`.
     SnapshotSent {
         /// To whom.

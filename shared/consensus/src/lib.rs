@@ -52,6 +52,7 @@ mod seats;
 mod snapshots;
 mod tenure;
 mod views;
+mod voices;
 
 pub use abstention::promise_nothing_new;
 pub use boot::{Boot, BootError};

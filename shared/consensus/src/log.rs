@@ -74,6 +74,12 @@ impl Log {
         self.entries.get(usize::try_from(position).ok()?)
     }
 
+    /// The entries after an index.
+    pub(crate) fn after(&self, index: u64) -> impl Iterator<Item = &Entry> {
+        let known = index.saturating_sub(self.anchor.0);
+        self.entries.iter().skip(usize::try_from(known).unwrap_or(usize::MAX))
+    }
+
     pub(crate) fn term_at(&self, index: u64) -> Option<u64> {
         if index == self.anchor.0 { Some(self.anchor.1) } else { self.get(index).map(|entry| entry.term.0) }
     }

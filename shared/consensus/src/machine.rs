@@ -15,6 +15,7 @@ use crate::pre_vote::PreVote;
 use crate::random::Random;
 use crate::reads::Reads;
 use crate::snapshots::Sending;
+use crate::voices::Voices;
 use raft::{RawNode, StateRole};
 use rafty_types::{
     Index, MAX_PROPOSAL_LEN, MemberId, Membership, MembershipChange, Message, MessageKind, Mutation,
@@ -59,6 +60,7 @@ pub struct Consensus {
     pub(crate) arrived: Option<Arc<[u8]>>,
     pub(crate) heard: Heard,
     pub(crate) agreement: Agreement,
+    pub(crate) voices: Voices,
     pub(crate) links: Links,
     pub(crate) shown: (Role, Term, Option<MemberId>),
     pub(crate) leave_joint_at: Time,
@@ -101,6 +103,7 @@ impl Consensus {
             arrived: None,
             heard: Heard::default(),
             agreement: Agreement::default(),
+            voices: Voices::default(),
             links: Links::default(),
             leave_joint_at: now,
             abstaining,
@@ -128,6 +131,7 @@ impl Consensus {
             Input::Measured(links) => self.measured(&links),
             Input::SnapshotArrived { message, data } => self.snapshot_arrived(&message, data),
             Input::ForgetAcknowledged { member, last } => self.forget_acknowledged(member, last),
+            Input::VotersTold { by, index, term, voters } => self.voters_told(by, index, term, &voters),
             Input::SnapshotSent { to, ok } => self.snapshot_sent(to, ok),
             Input::Compact { meta, data } => self.compact(meta, data),
             Input::Change(change) => self.change(&change),
@@ -244,6 +248,7 @@ impl Consensus {
 
     fn step(&mut self, message: &Message) -> Result<(), Refused> {
         check(message, &self.facts())?;
+        self.check_voice(message)?;
         if self.abstains() && asks_for_a_voice(message.kind) {
             return Ok(());
         }

@@ -34,6 +34,7 @@ impl Consensus {
         }
         self.leave_joint();
         self.drain();
+        self.forget_told_voters();
     }
 
     pub(crate) fn drain(&mut self) {

@@ -270,6 +270,8 @@ fn node(choice: u8, add: &mut impl FnMut(&'static str, &str, Vec<u8>)) {
         Frame::Verdict { tenure: Tenure(7), run, round, attempt, digest: model, verdict: Verdict::Accepted },
         Frame::Transfer { to: MemberId(3) },
         Frame::AskRoster { known: Index(0) },
+        Frame::AskVoters,
+        Frame::Voters { index: Index(900), term: Term(7), voters: vec![MemberId(2), MemberId(3)] },
         Frame::Roster { index: Index(900), members: Vec::new() },
         Frame::Forward { request: 1, session: None, command: Box::new(set(b"colour", b"\x01")) },
     ];

@@ -222,8 +222,12 @@ impl<U: StateMachine> Node<U> {
 
     /// Whether it is a laptop that says who shall vote, which its operator asked for.
     fn is_operators_seat_change(&self, from: MemberId, command: &Command) -> bool {
-        let laptop = self.state.control().member(from).is_some_and(|member| member.role == PeerRole::Peer);
-        laptop && matches!(command, Command::Control(ControlCommand::SeatChanged { .. }))
+        self.is_laptop(from) && matches!(command, Command::Control(ControlCommand::SeatChanged { .. }))
+    }
+
+    /// Whether a member is one where operators work.
+    pub fn is_laptop(&self, member: MemberId) -> bool {
+        self.state.control().member(member).is_some_and(|member| member.role == PeerRole::Peer)
     }
 
     /// What a leader made of a command that was forwarded to it.

@@ -28,6 +28,7 @@ mod sides;
 mod starts;
 mod status;
 mod transfers;
+mod voters;
 mod wall_clocks;
 mod whereabouts;
 

@@ -9,9 +9,10 @@ use crate::requests::{Answer, Asked, Duty, Proposer, RequestId, Requests};
 use crate::roster::Roster;
 use crate::sides::Sides;
 use crate::starts::Starts;
+use crate::voters::VotersQuestion;
 use crate::{Event, leader::Duties};
 use rafty_consensus as consensus;
-use rafty_consensus::Consensus;
+use rafty_consensus::{Consensus, Refused};
 use rafty_dictionary::Replicated;
 use rafty_types::{
     Command, ForwardOutcome, Frame, MemberId, Message, MessageKind, Mutation, PersistId, RestoreError,
@@ -49,6 +50,7 @@ pub struct Node<U: StateMachine> {
     pub(crate) watched: bool,
     /// This member was sent away; it ends by then.
     pub(crate) roster: Roster,
+    pub(crate) voters_question: VotersQuestion,
     /// What consensus shall be told next. Bounded by what one input can cause.
     inputs: VecDeque<consensus::Input>,
     /// What was proposed and not handed to consensus yet. Bounded by the tickets of requests.
@@ -126,6 +128,7 @@ impl<U: StateMachine> Node<U> {
             halted: false,
             watched: false,
             roster,
+            voters_question: VotersQuestion::default(),
             inputs: VecDeque::new(),
             proposals: Vec::new(),
             stepping: false,
@@ -321,7 +324,9 @@ impl<U: StateMachine> Node<U> {
             Frame::Forwarded { request, outcome } => self.forward_answered(from, request, outcome),
             Frame::Transfer { to } => {
                 // A request that comes to a member that does not lead any more ends here.
-                if self.is_leader() {
+                if !self.is_laptop(from) && !planted(Mutation::AnybodyMovesLeadership) {
+                    self.dropped(from, "that another member shall lead, which only laptops may ask for");
+                } else if self.is_leader() {
                     self.transfer(to);
                 }
             }
@@ -331,6 +336,8 @@ impl<U: StateMachine> Node<U> {
             Frame::DiskTrouble { why } => self.disk_trouble_heard(from, why),
             Frame::AskRoster { known } => self.asked_for_roster(from, known),
             Frame::Roster { index, members } => self.told_roster(from, index, members),
+            Frame::AskVoters => self.asked_who_votes(from),
+            Frame::Voters { index, term, voters } => self.told_who_votes(from, index, term, voters),
             frame => self.side_frame(from, frame),
         }
     }
@@ -390,7 +397,12 @@ impl<U: StateMachine> Node<U> {
             }
             Said::RoleChanged { role, term, leader } => self.role_changed(role, term, leader),
             Said::MembershipChanged(membership) => self.engine_changed(membership),
-            Said::Refused { from, why } => self.dropped(from.unwrap_or(self.me), &why.to_string()),
+            Said::Refused { from, why } => {
+                if matches!(why, Refused::NoVoice | Refused::TermTooFarAhead) {
+                    self.ask_who_votes();
+                }
+                self.dropped(from.unwrap_or(self.me), &why.to_string());
+            }
         }
     }
 

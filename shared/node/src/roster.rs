@@ -3,11 +3,18 @@
 //! Whoever was away while others came lets in neither a leader nor a candidate that it does not know, and where these
 //! need its vote nobody leads ever again. So a member that hears no leader asks all whom it knows who belongs, and
 //! those who know that as of a later index tell it. What it is told opens ways and is forgotten when that index is
-//! applied; who votes, and who may do what, it takes from the log alone.
+//! applied, or a leader is heard; who may do what, it takes from the log alone.
+//!
+//! Whoever answers may lie. So only a voter is believed that a key has another id, and what others say opens no more ways
+//! than the peer set may have members, first those to whom most of them name.
 
 use crate::io::Output;
 use crate::node::Node;
-use rafty_types::{Frame, Index, Member, MemberId, Membership, StateMachine, Time};
+use rafty_types::{
+    Frame, Index, Member, MemberId, Membership, Mutation, PeerKey, StateMachine, Time, planted,
+};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// A member that hears no leader asks after this many longest election timeouts, and again after as many.
 const ALONE_AFTER_TIMEOUTS: u32 = 4;
@@ -19,17 +26,38 @@ pub(crate) struct Roster {
     /// The engine's membership as of what the disk holds.
     engine: Membership,
     published: Vec<Member>,
-    /// Who belongs as of this index, as another member says.
-    told: Option<(Index, Vec<Member>)>,
+    /// Who belongs as of an index that is not applied here, as members say that were asked.
+    told: BTreeMap<MemberId, (Index, Vec<Member>)>,
     /// When a leader was last heard, or asked after.
     led_at: Time,
+    /// Whether it was asked after since one was heard.
+    asks: bool,
     /// Whether this member applied its own removal while it had no vote.
     removed_without_vote: bool,
 }
 
 impl Roster {
     pub(crate) fn new(engine: Membership) -> Self {
-        Self { engine, published: Vec::new(), told: None, led_at: Time::ZERO, removed_without_vote: false }
+        Self {
+            engine,
+            published: Vec::new(),
+            told: BTreeMap::new(),
+            led_at: Time::ZERO,
+            asks: false,
+            removed_without_vote: false,
+        }
+    }
+}
+
+impl Roster {
+    /// Everybody else whom the transport knows.
+    pub(crate) fn others(&self, me: MemberId) -> impl Iterator<Item = MemberId> {
+        self.published.iter().map(|member| member.id).filter(move |id| *id != me)
+    }
+
+    /// The key that the transport knows a member by.
+    pub(crate) fn key_of(&self, id: MemberId) -> Option<&PeerKey> {
+        self.published.iter().find(|member| member.id == id).map(|member| &member.key)
     }
 }
 
@@ -64,20 +92,59 @@ impl<U: StateMachine> Node<U> {
         let leaving = control.departed().filter(|member| self.roster.engine.contains(member.id));
         let mut members: Vec<_> = control.members().values().chain(leaving).cloned().collect();
         let applied = self.state.applied();
-        self.roster.told.take_if(|(index, _)| *index <= applied);
-        if let Some((_, told)) = &self.roster.told {
-            // Whoever enrolled again is called by its newer id.
-            members.retain(|member| told.iter().all(|newer| newer.key != member.key));
-            members.extend(told.iter().cloned());
-        }
+        self.roster.told.retain(|_, (index, _)| *index > applied);
+        let told = self.told_by_a_voter().unwrap_or_else(|| self.told_by_others(&members));
+        // Whoever enrolled again is called by its newer id.
+        members.retain(|member| told.iter().all(|newer| newer.key != member.key));
+        members.extend(told);
         self.roster.published.clone_from(&members);
         self.out.push(Output::Roster(members));
     }
 
+    /// What the voter says that knows it as of the latest index.
+    fn told_by_a_voter(&self) -> Option<Vec<Member>> {
+        let voters = self
+            .roster
+            .told
+            .iter()
+            .filter(|(by, _)| self.is_known_voter(**by) || planted(Mutation::AnybodyRenamesMembers));
+        let (_, members) = voters.map(|(_, told)| told).max_by_key(|(index, _)| *index)?;
+        Some(members.iter().filter(|member| !self.has_departed(&member.key)).cloned().collect())
+    }
+
+    /// The keys that are not among `known`, as members say that do not vote.
+    fn told_by_others(&self, known: &[Member]) -> Vec<Member> {
+        let mut named: BTreeMap<PeerKey, (usize, &Member)> = BTreeMap::new();
+        let told = self.roster.told.values().flat_map(|(_, members)| members);
+        let is_new = |member: &&Member| known.iter().all(|one| one.key != member.key && one.id != member.id);
+        for member in told.filter(is_new).filter(|member| !self.has_departed(&member.key)) {
+            named.entry(member.key).or_insert((0, member)).0 += 1;
+        }
+        let mut ways: Vec<_> = named.into_values().collect();
+        ways.sort_by_key(|(times, member)| (Reverse(*times), member.id));
+        ways.into_iter().take(self.max_members()).map(|(_, member)| member.clone()).collect()
+    }
+
+    fn has_departed(&self, key: &PeerKey) -> bool {
+        let control = self.state.control();
+        let belongs = control.members().values().any(|member| member.key == *key);
+        !belongs && control.departed().any(|member| member.key == *key)
+    }
+
+    fn max_members(&self) -> usize {
+        usize::try_from(self.settings().max_members).unwrap_or(usize::MAX)
+    }
+
     /// A message of Raft's was taken in.
     pub(crate) fn note_led(&mut self, by: MemberId) {
-        if self.consensus.leader() == Some(by) {
-            self.roster.led_at = self.now;
+        if self.consensus.leader() != Some(by) {
+            return;
+        }
+        (self.roster.led_at, self.roster.asks) = (self.now, false);
+        let is_known = self.state.control().member(by).is_some();
+        if is_known && !self.roster.told.is_empty() {
+            self.roster.told.clear();
+            self.publish_roster();
         }
     }
 
@@ -85,21 +152,22 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn ask_if_alone(&mut self) {
         let patience = self.consensus.election_timeout() * ALONE_AFTER_TIMEOUTS;
         if self.is_leader() {
-            self.roster.led_at = self.now;
+            (self.roster.led_at, self.roster.asks) = (self.now, false);
         }
         if self.now.saturating_since(self.roster.led_at) < patience {
             return;
         }
-        self.roster.led_at = self.now;
-        let known = self.known_index();
-        let others = self.roster.published.iter().map(|member| member.id).filter(|id| *id != self.me);
+        (self.roster.led_at, self.roster.asks) = (self.now, true);
+        let known = self.state.applied();
+        let others = self.roster.others(self.me);
         self.out.extend(others.map(|to| Output::Send { to, frame: Frame::AskRoster { known } }));
     }
 
     /// Another member asks who belongs, and knows it as of an index.
     pub(crate) fn asked_for_roster(&mut self, from: MemberId, theirs: Index) {
-        let (index, members) = self.known_roster();
+        let index = self.state.applied();
         if index > theirs {
+            let members = self.state.control().members().values().cloned().collect();
             self.out.push(Output::Send { to: from, frame: Frame::Roster { index, members } });
         }
     }
@@ -109,23 +177,13 @@ impl<U: StateMachine> Node<U> {
         if members.len() > MAX_TOLD {
             return self.dropped(from, "a roster of more members than a peer set has");
         }
+        if !self.roster.asks {
+            return self.dropped(from, "who belongs, which was not asked");
+        }
         // Whoever hears a leader knows whom it needs.
-        if self.consensus.leader().is_none() && index > self.known_index() {
-            self.roster.told = Some((index, members));
+        if self.consensus.leader().is_none() && index > self.state.applied() {
+            self.roster.told.insert(from, (index, members));
             self.publish_roster();
         }
-    }
-
-    /// As of which index this member knows who belongs.
-    fn known_index(&self) -> Index {
-        let told = self.roster.told.as_ref().map_or(Index(0), |(index, _)| *index);
-        told.max(self.state.applied())
-    }
-
-    /// Who belongs, as of that index.
-    fn known_roster(&self) -> (Index, Vec<Member>) {
-        let applied = self.state.applied();
-        let told = self.roster.told.clone().filter(|(index, _)| *index > applied);
-        told.unwrap_or_else(|| (applied, self.state.control().members().values().cloned().collect()))
     }
 }

@@ -69,6 +69,7 @@ named! {
         QueueFull => "datagrams lost in full queues",
         StrangerSentAway => "knocks of strangers sent away",
         Forged => "words put into others' mouths",
+        FalseVoice => "what only voters or laptops may say, said by others",
     }
 }
 

@@ -103,6 +103,15 @@ const CASES: &[Case] = &[
     case(M::TenureNotFenced, &["state-machine safety"]),
     case(M::FailedRoundPassedOver, &["rounds are never lost"]),
     case(M::ApplyDependsOnMember, &["state-machine safety", "stale reads", "linearizability"]),
+    Case { may_lead_to_it: lies, ..case(M::EverybodyHasAVoice, &["only voters are followed", "commitment"]) },
+    Case { may_lead_to_it: lies, ..case(M::AnyTermBelieved, &["one voice brings no far term"]) },
+    case(M::VotersNotAskedFor, &["liveness"]),
+    Case { may_lead_to_it: lies, ..case(M::AnybodySaysWhoVotes, &["voters are named by voters"]) },
+    Case { may_lead_to_it: lies, ..case(M::AnybodyRenamesMembers, &["members are renamed by voters"]) },
+    Case {
+        may_lead_to_it: devices_lie,
+        ..case(M::AnybodyMovesLeadership, &["forbidden requests move no leader"])
+    },
     Case { may_lead_to_it: lies, ..case(M::LeaderIsBelieved, &["only what was issued counts"]) },
     Case { may_lead_to_it: lies, ..case(M::IssueCountsAgain, &["what was issued counts once"]) },
     Case {

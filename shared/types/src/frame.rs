@@ -2,7 +2,7 @@
 
 use crate::{
     Attempt, Command, ControlCommand, ControlResult, Digest, Hello, HelloAnswer, Index, Issue, Member,
-    MemberId, Message, Round, RunId, Serial, SessionId, StateDigest, Tenure, Version,
+    MemberId, Message, Round, RunId, Serial, SessionId, StateDigest, Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -114,12 +114,26 @@ pub enum Frame {
         /// What to propose.
         command: Box<ControlCommand>,
     },
+    /// Asks who votes.
+    AskVoters,
+    /// Who votes, as the sender knows it.
+    Voters {
+        /// As of which index, applied by the sender.
+        index: Index,
+        /// In which term the sender is.
+        term: Term,
+        /// In the order of their ids.
+        voters: Vec<MemberId>,
+    },
 }
 
 impl Frame {
     /// Whether it is said again until it is answered, so that a lost one does no harm and a late one is of no use.
     pub fn is_repeated(&self) -> bool {
-        matches!(self, Self::Raft(_) | Self::Hello(_) | Self::HelloAnswer(_))
+        matches!(
+            self,
+            Self::Raft(_) | Self::Hello(_) | Self::HelloAnswer(_) | Self::AskVoters | Self::Voters { .. }
+        )
     }
 }
 

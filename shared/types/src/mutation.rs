@@ -50,6 +50,10 @@ pub enum Mutation {
     LoneVoterAsksNobody,
     /// A tenure that has just begun is taken for over when the one before it in the same term was.
     RenewedTenureTakenForOver,
+    /// A member listens to learners as to leaders and candidates.
+    EverybodyHasAVoice,
+    /// A member takes over any term that a voter names.
+    AnyTermBelieved,
 
     /// A repeated command of a session is applied again.
     SessionCommandAppliedAgain,
@@ -78,6 +82,14 @@ pub enum Mutation {
 
     /// One member takes some commands for nothing.
     ApplyDependsOnMember,
+    /// A member listens to those only of whom its own log says that they vote.
+    VotersNotAskedFor,
+    /// Anybody is believed who votes.
+    AnybodySaysWhoVotes,
+    /// Anybody is believed that a key has another id.
+    AnybodyRenamesMembers,
+    /// Anybody may ask that another member leads.
+    AnybodyMovesLeadership,
     /// A leader hands over because somebody wants it removed who may not.
     ActsBeforePermission,
     /// A write is acknowledged when it is in the leader's log.

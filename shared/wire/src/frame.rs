@@ -8,7 +8,7 @@ use rafty_types::{Frame, MAX_PROPOSAL_LEN};
 pub const MAX_FRAME_LEN: usize = 2 * MAX_PROPOSAL_LEN;
 
 /// One more than the type of the last frame this version knows.
-const KNOWN_KINDS: u8 = 16;
+const KNOWN_KINDS: u8 = 18;
 
 /// What a unit on a frame stream turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ fn kind(frame: &Frame) -> u8 {
         Frame::StateDigest(_) => 13,
         Frame::DiskTrouble { .. } => 14,
         Frame::ForwardIssued { .. } => 15,
+        Frame::AskVoters => 16,
+        Frame::Voters { .. } => 17,
     }
 }
 

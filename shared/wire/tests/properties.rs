@@ -115,6 +115,14 @@ fn frame() -> impl Strategy<Value = Frame> {
             verdict,
         }),
         id().prop_map(|to| Frame::Transfer { to }),
+        Just(Frame::AskVoters),
+        (any::<u64>(), any::<u64>(), vec(any::<u64>(), 0..5)).prop_map(|(index, term, voters)| {
+            Frame::Voters {
+                index: Index(index),
+                term: Term(term),
+                voters: voters.into_iter().map(MemberId).collect(),
+            }
+        }),
         any::<u64>().prop_map(|known| Frame::AskRoster { known: Index(known) }),
     ]
 }

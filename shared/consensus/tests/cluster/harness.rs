@@ -1,7 +1,7 @@
 //! Members, their disks and the network between them, all in virtual time from one seed.
 
 use crate::invariants::{self, Disk, Oracle};
-use rafty_consensus::{Boot, Config, Consensus, Input, Output, Proposal, Role, next_change};
+use rafty_consensus::{Boot, Config, Consensus, Input, Output, Proposal, Refused, Role, next_change};
 use rafty_types::{
     Batch, Entry, Index, MemberId, Membership, Message, MessageKind, Payload, PersistId, Settings, Snapshot,
     SnapshotMeta, Term, Time,
@@ -352,8 +352,23 @@ impl Net {
             }
             Output::RoleChanged { role, term, .. } => self.role_changed(member, role, term),
             Output::MembershipChanged(_) => {}
-            Output::Refused { .. } => self.refused += 1,
+            Output::Refused { from, why } => {
+                self.refused += 1;
+                if from.is_some() && why == Refused::NoVoice {
+                    self.tell_who_votes(member);
+                }
+            }
         }
+    }
+
+    /// A member is answered who votes by one that it reaches.
+    fn tell_who_votes(&mut self, member: MemberId) {
+        let running = self.running().into_iter();
+        let reached = running.filter(|other| *other != member && !self.is_cut(member, *other));
+        let Some(by) = reached.max_by_key(|other| self.machine(*other).applied()) else { return };
+        let (index, term) = (self.machine(by).applied(), self.machine(by).term());
+        let voters = self.machine(by).voters().into_iter().collect();
+        self.input(member, Input::VotersTold { by, index, term, voters });
     }
 
     fn of(&mut self, member: MemberId) -> &mut Running {

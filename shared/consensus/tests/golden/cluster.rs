@@ -166,7 +166,8 @@ impl Cluster {
     }
 
     fn output(&mut self, id: MemberId, output: Output) {
-        if let Some(line) = event(id, &output) {
+        let is_refusal = matches!(output, Output::Refused { .. });
+        if let Some(line) = event(id, &output).filter(|line| !is_refusal || !self.said.contains(line)) {
             self.say(&line);
         }
         match output {

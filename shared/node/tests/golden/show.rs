@@ -62,6 +62,8 @@ fn frame_line(frame: &Frame) -> Option<String> {
         Frame::Forwarded { request, outcome } => format!("#{request} {}", outcome_line(outcome)),
         Frame::Transfer { to } => format!("hand over to n{to}"),
         Frame::AskRoster { known } => format!("who belongs after {known}?"),
+        Frame::AskVoters => "who votes?".into(),
+        Frame::Voters { index, voters, .. } => format!("at {index} vote {voters:?}"),
         Frame::Roster { index, .. } => format!("who belongs at {index}"),
         Frame::Announce { version, .. } => format!("version {version} is current"),
         _ => return None,

@@ -97,6 +97,9 @@ impl<U: UserMachine> Shell<U> {
             Request::Get { .. } | Request::Backup { .. } => {
                 return vec![self.request(Asker::Person(call), rafty_node::Request::Read, ANSWER_WITHIN)];
             }
+            Request::Transfer { .. } if !self.node.is_laptop(self.me) => {
+                call.refuse("devices move no leadership; ask on a laptop; nothing was changed");
+            }
             Request::Transfer { to } => {
                 let to = *to;
                 call.answer(&Reply::Done { index: None });

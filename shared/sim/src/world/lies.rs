@@ -29,6 +29,9 @@ impl World {
     pub(super) fn lies(&mut self, who: Who, seed: u64) {
         let Some(liar) = self.who(who) else { return };
         let mut dice = Dice::new(seed, 0);
+        if dice.percent(40) {
+            return self.speaks_falsely(liar, &mut dice);
+        }
         let Some(leader) = self.node(liar).consensus().leader() else { return };
         let Some(victim) = self.victim(liar, &mut dice) else { return };
         let frame = match dice.below(4) {

@@ -6,6 +6,7 @@
 mod asking;
 mod backups;
 mod clients;
+mod false_voices;
 mod founding;
 mod happening;
 mod lies;
@@ -148,6 +149,8 @@ pub struct World {
     elapsed_before_ms: u64,
     /// Members of which two run.
     twins: BTreeMap<MemberId, Twin>,
+    /// The one member that names terms far ahead.
+    names_far_terms: Option<MemberId>,
     /// The copy of a lone voter asks, and until when nothing strikes.
     calm: Option<(MemberId, Time)>,
     /// Whether a member's outputs are being done.
@@ -200,6 +203,7 @@ impl World {
             founded_at: Index(0),
             elapsed_before_ms: 0,
             twins: BTreeMap::new(),
+            names_far_terms: None,
             calm: None,
             performing: false,
         }

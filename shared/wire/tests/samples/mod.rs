@@ -96,6 +96,8 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("verdict-refused", verdict(run, round, attempt, Verdict::Refused(Refusal::WrongBase))),
         ("transfer", Frame::Transfer { to: MemberId(3) }),
         ("ask-roster", Frame::AskRoster { known: Index(9) }),
+        ("ask-voters", Frame::AskVoters),
+        ("voters", Frame::Voters { index: Index(12), term: Term(5), voters: vec![MemberId(1), MemberId(3)] }),
         ("roster", Frame::Roster { index: Index(12), members: vec![member()] }),
         ("hello", Frame::Hello(hello())),
         ("hello-answer", Frame::HelloAnswer(hello_answer())),
