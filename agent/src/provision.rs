@@ -8,11 +8,12 @@
 
 use crate::settings::{Layers, Origin, unknown};
 use crate::{Failure, output};
+use rafty_storage::replace_file_by;
 use rustix::system::sethostname;
 use std::fmt::Write as _;
-use std::fs::{self, File, Permissions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 use zeroize::Zeroizing;
@@ -123,7 +124,7 @@ fn wifi(value: Value) -> Result<Option<Wifi>, String> {
 }
 
 fn set_name(root: &Path, name: &str) -> Result<(), Failure> {
-    write(&root.join("etc/hostname"), format!("{name}\n").as_bytes(), 0o644)?;
+    write(&root.join("etc/hostname"), format!("{name}\n").as_bytes(), false)?;
     let hosts = root.join("etc/hosts");
     let others =
         fs::read_to_string(&hosts).unwrap_or_else(|_| "127.0.0.1\tlocalhost\n::1\tlocalhost\n".into());
@@ -133,7 +134,7 @@ fn set_name(root: &Path, name: &str) -> Result<(), Failure> {
         .map(|line| format!("{line}\n"))
         .collect();
     let _ = writeln!(text, "127.0.1.1\t{name}");
-    write(&hosts, text.as_bytes(), 0o644)?;
+    write(&hosts, text.as_bytes(), false)?;
     if root == Path::new("/")
         && let Err(error) = sethostname(name.as_bytes())
     {
@@ -146,15 +147,15 @@ fn set_name(root: &Path, name: &str) -> Result<(), Failure> {
 fn set_wifi(root: &Path, wifi: &Wifi) -> Result<(), Failure> {
     if let Some(country) = &wifi.country {
         let options = format!("options cfg80211 ieee80211_regdom={country}\n");
-        write(&root.join("etc/modprobe.d/rafty-wifi.conf"), options.as_bytes(), 0o644)?;
+        write(&root.join("etc/modprobe.d/rafty-wifi.conf"), options.as_bytes(), false)?;
     }
     let manager = root.join("etc/NetworkManager");
     if manager.is_dir() {
         let file = manager.join("system-connections/rafty.nmconnection");
-        return write(&file, connection(wifi).as_bytes(), 0o600);
+        return write(&file, connection(wifi).as_bytes(), true);
     }
     let file = root.join("etc/wpa_supplicant/wpa_supplicant-wlan0.conf");
-    write(&file, network_block(wifi).as_bytes(), 0o600)
+    write(&file, network_block(wifi).as_bytes(), true)
 }
 
 /// NetworkManager's key file. A name of any bytes is given as their numbers.
@@ -196,29 +197,24 @@ fn read(path: &Path) -> Result<Option<Table>, Failure> {
 
 fn save(path: &Path, table: &Table, heading: &str) -> Result<(), Failure> {
     let text = Zeroizing::new(format!("{heading}{table}"));
-    write(path, text.as_bytes(), 0o600)
+    write(path, text.as_bytes(), true)
 }
 
-/// Replaces a file whole, on the disk before this returns. FAT knows no modes; not getting one is no error.
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let replaced = (|| {
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(folder)?;
-        let new = path.with_extension("new");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        let _ = fs::set_permissions(&new, Permissions::from_mode(mode));
-        fs::rename(&new, path)?;
-        File::open(folder)?.sync_all()
-    })();
-    replaced.map_err(|error| {
+/// Replaces a file whole, on the disk before this returns.
+fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
         Failure::failed(format!(
             "{} cannot be written: {error}; it is as it was; start again",
             path.display()
         ))
-    })
+    };
+    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(|error| failed(&error))?;
+    replace_file_by(&path.with_extension("new"), path, bytes, secret).map_err(|error| failed(&error))?;
+    if !secret {
+        // Whatever this process was started with, all may read it. FAT knows no modes; not getting one is no error.
+        let _ = fs::set_permissions(path, Permissions::from_mode(0o644));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -281,6 +277,30 @@ mod tests {
         assert!(card.text(STATE).contains("rafty1secret"));
         run(&ProvisionArgs { file: None, joined: true, root: card.root.path().into() }).unwrap();
         assert!(!card.text(STATE).contains("token") && card.text(STATE).contains("peers"));
+    }
+
+    #[test]
+    fn what_a_cut_off_boot_left_behind_gets_no_secret() {
+        let card = Card::new(Some(FULL));
+        let files =
+            [STATE, "boot/rafty.toml", "etc/hostname", "etc/wpa_supplicant/wpa_supplicant-wlan0.conf"];
+        for file in files {
+            let left = card.path(file).with_extension("new");
+            fs::create_dir_all(left.parent().unwrap()).unwrap();
+            fs::write(&left, "cut off").unwrap();
+            fs::set_permissions(&left, Permissions::from_mode(0o666)).unwrap();
+        }
+        let beside = |file: &str| card.path(file).with_extension("new");
+        let readers = files.map(|file| fs::File::open(beside(file)).unwrap());
+        card.provision().unwrap();
+        for mut reader in readers {
+            let mut seen = String::new();
+            std::io::Read::read_to_string(&mut reader, &mut seen).unwrap();
+            assert_eq!(seen, "cut off", "whoever had it open reads nothing new");
+        }
+        let mode = |file: &str| fs::metadata(card.path(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(files.map(mode), [0o600, 0o600, 0o644, 0o600]);
+        assert!(files.iter().all(|file| !beside(file).exists()));
     }
 
     #[test]

@@ -44,9 +44,16 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
 /// # Errors
 /// The old file, if there was one, is still there. After a power cut, if no error was returned, the new one is.
 pub fn replace_file(path: &Path, bytes: &[u8], secret: bool) -> Result<(), DiskError> {
-    let mut unfinished = Unfinished::create(parent(path), secret)?;
-    unfinished.file.write_all(bytes).map_err(DiskError::of("write", path))?;
-    unfinished.finish(path)
+    Unfinished::create(parent(path), secret)?.fill(bytes, path)
+}
+
+/// The same by way of the file `beside`, in the same folder, for a place that no [`DataDir`](crate::DataDir) clears up: what
+/// an attempt that was cut off left there is removed by the next one. Only one process may do it at a time.
+///
+/// # Errors
+/// As [`replace_file`].
+pub fn replace_file_by(beside: &Path, path: &Path, bytes: &[u8], secret: bool) -> Result<(), DiskError> {
+    Unfinished::create_anew(beside.to_path_buf(), secret)?.fill(bytes, path)
 }
 
 /// Gives the file `of` the name `path` too, atomically and durably.
@@ -73,13 +80,28 @@ pub(crate) struct Unfinished {
 
 impl Unfinished {
     pub(crate) fn create(dir: &Path, secret: bool) -> Result<Self, DiskError> {
-        let path = dir.join(unfinished_name());
+        Self::create_anew(dir.join(unfinished_name()), secret)
+    }
+
+    /// What is left there has a mode of its own, and perhaps readers: it goes, and is never written to.
+    fn create_anew(path: PathBuf, secret: bool) -> Result<Self, DiskError> {
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(DiskError::of("remove", &path)(error));
+            }
+            _ => {}
+        }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, if secret { 0o600 } else { 0o644 });
         let file = options.open(&path).map_err(DiskError::of("create", &path))?;
         Ok(Self { file, path })
+    }
+
+    fn fill(mut self, bytes: &[u8], name: &Path) -> Result<(), DiskError> {
+        self.file.write_all(bytes).map_err(DiskError::of("write", name))?;
+        self.finish(name)
     }
 
     /// Gives it its name. Whatever had that name is replaced.
@@ -191,6 +213,23 @@ mod tests {
         std::fs::write(&path, b"readable by all").unwrap();
         replace_file(&path, b"key", true).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_left_behind_gets_no_secret() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, beside) = (dir.path().join("agent.toml"), dir.path().join("agent.new"));
+        std::fs::write(&beside, b"cut off").unwrap();
+        std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let mut reader = File::open(&beside).unwrap();
+        replace_file_by(&beside, &path, b"token", true).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read(&path).unwrap(), b"token");
+        let mut seen = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut seen).unwrap();
+        assert_eq!((seen.as_str(), names(dir.path()).unwrap()), ("cut off", vec!["agent.toml".to_string()]));
     }
 
     #[cfg(target_os = "linux")]

@@ -32,7 +32,7 @@ pub use backup::{Backup, BackupError, write_backup};
 pub use blobs::{BlobError, BlobReader, BlobWriter, Blobs, MAX_BLOB_LEN};
 pub use bounds::Misuse;
 pub use data_dir::{DataDir, DataDirError};
-pub use disk::{DiskError, replace_file};
+pub use disk::{DiskError, replace_file, replace_file_by};
 pub use log::{Log, OpenError, Recovered, Standing, WriteError};
 pub use origin::Origin;
 pub use pending::{PendingError, PendingUpdate};
