@@ -7,6 +7,7 @@ use crate::member::UpArgs;
 use crate::predict::{NEWEST, predictions};
 use crate::provision::{self, ProvisionArgs};
 use crate::recovery::{self, RecoverArgs, RejoinArgs};
+use crate::secret::Secret;
 use crate::settings::{Layers, Settings};
 use crate::{DeviceTrainer, Failure, failure, leave, member, output, place, status};
 use clap::{Parser, Subcommand};
@@ -134,7 +135,12 @@ impl Cli {
             let wrong =
                 |why: &dyn Display| Failure::usage(format!("--set {pair}: {why}; nothing was changed"));
             let (name, value) = pair.split_once('=').ok_or_else(|| wrong(&"it must be SETTING=VALUE"))?;
-            layers.argument("--set", name.trim(), Some(value.trim().into()))?;
+            let (name, value) = (name.trim(), value.trim());
+            let value = match (name, value.parse::<Secret>()) {
+                ("token", Ok(secret)) => secret.read("the token")?.to_string(),
+                _ => value.into(),
+            };
+            layers.argument("--set", name, Some(value))?;
         }
         layers.argument("--dir", "dir", path("--dir", self.dir.as_deref())?)?;
         if let Command::Up { up, data } = &self.command {

@@ -1,5 +1,6 @@
 //! Becoming a member with a token: at once for a person who waits, patiently for a device that boots before its network.
 
+use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::{Failure, discovery, output, place, supervision};
 use rafty_runtime::MemberFile;
@@ -21,8 +22,9 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 /// What a newcomer says on the command line.
 #[derive(Clone, Debug, clap::Args)]
 pub struct JoinArgs {
-    /// The token, as `rafty token create` printed it
-    pub token: String,
+    /// The token, as `rafty token create` printed it; - reads it from standard input and @FILE from a file, where other
+    /// users of this machine do not see it
+    pub token: Secret,
     /// The address of the member that made the token; without it, it is looked for on the local network
     #[arg(long, value_name = "HOST:PORT")]
     pub peer: Vec<String>,
@@ -40,7 +42,8 @@ pub struct JoinArgs {
 /// When the address, the token or the directory cannot be used, or the peer set refuses. `dir` is then as it was.
 pub fn enter(dir: PathBuf, args: &JoinArgs, data: Option<PathBuf>) -> Result<MemberFile, Failure> {
     let advertise = place::advertised(args.advertise.as_deref())?;
-    let (token, listen) = (args.token.clone(), args.listen.unwrap_or_else(place::listen));
+    let token = args.token.read("the token")?.to_string();
+    let listen = args.listen.unwrap_or_else(place::listen);
     let peers = addresses(&args.peer, &token, true)?;
     listen_for_signals()?;
     let joining = Joining { dir, token, peers, listen, advertise, data };

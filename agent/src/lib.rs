@@ -24,6 +24,7 @@ pub mod place;
 mod predict;
 mod provision;
 pub mod recovery;
+pub mod secret;
 pub mod settings;
 pub mod status;
 mod supervision;

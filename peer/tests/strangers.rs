@@ -3,10 +3,11 @@
 mod support;
 
 use rafty_runtime::MemberFile;
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use support::peer_set::{Folder, Member};
-use support::{ok, rafty, run, until};
+use support::{command, ok, rafty, run, run_command, until};
 
 /// The exit code for what the peer set refused.
 const REFUSED: i32 = 4;
@@ -38,6 +39,37 @@ fn a_token_that_is_not_good_admits_nobody() {
     is_refused(&short, REFUSED, "expired");
     assert_eq!(home.founder().status().unwrap().node.members.len(), 2, "the founder and the friend");
     assert_eq!(other.founder().status().unwrap().node.members.len(), 1);
+}
+
+#[test]
+fn a_token_needs_no_place_among_the_arguments() {
+    let folder = Folder::new();
+    let home = folder.found("p1", &[]);
+    let (_, peer) = home.token("1h");
+    let join = |argument: &str, name: &str, input: &str| {
+        let dir = folder.path(name);
+        let words = ["join", argument, "--peer", &peer, "--listen", "127.0.0.1:0", "--dir", &dir];
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(input.as_bytes()).unwrap();
+        drop(writer);
+        let mut join = command(&rafty(), &words);
+        join.stdin(reader);
+        let output = run_command(join);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let file = folder.path("token");
+    std::fs::write(&file, home.token("1h").0 + "\n").unwrap();
+    let file = format!("@{file}");
+    assert_eq!(join("-", "by-input", &format!(" {}\r\nmore\n", home.token("1h").0)).0, Some(0));
+    assert_eq!(join(&file, "by-file", "").0, Some(0));
+    for (argument, input) in [("-", ""), ("-", "\n"), ("@/no/such/file", "")] {
+        let (code, said) = join(argument, "stranger", input);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("nothing was changed") && said.lines().count() == 1, "{said}");
+    }
+    let (code, said) = join("-", "stranger", &"x".repeat(5_000));
+    assert!(code == Some(2) && said.contains("more than 4096 bytes") && !said.contains("xx"), "{said}");
+    assert!(!folder.names().iter().any(|name| name.starts_with("stranger")), "{:?}", folder.names());
 }
 
 /// The same token, but for one character in its middle.

@@ -48,7 +48,7 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "token",
         default: "",
-        about: "admits the device to a peer set, once",
+        about: "admits the device to a peer set, once; `--set token=-` reads it from standard input, token=@FILE from a file",
         set: |s, v| text(v).map(|token| s.token = Some(Token(Zeroizing::new(token)))),
     },
     Key {

@@ -5,9 +5,13 @@ use rafty_runtime::setup::{Founding, Joining, found_with, join};
 use rafty_runtime::{Running, UserMachine, up_with};
 use rafty_types::{Digest, Index, RestoreError, Settings, StateMachine, Term};
 use std::error::Error;
+use std::io::{Read, read_to_string, stdin};
 
 const USAGE: &str =
-    "found DIR LISTEN | join DIR LISTEN TOKEN PEER | up DIR | add NUMBER MEMBER | show MEMBER";
+    "found DIR LISTEN | join DIR LISTEN TOKEN|- PEER | up DIR | add NUMBER MEMBER | show MEMBER";
+
+/// Longest token that is read from standard input, in bytes.
+const MAX_TOKEN_LEN: u64 = 4096;
 
 #[derive(Clone, Default)]
 struct Counter(i64);
@@ -63,7 +67,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             found_with(&Founding { dir: dir.into(), name, listen, advertise: None, settings }, Counter(0))?;
         }
         ["join", dir, listen, token, peer] => {
-            let (token, peers, listen) = (token.into(), vec![peer.parse()?], listen.parse()?);
+            // Every user of this machine sees the arguments of a program.
+            let token =
+                if token == "-" { read_to_string(stdin().take(MAX_TOKEN_LEN))? } else { token.into() };
+            let (peers, listen) = (vec![peer.parse()?], listen.parse()?);
             join(&Joining { dir: dir.into(), token, peers, listen, advertise: None, data: None })?;
         }
         ["up", dir] => up_with(Running::new(dir), Counter(0))?,

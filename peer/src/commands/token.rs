@@ -56,12 +56,12 @@ pub(crate) fn create(dir: &Path, args: &TokenArgs, json: bool) -> Result<(), Fai
     output::line(&token)?;
     output::note(room);
     let peer = addresses.first().map_or("HOST:PORT".into(), ToString::to_string);
-    output::note(format_args!("on the newcomer, within {} s:", ttl_s));
+    output::note(format_args!("on the newcomer, within {ttl_s} s (it asks for the token):"));
     match role {
         PeerRole::Agent => {
-            output::note(format_args!("  rafty-agent join TOKEN --peer {peer} --data PATH && rafty-agent up"))
+            output::note(format_args!("  rafty-agent join - --peer {peer} --data PATH && rafty-agent up"))
         }
-        PeerRole::Peer => output::note(format_args!("  rafty join TOKEN --peer {peer} && rafty up")),
+        PeerRole::Peer => output::note(format_args!("  rafty join - --peer {peer} && rafty up")),
     }
     Ok(())
 }

@@ -211,6 +211,6 @@ const ON_REAL_MACHINES: &str = "\
 The same on real machines:
   laptop   rafty init --name home && rafty up
   laptop   rafty token create --role agent
-  device   rafty-agent join TOKEN --peer LAPTOP:7400 --data PATH && rafty-agent up
+  device   rafty-agent join - --peer LAPTOP:7400 --data PATH && rafty-agent up
   laptop   rafty task new --from DATA --to task.toml && rafty run start task.toml
   laptop   rafty status";

@@ -363,11 +363,11 @@ impl Place {
 
     fn join(&self, token: &str, founder: &str) -> Result<Process, Failure> {
         let mut words =
-            vec!["join", token, "--peer", founder, "--listen", &self.listen, "--dir", &self.dir_text];
+            vec!["join", "-", "--peer", founder, "--listen", &self.listen, "--dir", &self.dir_text];
         if let Some(data) = &self.data {
             words.extend(["--data", data]);
         }
-        self.setup.start(&os(&words), &self.log)
+        self.setup.start_with_secret(&os(&words), token, &self.log)
     }
 
     fn begin(&self) -> Result<Local, Failure> {

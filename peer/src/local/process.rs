@@ -1,6 +1,6 @@
 //! One child process that never outlives this one.
 //!
-//! Its standard input is a pipe that nobody writes to: when this program ends, however it ends, the pipe closes and
+//! Its standard input is a pipe that gets a secret at most: when this program ends, however it ends, the pipe closes and
 //! the child ends too. Its output goes to a file. It does not know what the child does.
 
 use super::Interrupt;
@@ -8,6 +8,7 @@ use rafty_agent::Failure;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -61,6 +62,19 @@ impl Program {
             .spawn()
             .map_err(|error| failed(&self.path.display(), error))?;
         Ok(Process { child })
+    }
+
+    /// The same, and gives it a secret as a line on its standard input: its words are seen by every user.
+    pub(crate) fn start_with_secret(
+        &self,
+        words: &[OsString],
+        secret: &str,
+        log: &Path,
+    ) -> Result<Process, Failure> {
+        let mut process = self.start(words, log)?;
+        let told = process.child.stdin.as_mut().map_or(Ok(()), |input| writeln!(input, "{secret}"));
+        told.map_err(|error| Failure::failed(format!("cannot tell {}: {error}", self.path.display())))?;
+        Ok(process)
     }
 }
 

@@ -4,6 +4,7 @@ use super::board::Board;
 use super::{ANSWERED, HeadAddress, OVER, Outcome, PLAN, READY, RESULTS, RUN, RunPlan, TestPlan};
 use crate::bench::load::{Load, drive};
 use crate::local::Interrupt;
+use rafty_agent::secret::Secret;
 use rafty_agent::{Failure, output};
 use rafty_client::Address;
 use std::time::{Duration, Instant};
@@ -16,14 +17,15 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Where the head is.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ClientArgs {
-    /// The head's address, as it printed it
+    /// The head's address, as it printed it; - reads it from standard input, @FILE from a file
     #[arg(value_name = "HEAD")]
-    head: HeadAddress,
+    head: Secret,
 }
 
 pub(crate) fn run(args: &ClientArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
-    let board = Board::at(&args.head)?;
+    let head = HeadAddress::read(&args.head)?;
+    let board = Board::at(&head)?;
     let plan: TestPlan = board.wait(PLAN, &interrupt, Some)?;
     let name = format!("{:016x}", fastrand::u64(..));
     board.put(&format!("{READY}{name}"), &true, &interrupt)?;
@@ -42,8 +44,7 @@ pub(crate) fn run(args: &ClientArgs) -> Result<(), Failure> {
                 board.tell(&format!("{ANSWERED}{name}"), &answered);
             }
         };
-        let seen =
-            load(run, posted.members(), &args.head).and_then(|load| drive(&load, &interrupt, &mut tell));
+        let seen = load(run, posted.members(), &head).and_then(|load| drive(&load, &interrupt, &mut tell));
         let result = format!("{RESULTS}{number}/{name}");
         match seen {
             Ok(seen) => board.put(&result, &Outcome::Measured(seen.thinned(MAX_TIMES)), &interrupt)?,

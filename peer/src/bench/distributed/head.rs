@@ -94,8 +94,9 @@ pub(crate) fn run(args: &HeadArgs, json: bool) -> Result<(), Failure> {
     let runs = runs(args);
     let admission = create_token(dir, PeerRole::Peer, usize::from(args.servers) - 1, ADMITS_FOR)?;
     board.put(PLAN, &TestPlan { admission, runs: runs.clone() }, &interrupt)?;
-    output::note(format_args!("start {} times: rafty bench server {head}", args.servers - 1));
-    output::note(format_args!("start {} times: rafty bench client {head}", args.clients));
+    let argument = head.as_argument();
+    output::note(format_args!("start {} times: rafty bench server {argument}", args.servers - 1));
+    output::note(format_args!("start {} times: rafty bench client {argument}", args.clients));
     wait_for_all(dir, &board, args, &interrupt)?;
     let usage = usage.since_now(&set);
     let lines: Result<Vec<Line>, Failure> =

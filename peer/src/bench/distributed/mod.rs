@@ -12,6 +12,8 @@ pub(crate) mod server;
 
 use super::figures::Seen;
 use super::load::Kind;
+use rafty_agent::Failure;
+use rafty_agent::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -34,14 +36,27 @@ pub(crate) struct HeadAddress {
     pub(crate) token: Option<String>,
 }
 
-impl FromStr for HeadAddress {
-    type Err = String;
+impl HeadAddress {
+    /// What an argument names.
+    fn read(argument: &Secret) -> Result<Self, Failure> {
+        let what = "the head's address";
+        argument.read(what)?.parse().map_err(|why| Failure::usage(format!("{what} cannot be used: {why}")))
+    }
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    /// How an argument names it: one with a token goes by standard input, as other users see arguments.
+    fn as_argument(&self) -> String {
+        if self.token.is_some() { format!("- <<< {self}") } else { self.to_string() }
+    }
+}
+
+impl FromStr for HeadAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (member, token) =
             text.split_once('/').map_or((text, None), |(member, token)| (member, Some(token)));
         if !member.contains(':') || member.ends_with(':') || token.is_some_and(str::is_empty) {
-            return Err("write it as the head printed it: HOST:PORT or HOST:PORT/TOKEN".into());
+            return Err("write it as the head printed it: HOST:PORT or HOST:PORT/TOKEN");
         }
         Ok(Self { member: member.into(), token: token.map(Into::into) })
     }
@@ -91,5 +106,7 @@ mod tests {
         for wrong in ["", "laptop", "laptop:", "laptop:1/"] {
             wrong.parse::<HeadAddress>().unwrap_err();
         }
+        let with_token: HeadAddress = "laptop.local:7400/rafty-client-abc".parse().unwrap();
+        assert_eq!(with_token.as_argument(), "- <<< laptop.local:7400/rafty-client-abc");
     }
 }

@@ -4,6 +4,7 @@ use super::board::Board;
 use super::{HeadAddress, OVER, PLAN, RUN, SERVING, TestPlan};
 use crate::bench::folder;
 use crate::local::{Interrupt, Local};
+use rafty_agent::secret::Secret;
 use rafty_agent::{Failure, output, place};
 use rafty_runtime::setup::free_port;
 use std::net::SocketAddr;
@@ -15,9 +16,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Where the head is, and where this member is to listen.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ServerArgs {
-    /// The head's address, as it printed it
+    /// The head's address, as it printed it; - reads it from standard input, @FILE from a file
     #[arg(value_name = "HEAD")]
-    head: HeadAddress,
+    head: Secret,
     /// The UDP and TCP address to listen on [default: a free port beside a head on this machine, else port 7400 on all addresses]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
@@ -25,7 +26,8 @@ pub(crate) struct ServerArgs {
 
 pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
     let interrupt = Interrupt::listen()?;
-    let head = place::resolve(&args.head.member)?;
+    let head_address = HeadAddress::read(&args.head)?;
+    let head = place::resolve(&head_address.member)?;
     let listen = match args.listen {
         Some(listen) => listen,
         None if head.ip().is_loopback() => {
@@ -33,11 +35,11 @@ pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
         }
         None => place::listen(),
     };
-    let board = Board::at(&args.head)?;
+    let board = Board::at(&head_address)?;
     let plan: TestPlan = board.wait(PLAN, &interrupt, Some)?;
     let base = folder()?;
     let abroad = (!listen.ip().is_loopback()).then(|| listen.ip());
-    let member = Local::join(base.path(), &plan.admission, &args.head.member, listen, abroad, &interrupt)?;
+    let member = Local::join(base.path(), &plan.admission, &head_address.member, listen, abroad, &interrupt)?;
     board.put(&format!("{SERVING}{listen}"), &true, &interrupt)?;
     output::note(format_args!("joined; serves on {listen} until the head is done"));
     loop {
