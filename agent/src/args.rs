@@ -15,12 +15,14 @@ pub fn parse<C: clap::Parser, A: Into<OsString> + Clone>(
     arguments: impl IntoIterator<Item = A>,
 ) -> Result<C, Failure> {
     C::try_parse_from(arguments).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match output::text(error.render()) {
-            Ok(()) => std::process::exit(i32::from(failure::DONE)),
-            Err(failure) => failure,
-        },
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            match output::exact(&error.render().to_string()) {
+                Ok(()) => std::process::exit(i32::from(failure::DONE)),
+                Err(failure) => failure,
+            }
+        }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            output::note(error.render().to_string().trim_end());
+            error.render().to_string().lines().for_each(output::note);
             std::process::exit(i32::from(failure::USAGE))
         }
         _ => Failure::usage(one_line(&error.to_string())),

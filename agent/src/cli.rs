@@ -28,7 +28,7 @@ pub(crate) struct Cli {
     /// The settings file; by default /etc/rafty/agent.toml where there is one
     #[arg(long, global = true, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Give one setting; `settings explain` shows all
+    /// Give one setting; `settings explain` shows all.
     #[arg(long = "set", global = true, value_name = "SETTING=VALUE")]
     set: Vec<String>,
     /// Answer in JSON
@@ -109,17 +109,17 @@ impl Cli {
                         "no data is given: this device votes and aggregates, and trains once `up` has --data",
                     );
                 }
-                output::line(member::welcome(&member, &dir, self.json, "rafty-agent up"))?;
+                member::welcome(&member, &dir, self.json, "rafty-agent up")?;
             }
             Command::Up { up, .. } => stay(dir, &up, &settings, own)?,
-            Command::Status => output::line(status::ask(&dir, self.json)?.trim_end())?,
+            Command::Status => status::show(&dir, self.json)?,
             Command::Check(args) => check::run(&settings, &args, self.json)?,
             Command::Leave => leave::leave(&dir, self.json)?,
             Command::Recover(args) => recovery::recover(&dir, &args, self.json)?,
             Command::Rejoin(args) => recovery::rejoin(&dir, &args, self.json)?,
             Command::Settings { command: SettingsCommand::Explain } => explain(&layers, self.json)?,
             Command::Predict { file, model } => {
-                output::text(predictions(&model.unwrap_or_else(|| dir.join(NEWEST)), &file, self.json)?)?;
+                predictions(&model.unwrap_or_else(|| dir.join(NEWEST)), &file, self.json)?;
             }
             Command::Provision(_) => {
                 unreachable!("it needs no settings")
@@ -192,14 +192,12 @@ fn stay(dir: PathBuf, up: &UpArgs, settings: &Settings, own: Option<MakeTrainer>
 fn explain(layers: &Layers, json: bool) -> Result<(), Failure> {
     let lines = layers.explain();
     if json {
-        return output::line(serde_json::to_string_pretty(&lines).expect("settings always encode"));
+        return output::json(serde_json::to_string_pretty(&lines).expect("settings always encode"));
     }
     for line in lines {
         let value = if line.value.is_empty() { "-" } else { &line.value };
-        output::line(format_args!(
-            "{:<24} {value}  (from {})\n{:25}{}",
-            line.setting, line.from, "", line.about
-        ))?;
+        output::line(format_args!("{:<24} {value}  (from {})", line.setting, line.from))?;
+        output::line(format_args!("{:25}{}", "", line.about))?;
     }
     Ok(())
 }

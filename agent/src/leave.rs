@@ -28,7 +28,7 @@ pub(crate) fn leave(dir: &Path, json: bool) -> Result<(), Failure> {
         other => return Err(unexpected(&other)),
     }
     if json {
-        output::line(json!({ "left": status.name, "member": member }))?;
+        output::json(json!({ "left": status.name, "member": member }))?;
     } else {
         output::note(format_args!(
             "member {member} has left `{}` and ends; its keys and models are still in {}: remove it to join again",

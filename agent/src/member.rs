@@ -16,24 +16,21 @@ use std::time::Duration;
 /// How long members are looked for on the local network at a time.
 const SEARCH: Duration = Duration::from_secs(2);
 
-/// What a newcomer is told on stdout once it is in.
-pub fn welcome(member: &MemberFile, dir: &Path, json: bool, next: &str) -> String {
+/// Tells a newcomer on stdout that it is in.
+///
+/// # Errors
+/// It cannot be printed.
+pub fn welcome(member: &MemberFile, dir: &Path, json: bool, next: &str) -> Result<(), Failure> {
+    let MemberFile { member, name, cluster, kind, listen, .. } = member;
     if json {
-        let (cluster, listen) = (member.cluster, member.listen);
-        return json!({
-            "member": member.member, "name": member.name, "cluster": cluster, "kind": member.kind,
-            "listen": listen, "dir": dir,
-        })
-        .to_string();
+        return output::json(json!({
+            "member": member, "name": name, "cluster": cluster, "kind": kind, "listen": listen, "dir": dir,
+        }));
     }
-    format!(
-        "member {} ({}) of `{}` (cluster {}) in {}\nstart it with: {next}",
-        member.member,
-        member.kind,
-        member.name,
-        member.cluster,
-        dir.display()
-    )
+    output::lines([
+        format!("member {member} ({kind}) of `{name}` (cluster {cluster}) in {}", dir.display()),
+        format!("start it with: {next}"),
+    ])
 }
 
 /// How a member is to run.

@@ -1,27 +1,26 @@
 //! What the newest model says of a file. Needs no running member and no network.
 
-use crate::Failure;
+use crate::{Failure, output};
 use rafty_learning::{Loss, Task, predict, read_model, read_samples};
 use serde_json::json;
-use std::fmt::Write;
 use std::path::Path;
 
 /// The newest model in a member's directory.
 pub(crate) const NEWEST: &str = "current.safetensors";
 
-/// One line for each example of `file`: its position, its class and how sure the model is; or the numbers that it tells.
-pub(crate) fn predictions(model: &Path, file: &Path, as_json: bool) -> Result<String, Failure> {
+/// Prints a line for each example of `file`: its position, its class and how sure the model is; or the numbers that it
+/// tells.
+pub(crate) fn predictions(model: &Path, file: &Path, as_json: bool) -> Result<(), Failure> {
     let bytes = std::fs::read(model).map_err(|error| {
         let hint = "nothing was changed; a member has a model after the first round it saw, or give --model";
         Failure::failed(format!("the model {} cannot be read: {error}; {hint}", model.display()))
     })?;
     let (task, weights) = read_model(&bytes)?;
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (position, sample) in read_samples(file, &task)?.iter().enumerate() {
-        let line = prediction(&task, position, &predict(&task, &weights, sample)?, as_json);
-        writeln!(text, "{line}").expect("a string takes any text");
+        lines.push(prediction(&task, position, &predict(&task, &weights, sample)?, as_json));
     }
-    Ok(text)
+    if as_json { output::json(lines.join("\n")) } else { output::lines(lines) }
 }
 
 fn prediction(task: &Task, position: usize, told: &[f32], as_json: bool) -> String {

@@ -51,12 +51,12 @@ pub fn recover(dir: &Path, args: &RecoverArgs, json: bool) -> Result<(), Failure
             numbers(&preview)
         )));
     }
-    output::note(describe(&preview).trim_end());
+    describe(&preview).iter().for_each(output::note);
     confirm(args.yes, "recover")?;
     let (from, me) = (preview.epoch, preview.survivor);
     let epoch = survivor.recover()?;
     if json {
-        output::line(json!({ "recovered": preview.name, "member": me, "from": from, "epoch": epoch }))?;
+        output::json(json!({ "recovered": preview.name, "member": me, "from": from, "epoch": epoch }))?;
     } else {
         output::note(format_args!(
             "`{}` goes on in epoch {epoch} with member {me} as the only voter: start it with `up`. Never run `recover` \
@@ -78,15 +78,15 @@ pub fn rejoin(dir: &Path, args: &RejoinArgs, json: bool) -> Result<(), Failure> 
     if own == epoch {
         output::note("this member runs on an older copy of its disk, or on one that looks like a copy");
     }
+    output::note(format_args!("this member is in epoch {own}, and the set goes on in epoch {epoch}"));
+    output::note("- its identity, data and models stay; it gets a new number and learns the set's state");
     output::note(format_args!(
-        "this member is in epoch {own}, and the set goes on in epoch {epoch}\n\
-         - its identity, data and models stay; it gets a new number and learns the set's state\n\
-         - what was written in epoch {own} and is not in the set is not brought into it; the log is kept as log.damaged"
+        "- what was written in epoch {own} and is not in the set is not brought into it; the log is kept as log.damaged"
     ));
     confirm(args.yes, "rejoin")?;
     let member = returning.rejoin()?;
     if json {
-        output::line(json!({ "rejoined": member.name, "member": member.member, "epoch": epoch }))?;
+        output::json(json!({ "rejoined": member.name, "member": member.member, "epoch": epoch }))?;
     } else {
         output::note(format_args!(
             "back in `{}` as member {}: start it with `up`",
@@ -96,7 +96,7 @@ pub fn rejoin(dir: &Path, args: &RejoinArgs, json: bool) -> Result<(), Failure> 
     Ok(())
 }
 
-fn describe(preview: &RecoveryPreview) -> String {
+fn describe(preview: &RecoveryPreview) -> Vec<String> {
     let RecoveryPreview { name, survivor, epoch, last, committed, term, .. } = preview;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let stamped = Duration::from_millis(preview.stamped_ms);
@@ -105,22 +105,23 @@ fn describe(preview: &RecoveryPreview) -> String {
         Some(age) => format!("written {} ago by its leader's clock", in_words(age)),
         None => "stamped later than this machine's clock".to_string(),
     };
-    let missing: String = preview
-        .missing
-        .iter()
-        .map(|member| {
-            let addresses: Vec<_> = member.addresses.iter().map(ToString::to_string).collect();
-            format!("  - member {} at {}\n", member.id, addresses.join(", "))
-        })
-        .collect();
-    format!(
-        "`{name}` would go on from member {survivor}, out of epoch {epoch}, without these voters:\n{missing}\
-         - kept: every entry of this member's log, up to {last} (term {term}), {age}\n\
-         - entries after {committed} are not known to be committed; they are kept, since the lost majority may have \
-         acknowledged them: a write whose outcome was unknown may come to count\n\
-         - lost: whatever was acknowledged after {last}\n\
-         - if the others still run, they go on apart from it: stop them first, and recover one member only\n"
-    )
+    let mut lines = vec![format!(
+        "`{name}` would go on from member {survivor}, out of epoch {epoch}, without these voters:"
+    )];
+    lines.extend(preview.missing.iter().map(|member| {
+        let addresses: Vec<_> = member.addresses.iter().map(ToString::to_string).collect();
+        format!("  - member {} at {}", member.id, addresses.join(", "))
+    }));
+    lines.extend([
+        format!("- kept: every entry of this member's log, up to {last} (term {term}), {age}"),
+        format!(
+            "- entries after {committed} are not known to be committed; they are kept, since the lost majority may have \
+             acknowledged them: a write whose outcome was unknown may come to count"
+        ),
+        format!("- lost: whatever was acknowledged after {last}"),
+        "- if the others still run, they go on apart from it: stop them first, and recover one member only".into(),
+    ]);
+    lines
 }
 
 fn numbers(preview: &RecoveryPreview) -> String {

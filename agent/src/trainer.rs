@@ -60,7 +60,10 @@ impl DeviceTrainer {
             self.loaded = None;
             let data = DataSet::open(&self.path, &task).map_err(unusable)?;
             if data.report().refused > 0 {
-                log(LogLevel::Warning, &format!("{}: {}", self.path.display(), data.report()));
+                let report = data.report().to_string();
+                report.lines().for_each(|line| {
+                    log(LogLevel::Warning, &format!("{}: {line}", self.path.display()));
+                });
             }
             self.loaded = Some(Loaded { text: text.into(), task, stamp, data });
         }

@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 use rafty_agent::joining::{self, JoinArgs};
 use rafty_agent::member::{self, UpArgs};
 use rafty_agent::recovery::{self, RecoverArgs, RejoinArgs};
-use rafty_agent::{Failure, failure, output, place, status};
+use rafty_agent::{Failure, failure, place, status};
 use rafty_types::MemberId;
 use std::path::PathBuf;
 
@@ -222,8 +222,7 @@ impl Cli {
             Command::Init(args) => init::run(dir, &args, json),
             Command::Join(args) => {
                 let member = joining::enter(dir.clone(), &args, None)?;
-                output::line(member::welcome(&member, &dir, json, "rafty up"))?;
-                Ok(())
+                member::welcome(&member, &dir, json, "rafty up")
             }
             Command::Up(args) => member::stay(dir, &args, None),
             Command::Recover(args) => recovery::recover(&dir, &args, json),
@@ -231,10 +230,7 @@ impl Cli {
             Command::Backup(args) => backup::backup(&dir, &args, json),
             Command::Restore(args) => backup::restore(dir, &args, json),
             Command::Noise(args) => bench::noise::stay(dir, &args),
-            Command::Status => {
-                output::line(status::ask(&dir, json)?.trim_end())?;
-                Ok(())
-            }
+            Command::Status => status::show(&dir, json),
             Command::Token(TokenCommand::Create(args)) => token::create(&dir, &args, json),
             Command::Fleet(FleetCommand::Package(args)) => fleet::package(&dir, &args, json),
             Command::Client(command) => client::run(&dir, command, json),

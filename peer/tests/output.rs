@@ -5,8 +5,8 @@ mod support;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use support::peer_set::{Folder, PeerSet};
-use support::{command, json, ok, rafty, rafty_agent, run_command, until};
+use support::peer_set::{Folder, Member, PeerSet};
+use support::{command, json, ok, rafty, rafty_agent, run, run_command, until};
 
 /// A pipe whose reader has gone away.
 fn closed_pipe() -> Stdio {
@@ -144,6 +144,60 @@ fn a_members_answers_survive_a_closed_pipe_and_a_full_disk() {
     join_and_leave(&folder, &set);
     events(dir, &task);
     assert!(set.founder().status().is_some(), "the member goes on");
+}
+
+/// Orders to a terminal, a line that is forged, and marks that turn or hide text.
+const HOSTILE: &str = "x\u{1b}[2J\u{9b}31m\u{7f}\nforged\r\u{202e}\u{2066}\u{200b}";
+
+/// What people read of it is in lines that do not begin with `forged` and hold nothing that does not print.
+fn is_harmless(what: &str, said: &[u8]) {
+    let said = String::from_utf8(said.to_vec()).expect("text");
+    for line in said.lines() {
+        let hides = |c: char| c.is_control() || "\u{202e}\u{2066}\u{200b}".contains(c);
+        assert!(!line.contains(hides) && !line.starts_with("forged"), "{what}: {line:?}");
+    }
+}
+
+#[test]
+fn what_others_wrote_forges_no_line_and_orders_no_terminal() {
+    let folder = Folder::new();
+    let dir = folder.path("p1");
+    let init = run(&rafty(), &["init", "--name", HOSTILE, "--listen", "127.0.0.1:0", "--dir", &dir]);
+    is_harmless("init", &[init.stdout, init.stderr].concat());
+    let member = Member::start(dir.clone());
+    until("a leader", || member.status().filter(|status| status.node.leader.is_some()));
+    let (table, task) = (folder.path("table.csv"), folder.path("task.toml"));
+    std::fs::write(&table, "a,b,class\n1,2,x\n2,1,y\n3,4,x\n").unwrap();
+    ok(&rafty(), &["task", "new", "--from", &table, "--to", &task]);
+    for words in [
+        &["set", HOSTILE, HOSTILE][..],
+        &["get", HOSTILE],
+        &["get", "forged\u{1b}"],
+        &["dump"],
+        &["client", "create", "--name", HOSTILE],
+        &["client", "list"],
+        &["client", "create", "--name", HOSTILE],
+        &["run", "start", &task, "--name", HOSTILE],
+        &["run", "log"],
+        &["status"],
+        &["settings", "set", HOSTILE, "1"],
+        &["members", "list"],
+        &[HOSTILE],
+        &["delete", HOSTILE],
+    ] {
+        let output = run(&rafty(), &[words, &["--dir", &dir][..]].concat());
+        is_harmless(words[0], &[output.stdout, output.stderr].concat());
+    }
+    ok(&rafty(), &["set", HOSTILE, HOSTILE, "--dir", &dir]);
+    for words in
+        [&["get", HOSTILE][..], &["dump", "--json"], &["status", "--json"], &["run", "log", "--json"]]
+    {
+        is_harmless(words[0], ok(&rafty(), &[words, &["--dir", &dir][..]].concat()).as_bytes());
+    }
+    assert_eq!(json(&rafty(), &["get", HOSTILE, "--dir", &dir]), HOSTILE, "JSON keeps its value");
+    assert_eq!(json(&rafty(), &["dump", "--dir", &dir])[HOSTILE], HOSTILE);
+    assert_eq!(json(&rafty(), &["status", "--dir", &dir])["name"], HOSTILE);
+    is_harmless("up", member.said().as_bytes());
 }
 
 fn join_and_leave(folder: &Folder, set: &PeerSet) {

@@ -10,7 +10,6 @@ mod network;
 use crate::settings::Settings;
 use crate::{Failure, output, place};
 use serde::Serialize;
-use std::fmt::Write;
 use std::path::PathBuf;
 
 /// What is looked at beyond the settings.
@@ -68,9 +67,9 @@ pub(crate) fn run(settings: &Settings, args: &CheckArgs, json: bool) -> Result<(
     findings.extend(network::peers(&dir, settings));
     findings.extend(learning::findings(&dir, settings, args.task.as_deref()));
     if json {
-        output::line(serde_json::to_string_pretty(&findings).expect("findings always encode"))?;
+        output::json(serde_json::to_string_pretty(&findings).expect("findings always encode"))?;
     } else {
-        output::text(table(&findings))?;
+        output::lines(table(&findings))?;
     }
     let problems = findings.iter().filter(|finding| finding.standing == Standing::Problem).count();
     match problems {
@@ -80,20 +79,23 @@ pub(crate) fn run(settings: &Settings, args: &CheckArgs, json: bool) -> Result<(
     }
 }
 
-fn table(findings: &[Finding]) -> String {
-    let mut text = String::from("CHECK      RESULT   FOUND\n");
+fn table(findings: &[Finding]) -> Vec<String> {
+    let mut lines = vec!["CHECK      RESULT   FOUND".to_string()];
     for Finding { check, standing, found, fix } in findings {
         let standing = match standing {
             Standing::Ok => "ok",
             Standing::Warning => "warning",
             Standing::Problem => "PROBLEM",
         };
-        let _ = writeln!(text, "{check:<10} {standing:<8} {found}");
+        // What it found may have a line for each reason.
+        let (found, more) = found.split_once('\n').unwrap_or((found, ""));
+        lines.push(format!("{check:<10} {standing:<8} {found}"));
+        lines.extend(more.lines().map(|line| format!("{:20}{line}", "")));
         if !fix.is_empty() {
-            let _ = writeln!(text, "{:20}fix: {fix}", "");
+            lines.push(format!("{:20}fix: {fix}", ""));
         }
     }
-    text
+    lines
 }
 
 #[cfg(test)]
@@ -102,13 +104,19 @@ mod tests {
 
     #[test]
     fn a_table_has_a_line_for_each_and_a_second_one_to_mend_it() {
-        let findings =
-            [Finding::ok("clock", "it is 2026"), Finding::problem("disk", "it is full", "delete something")];
+        let findings = [
+            Finding::ok("clock", "it is 2026\n  in May"),
+            Finding::problem("disk", "it is full", "delete something"),
+        ];
         assert_eq!(
             table(&findings),
-            "CHECK      RESULT   FOUND\n\
-             clock      ok       it is 2026\n\
-             disk       PROBLEM  it is full\n                    fix: delete something\n"
+            [
+                "CHECK      RESULT   FOUND",
+                "clock      ok       it is 2026",
+                "                      in May",
+                "disk       PROBLEM  it is full",
+                "                    fix: delete something"
+            ]
         );
     }
 }

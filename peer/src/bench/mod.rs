@@ -29,9 +29,9 @@ fn folder() -> Result<TempDir, Failure> {
 /// Prints what was measured: one object, or lines for people.
 fn print(measured: &(impl serde::Serialize + std::fmt::Display), json: bool) -> Result<(), Failure> {
     if json {
-        output::line(serde_json::to_string(measured).expect("numbers always encode"))
+        output::json(serde_json::to_string(measured).expect("numbers always encode"))
     } else {
-        output::line(measured)
+        output::lines(measured.to_string().lines())
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn backup(dir: &Path, args: &BackupArgs, json: bool) -> Result<(), Fa
         named.all.into_iter().partition(|model| blobs.contains(*model));
     let bytes = write_backup(&to, &state, &held, &blobs).map_err(|error| failed(&error))?;
     if json {
-        return output::line(json!({
+        return output::json(json!({
             "file": to, "index": ready.index, "bytes": bytes, "models": held.len(), "missing_models": missing,
         }));
     }
@@ -104,7 +104,7 @@ pub(crate) fn restore(dir: PathBuf, args: &RestoreArgs, json: bool) -> Result<()
         preview.models,
         preview.members.len()
     ));
-    output::line(member::welcome(&member, &dir, json, "rafty up"))
+    member::welcome(&member, &dir, json, "rafty up")
 }
 
 fn not_restored(error: RestoreBackupError) -> Failure {

@@ -57,8 +57,7 @@ fn create(dir: &Path, name: String, read_only: bool, ttl: Duration, json: bool) 
         let answer = json!({
             "token": token, "read_only": read_only, "ttl_s": ttl_s, "addresses": addresses, "abroad": abroad,
         });
-        output::line(&answer)?;
-        return Ok(());
+        return output::json(answer);
     }
     output::line(&token)?;
     let members: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
@@ -78,9 +77,9 @@ fn list(dir: &Path, json: bool) -> Result<(), Failure> {
         other => return Err(unexpected(&other)),
     };
     if json {
-        output::line(serde_json::to_string_pretty(&clients).expect("clients always encode"))?;
+        output::json(serde_json::to_string_pretty(&clients).expect("clients always encode"))?;
     } else {
-        clients.iter().try_for_each(|client| output::line(describe(client)))?;
+        output::lines(clients.iter().map(describe))?;
     }
     Ok(())
 }

@@ -6,8 +6,10 @@ use rafty_agent::{Failure, output, status};
 use rafty_client::Consistency;
 use rafty_runtime::exact_json::Exact;
 use rafty_runtime::operator::{self, Reply, Request, WatchLine};
+use rafty_types::printable_json;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 
 pub(crate) fn set(dir: &Path, key: String, value: &str, json: bool) -> Result<(), Failure> {
@@ -22,7 +24,7 @@ fn value_of(text: &str) -> Value {
 
 pub(crate) fn get(dir: &Path, key: String) -> Result<(), Failure> {
     match ask(dir, &Request::Get { key: key.clone() })? {
-        Reply::Value { found: true, value } => output::line(&value)?,
+        Reply::Value { found: true, value } => output::json(&value)?,
         Reply::Value { found: false, .. } => {
             return Err(Failure::failed(format!("there is no entry `{key}`")));
         }
@@ -39,9 +41,9 @@ pub(crate) fn dump(dir: &Path, stale: bool, json: bool) -> Result<(), Failure> {
     let mut entries = state.entries.iter().map(|(key, value)| (key, Exact(value.bytes())));
     if json {
         let object: BTreeMap<_, _> = entries.collect();
-        return output::line(serde_json::to_string(&object).expect("keys are text"));
+        return output::json(serde_json::to_string(&object).expect("keys are text"));
     }
-    entries.try_for_each(|(key, value)| output::line(format_args!("{key} = {value}")))
+    entries.try_for_each(|(key, value)| output::line(entry(key, &value)))
 }
 
 /// A line for each entry there is, and then for each that changes, until the member ends or nobody reads.
@@ -52,12 +54,17 @@ pub(crate) fn watch(dir: &Path, key: Option<String>, json: bool) -> Result<(), F
             _ => serde_json::from_str(text).map_err(stopped_telling)?,
         };
         let WatchLine { key, found, value, .. } = &line;
-        Ok(Some(match (json, found) {
-            (true, _) => text.to_string(),
-            (false, true) => format!("{key} = {value}"),
-            (false, false) => format!("{key} is not there"),
-        }))
+        match (json, found) {
+            (true, _) => output::json(text),
+            (false, true) => output::line(entry(key, value)),
+            (false, false) => output::line(format_args!("{key} is not there")),
+        }
     })
+}
+
+/// An entry for people; its value stays JSON.
+fn entry(key: &str, value: &impl Display) -> String {
+    format!("{key} = {}", printable_json(&value.to_string()))
 }
 
 /// What this member knows of Raft's inside.
@@ -65,7 +72,7 @@ pub(crate) fn diagnostic(dir: &Path, json: bool) -> Result<(), Failure> {
     let at = status::fetch(dir, PATIENCE)?.clients.to_string();
     let found = client(dir)?.diagnostic_of(&at).map_err(of_client)?;
     let shown = if json { serde_json::to_string(&found) } else { serde_json::to_string_pretty(&found) };
-    output::line(shown.expect("a diagnostic always encodes"))
+    output::json(shown.expect("a diagnostic always encodes"))
 }
 
 pub(crate) fn delete(dir: &Path, key: String, json: bool) -> Result<(), Failure> {

@@ -79,7 +79,7 @@ pub(crate) fn package(dir: &Path, args: &PackageArgs, json: bool) -> Result<(), 
             Failure::new(failure.code, message)
         })?;
         if json {
-            told = told.and_then(|()| output::line(json!({ "name": name, "file": file })));
+            told = told.and_then(|()| output::json(json!({ "name": name, "file": file })));
         } else {
             told = told.and_then(|()| output::line(file.display()));
         }

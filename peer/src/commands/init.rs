@@ -1,6 +1,6 @@
 //! `rafty init`: founds a peer set.
 
-use rafty_agent::{Failure, args, joining, member, output, place};
+use rafty_agent::{Failure, args, joining, member, place};
 use rafty_runtime::setup::{Founding, found};
 use rafty_types::Settings;
 use std::net::SocketAddr;
@@ -97,6 +97,5 @@ pub(crate) fn run(dir: PathBuf, args: &InitArgs, json: bool) -> Result<(), Failu
         (args.name.clone(), args.listen.unwrap_or_else(place::listen), args.settings.settings());
     joining::listen_for_signals()?;
     let member = found(&Founding { dir: dir.clone(), name, listen, advertise, settings })?;
-    output::line(member::welcome(&member, &dir, json, "rafty up"))?;
-    Ok(())
+    member::welcome(&member, &dir, json, "rafty up")
 }

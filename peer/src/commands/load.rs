@@ -45,7 +45,7 @@ pub(crate) fn load(dir: &Path, file: &Path, json: bool) -> Result<(), Failure> {
     let total = entries.len();
     set_all(dir, entries.into_iter().collect())?;
     if json {
-        return output::line(json!({ "loaded": total }));
+        return output::json(json!({ "loaded": total }));
     }
     output::note(format_args!("{total} entries are set"));
     Ok(())

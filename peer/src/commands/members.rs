@@ -12,9 +12,9 @@ pub(crate) fn list(dir: &Path, json: bool) -> Result<(), Failure> {
     let status = status::fetch(dir, PATIENCE)?;
     if json {
         let members = &status.node.members;
-        output::line(serde_json::to_string_pretty(members).expect("members always encode"))?;
+        output::json(serde_json::to_string_pretty(members).expect("members always encode"))?;
     } else {
-        output::text(status::member_table(&status))?;
+        output::lines(status::member_table(&status))?;
     }
     Ok(())
 }
@@ -28,7 +28,7 @@ pub(crate) fn add(dir: &Path, member: MemberId, json: bool) -> Result<(), Failur
     })?;
     client(dir)?.config_cluster(ConfigAction::Add, &address.to_string()).map_err(of_client)?;
     if json {
-        output::line(json!({ "done": true }))?;
+        output::json(json!({ "done": true }))?;
     } else {
         output::note(format_args!("member {member} votes"));
     }

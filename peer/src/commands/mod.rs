@@ -36,22 +36,17 @@ pub(crate) fn ask(dir: &Path, request: &Request) -> Result<Reply, Failure> {
 /// For requests that are answered by yes or no.
 fn do_it(dir: &Path, request: &Request, done: &str, json: bool) -> Result<(), Failure> {
     match ask(dir, request)? {
-        Reply::Done { index } if json => output::line(json!({ "done": true, "index": index }))?,
+        Reply::Done { index } if json => output::json(json!({ "done": true, "index": index }))?,
         Reply::Done { .. } => output::note(done),
         other => return Err(unexpected(&other)),
     }
     Ok(())
 }
 
-/// Prints what `told` makes of each of a member's lines, until the member ends or nobody reads.
-fn print_lines(
-    mut lines: Lines,
-    told: impl Fn(&str) -> Result<Option<String>, Failure>,
-) -> Result<(), Failure> {
+/// Prints what `tell` makes of each of a member's lines, until the member ends or nobody reads.
+fn print_lines(mut lines: Lines, tell: impl Fn(&str) -> Result<(), Failure>) -> Result<(), Failure> {
     while let Some(line) = lines.next_line().map_err(stopped_telling)? {
-        if let Some(text) = told(line.trim_end())? {
-            output::line(text)?;
-        }
+        tell(line.trim_end())?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ pub(crate) fn export(dir: &Path, to: &Path, json: bool) -> Result<(), Failure> {
     })?;
     if json {
         let (run, version, digest) = (model.run, model.version, model.digest);
-        output::line(json!({ "path": to, "run": run, "version": version, "digest": digest }))?;
+        output::json(json!({ "path": to, "run": run, "version": version, "digest": digest }))?;
     } else {
         output::note(format_args!(
             "version {} of run {} ({}) is in:",

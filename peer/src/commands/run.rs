@@ -62,7 +62,7 @@ fn start(
     let name = name.unwrap_or(task.name);
     match ask(dir, &Request::RunStart { name: name.clone(), task: text, rounds, seed })? {
         Reply::Done { index } if json => {
-            output::line(json!({ "run": index, "name": name, "rounds": rounds }))?
+            output::json(json!({ "run": index, "name": name, "rounds": rounds }))?
         }
         Reply::Done { index } => {
             output::note(format_args!(
@@ -93,22 +93,22 @@ fn log(dir: &Path, run: Option<RunId>, json: bool) -> Result<(), Failure> {
         other => return Err(unexpected(&other)),
     };
     if json {
-        output::line(serde_json::to_string_pretty(&log).expect("a log always encodes"))?;
+        output::json(serde_json::to_string_pretty(&log).expect("a log always encodes"))?;
     } else {
-        output::line(describe(&log))?;
+        output::lines(describe(&log))?;
     }
     Ok(())
 }
 
-fn describe(log: &RunLog) -> String {
+fn describe(log: &RunLog) -> Vec<String> {
     let mut lines = vec![format!("run {} `{}` is {}", log.run, log.name, log.status)];
-    lines.extend(log.rounds.iter().map(round));
+    lines.extend(log.rounds.iter().flat_map(round));
     lines.extend(log.resting.iter().map(ToString::to_string));
     lines.extend(log.given_up.iter().map(ToString::to_string));
-    lines.join("\n")
+    lines
 }
 
-fn round(line: &RoundLine) -> String {
+fn round(line: &RoundLine) -> Vec<String> {
     let who = |(member, _, examples): &(rafty_types::MemberId, rafty_types::Digest, u64)| {
         format!("member {member} ({examples})")
     };
@@ -124,8 +124,8 @@ fn round(line: &RoundLine) -> String {
             metrics.loss_micros as f64 / 1e6
         ),
     };
-    let mut text = format!(
-        "round {} made version {} ({}) in {:.1} s and {} attempt(s), aggregator member {} in tenure {}\n  counted: {}\n  {base}; training loss {:.3}",
+    let made = format!(
+        "round {} made version {} ({}) in {:.1} s and {} attempt(s), aggregator member {} in tenure {}",
         line.round,
         line.version,
         line.model.short(),
@@ -133,15 +133,19 @@ fn round(line: &RoundLine) -> String {
         line.attempts,
         line.aggregator,
         line.tenure,
-        counted.join(", "),
-        metrics.train_loss_micros as f64 / 1e6,
     );
+    let loss = metrics.train_loss_micros as f64 / 1e6;
+    let mut lines = vec![
+        made,
+        format!("  counted: {}", counted.join(", ")),
+        format!("  {base}; training loss {loss:.3}"),
+    ];
     if !refused.is_empty() {
-        text.push_str(&format!("\n  refused: {}", refused.join(", ")));
+        lines.push(format!("  refused: {}", refused.join(", ")));
     }
     if !line.resting.is_empty() {
         let resting = line.resting.iter().map(|(member, cause)| format!("member {member}: {cause}"));
-        text.push_str(&format!("\n  rested: {}", resting.collect::<Vec<_>>().join(", ")));
+        lines.push(format!("  rested: {}", resting.collect::<Vec<_>>().join(", ")));
     }
-    text
+    lines
 }

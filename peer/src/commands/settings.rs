@@ -5,7 +5,6 @@ use rafty_agent::{Failure, args, output, status};
 use rafty_runtime::operator::Request;
 use rafty_types::{SETTINGS, Setting, SettingValue};
 use serde_json::json;
-use std::fmt::Write;
 use std::path::Path;
 
 pub(crate) fn list(dir: &Path, json: bool) -> Result<(), Failure> {
@@ -16,16 +15,13 @@ pub(crate) fn list(dir: &Path, json: bool) -> Result<(), Failure> {
             json!({ "name": setting.name, "value": value, "meaning": setting.meaning })
         });
         let lines: Vec<_> = lines.collect();
-        output::line(serde_json::to_string_pretty(&lines).expect("settings always encode"))?;
+        output::json(serde_json::to_string_pretty(&lines).expect("settings always encode"))?;
         return Ok(());
     }
-    let mut text = String::new();
-    for setting in SETTINGS {
+    output::lines(SETTINGS.iter().map(|setting| {
         let value = setting.value(&settings).to_string();
-        writeln!(text, "{:<14}  {value:<6}  {}", setting.name, setting.meaning)
-            .expect("a string takes any text");
-    }
-    output::text(text)?;
+        format!("{:<14}  {value:<6}  {}", setting.name, setting.meaning)
+    }))?;
     output::note("change one with `rafty settings set NAME VALUE`; what `init` fixed for good is not listed");
     Ok(())
 }

@@ -27,8 +27,7 @@ pub(crate) fn new(args: &NewTaskArgs) -> Result<(), Failure> {
     }
     let text = task.to_toml();
     let Some(file) = &args.to else {
-        output::text(&text)?;
-        return Ok(());
+        return output::exact(&text);
     };
     create_new(file, text.as_bytes())?;
     output::note(format_args!(

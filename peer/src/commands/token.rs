@@ -48,10 +48,9 @@ pub(crate) fn create(dir: &Path, args: &TokenArgs, json: bool) -> Result<(), Fai
         other => return Err(unexpected(&other)),
     };
     if json {
-        output::line(
+        return output::json(
             json!({ "token": token, "role": role, "ttl_s": ttl_s, "addresses": addresses, "room": room }),
-        )?;
-        return Ok(());
+        );
     }
     output::line(&token)?;
     output::note(room);

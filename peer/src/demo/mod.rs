@@ -82,9 +82,9 @@ pub(crate) fn run(args: &DemoArgs, json: bool) -> Result<(), Failure> {
     drop(show);
     let report = played.map_err(|failure| base.explain(failure))?;
     if json {
-        output::line(serde_json::to_string(&report).expect("a report always encodes"))?;
+        output::json(serde_json::to_string(&report).expect("a report always encodes"))?;
     } else {
-        output::line(&report)?;
+        output::lines(report.to_string().lines())?;
     }
     Ok(())
 }

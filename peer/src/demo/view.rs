@@ -4,7 +4,8 @@
 
 use super::story::{Actor, Story};
 use crate::local::status_of;
-use rafty_types::{MemberId, PeerRole, Tenure};
+use rafty_agent::output;
+use rafty_types::{MemberId, PeerRole, Tenure, printable};
 use ratatui::Frame;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -16,7 +17,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Gauge, Paragraph, Row, Sparkline, Table};
 use std::collections::VecDeque;
-use std::io::{IsTerminal, Stderr, Write, stderr};
+use std::io::{IsTerminal, Stderr, stderr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -65,8 +66,7 @@ impl Show {
     pub(crate) fn say(&mut self, text: &str) {
         match self {
             Self::Lines { started } => {
-                // Nobody reads any more: not a reason to stop.
-                let _ = writeln!(stderr(), "{:6.1} s  {text}", started.elapsed().as_secs_f64());
+                output::note(format_args!("{:6.1} s  {text}", started.elapsed().as_secs_f64()));
             }
             Self::Screen(screen) => screen.say(text),
         }
@@ -96,7 +96,7 @@ impl Screen {
     }
 
     fn say(&mut self, text: &str) {
-        self.news.push_back(format!("{:6.1} s  {text}", self.started.elapsed().as_secs_f64()));
+        self.news.push_back(format!("{:6.1} s  {}", self.started.elapsed().as_secs_f64(), printable(text)));
         if self.news.len() > NEWS {
             self.news.pop_front();
         }
@@ -243,7 +243,8 @@ fn ask_what_is_waited_for(dirs: Vec<PathBuf>, answer: Weak<Mutex<String>>) {
     std::thread::spawn(move || {
         while let Some(answer) = answer.upgrade() {
             if let Some(status) = status_of(dirs.iter().map(PathBuf::as_path)) {
-                *answer.lock().unwrap_or_else(PoisonError::into_inner) = status.node.waiting_for;
+                let waits_for = printable(&status.node.waiting_for);
+                *answer.lock().unwrap_or_else(PoisonError::into_inner) = waits_for;
             }
             drop(answer);
             std::thread::sleep(ASK_EVERY);

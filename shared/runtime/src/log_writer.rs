@@ -3,6 +3,7 @@
 //! Stderr may be a pipe that nobody reads or a slow terminal. Whoever logs only puts a line into a bounded queue; when
 //! that is full, the line is dropped and counted, and the count is written as soon as there is room again.
 
+use rafty_types::printable;
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -103,7 +104,9 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What a line says may be somebody else's text: it stays one line, and gives a terminal no orders.
     fn format(&self, level: LogLevel, line: &str) -> String {
+        let line = printable(line);
         match self.for_journal {
             true => format!("<{}>{line}\n", level as u8),
             false => format!("{line}\n"),
@@ -173,11 +176,14 @@ mod tests {
 
     #[test]
     fn lines_come_in_order_and_with_a_level_for_the_journal() {
-        for (for_journal, expected) in [(true, "<6>one\n<4>two\n"), (false, "one\ntwo\n")] {
+        for (for_journal, expected) in [
+            (true, "<6>one\n<4>two\\u{a}<4>three\\u{1b}[2J\n"),
+            (false, "one\ntwo\\u{a}<4>three\\u{1b}[2J\n"),
+        ] {
             let (mut read, write) = pipe();
             let log = LogWriter::start(write, for_journal);
             log.log(LogLevel::Info, "one");
-            log.log(LogLevel::Warning, "two");
+            log.log(LogLevel::Warning, "two\n<4>three\u{1b}[2J");
             log.flush(LONG);
             let mut lines = String::new();
             for _ in 0..2 {

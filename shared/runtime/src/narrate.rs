@@ -4,7 +4,7 @@ use crate::log_writer::{LogLevel, log};
 use crate::operator::desk::Line;
 use crate::operator::wall_us;
 use rafty_node::Event;
-use rafty_types::MemberId;
+use rafty_types::{MemberId, printable_json};
 use serde::Serialize;
 use smol::channel::Sender;
 
@@ -45,7 +45,7 @@ impl Narrator {
     pub(crate) fn tell(&mut self, event: &Event) {
         let at_us = wall_us();
         let told = Told { at_ms: at_us / 1_000, at_us, on: self.me, event };
-        let line = serde_json::to_string(&told).expect("an event always encodes");
+        let line = printable_json(&serde_json::to_string(&told).expect("an event always encodes"));
         if !self.quiet {
             log(LogLevel::Info, &line);
         }
