@@ -249,14 +249,16 @@ fn a_change_whose_answer_is_lost_counts_once(set: &PeerSet, members: &[String]) 
     assert!(direct.remove("lamp").unwrap());
 }
 
+/// With a token a session goes on by way of any member.
 fn nothing_fails_or_counts_twice_while_the_leader_is_killed(set: &mut PeerSet, members: &[String]) {
+    let token = &set.client_token();
     let (done, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let more = |than: usize| until("changes", || (done.load(Ordering::SeqCst) > than + SOME).then_some(()));
     std::thread::scope(|scope| {
         for writer in 0..2 {
             let (done, stop) = (&done, &stop);
             scope.spawn(move || {
-                let mut dict = dict(members);
+                let mut dict = DistributedDict::with_token(members, token).expect("a token");
                 for count in 0.. {
                     let key = format!("{writer}-{count}");
                     dict.insert(&*key, &count).unwrap_or_else(|error| panic!("{key}: {error}"));

@@ -7,9 +7,10 @@ mod support;
 #[path = "support/tls.rs"]
 mod tls;
 
-use rafty_client::blocking::{ClusterClient, DistributedDict};
+use rafty_client::blocking::{ClusterClient, Connection, DistributedDict};
 use rafty_client::{ClientError, ConfigAction, Consistency, Limits};
-use rafty_wire::client::{Ask, ClientToken, Request};
+use rafty_types::Serial;
+use rafty_wire::client::{Ask, Change, ClientToken, Reply, Request};
 use rmpv::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -117,6 +118,7 @@ fn the_client_port_abroad() {
     nothing_in_clear(&home, &token);
     only_good_tokens(&home);
     only_what_a_token_allows(&home);
+    a_session_is_its_tokens(&home, &token);
     revoked_at_the_next_request(&home);
     a_man_in_the_middle(&home, &token);
     // On a busy machine a term may end by itself, but not whenever a crowd comes.
@@ -182,6 +184,39 @@ fn nothing_in_clear(home: &Home, token: &str) {
     let proof = request(Ask::Proof { client: [0; 16] }, false, None);
     assert_eq!(asked(connect(home.near()), &proof), "tls_required");
     assert_eq!(asked(tls::client(connect(home.near())), &get(false, None)), "value", "TLS does no harm here");
+}
+
+/// Whoever guesses its number has no part in it, and its own next change counts or is refused.
+fn a_session_is_its_tokens(home: &Home, token: &str) {
+    let other = home.token(&["--name", "other"]);
+    let members = home.members();
+    let near = home.near().to_string();
+    let ask = |member: &str, token: Option<&str>, ask: Ask| {
+        let mut connection = Connection::open(member, token).expect("it listens");
+        Reply::decode(&connection.ask(ask).expect("a reply"))
+    };
+    let session = match ask(&members[0], Some(token), Ask::Session) {
+        Some(Reply::Session { session }) => session,
+        other => panic!("{other:?}"),
+    };
+    let append = |value: u8| {
+        let change = Change::Set { key: "counted".into(), value: vec![value] };
+        Ask::Append { change, session: Some((session, Serial(1))) }
+    };
+    let refused = |reply: Option<Reply>| match reply {
+        Some(Reply::Result { success: false, error: Some(code), .. }) => code,
+        other => panic!("{other:?}"),
+    };
+    for (member, token) in [(&members[0], Some(&*other)), (&members[1], Some(&*other)), (&near, None)] {
+        assert_eq!(refused(ask(member, token, append(1))), "unknown_session");
+    }
+    assert_eq!(ask(&members[0], Some(token), append(2)), Some(Reply::done()));
+    assert_eq!(ask(&members[1], Some(token), append(2)), Some(Reply::done()), "by way of any member");
+    assert_eq!(refused(ask(&members[2], Some(token), append(3))), "serial_reused");
+    let mut dict = DistributedDict::with_token(&members, token).unwrap();
+    assert_eq!(dict.get("counted").unwrap(), Some(2));
+    assert!(dict.remove("counted").unwrap());
+    home.client(&["revoke", "other"]);
 }
 
 fn only_good_tokens(home: &Home) {

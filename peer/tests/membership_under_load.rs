@@ -14,8 +14,8 @@ const WRITERS: usize = 8;
 const BETWEEN: u64 = 50;
 
 /// Writes 1, 2, 3, ... under one key until told to stop, and gives what was acknowledged last.
-fn write(members: &[String], name: &str, stop: &AtomicBool, count: &AtomicU64) -> u64 {
-    let mut entries = DistributedDict::new(members).expect("addresses");
+fn write(members: &[String], token: &str, name: &str, stop: &AtomicBool, count: &AtomicU64) -> u64 {
+    let mut entries = DistributedDict::with_token(members, token).expect("addresses");
     let mut acknowledged = 0;
     while !stop.load(Ordering::Relaxed) {
         entries.insert(name, &(acknowledged + 1)).expect("sessions make every retry safe");
@@ -65,12 +65,13 @@ fn members_come_go_and_lead_while_clients_write() {
     let mut set = folder.three(&[]);
     let members: Vec<String> =
         set.members.iter().map(|member| member.status().expect("it runs").clients.to_string()).collect();
+    let token = set.client_token();
     let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
     let acknowledged: Vec<u64> = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
-                let (members, stop, count) = (&members, &stop, &count);
-                scope.spawn(move || write(members, &format!("writer-{writer}"), stop, count))
+                let (members, token, stop, count) = (&members, &token, &stop, &count);
+                scope.spawn(move || write(members, token, &format!("writer-{writer}"), stop, count))
             })
             .collect();
         some_writes(&count);

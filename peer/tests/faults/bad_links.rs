@@ -62,6 +62,7 @@ fn scene(at: &[SocketAddr], behind: &[SocketAddr]) -> Scene {
         place.advertise = Some(at.to_string());
     }
     let set = peer_set(&all, SETTINGS);
-    let way = Way { members: behind.iter().map(SocketAddr::to_string).collect(), token: None };
+    let token = Some(set.client_token());
+    let way = Way { members: behind.iter().map(SocketAddr::to_string).collect(), token };
     Scene::with(folder, set, way)
 }

@@ -7,7 +7,6 @@ use crate::place::{Place, peer_set};
 use crate::rounds;
 use crate::scene::{SETTINGS, Scene, places};
 use crate::support::peer_set::Folder;
-use crate::support::{json, rafty};
 use crate::world::World;
 use rafty_client::blocking::DistributedDict;
 use rafty_client::{ClientError, Consistency};
@@ -83,9 +82,8 @@ fn scene() -> Scene {
         place.up = ["--clients", "0.0.0.0"].map(str::to_string).into();
     }
     let set = peer_set(&all, SETTINGS);
-    let words = ["client", "create", "--name", "load", "--ttl", "30d", "--dir", &set.founder().dir];
-    let token = json(&rafty(), &words)["token"].as_str().expect("a token").to_string();
-    let way = Way { members: (0..MEMBERS).map(Cables::listen).collect(), token: Some(token) };
+    let token = Some(set.client_token());
+    let way = Way { members: (0..MEMBERS).map(Cables::listen).collect(), token };
     Scene::with(folder, set, way)
 }
 

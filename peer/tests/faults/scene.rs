@@ -48,7 +48,7 @@ impl Scene {
         let mut set = peer_set(&places, SETTINGS);
         prepared(&mut set);
         let members = set.members.iter().map(|member| member.status().expect("it runs").clients.to_string());
-        let way = Way { members: members.collect(), token: None };
+        let way = Way { members: members.collect(), token: Some(set.client_token()) };
         Self::with(folder, set, way)
     }
 

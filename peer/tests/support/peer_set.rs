@@ -88,6 +88,12 @@ impl PeerSet {
         (text(&token["token"]), text(&token["addresses"][0]))
     }
 
+    /// A token for clients, whose sessions then go on by way of any member.
+    pub(crate) fn client_token(&self) -> String {
+        let words = ["client", "create", "--name", "load", "--ttl", "30d", "--dir", &self.founder().dir];
+        json(&rafty(), &words)["token"].as_str().expect("a token").to_string()
+    }
+
     /// Makes `dir` a member; it is not started.
     pub(crate) fn join(&self, dir: String) -> String {
         self.join_on("127.0.0.1:0", dir)

@@ -18,8 +18,9 @@ use zeroize::Zeroizing;
 
 /// A member's word for hearing no leader.
 const NO_LEADER: &str = "no_leader";
-/// Refusals that say nothing about a try before: the session that knew is gone.
-const FORGETFUL: &[&str] = &["unknown_session", "forgotten_serial"];
+pub(crate) const UNKNOWN_SESSION: &str = "unknown_session";
+/// Refusals that say nothing about a try before: the session that knew is gone, or the token is.
+const FORGETFUL: &[&str] = &[UNKNOWN_SESSION, "forgotten_serial", "unauthorized"];
 
 /// Everything a dictionary holds, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,11 +107,29 @@ impl ClusterClient {
     /// [`NoLeader`](ClientError::NoLeader) and [`Refused`](ClientError::Refused): nothing was changed. [`UnknownOutcome`](ClientError::UnknownOutcome): a change
     /// without a session was sent and not answered, or one with a session not within the limits.
     pub async fn request(&self, ask: &Ask) -> Result<Vec<u8>, ClientError> {
-        let order = {
-            let known = &mut *self.known();
-            known.members.order(needs_leader(ask), self.secure.is_some(), Instant::now(), &mut known.rng)
-        };
-        self.request_in_turn(ask, order).await
+        self.request_in_turn(ask, self.order(ask), None).await.map(|(_, reply)| reply)
+    }
+
+    /// The same, and which member answered.
+    pub(crate) async fn request_told_by(&self, ask: &Ask) -> Result<(Address, Vec<u8>), ClientError> {
+        self.request_in_turn(ask, self.order(ask), None).await
+    }
+
+    /// The same in a session that this member opened: it is asked first. Without a token nobody else knows the session,
+    /// so that nobody else can tell what became of a change that it did not answer.
+    pub(crate) async fn request_in_session(&self, ask: &Ask, home: &Address) -> Result<Vec<u8>, ClientError> {
+        if self.secure.is_some() {
+            return self.request(ask).await;
+        }
+        let mut order = self.order(ask);
+        order.retain(|member| member != home);
+        order.insert(0, home.clone());
+        self.request_in_turn(ask, order, Some(home)).await.map(|(_, reply)| reply)
+    }
+
+    fn order(&self, ask: &Ask) -> Vec<Address> {
+        let known = &mut *self.known();
+        known.members.order(needs_leader(ask), self.secure.is_some(), Instant::now(), &mut known.rng)
     }
 
     /// All entries, linearizably. Every member is asked before this fails.
@@ -187,7 +206,7 @@ impl ClusterClient {
     /// As [`request`](Self::request); [`ClientError::BadAddress`].
     pub async fn diagnostic_of(&self, member: &str) -> Result<Diagnostic, ClientError> {
         let order = vec![address::parse(member)?];
-        self.request_in_turn(&Ask::Diagnostic, order).await.and_then(|reply| diagnostic(&reply))
+        self.request_in_turn(&Ask::Diagnostic, order, None).await.and_then(|(_, reply)| diagnostic(&reply))
     }
 
     /// Gives the member at `HOST:PORT` a vote, or removes it.
@@ -199,7 +218,12 @@ impl ClusterClient {
         self.request(&Ask::Config { action, address, port }).await.map(drop)
     }
 
-    async fn request_in_turn(&self, ask: &Ask, order: Vec<Address>) -> Result<Vec<u8>, ClientError> {
+    async fn request_in_turn(
+        &self,
+        ask: &Ask,
+        order: Vec<Address>,
+        home: Option<&Address>,
+    ) -> Result<(Address, Vec<u8>), ClientError> {
         let request = |leader_within: Duration| {
             let timeout = Some(leader_within.min(MAX_TIMEOUT));
             let token = self.secure.as_ref().map(|secure| secure.token().clone());
@@ -218,7 +242,14 @@ impl ClusterClient {
             let verdict = self.try_once(&member, ask, request, *first_within, until).await;
             self.learn(&member, ask, &verdict);
             let pause = match verdict {
-                Verdict::Answer(reply) => return Ok(reply),
+                Verdict::Answer(reply) => return Ok((member, reply)),
+                Verdict::Refused { code, .. }
+                    if trouble.doubt.is_some()
+                        && code == UNKNOWN_SESSION
+                        && home.is_some_and(|home| *home != member) =>
+                {
+                    course.failed(self.random())
+                }
                 Verdict::Refused { code, detail } => return Err(trouble.refused(code, detail)),
                 Verdict::Unclear(why) if is_change(ask) => {
                     trouble.doubt = Some(why);
@@ -339,7 +370,7 @@ impl Trouble {
 }
 
 fn needs_leader(ask: &Ask) -> bool {
-    is_change(ask)
+    is_change(ask) || matches!(ask, Ask::Session)
 }
 
 fn is_change(ask: &Ask) -> bool {

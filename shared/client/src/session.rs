@@ -3,26 +3,39 @@
 //! The peer set numbers a session's changes and remembers its answers (Raft thesis §6.3), so that a change whose answer
 //! got lost can be sent again.
 
-use crate::requests::{answer, found};
+use crate::requests::{UNKNOWN_SESSION, answer, found};
 use crate::{ClientError, ClusterClient};
 use rafty_types::{Serial, SessionId};
-use rafty_wire::client::{Ask, Change, Reply};
+use rafty_wire::client::{Address, Ask, Change, Reply};
 
 /// How often a change is begun anew because its session is not known any more.
 const MAX_SESSIONS: u32 = 3;
 /// Said by the replicated state itself, so that the serial is used up.
 const FULL: &str = "full";
-const UNKNOWN_SESSION: &str = "unknown_session";
+/// Refusals after which a change that certainly does not count is begun anew in another session: this one is gone, or
+/// somebody else gave the serial to a change of its own.
+const BEGUN_ANEW: &[&str] = &[UNKNOWN_SESSION, "serial_reused"];
 
 /// A session with a peer set, opened when it is first used and again when the peer set has forgotten it. One change at a
 /// time goes through it. It is no `Clone`: two users of one session would give one serial to two changes, of which only
 /// the first would count. For the same reason a child process opens a session of its own.
+///
+/// With a token the session is the token's, whichever member is asked. Without one it is known only to the member that opened
+/// it: when that one is gone for good, a change that it did not answer is of unknown outcome.
 #[derive(Debug, Default)]
 pub struct Session {
-    /// Its name, and the serial of the next change.
-    open: Option<(SessionId, Serial)>,
+    open: Option<Open>,
     /// The process that opened it.
     process: u32,
+}
+
+#[derive(Debug)]
+struct Open {
+    id: SessionId,
+    /// Of the next change.
+    serial: Serial,
+    /// Who opened it.
+    home: Address,
 }
 
 impl ClusterClient {
@@ -49,24 +62,25 @@ impl ClusterClient {
         for left in (0..MAX_SESSIONS).rev() {
             // Taken: whoever stops waiting for this leaves a session of which it does not know how far it is.
             let process = std::mem::replace(&mut session.process, std::process::id());
-            let (id, serial) = match session.open.take() {
+            let open = match session.open.take() {
                 Some(open) if process == session.process => open,
-                _ => (self.open_session().await?, Serial(1)),
+                _ => self.open_session().await?,
             };
-            let ask = Ask::Append { change: change.clone(), session: Some((id, serial)) };
-            let result = self.request(&ask).await;
-            session.open = is_used_up(&result).then(|| (id, serial.next()));
+            let ask = Ask::Append { change: change.clone(), session: Some((open.id, open.serial)) };
+            let result = self.request_in_session(&ask, &open.home).await;
+            session.open = is_used_up(&result).then(|| Open { serial: open.serial.next(), ..open });
             match result {
-                Err(ClientError::Refused { code, .. }) if code == UNKNOWN_SESSION && left > 0 => {}
+                Err(ClientError::Refused { code, .. }) if BEGUN_ANEW.contains(&&*code) && left > 0 => {}
                 result => return result,
             }
         }
         unreachable!("the last session's result is returned");
     }
 
-    async fn open_session(&self) -> Result<SessionId, ClientError> {
-        match Reply::decode(&self.request(&Ask::Session).await?) {
-            Some(Reply::Session { session }) => Ok(session),
+    async fn open_session(&self) -> Result<Open, ClientError> {
+        let (home, reply) = self.request_told_by(&Ask::Session).await?;
+        match Reply::decode(&reply) {
+            Some(Reply::Session { session: id }) => Ok(Open { id, serial: Serial(1), home }),
             _ => Err(ClientError::Decode("a session".into())),
         }
     }

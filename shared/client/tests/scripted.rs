@@ -216,6 +216,63 @@ fn a_forgotten_session_is_opened_again_unless_it_may_have_done_its_work() {
 }
 
 #[test]
+fn a_serial_that_somebody_else_used_is_given_up_and_the_change_goes_through_another_session() {
+    let reused = || say(&Reply::failed("serial_reused", "open a new one"));
+    let member = with_sessions(move |turn| match turn {
+        1 | 4 => reused(),
+        // In doubt, too: had the change counted, its serial would be its own.
+        3 => Act::HangUp,
+        _ => say(&Reply::done()),
+    });
+    let (reached, mut session) = (client(&[&member]), Session::default());
+    for key in ["a", "b", "c"] {
+        reached.append_once(&mut session, &set(key)).expect("it counts");
+    }
+    assert_eq!(numbers(&member), [(10, 1), (10, 2), (11, 1), (11, 2), (11, 2), (12, 1)]);
+}
+
+/// Answers appends of sessions that it did not open as a member does that is asked by programs without a token.
+fn knows_only(own: u64, appends: impl Fn(usize) -> Act + Send + 'static) -> Member {
+    let count = Mutex::new(0);
+    Member::start(move |_, ask| match ask {
+        Ask::Append { session: Some((SessionId(id), _)), .. } if *id == own => {
+            *count.lock().unwrap() += 1;
+            appends(*count.lock().unwrap() - 1)
+        }
+        Ask::Session => say(&Reply::Session { session: SessionId(own) }),
+        _ => say(&Reply::failed("unknown_session", "open a new one")),
+    })
+}
+
+#[test]
+fn without_a_token_only_the_member_that_opened_a_session_tells_what_became_of_a_change() {
+    for _ in 0..8 {
+        let appends = |turn| if turn == 1 { Act::HangUp } else { say(&Reply::done()) };
+        let two = [knows_only(10, appends), knows_only(20, appends)];
+        let (client, mut session) = (client(&[&two[0], &two[1]]), Session::default());
+        for key in ["a", "b"] {
+            client.append_once(&mut session, &set(key)).expect("it counts");
+        }
+        let asked: Vec<_> = two.iter().flat_map(numbers).collect();
+        let id = asked[0].0;
+        assert!(asked.iter().all(|(of, _)| *of == id), "one session: {asked:?}");
+        assert_eq!(asked.len(), 4, "asked, not answered, asked elsewhere, asked again: {asked:?}");
+    }
+}
+
+#[test]
+fn without_a_token_a_change_is_begun_anew_elsewhere_when_the_member_that_opened_its_session_will_not() {
+    let appends = |turn| if turn == 0 { say(&Reply::done()) } else { say(&Reply::failed("stopping", "")) };
+    let two = [knows_only(10, appends), knows_only(20, |_| say(&Reply::done()))];
+    for _ in 0..8 {
+        let (client, mut session) = (client(&[&two[0], &two[1]]), Session::default());
+        for key in ["a", "b", "c"] {
+            client.append_once(&mut session, &set(key)).expect("it counts");
+        }
+    }
+}
+
+#[test]
 fn a_machine_of_its_own_is_commanded_once_and_its_bytes_are_given_as_they_are() {
     let member = with_sessions(|turn| match turn {
         0 => Act::HangUp,

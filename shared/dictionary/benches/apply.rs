@@ -32,6 +32,7 @@ fn entry(index: Index, command: Command, session: Option<(SessionId, Serial)>) -
         term: Term(1),
         stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: 1_700_000_000_000 },
         session,
+        client: None,
         issue: None,
         command,
     };

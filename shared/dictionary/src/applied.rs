@@ -43,6 +43,14 @@ pub enum Outcome {
     User(Vec<u8>, Index),
 }
 
+/// An answer that is kept, for when its command comes again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    /// Tells commands apart: the first bytes of the command's digest.
+    pub(crate) command: u64,
+    pub(crate) outcome: Outcome,
+}
+
 impl Outcome {
     pub(crate) fn rejected(index: Index, why: Rejection) -> Self {
         Self::Control(ControlResult::Rejected(why), index)

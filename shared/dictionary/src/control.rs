@@ -14,10 +14,10 @@ use crate::runs::{RunStatus, Runs};
 use crate::tenures::Tenures;
 use crate::{Event, KeptModels, RunState, TenureRecord, TenureState};
 use rafty_types::{
-    Accepted, Attempt, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis, Index,
-    Issue, Member, MemberId, Mutation, PeerKey, Publication, RecordedIncarnation, Rejection, RunId, SetId,
-    Setting, SettingValue, Settings, SignedDigest, Term, TokenRecord, Version, format_2, planted, printable,
-    state_digest_statement,
+    Accepted, Attempt, ClientId, ClientRecord, ClusterId, ControlCommand, Digest, Enrolment, Epoch, Genesis,
+    Index, Issue, Member, MemberId, Mutation, PeerKey, Publication, RecordedIncarnation, Rejection, RunId,
+    SetId, Setting, SettingValue, Settings, SignedDigest, Term, TokenRecord, Version, format_2, planted,
+    printable, state_digest_statement,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -222,6 +222,11 @@ impl Control {
     /// Who may use the dictionary from other machines, by name. Expired ones may still be among them.
     pub fn clients(&self) -> &BTreeMap<String, Expiring<ClientRecord>> {
         self.clients.all()
+    }
+
+    /// The client with this token.
+    pub fn client(&self, id: &ClientId) -> Option<&Expiring<ClientRecord>> {
+        self.clients().values().find(|client| client.record.id == *id)
     }
 
     /// The current tenure. Its holder may have lost leadership, or have left, without a next one having begun.

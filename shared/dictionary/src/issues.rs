@@ -5,6 +5,7 @@
 //! it in when nobody expects it.
 
 use crate::Outcome;
+use crate::applied::Answered;
 use crate::control::Context;
 use rafty_types::{
     ControlCommand, ControlResult, Digest, Issue, IssueSerial, MemberId, Mutation, Rejection, planted,
@@ -29,13 +30,6 @@ struct Window {
     /// The last number whose answer was forgotten.
     forgotten: IssueSerial,
     answers: BTreeMap<IssueSerial, Answered>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Answered {
-    /// Tells commands of one member apart: the first bytes of the command's digest.
-    command: u64,
-    outcome: Outcome,
 }
 
 impl Issues {

@@ -31,7 +31,7 @@
 //! let blue = EntryCommand::Set { key: b"colour".to_vec(), value: b"\xa4blue".to_vec() };
 //! let command = Command::User(blue.encode());
 //! let stamp = Stamp::Elapsed { elapsed_ms: 0, wall_ms: 0 };
-//! let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp, session: None, issue: None, command };
+//! let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp, session: None, client: None, issue: None, command };
 //! let payload = Payload::Command(proposal.encode().into());
 //! state.apply(&Entry { index: Index(2), term: Term(1), payload });
 //! assert_eq!(state.user().get(b"colour"), Some(&b"\xa4blue"[..]));

@@ -15,13 +15,13 @@ use crate::reachable::ReachableTimes;
 use crate::replicated::Fixed;
 use crate::roster::Roster;
 use crate::runs::{RoundRecord, RunState, RunStatus, Runs};
-use crate::sessions::Sessions;
+use crate::sessions::{Session4, Sessions};
 use crate::tenures::Tenures;
 use crate::{Control, OpenRound};
 use rafty_types::{
     Accepted, Arrivals, Attempt, ClientRecord, ClusterId, Digest, Epoch, Index, Member, MemberId, Metrics,
-    PeerKey, Protection, Refusal, RestoreError, Round, RunId, RunSpec, Settings, Tenure, TokenRecord,
-    Version,
+    PeerKey, Protection, Refusal, RestoreError, Round, RunId, RunSpec, SessionId, Settings, Tenure,
+    TokenRecord, Version,
 };
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -31,7 +31,7 @@ struct Fixed4 {
     applied: Index,
     now_ms: u64,
     control: Control4,
-    sessions: Sessions,
+    sessions: BTreeMap<SessionId, Session4>,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +116,8 @@ impl From<Fixed4> for Fixed {
     fn from(old: Fixed4) -> Self {
         let clock = Clock { now_ms: old.now_ms, wall_ms: 0, by_wall: true };
         let (control, issues) = (old.control.into(), Issues::default());
-        Self { applied: old.applied, clock, control, sessions: old.sessions, issues }
+        let sessions = Sessions::from_format_4(old.sessions);
+        Self { applied: old.applied, clock, control, sessions, issues }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::clock::{Clock, Expiring, MENDED_TTL_MS, Stamped};
 use crate::control::Context;
 use crate::issues::{self, Issues};
 use crate::roster::{check_addresses, check_rsa_key};
-use crate::sessions::{Sessions, Turn};
+use crate::sessions::{self, Owner, Place, Sessions, Turn};
 use crate::{Applied, Control, Event, KeptModels, Outcome, invariants, is_issued, migration, snapshot};
 use rafty_types::{
     ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, Issue, IssueSerial,
@@ -32,6 +32,8 @@ pub struct Replicated<U: StateMachine> {
 
 /// What somebody wants.
 struct Asked {
+    /// Whose sessions it opens, continues and ends.
+    owner: Owner,
     issue: Option<Issue>,
     command: Command,
 }
@@ -168,11 +170,14 @@ impl<U: StateMachine> Replicated<U> {
     }
 
     fn apply_proposal(&mut self, entry: &Entry, proposal: Proposal) -> Applied {
-        let Proposal { origin, term: proposed_in, stamp, session, issue, command } = proposal;
+        let Proposal { origin, term: proposed_in, stamp, session, client, issue, command } = proposal;
         let stamped = self.fixed.clock.stamped(stamp);
         match stamped {
             Stamped::ByWall | Stamped::Elapsed => {}
-            Stamped::First { wall_ms } => self.fixed.control.count_elapsed(wall_ms),
+            Stamped::First { wall_ms } => {
+                self.fixed.control.count_elapsed(wall_ms);
+                self.fixed.sessions.end_format_4();
+            }
             Stamped::TooLate => {
                 let why = "it is stamped as by an older version of this program".to_string();
                 return Applied::refused(entry.index, Rejection::Invalid(why));
@@ -182,7 +187,12 @@ impl<U: StateMachine> Replicated<U> {
         let at = Context { index: entry.index, term: entry.term, origin, proposed_in, now_ms, by_wall };
 
         let mut events = Vec::new();
-        let asked = Asked { issue, command };
+        let owner = match client {
+            _ if by_wall => Owner::Format4,
+            Some(client) => Owner::Client(client),
+            None => Owner::Member(origin),
+        };
+        let asked = Asked { owner, issue, command };
         let outcome = match (self.control().member(origin), session) {
             (None, _) => Outcome::rejected(at.index, Rejection::NotAllowed),
             (Some(_), None) => self.execute(&at, asked, &mut events),
@@ -194,17 +204,20 @@ impl<U: StateMachine> Replicated<U> {
     fn execute_once(
         &mut self,
         at: &Context,
-        id: SessionId,
+        session: SessionId,
         serial: Serial,
         asked: Asked,
         events: &mut Vec<Event>,
     ) -> Outcome {
-        match self.fixed.sessions.turn(id, serial, at.index) {
+        // Of what format 4 applied the answers were kept, and not the commands.
+        let command = if at.by_wall { 0 } else { sessions::name(&asked.command) };
+        let place = Place { session, serial, owner: asked.owner, command };
+        match self.fixed.sessions.turn(&place, at.index) {
             Err(why) => Outcome::rejected(at.index, why),
             Ok(Turn::Before(outcome)) => outcome,
             Ok(Turn::Now) => {
                 let outcome = self.execute(at, asked, events);
-                self.fixed.sessions.record(id, serial, &outcome);
+                self.fixed.sessions.record(&place, &outcome);
                 outcome
             }
         }
@@ -218,16 +231,28 @@ impl<U: StateMachine> Replicated<U> {
             Command::Control(command) if is_issued(&command) && !planted(Mutation::LeaderIsBelieved) => {
                 return self.execute_issued(at, asked.issue, command, events);
             }
-            Command::Control(ControlCommand::SessionOpened) => {
-                self.fixed.sessions.open(at.index);
-                Ok(Vec::new())
-            }
+            Command::Control(ControlCommand::SessionOpened) => self.open_session(at.index, asked.owner),
             Command::Control(ControlCommand::SessionClosed { session }) => {
-                self.fixed.sessions.close(session).map(|()| Vec::new())
+                self.fixed.sessions.close(session, asked.owner).map(|()| Vec::new())
             }
             Command::Control(command) => self.fixed.control.apply(at, command),
         };
         self.executed(at, result, events)
+    }
+
+    /// Owners are members and clients, of which there are few: whoever could invent some would have all the room.
+    fn open_session(&mut self, at: Index, owner: Owner) -> Result<Vec<Event>, Rejection> {
+        let Fixed { control, sessions, .. } = &mut self.fixed;
+        let live = |owner| match owner {
+            Owner::Format4 => true,
+            Owner::Member(member) => control.member(member).is_some(),
+            Owner::Client(client) => control.client(&client).is_some(),
+        };
+        if !live(owner) {
+            return Err(Rejection::UnknownClient);
+        }
+        sessions.open(at, owner, live);
+        Ok(Vec::new())
     }
 
     /// A command that counts only by its issuer's own word, whoever the leader says that it is of.
@@ -408,7 +433,8 @@ fn read_fixed(bytes: &[u8]) -> Result<(Fixed, &[u8]), RestoreError> {
 }
 
 fn broken_invariant(fixed: &Fixed) -> Option<&'static str> {
-    let sessions = (!fixed.sessions.are_sound(fixed.applied)).then_some("sessions are sound");
+    let sessions =
+        (!fixed.sessions.are_sound(fixed.applied, fixed.clock.by_wall)).then_some("sessions are sound");
     let is_member = |id| fixed.control.member(id).is_some();
     let issues = (!fixed.issues.are_sound(is_member)).then_some("issues are sound");
     invariants::broken(&fixed.control, fixed.applied).or(sessions).or(issues)

@@ -254,9 +254,9 @@ impl Shell {
     fn request(&mut self, wits: &mut Wits<'_>) -> Option<Input> {
         let request = match wits.below(4) {
             0 => Request::Read,
-            1 => Request::Commit { session: None, command: Command::Control(run_submitted()) },
-            2 => Request::CommitHere { session: None, command: self.command(wits)? },
-            _ => Request::Commit { session: None, command: self.command(wits)? },
+            1 => Request::Commit { client: None, session: None, command: Command::Control(run_submitted()) },
+            2 => Request::CommitHere { client: None, session: None, command: self.command(wits)? },
+            _ => Request::Commit { client: None, session: None, command: self.command(wits)? },
         };
         self.asked += 1;
         if self.asked > MOST_REQUESTS {
@@ -443,6 +443,7 @@ fn apply(state: &mut Replicated<Entries>, command: ControlCommand) {
         term,
         stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: 1_700_000_000_000 },
         session: None,
+        client: None,
         issue: issued(state, ME, &command),
         command,
     };

@@ -211,7 +211,7 @@ fn commands() -> Vec<Command> {
 
 /// With a first byte that has everything put right.
 fn proposal(command: Command, session: Option<(SessionId, Serial)>) -> Vec<u8> {
-    let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp: Stamp::Elapsed { elapsed_ms: 1_000, wall_ms: 1_000 }, session, issue: None, command };
+    let proposal = Proposal { origin: MemberId(1), term: Term(1), stamp: Stamp::Elapsed { elapsed_ms: 1_000, wall_ms: 1_000 }, session, client: None, issue: None, command };
     [&[7], &proposal.encode()[..]].concat()
 }
 

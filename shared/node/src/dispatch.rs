@@ -14,7 +14,7 @@ use rafty_types::{
 use std::sync::Arc;
 
 /// What a proposal has beside a user command's bytes, at most.
-const PROPOSAL_FRAME: usize = 64;
+const PROPOSAL_FRAME: usize = 96;
 
 impl<U: StateMachine> Node<U> {
     /// Takes a request in.
@@ -26,11 +26,13 @@ impl<U: StateMachine> Node<U> {
                 let why = Rejection::Invalid(format!("the command has more than {MAX_PROPOSAL_LEN} bytes"));
                 return self.reply(id, self.rejected(why));
             }
-            Request::Commit { session, command } => {
-                self.requests.want(id, command, session, Where::Anywhere, until)
+            Request::Commit { client, session, command } => {
+                let asked = Asked { client, issue: None, command };
+                self.requests.want(id, asked, session, Where::Anywhere, until)
             }
-            Request::CommitHere { session, command } => {
-                self.requests.want(id, command, session, Where::Here, until)
+            Request::CommitHere { client, session, command } => {
+                let asked = Asked { client, issue: None, command };
+                self.requests.want(id, asked, session, Where::Here, until)
             }
             Request::Read => {
                 let taken = self.requests.read(id, until);
@@ -157,9 +159,12 @@ impl<U: StateMachine> Node<U> {
         let (session, command) = (wanted.session, wanted.command.clone());
         let request = id.0;
         let frame = match self.asked(id, command) {
-            Asked { issue: Some(issue), command: Command::Control(command) } => {
+            Asked { issue: Some(issue), command: Command::Control(command), .. } => {
                 let (issue, command) = (Box::new(issue), Box::new(command));
                 Frame::ForwardIssued { request, session, issue, command }
+            }
+            Asked { client: Some(client), command, .. } => {
+                Frame::ForwardForClient { request, client, session, command: Box::new(command) }
             }
             Asked { command, .. } => Frame::Forward { request, session, command: Box::new(command) },
         };
@@ -169,13 +174,15 @@ impl<U: StateMachine> Node<U> {
 
     /// What a request asks for, with this member's word where it takes one: the same one whenever it is sent again.
     fn asked(&mut self, id: RequestId, command: Command) -> Asked {
-        let issued = self.requests.wanted(id).and_then(|wanted| wanted.issue.clone());
+        let wanted = self.requests.wanted(id);
+        let client = wanted.and_then(|wanted| wanted.client);
+        let issued = wanted.and_then(|wanted| wanted.issue.clone());
         let issue = issued.or_else(|| match &command {
             Command::Control(command) if is_issued(command) => Some(self.issue(command)),
             _ => None,
         });
         self.requests.issued(id, issue.clone());
-        Asked { issue, command }
+        Asked { client, issue, command }
     }
 
     /// Another member wants this one, as leader, to propose something.
@@ -274,11 +281,11 @@ impl<U: StateMachine> Node<U> {
         proposer: Proposer,
         origin: MemberId,
         session: Option<(SessionId, Serial)>,
-        Asked { issue, command }: Asked,
+        Asked { client, issue, command }: Asked,
     ) -> bool {
         let Some(ticket) = self.requests.ticket(proposer) else { return false };
         let term = self.consensus.term();
-        let proposal = Proposal { origin, term, stamp: self.stamp(), session, issue, command };
+        let proposal = Proposal { origin, term, stamp: self.stamp(), session, client, issue, command };
         let data: Arc<[u8]> = proposal.encode().into();
         self.proposals.push(consensus::Proposal { request: ticket, data });
         true
@@ -287,7 +294,8 @@ impl<U: StateMachine> Node<U> {
     /// Proposes what this member owes the peer set as leader. `false` when too many proposals are under way.
     pub(crate) fn propose_duty(&mut self, duty: Duty, command: ControlCommand) -> bool {
         let issue = is_issued(&command).then(|| self.issue(&command));
-        self.propose(Proposer::Duty(duty), self.me, None, Asked { issue, command: Command::Control(command) })
+        let asked = Asked { client: None, issue, command: Command::Control(command) };
+        self.propose(Proposer::Duty(duty), self.me, None, asked)
     }
 
     /// Hands on what was proposed: all together, so that it travels and is synced together.

@@ -4,8 +4,8 @@ use crate::{Answer, Event, FrozenState, ReadState, RequestId, UnreadState};
 use rafty_consensus::Link;
 use rafty_rounds::{Arrival, EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
-    Batch, Command, Digest, Entry, EnvelopeHeader, Frame, HardState, Incarnations, Index, Member, MemberId,
-    Message, PersistId, Serial, SessionId, Sign, Signature, Snapshot, Time,
+    Batch, ClientId, Command, Digest, Entry, EnvelopeHeader, Frame, HardState, Incarnations, Index, Member,
+    MemberId, Message, PersistId, Serial, SessionId, Sign, Signature, Snapshot, Time,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -164,6 +164,8 @@ pub enum Input {
 pub enum Request {
     /// A command, committed and applied.
     Commit {
+        /// The client that asks, if it showed a token: its sessions are its own, by way of whichever member.
+        client: Option<ClientId>,
         /// With a session it is applied once however often it is asked for.
         session: Option<(SessionId, Serial)>,
         /// The command.
@@ -172,6 +174,8 @@ pub enum Request {
     /// Like [`Commit`](Self::Commit), but proposed by this member only: while another leads, the answer is
     /// [`Answer::Redirect`]. A change of membership is refused while another one is under way.
     CommitHere {
+        /// The client that asks, if it showed a token: its sessions are its own, by way of whichever member.
+        client: Option<ClientId>,
         /// With a session it is applied once however often it is asked for.
         session: Option<(SessionId, Serial)>,
         /// The command.

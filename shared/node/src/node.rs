@@ -315,10 +315,15 @@ impl<U: StateMachine> Node<U> {
                 }
             }
             Frame::Forward { request, session, command } => {
-                self.forwarded_to_me(from, request, session, Asked { issue: None, command: *command })
+                let asked = Asked { client: None, issue: None, command: *command };
+                self.forwarded_to_me(from, request, session, asked)
+            }
+            Frame::ForwardForClient { request, client, session, command } => {
+                let asked = Asked { client: Some(client), issue: None, command: *command };
+                self.forwarded_to_me(from, request, session, asked)
             }
             Frame::ForwardIssued { request, session, issue, command } => {
-                let asked = Asked { issue: Some(*issue), command: Command::Control(*command) };
+                let asked = Asked { client: None, issue: Some(*issue), command: Command::Control(*command) };
                 self.forwarded_to_me(from, request, session, asked)
             }
             Frame::Forwarded { request, outcome } => self.forward_answered(from, request, outcome),

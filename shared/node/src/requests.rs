@@ -6,8 +6,8 @@
 //! order of their serials. It does not decide who leads and applies nothing.
 
 use rafty_types::{
-    Command, ControlResult, ForwardOutcome, Index, Issue, MemberId, Mutation, Serial, SessionId, Term, Time,
-    planted,
+    ClientId, Command, ControlResult, ForwardOutcome, Index, Issue, MemberId, Mutation, Serial, SessionId,
+    Term, Time, planted,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -49,9 +49,10 @@ pub(crate) enum Where {
     Here,
 }
 
-/// A command, and its issuer's word where it takes one.
+/// A command, the client it is of, and its issuer's word where it takes one.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    pub(crate) client: Option<ClientId>,
     pub(crate) issue: Option<Issue>,
     pub(crate) command: Command,
 }
@@ -59,6 +60,7 @@ pub(crate) struct Asked {
 /// A command somebody wants committed.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
+    pub(crate) client: Option<ClientId>,
     pub(crate) command: Command,
     pub(crate) session: Option<(SessionId, Serial)>,
     /// This member's word, once it was sent.
@@ -165,7 +167,7 @@ impl Requests {
     pub(crate) fn want(
         &mut self,
         id: RequestId,
-        command: Command,
+        Asked { client, issue, command }: Asked,
         session: Option<(SessionId, Serial)>,
         place: Where,
         until: Time,
@@ -173,7 +175,7 @@ impl Requests {
         if self.is_full() {
             return false;
         }
-        let wanted = Wanted { command, session, issue: None, place, until, sent: Sent::Not, tried: false };
+        let wanted = Wanted { client, command, session, issue, place, until, sent: Sent::Not, tried: false };
         self.unsent.insert(wanted.key(id));
         self.ends.insert((until, id));
         self.wanted.insert(id, wanted);

@@ -56,7 +56,7 @@ impl<U: UserMachine> Shell<U> {
         self.narrator.say(&format!("this member is at {address} now, and tells the others"));
         let moved = ControlCommand::AddressChanged { member: self.me, addresses: vec![address] };
         let command = Command::Control(moved);
-        Some(self.own_request(Request::Commit { session: None, command }, COMMIT_WITHIN))
+        Some(self.own_request(Request::Commit { client: None, session: None, command }, COMMIT_WITHIN))
     }
 }
 

@@ -309,7 +309,7 @@ impl<U: UserMachine> Shell<U> {
             return None;
         }
         let command = rafty_types::Command::Control(rafty_types::ControlCommand::Enrol(enrolment));
-        let request = rafty_node::Request::Commit { session: None, command };
+        let request = rafty_node::Request::Commit { client: None, session: None, command };
         Some(self.request(Asker::Newcomer(reply), request, JOIN_WITHIN))
     }
 

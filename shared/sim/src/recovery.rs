@@ -104,7 +104,8 @@ fn counts(member: &Member, state: &Replicated<Witness>, set: SetId, command: Con
     let issue = Some(issue.signed(&member.identity, set, &command));
     let stamp = Stamp::Elapsed { elapsed_ms: seen_ms, wall_ms: 0 };
     let command = Command::Control(command);
-    let proposal = Proposal { origin: member.id, term: Term(1), stamp, session: None, issue, command };
+    let proposal =
+        Proposal { origin: member.id, term: Term(1), stamp, session: None, client: None, issue, command };
     let payload = Payload::Command(proposal.encode().into());
     let applied = state.apply(&Entry { index, term: Term(1), payload });
     applied.outcome == Some(Outcome::Control(ControlResult::Done, index))

@@ -70,6 +70,7 @@ named! {
         StrangerSentAway => "knocks of strangers sent away",
         Forged => "words put into others' mouths",
         FalseVoice => "what only voters or laptops may say, said by others",
+        SessionFlood => "floods of sessions",
     }
 }
 

@@ -114,6 +114,15 @@ const CASES: &[Case] = &[
     },
     Case { may_lead_to_it: lies, ..case(M::LeaderIsBelieved, &["only what was issued counts"]) },
     Case { may_lead_to_it: lies, ..case(M::IssueCountsAgain, &["what was issued counts once"]) },
+    Case { may_lead_to_it: lies, ..case(M::SessionIsAnybodys, &["sessions are their owners'"]) },
+    Case {
+        may_lead_to_it: lies,
+        ..case(
+            M::SerialKeepsNoDigest,
+            &["linearizability", "acknowledged writes are durable", "exactly once"],
+        )
+    },
+    Case { may_lead_to_it: lies, ..case(M::FloodEvictsOthers, &["sessions are their owners'"]) },
     Case {
         may_lead_to_it: devices_lie,
         ..case(M::ActsBeforePermission, &["forbidden requests move no leader"])

@@ -3,13 +3,16 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// Names a client by its token: [`ClientRecord::id`].
+pub type ClientId = [u8; 16];
+
 /// Whoever may use the dictionary from another machine: enough to check its token, not enough to make one.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientRecord {
     /// For people; at most [`MAX_NAME_LEN`](crate::MAX_NAME_LEN) bytes.
     pub name: String,
     /// By which a client says who it is before it shows its token.
-    pub id: [u8; 16],
+    pub id: ClientId,
     /// What the token's secret hashes to.
     pub stored_key: [u8; 32],
     /// By which a member proves to the client that it knows this record. Derived from the same secret, one way.

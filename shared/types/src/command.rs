@@ -1,7 +1,7 @@
 //! What a log entry carries into the replicated state, and the records that state is made of.
 
 use crate::{
-    Attempt, ClientRecord, ClusterId, Digest, Index, Issue, MemberId, PeerKey, RecordedIncarnation,
+    Attempt, ClientId, ClientRecord, ClusterId, Digest, Index, Issue, MemberId, PeerKey, RecordedIncarnation,
     RestCause, Round, RunId, Serial, SessionId, SetId, SettingValue, Settings, Signature, SignedDigest,
     Tenure, Term, Version,
 };
@@ -32,6 +32,8 @@ pub struct Proposal {
     pub stamp: Stamp,
     /// With a session, the command is applied once however often it is proposed.
     pub session: Option<(SessionId, Serial)>,
+    /// Whose session it is, by the word of the member that asked. None: a program's on that member's own machine.
+    pub client: Option<ClientId>,
     /// Whose command it is by its own signature, where the leader's word is not enough.
     pub issue: Option<Issue>,
     /// The command.
@@ -200,7 +202,7 @@ pub enum ControlCommand {
     },
     /// Opens a session; its id is the index of this entry.
     SessionOpened,
-    /// Ends a session early.
+    /// Ends a session of whoever asks early.
     SessionClosed {
         /// Which.
         session: SessionId,
@@ -504,7 +506,7 @@ pub enum Rejection {
     /// A field is out of its bounds.
     #[error("{0}")]
     Invalid(String),
-    /// No such session, or it was evicted.
+    /// No such session of whoever asked, or it was evicted.
     #[error("the session is unknown or was evicted; open a new one")]
     UnknownSession,
     /// The serial is older than the results that are kept.
@@ -525,6 +527,9 @@ pub enum Rejection {
     /// Its issuer's number for it was used for another command.
     #[error("its number was used for another command; ask again")]
     SerialTaken,
+    /// The session used the serial for another command.
+    #[error("the session used this serial for another command; open a new one")]
+    SerialReused,
 }
 
 /// What the state of a new peer set starts from.

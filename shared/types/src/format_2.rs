@@ -84,7 +84,7 @@ impl Proposal {
         let Head { origin, term, stamp_ms, session } = head;
         let (command, issue, rest) = command(rest)?;
         let stamp = Stamp::Wall(stamp_ms);
-        rest.is_empty().then_some(Self { origin, term, stamp, session, issue, command })
+        rest.is_empty().then_some(Self { origin, term, stamp, session, client: None, issue, command })
     }
 }
 

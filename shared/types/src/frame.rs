@@ -1,8 +1,8 @@
 //! What peers say to each other, one frame at a time.
 
 use crate::{
-    Attempt, Command, ControlCommand, ControlResult, Digest, Hello, HelloAnswer, Index, Issue, Member,
-    MemberId, Message, Round, RunId, Serial, SessionId, StateDigest, Tenure, Term, Version,
+    Attempt, ClientId, Command, ControlCommand, ControlResult, Digest, Hello, HelloAnswer, Index, Issue,
+    Member, MemberId, Message, Round, RunId, Serial, SessionId, StateDigest, Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +124,17 @@ pub enum Frame {
         term: Term,
         /// In the order of their ids.
         voters: Vec<MemberId>,
+    },
+    /// A command of a client that showed the sender its token. Answered as [`Frame::Forward`] is.
+    ForwardForClient {
+        /// The sender's own number for it; comes back in the answer.
+        request: u64,
+        /// The client.
+        client: ClientId,
+        /// As in [`Frame::Forward`].
+        session: Option<(SessionId, Serial)>,
+        /// What to propose.
+        command: Box<Command>,
     },
 }
 

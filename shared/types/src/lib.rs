@@ -36,7 +36,7 @@ pub mod verify_cache;
 mod weights;
 
 pub use arrivals::{Arrivals, KEPT_ARRIVALS};
-pub use client::ClientRecord;
+pub use client::{ClientId, ClientRecord};
 pub use command::*;
 pub use digest::{Digest, DigestWriter};
 pub use epoch::{Epoch, EpochRelation, SetId};

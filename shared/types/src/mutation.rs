@@ -77,6 +77,12 @@ pub enum Mutation {
     LeaderIsBelieved,
     /// A command that its issuer signed once counts as often as it is proposed.
     IssueCountsAgain,
+    /// A session is continued and closed by anybody.
+    SessionIsAnybodys,
+    /// A serial that comes again with another command is answered as the first one was.
+    SerialKeepsNoDigest,
+    /// A new session takes the place of whichever was used least recently, whoever has most.
+    FloodEvictsOthers,
     /// A single digest of the state counts as that of a majority, so that one divergent member stops the rest.
     OneDigestIsMajority,
 

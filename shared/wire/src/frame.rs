@@ -8,7 +8,7 @@ use rafty_types::{Frame, MAX_PROPOSAL_LEN};
 pub const MAX_FRAME_LEN: usize = 2 * MAX_PROPOSAL_LEN;
 
 /// One more than the type of the last frame this version knows.
-const KNOWN_KINDS: u8 = 18;
+const KNOWN_KINDS: u8 = 19;
 
 /// What a unit on a frame stream turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ fn kind(frame: &Frame) -> u8 {
         Frame::ForwardIssued { .. } => 15,
         Frame::AskVoters => 16,
         Frame::Voters { .. } => 17,
+        Frame::ForwardForClient { .. } => 18,
     }
 }
 

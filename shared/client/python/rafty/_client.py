@@ -18,12 +18,17 @@ from ._secure import RefusedBefore, Secure
 from ._verdict import Kind, Verdict, cluster_of, entries_of, failed, judge
 
 _CHANGES = ("append", "config")
-"""What only the leader does, and what leaves a doubt when no answer comes."""
+"""What leaves a doubt when no answer comes."""
+_FOR_LEADER = (*_CHANGES, "session")
+"""What only the leader does."""
 _READS = ("get", "query")
 _NO_LEADER = "no_leader"
 """A member's word for hearing no leader."""
-_FORGETFUL = ("unknown_session", "forgotten_serial")
-"""Refusals that say nothing about a try before: the session that knew is gone."""
+_FORGETFUL = ("unknown_session", "forgotten_serial", "unauthorized")
+"""Refusals that say nothing about a try before: the session that knew is gone, or the token is."""
+_BEGUN_ANEW = ("unknown_session", "serial_reused")
+"""Refusals after which a change that certainly does not count is begun anew in another session: this one is gone, or
+somebody else gave the serial to a change of its own."""
 _MAX_SESSIONS = 3
 """How often a change is begun anew because its session is not known any more."""
 _MAX_TIMEOUT_MS = 60_000
@@ -47,6 +52,9 @@ class Session(Forkable):
     It is opened when it is first used, and again when the peer set has forgotten it. One change at a time goes through
     it; threads wait for each other. A child process after a fork opens one of its own: with a shared one both would
     number their changes alike, and only the first of each number would count.
+
+    With a token the session is the token's, whichever member is asked. Without one it is known only to the member that
+    opened it: when that one is gone for good, a change that it did not answer is of unknown outcome.
     """
 
     def __init__(self) -> None:
@@ -55,8 +63,8 @@ class Session(Forkable):
 
     def _after_fork(self) -> None:
         self._lock = threading.Lock()
-        self._open: Optional[Tuple[int, int]] = None
-        """Its name, and the serial of the next change."""
+        self._open: Optional[Tuple[int, int, Address]] = None
+        """Its name, the serial of the next change, and who opened it."""
 
 
 class ClusterClient(Forkable):
@@ -107,10 +115,12 @@ class ClusterClient(Forkable):
         """The same, and gives the bytes of the reply."""
         if message.get("type") in _READS:
             message = {"consistency": "linearizable", **message}
+        return self._request_in_turn(message, self._order(message))[1]
+
+    def _order(self, message: Mapping[str, Any]) -> List[Address]:
         with self._lock:
-            for_leader, token = message.get("type") in _CHANGES, self._secure is not None
-            order = self._members.order(for_leader, token, time.monotonic(), self._random)
-        return self._request_in_turn(message, order)
+            for_leader, token = message.get("type") in _FOR_LEADER, self._secure is not None
+            return self._members.order(for_leader, token, time.monotonic(), self._random)
 
     def get_state(self) -> Dict[str, Any]:
         """All entries and, as `cluster`, the members, linearizably. Every member is asked before this fails."""
@@ -155,7 +165,7 @@ class ClusterClient(Forkable):
         if member is None:
             reply = self.request(message)
         else:
-            reply = unpack(self._request_in_turn(message, [parse(member)]))
+            reply = unpack(self._request_in_turn(message, [parse(member)])[1])
         return dict(reply)
 
     def config_cluster(self, action: str, member: Union[str, Address]) -> None:
@@ -176,22 +186,39 @@ class ClusterClient(Forkable):
         for left in reversed(range(_MAX_SESSIONS)):
             # Taken: whoever is interrupted leaves a session of which it does not know how far it is.
             opened, session._open = session._open, None
-            number, serial = opened or (int(self.request({"type": "session"})["session"]), 1)
+            number, serial, home = opened or self._open_session()
+            numbered = {**message, "session": number, "serial": serial}
             try:
-                reply = self.request({**message, "session": number, "serial": serial})
+                reply = unpack(self._request_in_session(numbered, home))
             except Refused as refused:
-                if refused.code == "unknown_session" and left:
+                if refused.code in _BEGUN_ANEW and left:
                     continue
                 # Said by the replicated state itself, so that the serial is used up. After any other failure the
                 # serial may not be given to another change: the peer set might answer for the first one.
                 if refused.code == "full":
-                    session._open = (number, serial + 1)
+                    session._open = (number, serial + 1, home)
                 raise
-            session._open = (number, serial + 1)
+            session._open = (number, serial + 1, home)
             return dict(reply)
         raise AssertionError("the last session's result is returned")
 
-    def _request_in_turn(self, message: Mapping[str, Any], order: List[Address]) -> bytes:
+    def _open_session(self) -> Tuple[int, int, Address]:
+        message = {"type": "session"}
+        home, reply = self._request_in_turn(message, self._order(message))
+        return int(unpack(reply)["session"]), 1, home
+
+    def _request_in_session(self, message: Mapping[str, Any], home: Address) -> bytes:
+        """Asks first whoever opened the session: without a token nobody else knows it."""
+        order = self._order(message)
+        if self._secure is not None:
+            return self._request_in_turn(message, order)[1]
+        order = [home, *(member for member in order if member != home)]
+        return self._request_in_turn(message, order, home)[1]
+
+    def _request_in_turn(
+        self, message: Mapping[str, Any], order: List[Address], home: Optional[Address] = None
+    ) -> Tuple[Address, bytes]:
+        """Gives whoever answered, too. What a change in doubt came to can be told only by its session's `home`."""
         answer_within = self._limits.answer_within
         patient = answer_within, self._packed(message, answer_within / 2)
         quick = patient
@@ -205,7 +232,9 @@ class ClusterClient(Forkable):
             verdict = self._try_once(member, message, request, first_within, until)
             self._learn(member, message, verdict)
             if verdict.kind is Kind.ANSWER:
-                return verdict.reply
+                return member, verdict.reply
+            if home not in (None, member) and trouble.in_doubt and verdict.code == "unknown_session":
+                verdict = Verdict(Kind.UNCLEAR, verdict.detail)
             trouble.note(message, verdict)
             if trouble.is_final(message, verdict):
                 break
@@ -247,7 +276,7 @@ class ClusterClient(Forkable):
             # A member that hears no leader is as little use as one that is silent: others are asked first.
             helpless = verdict.kind in (Kind.NOT_SENT, Kind.UNCLEAR) or verdict.code == _NO_LEADER
             self._members.answered(member, not helpless, time.monotonic())
-            if verdict.kind is Kind.ANSWER and message.get("type") in _CHANGES:
+            if verdict.kind is Kind.ANSWER and message.get("type") in _FOR_LEADER:
                 self._members.leads(member)
             elif verdict.kind in (Kind.REDIRECT, Kind.NOT_NOW):
                 self._members.leads(verdict.leader)
@@ -275,6 +304,11 @@ class _Trouble:
         elif isinstance(self._last, Unreachable):
             # Who does not answer tells less than who said why not.
             self._last = Unreachable(verdict.detail)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the change may count already."""
+        return self._doubt is not None
 
     def is_final(self, message: Mapping[str, Any], verdict: Verdict) -> bool:
         """Whether trying again is of no use, or not safe."""

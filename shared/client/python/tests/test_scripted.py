@@ -160,6 +160,26 @@ class Scripted(unittest.TestCase):
         answering = self.member(lambda *_: {"type": "value", "found": True, "value": b"\xc1"})
         self.assertEqual(self.client(answering).query(b"how many", "linearizable"), b"\xc1")
 
+    def test_a_serial_that_somebody_else_used_is_given_up(self) -> None:
+        replies = [DONE, failed("serial_reused"), DONE, HANG_UP, failed("serial_reused"), DONE]
+        member = self.with_sessions(lambda turn: replies[turn])
+        client, session = self.client(member), Session()
+        for _ in range(3):
+            client.append_log(CHANGE, session)
+        self.assertEqual(self.numbers(member), [(10, 1), (10, 2), (11, 1), (11, 2), (11, 2), (12, 1)])
+
+    def test_only_who_opened_a_session_tells_what_became_of_a_change(self) -> None:
+        replies = [DONE, HANG_UP, DONE]
+        home = self.with_sessions(lambda turn: replies[turn])
+        other = self.member(
+            lambda _, request: failed("busy" if request["type"] == "session" else "unknown_session")
+        )
+        client, session = self.client(home, other), Session()
+        client.append_log(CHANGE, session)
+        client.append_log(CHANGE, session)
+        self.assertEqual(self.numbers(home), [(10, 1), (10, 2), (10, 2)])
+        self.assertEqual(self.numbers(other), [(10, 2)])
+
     def test_a_session_that_is_always_forgotten_is_not_opened_for_ever(self) -> None:
         member = self.with_sessions(lambda _: failed("unknown_session"))
         self.assertRaises(Refused, self.client(member).append_log, CHANGE, Session())

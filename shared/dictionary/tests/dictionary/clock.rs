@@ -1,7 +1,7 @@
 //! What time it is for the peer set: by monotonic clocks, whatever the wall clocks show.
 
 use crate::script::*;
-use rafty_dictionary::{Entries, MAX_STEP_MS, MENDED_TTL_MS, Replicated};
+use rafty_dictionary::{Entries, MAX_STEP_MS, MENDED_TTL_MS, Outcome, Replicated};
 use rafty_types::ControlCommand as C;
 use rafty_types::PeerRole::Agent;
 use rafty_types::*;
@@ -38,6 +38,14 @@ fn without_arrivals(state: &Replicated<Entries>, control: &[u8]) -> Vec<u8> {
 /// A state without tokens in which nobody ever fell silent as a member of format 4 wrote it: only the clock is another, and
 /// there are no epoch, no record of starts, and nothing of how long members have been reachable.
 fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
+    with_sessions_of_format_4(state, now_ms, &BTreeMap::new())
+}
+
+/// As format 4 had them: the last serial, where it was used last, and the answers.
+type OldSessions = BTreeMap<SessionId, (Serial, Index, BTreeMap<Serial, Outcome>)>;
+
+/// The same with these sessions.
+fn with_sessions_of_format_4(state: &Replicated<Entries>, now_ms: u64, old: &OldSessions) -> Vec<u8> {
     // What members issued was not kept.
     let bytes = state.without_credentials().snapshot();
     // Behind 20 bytes of head: the applied index, then what time it is, the wall clock, and what it is.
@@ -51,7 +59,8 @@ fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
     // recorded, since when all but the founder have been there, and in five bytes that states were never compared.
     let epoch = postcard::to_allocvec(&(Epoch::first(CLUSTER), true)).expect("it encodes");
     let control = control.strip_suffix(&[0]).expect("nothing was issued");
-    let (control, sessions) = control.split_at(control.len() - 1);
+    let control = control.strip_suffix(&[0]).expect("no session");
+    let sessions = postcard::to_allocvec(old).expect("it encodes");
     let (members, elapsed_ms) = (state.control().members(), state.elapsed_ms());
     let since = |id: &MemberId| (*id, (0, elapsed_ms - state.control().reachable_ms(*id, elapsed_ms)));
     let joined: BTreeMap<MemberId, (u64, u64)> = members.keys().skip(1).map(since).collect();
@@ -59,7 +68,7 @@ fn as_format_4(state: &Replicated<Entries>, now_ms: u64) -> Vec<u8> {
     let control = control.strip_suffix(&postcard::to_allocvec(&joined).expect("it encodes")[..]);
     let control = control.and_then(|control| control.strip_suffix(&[0])).expect("no start is recorded");
     let control = without_arrivals(state, control.strip_suffix(&epoch[..]).expect("the first epoch"));
-    let control = [&control, sessions].concat();
+    let control = [control, sessions].concat();
     let clock = postcard::to_allocvec(&(applied, now_ms)).expect("it encodes");
     let mut old = head[..8].to_vec();
     old.extend(4_u32.to_le_bytes());
@@ -153,6 +162,44 @@ fn old_entries_mean_what_they_meant_and_jumped_tokens_are_mended_by_the_first_ne
     assert_eq!(set.left("three"), 3 * HOUR_MS - 1_000);
     assert_eq!(set.left("made by a clock ahead"), MENDED_TTL_MS - 1_000);
     assert!(!set.story.state.control().tokens().contains_key(&token("hour", Agent, 1).id));
+}
+
+/// Nobody knows whose they were. Members read the state at different indices: until then all must do as format 4 did.
+#[test]
+fn sessions_of_the_version_before_end_with_the_first_new_entry_whether_read_as_state_or_as_entries() {
+    let mut before = Script::founded_by("ann");
+    let mut entries = Updated::of(before.clone(), WALL_MS).story;
+    let now = Stamp::Elapsed { elapsed_ms: 0, wall_ms: WALL_MS };
+    for (story, stamp) in [(&mut before, now), (&mut entries, Stamp::Wall(WALL_MS))] {
+        assert_eq!(stamped(story, stamp, C::SessionOpened), None);
+    }
+    let session = SessionId(entries.state.applied().0);
+    let write = |story: &mut Script, by: &str, stamp: Stamp, serial: u64, value: &[u8]| {
+        let session = Some((session, Serial(serial)));
+        let write = Proposal { stamp, session, ..story.proposal(story.known(by), set("a", value)) };
+        story.propose(&write).outcome.expect("an answer")
+    };
+    let answer = write(&mut entries, "ann", Stamp::Wall(WALL_MS), 1, b"1");
+    assert!(matches!(answer, Outcome::User(..)));
+    assert_eq!(write(&mut before, "ann", now, 1, b"1"), answer);
+
+    let old = [(session, (Serial(1), entries.state.applied(), [(Serial(1), answer.clone())].into()))];
+    let bytes = with_sessions_of_format_4(&before.state, WALL_MS, &old.into());
+    let mut state = entries.clone();
+    state.state.restore(&bytes).expect("the format before");
+    assert_eq!(state.state.digest(), entries.state.digest());
+    for story in [&mut state, &mut entries] {
+        assert_eq!(write(story, "ann", Stamp::Wall(WALL_MS), 1, b"2"), answer, "as format 4 answered");
+        let mut again = story.clone();
+        again.state.restore(&story.state.snapshot()).expect("a state of today");
+        assert_eq!(again.state.digest(), story.state.digest());
+        let first = Stamp::Elapsed { elapsed_ms: 1_000, wall_ms: WALL_MS };
+        let refused = write(story, "ann", first, 1, b"1");
+        let index = story.state.applied();
+        let unknown = ControlResult::Rejected(Rejection::UnknownSession);
+        assert_eq!((refused, story.state.sessions()), (Outcome::Control(unknown, index), 0), "whose was it?");
+    }
+    assert_eq!(state.state.digest(), entries.state.digest());
 }
 
 #[test]

@@ -166,7 +166,7 @@ impl Script {
     pub(crate) fn proposal(&self, origin: MemberId, command: Command) -> Proposal {
         let stamp = Stamp::Elapsed { elapsed_ms: self.now_ms, wall_ms: self.now_ms };
         let issue = self.issue(origin, &command);
-        Proposal { origin, term: self.term, stamp, session: None, issue, command }
+        Proposal { origin, term: self.term, stamp, session: None, client: None, issue, command }
     }
 
     /// The word of whoever asks, where the command takes one. Each has its own number.

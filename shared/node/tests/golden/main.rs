@@ -161,8 +161,8 @@ impl Peers {
             }
         };
         let request = match here {
-            true => Request::CommitHere { session, command },
-            false => Request::Commit { session, command },
+            true => Request::CommitHere { client: None, session, command },
+            false => Request::Commit { client: None, session, command },
         };
         self.ask(*at, request, within)
     }

@@ -135,6 +135,7 @@ impl Peers {
                 term,
                 stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: WALL_MS },
                 session: None,
+                client: None,
                 issue,
                 command: Command::Control(command),
             };
@@ -167,7 +168,7 @@ impl Peers {
 
     pub(crate) fn join(&mut self, at: MemberId) -> Result<(), Box<dyn Error>> {
         let command = Command::Control(ControlCommand::Enrol(enrolment(self.peers.len())));
-        self.ask(at, Request::Commit { session: None, command }, Duration::from_secs(2))?;
+        self.ask(at, Request::Commit { client: None, session: None, command }, Duration::from_secs(2))?;
         let control = self.member(at).node.as_ref().ok_or("it does not run")?.state().control();
         let newcomer = control.members().keys().copied().max().ok_or("nobody")?;
         let roster = control.members().keys().copied().collect();

@@ -56,7 +56,9 @@ fn answer(answer: &Answer) -> String {
 
 fn frame_line(frame: &Frame) -> Option<String> {
     Some(match frame {
-        Frame::Forward { request, .. } | Frame::ForwardIssued { request, .. } => {
+        Frame::Forward { request, .. }
+        | Frame::ForwardIssued { request, .. }
+        | Frame::ForwardForClient { request, .. } => {
             format!("forwards #{request}")
         }
         Frame::Forwarded { request, outcome } => format!("#{request} {}", outcome_line(outcome)),

@@ -9,7 +9,7 @@ use crate::machine::UserMachine;
 use crate::shell::{Asker, Shell};
 use rafty_dictionary::Expiring;
 use rafty_node::{Answer, Input, Request as NodeRequest};
-use rafty_types::ClientRecord;
+use rafty_types::{ClientId, ClientRecord};
 use rafty_wire::client::{Ask, ErrorCode, Reply, encode_answer, prove};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -98,8 +98,8 @@ impl<U: UserMachine> Shell<U> {
         }
     }
 
-    fn client(&self, id: &[u8; 16]) -> Option<&Expiring<ClientRecord>> {
-        self.node.state().control().clients().values().find(|client| client.record.id == *id)
+    fn client(&self, id: &ClientId) -> Option<&Expiring<ClientRecord>> {
+        self.node.state().control().client(id)
     }
 
     /// By the peer set's time, as far as this member can tell.
@@ -126,7 +126,7 @@ fn no_token() -> Reply {
     error(ErrorCode::Unauthorized, why)
 }
 
-fn unknown() -> Reply {
+pub(super) fn unknown() -> Reply {
     let why = "the token is unknown or revoked; nothing was changed; ask an operator for a new one";
     error(ErrorCode::Unauthorized, why)
 }

@@ -2,6 +2,7 @@
 //!
 //! It decides nothing: who leads, what counts and what may be read is the node's word.
 
+use crate::clients::admission::unknown;
 use crate::clients::limits::Budget;
 use crate::clients::stats::{Done, Tally};
 use crate::clients::whole::{Form, LastWhole, WholeReply};
@@ -13,11 +14,11 @@ use rafty_consensus::Role;
 use rafty_dictionary::{CLUSTER_KEY, EntryCommand, EntryRefusal, EntryResult};
 use rafty_node::{Answer, DEFAULT_TIMEOUT, Input, Request as NodeRequest};
 use rafty_types::{
-    Command, ControlCommand, ControlResult, Index, Member, MemberId, Rejection, Serial, SessionId,
+    ClientId, Command, ControlCommand, ControlResult, Index, Member, MemberId, Rejection, Serial, SessionId,
 };
 use rafty_wire::client::{
-    Address, Ask, Change, ConfigAction, Consistency, Diagnostic, ErrorCode, LeaderStatus, Log, Persist,
-    Reply, Volatile, encode_answer, encode_cluster, encode_query_answer, encode_reading,
+    Address, Ask, Change, ClientToken, ConfigAction, Consistency, Diagnostic, ErrorCode, LeaderStatus, Log,
+    Persist, Reply, Volatile, encode_answer, encode_cluster, encode_query_answer, encode_reading,
 };
 use rustls::pki_types::CertificateDer;
 
@@ -58,6 +59,11 @@ impl ClientCall {
     fn answer(&self, reply: Outgoing) {
         let _ = self.reply.try_send(reply);
     }
+
+    /// Whose sessions it opens and continues: its token's; without one, those of this machine's programs.
+    fn client(&self) -> Option<ClientId> {
+        self.token.as_ref().map(ClientToken::id)
+    }
 }
 
 impl<U: UserMachine> Shell<U> {
@@ -85,7 +91,7 @@ impl<U: UserMachine> Shell<U> {
             }
             Ask::Session => {
                 let command = Command::Control(ControlCommand::SessionOpened);
-                NodeRequest::Commit { session: None, command }
+                NodeRequest::Commit { client: call.client(), session: None, command }
             }
             Ask::Append { change, session } => {
                 self.clients.tally.count(wall_ms() / 1_000, Done::Write, 1);
@@ -115,10 +121,11 @@ impl<U: UserMachine> Shell<U> {
         command: Command,
     ) -> NodeRequest {
         let leads = self.node.consensus().leader() == Some(self.me);
+        let client = session.and(call.client());
         match call.request.forward {
             true if call.token.is_some() && !leads => NodeRequest::Read,
-            true => NodeRequest::Commit { session, command },
-            false => NodeRequest::CommitHere { session, command },
+            true => NodeRequest::Commit { client, session, command },
+            false => NodeRequest::CommitHere { client, session, command },
         }
     }
 
@@ -129,7 +136,8 @@ impl<U: UserMachine> Shell<U> {
             (Some(reply), _) => reply,
             (None, Err(why)) => refused(why),
             (None, Ok(command)) => {
-                let request = NodeRequest::Commit { session: *session, command };
+                let client = session.and(call.client());
+                let request = NodeRequest::Commit { client, session: *session, command };
                 return Some(self.client_request(call, request));
             }
         };
@@ -377,6 +385,8 @@ fn rejected(ask: &Ask, why: &Rejection) -> Reply {
             "stopping",
             "this member was removed from the peer set; nothing was changed; ask another member",
         ),
+        // It was revoked on the way.
+        (Ask::Session, Rejection::UnknownClient) => unknown(),
         _ => Reply::failed(rejection_word(why), format!("{why}; nothing was changed")),
     }
 }
@@ -385,6 +395,7 @@ fn rejection_word(why: &Rejection) -> &'static str {
     match why {
         Rejection::UnknownSession => "unknown_session",
         Rejection::ForgottenSerial => "forgotten_serial",
+        Rejection::SerialReused => "serial_reused",
         Rejection::LastVoter => "last_voter",
         Rejection::NotAllowed => "not_allowed",
         Rejection::UnknownMember => "unknown_peer",

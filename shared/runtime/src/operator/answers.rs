@@ -30,7 +30,7 @@ impl<U: UserMachine> Shell<U> {
         }
         match self.command_of(&call) {
             Ok(Some(command)) => {
-                let request = rafty_node::Request::Commit { session: None, command };
+                let request = rafty_node::Request::Commit { client: None, session: None, command };
                 vec![self.request(Asker::Person(call), request, ANSWER_WITHIN)]
             }
             Ok(None) => self.look_up(call),
@@ -155,7 +155,7 @@ impl<U: UserMachine> Shell<U> {
         let token = Token::generate(self.bench.set.cluster, &own_key, &mut crate::random::rng());
         let record = token.record(role, may_lead, ttl_s.saturating_mul(1_000), uses);
         let command = Command::Control(ControlCommand::TokenCreated(record));
-        let request = rafty_node::Request::Commit { session: None, command };
+        let request = rafty_node::Request::Commit { client: None, session: None, command };
         self.request(Asker::Token(call, token), request, ANSWER_WITHIN)
     }
 

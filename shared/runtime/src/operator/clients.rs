@@ -21,7 +21,7 @@ impl<U: UserMachine> Shell<U> {
         let token = ClientToken::from_secret(secret);
         let record = token.record(name, read_only, ttl_s.saturating_mul(1_000));
         let command = Command::Control(ControlCommand::ClientCreated(record));
-        let request = rafty_node::Request::Commit { session: None, command };
+        let request = rafty_node::Request::Commit { client: None, session: None, command };
         self.request(Asker::ClientToken(call, token), request, ANSWER_WITHIN)
     }
 

@@ -3,7 +3,7 @@
 use crate::witness::{Witness, once};
 use rafty_dictionary::EntryResult;
 use rafty_node::{Answer, Node, Request, RequestId};
-use rafty_types::{Command, Index, MemberId, Serial, SessionId};
+use rafty_types::{Command, Index, MemberId, Rejection, Serial, SessionId};
 use std::collections::BTreeMap;
 
 /// A linearizable read is compared with so many of the writes acknowledged last before it.
@@ -39,8 +39,8 @@ impl Clients {
             Request::Read => {
                 self.reads.insert(request, self.acknowledged.len());
             }
-            Request::Commit { command: Command::User(bytes), session }
-            | Request::CommitHere { command: Command::User(bytes), session } => {
+            Request::Commit { command: Command::User(bytes), session, .. }
+            | Request::CommitHere { command: Command::User(bytes), session, .. } => {
                 if let Some(place) = session {
                     self.in_session.insert(request, *place);
                 }
@@ -104,6 +104,12 @@ impl Clients {
         let value = node.state().user().entries.get(key).map(<[u8]>::to_vec);
         let known = self.seen.entry((key.to_vec(), applied)).or_insert_with(|| value.clone());
         assert_eq!(*known, value, "stale reads: member {} sees something else at {applied}", reader.0);
+    }
+
+    /// Sessions are their owners': nobody else continues, ends or crowds out a session of whoever keeps its token to itself.
+    pub fn sessions_are_their_owners(why: &Rejection) {
+        let anothers = matches!(why, Rejection::UnknownSession | Rejection::SerialReused);
+        assert!(!anothers, "sessions are their owners': a client is told that {why}");
     }
 
     /// Newcomers are told by who knows them: whoever answers an enrolment has applied it, so that what it says of the

@@ -181,7 +181,7 @@ impl World {
     /// Writes a key of its own.
     pub fn write(&mut self, at: MemberId, within: Duration) -> RequestId {
         let command = Command::User(set_once(self.dice.roll()));
-        self.ask(at, Request::Commit { session: None, command }, within)
+        self.ask(at, Request::Commit { client: None, session: None, command }, within)
     }
 
     /// Reads linearizably.

@@ -1,14 +1,17 @@
 //! Simulated clients of the dictionary: they read, write and delete a few keys, each one thing at a time, and try
-//! again elsewhere when that cannot count twice.
+//! again elsewhere when that cannot count twice. Those with a token have their sessions wherever they ask; the sessions of
+//! others are known only to the member at which they opened them.
 
 use super::{Asker, Turn, World, ms};
+use crate::dice::Dice;
 use crate::history::{History, OperationId};
+use crate::invariants::Clients;
 use crate::linearizability::Action;
 use crate::tally::{Evil, Sometimes};
 use crate::witness::set_once;
 use rafty_dictionary::{EntryCommand, EntryResult};
 use rafty_node::{Answer, Request, RequestId};
-use rafty_types::{Command, ControlCommand, ControlResult, MemberId, Serial, SessionId};
+use rafty_types::{ClientId, Command, ControlCommand, ControlResult, MemberId, Serial, SessionId};
 use std::time::Duration;
 
 /// Registers in use at the same time.
@@ -25,6 +28,11 @@ const MAX_TRIES: u32 = 12;
 /// Bytes of a big value, in MessagePack's longest string.
 const BIG: usize = 1_024 * 1_024 - 64;
 
+/// How many tokens there are that only their clients use.
+const TOKENS: u8 = 4;
+/// The token of whoever does not mind who else uses it: members that lie do.
+pub(super) const SHARED_TOKEN: ClientId = [0xcc; 16];
+
 /// Somebody who uses the dictionary.
 #[derive(Debug)]
 pub struct Client {
@@ -34,8 +42,22 @@ pub struct Client {
     wants_session: bool,
     /// Whether it writes big values now and then.
     big: bool,
+    /// What it shows for its sessions.
+    token: Option<ClientId>,
     session: Option<(SessionId, Serial)>,
+    /// Where the session was opened, when nobody else knows it.
+    home: Option<MemberId>,
     doing: Option<Doing>,
+}
+
+/// Their names and tokens.
+pub(super) fn clients_with_tokens() -> impl Iterator<Item = (String, ClientId)> {
+    let own = (0..TOKENS).map(|number| (format!("client {number}"), own_token(number)));
+    own.chain([("shared".into(), SHARED_TOKEN)])
+}
+
+fn own_token(number: u8) -> ClientId {
+    [number; 16]
 }
 
 /// What a client is doing.
@@ -62,7 +84,13 @@ impl World {
             let thinks = if self.dice.percent(50) { BUSY_THINKS } else { LAZY_THINKS };
             let wants_session = self.dice.percent(50);
             let big = big && number == 0;
-            self.clients.push(Client { thinks, wants_session, big, session: None, doing: None });
+            let token = match self.dice.below(3) {
+                0 => None,
+                1 => Some(SHARED_TOKEN),
+                _ => Some(own_token(number as u8 % TOKENS)),
+            };
+            let (session, home, doing) = (None, None, None);
+            self.clients.push(Client { thinks, wants_session, big, token, session, home, doing });
             self.client_rests(self.clients.len() - 1);
         }
     }
@@ -85,6 +113,9 @@ impl World {
 
     /// Chooses what to do.
     fn client_begins(&mut self, client: usize) {
+        if self.clients[client].home.is_some_and(|home| !self.runs(home)) {
+            self.client_forgets_its_session(client);
+        }
         let Client { wants_session, session, big, .. } = self.clients[client];
         let (what, command) = if wants_session && session.is_none() {
             (What::OpensSession, Some(Command::Control(ControlCommand::SessionOpened)))
@@ -136,7 +167,8 @@ impl World {
         self.tally.evil(Evil::BigValue);
         let value = [&[0xdb][..], &(BIG as u32).to_be_bytes(), &vec![b'x'; BIG]].concat();
         let command = EntryCommand::Set { key: b"big".to_vec(), value };
-        let request = Request::Commit { session: None, command: Command::User(command.encode()) };
+        let request =
+            Request::Commit { client: None, session: None, command: Command::User(command.encode()) };
         self.ask(at, request, ms(5_000));
         self.client_rests(client);
     }
@@ -144,21 +176,31 @@ impl World {
     /// Asks some member for what it is doing.
     fn client_tries(&mut self, client: usize) {
         let Some(doing) = self.clients[client].doing.clone() else { return };
-        let Some(at) = self.dice.pick(&self.running()) else { return self.client_rests(client) };
         let session = self.clients[client].session.filter(|_| !matches!(doing.what, What::OpensSession));
+        let home = self.clients[client].home.filter(|_| session.is_some() && doing.command.is_some());
+        let Some(at) = home.or_else(|| self.dice.pick(&self.running())) else {
+            return self.client_rests(client);
+        };
+        if let Some(doing) = &mut self.clients[client].doing {
+            doing.tries += 1;
+        }
+        if !self.runs(at) {
+            return self.client_hears(client, None, &Answer::NoLeader);
+        }
+        let opens = matches!(doing.what, What::OpensSession);
+        let client_id = self.clients[client].token.filter(|_| session.is_some() || opens);
         let request = match doing.command {
             None => Request::Read,
             // A client that talks to the leader itself is redirected by the others.
             Some(command) if session.is_none() && self.dice.percent(30) => {
-                Request::CommitHere { session, command }
+                Request::CommitHere { client: client_id, session, command }
             }
-            Some(command) => Request::Commit { session, command },
+            Some(command) => Request::Commit { client: client_id, session, command },
         };
         let patience = self.dice.ms(PATIENCE);
         let name = self.ask_name();
         if let Some(doing) = &mut self.clients[client].doing {
             doing.request = Some(name);
-            doing.tries += 1;
         }
         self.later(patience + LATE, Turn::ClientGivesUp(client, name));
         self.ask_named(name, Asker::Client(client), at, request, patience);
@@ -201,10 +243,15 @@ impl World {
             }
             Answer::Readable(_) => self.client_read(&doing, at),
             Answer::Control(ControlResult::Done, index) => {
-                self.clients[client].session = Some((SessionId(index.0), Serial(0)));
+                let one = &mut self.clients[client];
+                one.session = Some((SessionId(index.0), Serial(0)));
+                one.home = at.filter(|_| one.token.is_none());
             }
-            Answer::Control(ControlResult::Rejected(_), _) => {
-                self.clients[client].session = None;
+            Answer::Control(ControlResult::Rejected(why), _) => {
+                if self.clients[client].token.is_some_and(|token| token != SHARED_TOKEN) {
+                    Clients::sessions_are_their_owners(why);
+                }
+                self.client_forgets_its_session(client);
                 self.client_ends(&doing, first);
             }
             Answer::Unknown if in_session && doing.tries < MAX_TRIES => {
@@ -212,7 +259,7 @@ impl World {
             }
             Answer::Unknown => {
                 self.tally.saw(Sometimes::AnswerUnknown);
-                self.clients[client].session = None;
+                self.client_forgets_its_session(client);
                 self.client_ends(&doing, doing.command.is_none());
             }
             Answer::Busy | Answer::ChangePending | Answer::NoLeader | Answer::Redirect(_) => {
@@ -221,12 +268,22 @@ impl World {
                 if in_session && doing.tries < MAX_TRIES {
                     self.clients[client].doing = Some(Doing { request: None, ..doing });
                 } else {
-                    self.clients[client].session = None;
+                    self.client_forgets_its_session(client);
                     self.client_ends(&doing, first);
                 }
             }
         }
         self.client_rests(client);
+    }
+
+    fn client_forgets_its_session(&mut self, client: usize) {
+        (self.clients[client].session, self.clients[client].home) = (None, None);
+    }
+
+    /// Somebody's session, and its last serial.
+    pub(super) fn a_session(&self, dice: &mut Dice) -> Option<(SessionId, Serial)> {
+        let open: Vec<_> = self.clients.iter().filter_map(|client| client.session).collect();
+        dice.pick(&open)
     }
 
     fn client_done(&mut self, doing: &Doing, result: Option<EntryResult>) {

@@ -48,7 +48,7 @@ impl World {
             || member.disk.entries.iter().any(|entry| seats(&entry.payload))
     }
 
-    fn hears(&mut self, victim: MemberId, liar: MemberId, frame: Frame) {
+    fn is_told(&mut self, victim: MemberId, liar: MemberId, frame: Frame) {
         self.trace.note(self.now, || format!("{liar} lies to {victim}: {frame:?}"));
         self.say(victim, Input::Frame { from: liar, frame });
     }
@@ -68,7 +68,7 @@ impl World {
             return;
         }
         let message = Message::new(kind, liar, victim, Term(before.0 + far));
-        self.hears(victim, liar, Frame::Raft(Box::new(message)));
+        self.is_told(victim, liar, Frame::Raft(Box::new(message)));
         let after = self.term_of(victim);
         assert!(
             after.is_none_or(|after| after.0 < before.0 + far),
@@ -100,7 +100,7 @@ impl World {
                 Message { index, log_term, commit, entries: vec![entry], ..of(MessageKind::Append) }
             }
         };
-        self.hears(victim, liar, Frame::Raft(Box::new(message)));
+        self.is_told(victim, liar, Frame::Raft(Box::new(message)));
         let follows = self.runs(victim) && self.node(victim).consensus().leader() == Some(liar);
         let after = self.term_of(victim);
         assert!(
@@ -113,9 +113,9 @@ impl World {
     fn says_who_votes(&mut self, liar: MemberId, victim: MemberId) {
         let Some(term) = self.term_of(victim) else { return };
         let message = Message::new(MessageKind::Heartbeat, liar, victim, term.next());
-        self.hears(victim, liar, Frame::Raft(Box::new(message)));
+        self.is_told(victim, liar, Frame::Raft(Box::new(message)));
         let voters = Frame::Voters { index: Index(FAR), term, voters: vec![liar] };
-        self.hears(victim, liar, voters);
+        self.is_told(victim, liar, voters);
         let believed = self.runs(victim) && self.node(victim).consensus().voters().contains(&liar);
         assert!(
             !believed,
@@ -131,7 +131,7 @@ impl World {
             |world: &Self| world.members.get(&victim)?.process.as_ref()?.roster.get(&renamed.key).copied();
         let before = id_of(self);
         let members = vec![Member { id: MemberId(FAR), ..renamed.clone() }];
-        self.hears(victim, liar, Frame::Roster { index: Index(FAR), members });
+        self.is_told(victim, liar, Frame::Roster { index: Index(FAR), members });
         let after = id_of(self);
         assert!(
             after == before || after != Some(MemberId(FAR)),
@@ -149,7 +149,7 @@ impl World {
         let Some(to) = dice.pick(&voters) else { return };
         let transfers = |world: &Self| world.runs(victim) && world.node(victim).consensus().is_transferring();
         let before = transfers(self);
-        self.hears(victim, liar, Frame::Transfer { to });
+        self.is_told(victim, liar, Frame::Transfer { to });
         assert!(
             before || !transfers(self),
             "forbidden requests move no leader: {victim} hands over to {to}, as {liar} asked"

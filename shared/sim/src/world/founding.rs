@@ -1,6 +1,7 @@
 //! How peer sets begin and grow: members that are there from the start, newcomers with tokens, and members that come
 //! back without their log.
 
+use super::clients::clients_with_tokens;
 use super::{Asker, Turn, World, ms};
 use crate::disk::Disk;
 use crate::faults::Who;
@@ -12,9 +13,9 @@ use rafty_dictionary::{Replicated, is_issued};
 use rafty_node::{Answer, Request};
 use rafty_seal::{Identity, RsaKey, RsaPublic, Token, enrol, re_enrol};
 use rafty_types::{
-    Command, ControlCommand, ControlResult, Enrolment, Entry, Genesis, HardState, Index, Issue, IssueSerial,
-    MemberId, Membership, Payload, PeerRole, Proposal, Rejection, SetId, Signature, Snapshot, SnapshotMeta,
-    Stamp, Term,
+    ClientRecord, Command, ControlCommand, ControlResult, Enrolment, Entry, Genesis, HardState, Index, Issue,
+    IssueSerial, MemberId, Membership, Payload, PeerRole, Proposal, Rejection, SetId, Signature, Snapshot,
+    SnapshotMeta, Stamp, Term,
 };
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -50,7 +51,8 @@ impl World {
     /// A peer set with one member.
     pub fn founder(&mut self) -> MemberId {
         let identity = Identity::generate(self.dice.rng());
-        let state = self.state_of(&identity);
+        let mut state = self.state_of(&identity);
+        let_clients_in(&mut state, &identity);
         self.settle(vec![(FOUNDER, identity)], &state);
         FOUNDER
     }
@@ -89,6 +91,7 @@ impl World {
         if !give.is_empty() {
             apply(&mut state, &people[0].1, ControlCommand::SeatChanged { give, take: Vec::new() });
         }
+        let_clients_in(&mut state, &people[0].1);
         let ids = people.iter().map(|(id, _)| *id).collect();
         self.settle(people, &state);
         ids
@@ -302,7 +305,16 @@ fn place_of(state: &Replicated<Witness>, id: MemberId) -> SocketAddr {
 }
 
 pub(super) fn control(command: ControlCommand) -> Request {
-    Request::Commit { session: None, command: Command::Control(command) }
+    Request::Commit { client: None, session: None, command: Command::Control(command) }
+}
+
+/// The clients that have tokens.
+fn let_clients_in(state: &mut Replicated<Witness>, founder: &Identity) {
+    for (name, id) in clients_with_tokens() {
+        let (stored_key, server_key) = ([0; 32], [0; 32]);
+        let record = ClientRecord { name, id, stored_key, server_key, read_only: false, ttl_ms: LONG_MS };
+        apply(state, founder, ControlCommand::ClientCreated(record));
+    }
 }
 
 /// Applies a command of the founder's to a state that no node runs yet.
@@ -319,6 +331,7 @@ fn apply(state: &mut Replicated<Witness>, founder: &Identity, command: ControlCo
         term,
         stamp: Stamp::Elapsed { elapsed_ms: 0, wall_ms: WALL_MS },
         session: None,
+        client: None,
         issue,
         command: Command::Control(command),
     };

@@ -1,11 +1,14 @@
-//! A member that lies: it says in others' names what these never said, and repeats what they once did.
+//! A member that lies: it says in others' names what these never said, repeats what they once did, and goes on with sessions
+//! of others.
 //!
 //! It is let in and has its own keys, as any member. While it leads, whatever it proposes is of whomever it says.
 
 use super::World;
+use super::clients::SHARED_TOKEN;
 use crate::dice::Dice;
 use crate::faults::Who;
 use crate::tally::Evil;
+use rafty_dictionary::{EntryCommand, MAX_SESSIONS};
 use rafty_node::Input;
 use rafty_types::{
     Command, ControlCommand, Frame, Issue, IssueSerial, MemberId, Payload, PeerKey, PeerRole, Proposal,
@@ -21,6 +24,8 @@ pub const FORGED_TOKEN: [u8; 16] = [0xee; 16];
 pub const FORGED_PLACE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(10, 66, 6, 6)), 666);
 /// A feature level that nobody asked for.
 const FORGED_LEVEL: u32 = 9;
+/// One lie in so many is a flood.
+const FLOOD_CHANCE: u64 = 200;
 /// No request of a member has this number.
 const NO_REQUEST: u64 = u64::MAX;
 
@@ -34,9 +39,13 @@ impl World {
         }
         let Some(leader) = self.node(liar).consensus().leader() else { return };
         let Some(victim) = self.victim(liar, &mut dice) else { return };
-        let frame = match dice.below(4) {
+        if dice.below(FLOOD_CHANCE) == 0 {
+            return self.floods(liar, leader);
+        }
+        let frame = match dice.below(6) {
             0 => self.repeated(liar, &mut dice),
             1 => self.signed_by_another(liar, victim, &mut dice),
+            2 | 3 => self.in_anothers_session(&mut dice),
             _ => Some(unsigned(forged(victim, leader, &mut dice))),
         };
         let Some(frame) = frame else { return };
@@ -45,9 +54,40 @@ impl World {
         if leader == liar {
             return self.say(liar, Input::Frame { from: victim, frame });
         }
-        if self.way(liar, leader).is_some_and(|device| device == leader) {
+        if self.hears(liar, leader) {
             self.hears_a_lie(leader, liar, frame);
         }
+    }
+
+    fn hears(&mut self, liar: MemberId, leader: MemberId) -> bool {
+        self.way(liar, leader).is_some_and(|device| device == leader)
+    }
+
+    /// More sessions than there is room for.
+    fn floods(&mut self, liar: MemberId, leader: MemberId) {
+        if !self.hears(liar, leader) {
+            return;
+        }
+        self.tally.evil(Evil::SessionFlood);
+        for _ in 0..=MAX_SESSIONS {
+            let frame = unsigned(ControlCommand::SessionOpened);
+            self.say(leader, Input::Frame { from: liar, frame });
+        }
+    }
+
+    /// Goes on with somebody's session, or ends it: as itself, or with a token that more than one use.
+    fn in_anothers_session(&mut self, dice: &mut Dice) -> Option<Frame> {
+        let (id, last) = self.a_session(dice)?;
+        let writes = EntryCommand::Set { key: FORGED.into(), value: vec![1] };
+        let (session, command) = match dice.percent(30) {
+            true => (None, Command::Control(ControlCommand::SessionClosed { session: id })),
+            false => (Some((id, last.next())), Command::User(writes.encode())),
+        };
+        let (request, command) = (NO_REQUEST, Box::new(command));
+        Some(match dice.percent(50) {
+            true => Frame::Forward { request, session, command },
+            false => Frame::ForwardForClient { request, client: SHARED_TOKEN, session, command },
+        })
     }
 
     fn hears_a_lie(&mut self, leader: MemberId, liar: MemberId, frame: Frame) {

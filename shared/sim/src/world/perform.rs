@@ -276,7 +276,7 @@ impl World {
     }
 
     fn send(&mut self, from: MemberId, to: MemberId, frame: Frame) {
-        self.forwards += usize::from(matches!(frame, Frame::Forward { .. } | Frame::ForwardIssued { .. }));
+        self.forwards += usize::from(is_forward(&frame));
         if let Frame::Raft(message) = &frame {
             let before = (message.index > Index(0)).then_some(message.log_term);
             self.invariants.logs.log_matching(from, &message.entries, before);
@@ -439,12 +439,16 @@ fn payload_len(frame: &Frame) -> usize {
     use rafty_types::Command::{Control, User};
     match frame {
         Frame::Raft(message) => message.entries.iter().map(|entry| entry.payload.len()).sum(),
-        Frame::Forward { command, .. } => match &**command {
+        Frame::Forward { command, .. } | Frame::ForwardForClient { command, .. } => match &**command {
             User(bytes) => bytes.len(),
             Control(_) => 0,
         },
         _ => 0,
     }
+}
+
+fn is_forward(frame: &Frame) -> bool {
+    matches!(frame, Frame::Forward { .. } | Frame::ForwardIssued { .. } | Frame::ForwardForClient { .. })
 }
 
 /// Frames are what their bytes say.

@@ -241,7 +241,7 @@ impl World {
         }
         let command = Command::Control(ControlCommand::AddressChanged { member: id, addresses: vec![own] });
         self.tally.saw(Sometimes::AddressTold);
-        self.ask_as(Asker::Script, id, Request::Commit { session: None, command }, TELL_WITHIN);
+        self.ask_as(Asker::Script, id, Request::Commit { client: None, session: None, command }, TELL_WITHIN);
     }
 
     // As faults.

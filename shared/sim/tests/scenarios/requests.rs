@@ -47,8 +47,16 @@ fn pipeline(seed: u64) {
     let mut asked = Vec::new();
     for serial in 1..=40u64 {
         let request = match at == leader {
-            true => Request::CommitHere { session: Some((session, Serial(serial))), command: set(serial, 9) },
-            false => Request::Commit { session: Some((session, Serial(serial))), command: set(serial, 9) },
+            true => Request::CommitHere {
+                client: None,
+                session: Some((session, Serial(serial))),
+                command: set(serial, 9),
+            },
+            false => Request::Commit {
+                client: None,
+                session: Some((session, Serial(serial))),
+                command: set(serial, 9),
+            },
         };
         asked.push(sim.ask(at, request, ms(20_000)));
         let pause = sim.dice.ms((0, 2));
@@ -83,7 +91,11 @@ fn a_command_that_is_turned_down_is_not_overtaken_by_the_next_of_its_session() {
         .map(|serial| {
             let len = if serial % 2 == 0 { MIB } else { 1 };
             let session = Some((session, Serial(serial)));
-            sim.ask(leader, Request::CommitHere { session, command: set(serial, len) }, ms(20_000))
+            sim.ask(
+                leader,
+                Request::CommitHere { client: None, session, command: set(serial, len) },
+                ms(20_000),
+            )
         })
         .collect();
     all_done(&mut sim, &asked);
@@ -110,7 +122,7 @@ fn what_a_leader_turns_down_is_tried_again_at_a_walking_pace() {
 fn who_wants_this_member_to_propose_is_sent_to_the_leader_or_told_that_there_is_none() {
     let (mut sim, all, leader) = three("sent_to_the_leader", 5);
     let other = follower(&all, leader);
-    let here = || Request::CommitHere { session: None, command: set(1, 1) };
+    let here = || Request::CommitHere { client: None, session: None, command: set(1, 1) };
     let redirected = sim.ask(other, here(), ms(1_000));
     sim.run_until("an answer", ms(1_000), |sim| sim.answers.contains_key(&redirected));
     assert_eq!(sim.answers[&redirected], Answer::Redirect(leader));
@@ -132,7 +144,7 @@ fn a_command_that_was_tried_before_its_leader_stepped_down_is_never_said_to_have
     let session = open_session(&mut sim, leader);
     all.iter().filter(|id| **id != leader).for_each(|id| sim.cut(leader, *id));
     let session = Some((session, Serial(1)));
-    let write = sim.ask(leader, Request::CommitHere { session, command: set(1, 1) }, ms(3_000));
+    let write = sim.ask(leader, Request::CommitHere { client: None, session, command: set(1, 1) }, ms(3_000));
     sim.run_for(ms(3_001));
     assert_ne!(sim.node(leader).status(None).role, "leader");
     assert_eq!(sim.answers[&write], Answer::Unknown);
@@ -157,7 +169,7 @@ fn a_read_waits_for_a_leader_exactly_as_long_as_it_was_told_to() {
 
 fn change(sim: &mut World, at: MemberId, command: ControlCommand) -> RequestId {
     let command = Command::Control(command);
-    sim.ask(at, Request::CommitHere { session: None, command }, ms(5_000))
+    sim.ask(at, Request::CommitHere { client: None, session: None, command }, ms(5_000))
 }
 
 #[test]

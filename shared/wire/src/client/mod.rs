@@ -27,7 +27,8 @@
 //! own machine only, so redirects do not reach it from elsewhere.
 //!
 //! `append` takes `session` and `serial`, the session's commands being numbered 1, 2, 3, …: each is applied once, however often it is
-//! sent. Requests that are sent before the reply to an earlier one are answered in order but done at the same time: only
+//! sent. A session is the token's that opened it, by way of any member; without a token it is known only to the member that opened
+//! it. To others it is `unknown_session`. A serial that comes again with another change is refused with `serial_reused`. Requests that are sent before the reply to an earlier one are answered in order but done at the same time: only
 //! changes of one session follow each other, so a read that must see a change waits for its reply. Whatever cannot be understood is answered by [`Reply::Error`] and changes nothing.
 //!
 //! `command` and `query` are for peer sets with a machine of their own instead of the dictionary: their bytes, and those

@@ -112,6 +112,7 @@ pub(crate) fn frames() -> Vec<(&'static str, Frame)> {
         ("disk-trouble", Frame::DiskTrouble { why: Some("Read-only file system".into()) }),
         ("disk-works", Frame::DiskTrouble { why: None }),
         ("forward-issued", forward_issued()),
+        ("forward-for-client", forward_for_client()),
     ]
 }
 
@@ -154,6 +155,12 @@ fn forward_issued() -> Frame {
     let issue = Issue { by: MemberId(3), serial, seen: Index(9), seen_ms: 300, signature };
     let command = ControlCommand::Revoke { member: MemberId(4) };
     Frame::ForwardIssued { request: 2, session: None, issue: Box::new(issue), command: Box::new(command) }
+}
+
+fn forward_for_client() -> Frame {
+    let session = Some((SessionId(9), Serial(2)));
+    let command = Box::new(Command::User(vec![1, 2]));
+    Frame::ForwardForClient { request: 2, client: [7; 16], session, command }
 }
 
 fn forwarded(outcome: ForwardOutcome) -> Frame {
