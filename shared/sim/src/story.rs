@@ -332,6 +332,19 @@ fn is_member(world: &World, id: MemberId) -> bool {
     world.runs(leader) && world.node(leader).state().control().member(id).is_some()
 }
 
+/// Whether a run was submitted by way of `at`, which may end before it is answered: somebody brings it back with another
+/// state.
+fn a_run_is_submitted(world: &mut World, at: Option<MemberId>, patience: Duration) -> bool {
+    let Some(at) = at else {
+        world.run_for(LOOKED_AT);
+        return false;
+    };
+    let submitted = world.submit(at, LAST_ROUNDS);
+    let answered = move |world: &World| world.answers.contains_key(&submitted);
+    world.run_until("a run is submitted", patience, |world| answered(world) || !world.runs(at));
+    answered(world)
+}
+
 fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {
     let begun = world.now;
     while !no_run(world) {
@@ -345,9 +358,11 @@ fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {
     let laptop = |world: &World| world.aggregator().and_then(|leader| world.operator(leader));
     // The only one may be coming back with another state, after its own had rotted.
     world.run_until("a laptop runs", patience, |world| laptop(world).is_some());
-    let at = laptop(world).expect("just seen");
-    let submitted = world.submit(at, LAST_ROUNDS);
-    world.run_until("a run is submitted", patience, |world| world.answers.contains_key(&submitted));
+    let begun = world.now;
+    while !a_run_is_submitted(world, laptop(world), patience) {
+        let late = world.now.saturating_since(begun) > patience * 2;
+        assert!(!late, "liveness: no laptop can submit a run\n{}", world.report());
+    }
     world.run_until("the last run's end", patience * (3 * LAST_ROUNDS), |world| {
         no_run(world) && world.all_have(u64::from(LAST_ROUNDS))
     });
