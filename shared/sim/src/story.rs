@@ -216,7 +216,7 @@ fn found(plan: &Plan, world: &mut World) -> Vec<MemberId> {
     let roles: Vec<_> =
         (0..plan.members).map(|number| if number == 0 { PeerRole::Peer } else { role() }).collect();
     (world.devices, world.finding) = (plan.devices, plan.finding);
-    world.found_of(&roles)
+    world.found_for_clients(&roles)
 }
 
 /// A world for a plan.

@@ -29,7 +29,7 @@ const MAX_TRIES: u32 = 12;
 const BIG: usize = 1_024 * 1_024 - 64;
 
 /// How many tokens there are that only their clients use.
-const TOKENS: u8 = 4;
+const TOKENS: u8 = 2;
 /// The token of whoever does not mind who else uses it: members that lie do.
 pub(super) const SHARED_TOKEN: ClientId = [0xcc; 16];
 

@@ -51,8 +51,7 @@ impl World {
     /// A peer set with one member.
     pub fn founder(&mut self) -> MemberId {
         let identity = Identity::generate(self.dice.rng());
-        let mut state = self.state_of(&identity);
-        let_clients_in(&mut state, &identity);
+        let state = self.state_of(&identity);
         self.settle(vec![(FOUNDER, identity)], &state);
         FOUNDER
     }
@@ -62,8 +61,21 @@ impl World {
         self.found_of(&vec![PeerRole::Peer; members as usize])
     }
 
+    /// A peer set of members with these roles, which knows the tokens of clients.
+    pub fn found_for_clients(&mut self, roles: &[PeerRole]) -> Vec<MemberId> {
+        self.found_with(roles, let_clients_in)
+    }
+
     /// The same of members with these roles. The first is the founder, a laptop; seats are dealt in this order.
     pub fn found_of(&mut self, roles: &[PeerRole]) -> Vec<MemberId> {
+        self.found_with(roles, |_, _| ())
+    }
+
+    fn found_with(
+        &mut self,
+        roles: &[PeerRole],
+        then: impl Fn(&mut Replicated<Witness>, &Identity),
+    ) -> Vec<MemberId> {
         let identity = Identity::generate(self.dice.rng());
         let mut state = self.state_of(&identity);
         let mut people = vec![(FOUNDER, identity)];
@@ -91,7 +103,7 @@ impl World {
         if !give.is_empty() {
             apply(&mut state, &people[0].1, ControlCommand::SeatChanged { give, take: Vec::new() });
         }
-        let_clients_in(&mut state, &people[0].1);
+        then(&mut state, &people[0].1);
         let ids = people.iter().map(|(id, _)| *id).collect();
         self.settle(people, &state);
         ids

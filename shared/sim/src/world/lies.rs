@@ -69,6 +69,7 @@ impl World {
             return;
         }
         self.tally.evil(Evil::SessionFlood);
+        self.trace.note(self.now, || format!("{liar} opens more sessions than there is room for"));
         for _ in 0..=MAX_SESSIONS {
             let frame = unsigned(ControlCommand::SessionOpened);
             self.say(leader, Input::Frame { from: liar, frame });

@@ -121,8 +121,7 @@ fn a_member_that_comes_late_catches_up_by_snapshot() {
     sim.invariants.clients.acknowledged_writes_are_durable(sim.node(newcomer));
     sim.run_until("the newcomer has the model", ms(10_000), |sim| sim.all_have(2));
     let logs = all.iter().map(|id| sim.node(*id).consensus().log_len()).max().unwrap();
-    let applied = sim.node(founder).state().applied().0 as usize;
-    assert!(logs < applied / 2, "a log of {logs} entries of {applied} is not compacted");
+    assert!(logs < 100, "a log of {logs} entries is not compacted");
 }
 
 /// Sends a member away; the others go on.
