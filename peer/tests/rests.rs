@@ -113,6 +113,11 @@ fn a_device_that_says_it_trains_and_never_sends_is_waited_for_in_three_rounds_on
         serde_json::from_slice::<Value>(&output.stdout).ok()
     };
     let id = until("its own status", || status(&dir))["me"].as_u64().unwrap();
+    until("all are heard", || {
+        let heard = |line: &Value| line["alive"] == true;
+        let members = status(&founder)?["members"].as_array()?.clone();
+        (members.len() == 5 && members.iter().all(heard)).then_some(())
+    });
     let task = folder.path("task.toml");
     ok(&rafty(), &["task", "new", "--from", &format!("{honest}/points.csv"), "--to", &task]);
     json(&rafty(), &["run", "start", &task, "--rounds", "1000", "--dir", &founder]);
