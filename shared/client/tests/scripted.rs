@@ -6,6 +6,7 @@ use rafty_types::{Serial, SessionId};
 use rafty_wire::client::{ClientToken, Parser, Reply, Request, encode_answer, encode_entries};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -262,10 +263,19 @@ fn without_a_token_only_the_member_that_opened_a_session_tells_what_became_of_a_
 
 #[test]
 fn without_a_token_a_change_is_begun_anew_elsewhere_when_the_member_that_opened_its_session_will_not() {
-    let appends = |turn| if turn == 0 { say(&Reply::done()) } else { say(&Reply::failed("stopping", "")) };
-    let two = [knows_only(10, appends), knows_only(20, |_| say(&Reply::done()))];
     for _ in 0..8 {
-        let (client, mut session) = (client(&[&two[0], &two[1]]), Session::default());
+        let stops_after_one = AtomicBool::new(false);
+        let stops = Member::start(move |_, ask| match ask {
+            _ if stops_after_one.load(Ordering::Relaxed) => say(&Reply::failed("stopping", "")),
+            Ask::Session => say(&Reply::Session { session: SessionId(10) }),
+            Ask::Append { session: Some((SessionId(10), _)), .. } => {
+                stops_after_one.store(true, Ordering::Relaxed);
+                say(&Reply::done())
+            }
+            _ => say(&Reply::failed("unknown_session", "open a new one")),
+        });
+        let stays = knows_only(20, |_| say(&Reply::done()));
+        let (client, mut session) = (client(&[&stops, &stays]), Session::default());
         for key in ["a", "b", "c"] {
             client.append_once(&mut session, &set(key)).expect("it counts");
         }
