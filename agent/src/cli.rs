@@ -28,7 +28,7 @@ pub(crate) struct Cli {
     /// The settings file; by default /etc/rafty/agent.toml where there is one
     #[arg(long, global = true, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Give one setting; `settings explain` shows all.
+    /// Give one setting; `settings explain` shows all
     #[arg(long = "set", global = true, value_name = "SETTING=VALUE")]
     set: Vec<String>,
     /// Answer in JSON
@@ -136,8 +136,8 @@ impl Cli {
                 |why: &dyn Display| Failure::usage(format!("--set {pair}: {why}; nothing was changed"));
             let (name, value) = pair.split_once('=').ok_or_else(|| wrong(&"it must be SETTING=VALUE"))?;
             let (name, value) = (name.trim(), value.trim());
-            let value = match (name, value.parse::<Secret>()) {
-                ("token", Ok(secret)) => secret.read("the token")?.to_string(),
+            let value = match name {
+                "token" => Secret::from(value).read("the token")?.to_string(),
                 _ => value.into(),
             };
             layers.argument("--set", name, Some(value))?;

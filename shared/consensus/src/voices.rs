@@ -98,8 +98,7 @@ impl Consensus {
     /// Who votes as far as is known here, also as others say.
     pub fn voters(&self) -> BTreeSet<MemberId> {
         let told = self.voices.told.iter().flat_map(|(_, voters)| voters);
-        let membership = self.membership.voters.iter().chain(&self.membership.voters_outgoing);
-        membership.chain(told).copied().collect()
+        self.membership.all_voters().into_iter().chain(told.copied()).collect()
     }
 
     /// A member says who votes as of an index, and in which term it is.

@@ -94,7 +94,7 @@ impl Issues {
 /// Names a command among those of one member, who alone would be harmed by two of one name.
 pub(crate) fn name(command: &ControlCommand) -> u64 {
     let bytes = postcard::to_allocvec(command).expect("a command always encodes");
-    u64::from_le_bytes(*Digest::of(&bytes).0.first_chunk().expect("8 of 32 bytes"))
+    Digest::of(&bytes).prefix()
 }
 
 fn shortened(outcome: &Outcome) -> Outcome {

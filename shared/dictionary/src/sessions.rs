@@ -7,7 +7,7 @@
 use crate::Outcome;
 use crate::applied::Answered;
 use rafty_types::{
-    ClientId, Command, Digest, DigestWriter, Index, MemberId, Mutation, Rejection, Serial, SessionId, planted,
+    ClientId, Command, DigestWriter, Index, MemberId, Mutation, Rejection, Serial, SessionId, planted,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -208,8 +208,7 @@ pub(crate) fn name(command: &Command) -> u64 {
             digest.write(&postcard::to_allocvec(command).expect("a command always encodes"));
         }
     }
-    let Digest(digest) = digest.finish();
-    u64::from_le_bytes(*digest.first_chunk().expect("8 of 32 bytes"))
+    digest.finish().prefix()
 }
 
 fn outcome_len(outcome: &Outcome) -> usize {

@@ -68,15 +68,12 @@ impl<U: StateMachine> Node<U> {
 
     /// Another member asks who votes.
     pub(crate) fn asked_who_votes(&mut self, from: MemberId) {
-        if self.consensus.membership().voters.is_empty() {
-            return;
+        // What it was told itself is of a later index than it could say.
+        let voters: Vec<_> = self.consensus.membership().all_voters().into_iter().collect();
+        if !voters.is_empty() {
+            let (index, term) = (self.consensus.applied(), self.consensus.term());
+            self.out.push(Output::Send { to: from, frame: Frame::Voters { index, term, voters } });
         }
-        let frame = Frame::Voters {
-            index: self.consensus.applied(),
-            term: self.consensus.term(),
-            voters: self.consensus.voters().into_iter().collect(),
-        };
-        self.out.push(Output::Send { to: from, frame });
     }
 
     /// Another member says who votes.

@@ -5,6 +5,7 @@
 
 use crate::{Incarnations, Index, MemberId, Term};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// One entry of the replicated log.
@@ -90,6 +91,11 @@ impl Membership {
     /// Whether `member` votes, in either half of a joint change.
     pub fn votes(&self, member: MemberId) -> bool {
         self.voters.contains(&member) || self.voters_outgoing.contains(&member)
+    }
+
+    /// Who votes, in either half of a joint change.
+    pub fn all_voters(&self) -> BTreeSet<MemberId> {
+        self.voters.iter().chain(&self.voters_outgoing).copied().collect()
     }
 
     /// Everyone in it, sorted, each once.

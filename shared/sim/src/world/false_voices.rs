@@ -7,7 +7,7 @@ use crate::dice::Dice;
 use crate::tally::Evil;
 use rafty_node::Input;
 use rafty_types::{
-    Entry, Frame, Index, Member, MemberId, MembershipStep, Message, MessageKind, Payload, PeerRole, Term,
+    Entry, Frame, Index, Member, MemberId, MembershipStep, Message, MessageKind, Payload, Term,
 };
 
 /// So far ahead no term is believed of one voter.
@@ -20,7 +20,7 @@ impl World {
     pub(super) fn speaks_falsely(&mut self, liar: MemberId, dice: &mut Dice) {
         let others: Vec<_> = self.running().into_iter().filter(|id| *id != liar).collect();
         let Some(victim) = dice.pick(&others) else { return };
-        if self.way(liar, victim) != Some(victim) {
+        if !self.is_heard_by(liar, victim) {
             return;
         }
         self.tally.evil(Evil::FalseVoice);
@@ -134,19 +134,16 @@ impl World {
         self.is_told(victim, liar, Frame::Roster { index: Index(FAR), members });
         let after = id_of(self);
         assert!(
-            after == before || after != Some(MemberId(FAR)),
+            after != Some(MemberId(FAR)),
             "members are renamed by voters: {victim} takes {before:?} for {after:?}, as {liar} said"
         );
     }
 
     fn moves_leadership(&mut self, liar: MemberId, victim: MemberId, dice: &mut Dice) {
-        let is_laptop = |one: &Member| one.role == PeerRole::Peer;
-        let control = self.node(victim).state().control();
-        let voters: Vec<_> = self.node(victim).consensus().membership().voters.clone();
-        if control.member(liar).is_some_and(is_laptop) {
+        if self.node(victim).is_laptop(liar) {
             return;
         }
-        let Some(to) = dice.pick(&voters) else { return };
+        let Some(to) = dice.pick(&self.node(victim).consensus().membership().voters) else { return };
         let transfers = |world: &Self| world.runs(victim) && world.node(victim).consensus().is_transferring();
         let before = transfers(self);
         self.is_told(victim, liar, Frame::Transfer { to });

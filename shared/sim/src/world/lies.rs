@@ -54,18 +54,18 @@ impl World {
         if leader == liar {
             return self.say(liar, Input::Frame { from: victim, frame });
         }
-        if self.hears(liar, leader) {
+        if self.is_heard_by(liar, leader) {
             self.hears_a_lie(leader, liar, frame);
         }
     }
 
-    fn hears(&mut self, liar: MemberId, leader: MemberId) -> bool {
-        self.way(liar, leader).is_some_and(|device| device == leader)
+    pub(super) fn is_heard_by(&mut self, liar: MemberId, other: MemberId) -> bool {
+        self.way(liar, other) == Some(other)
     }
 
     /// More sessions than there is room for.
     fn floods(&mut self, liar: MemberId, leader: MemberId) {
-        if !self.hears(liar, leader) {
+        if !self.is_heard_by(liar, leader) {
             return;
         }
         self.tally.evil(Evil::SessionFlood);
