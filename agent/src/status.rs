@@ -70,6 +70,10 @@ fn describe(status: &MemberStatus) -> Vec<String> {
     );
     lines.extend(rests.map(ToString::to_string));
     lines.extend(given_up.map(ToString::to_string));
+    lines.extend(node.members.iter().filter(|member| member.unusable_key).map(|member| {
+        let id = member.id;
+        format!("ATTENTION: nothing is sealed for member {id}, whose RSA key is none: remove it and let it join again")
+    }));
     let others = node.members.iter().filter(|member| member.id != node.me);
     let full = others.filter_map(|member| Some((member.id, member.disk_trouble.as_ref()?)));
     lines.extend(full.map(|(id, why)| {

@@ -3,8 +3,7 @@
 //! It keeps the mean itself and not a sum, so it takes the memory of one model, is finished after every update, and
 //! never overflows. Which updates go in, and how often, is for the caller to see to.
 
-use crate::update::is_weight;
-use rafty_types::Refusal;
+use rafty_types::{Refusal, is_weight};
 
 /// Federated averaging (McMahan et al. 2017, algorithm 1): the mean of whole models, weighted by `num_examples`.
 ///
@@ -32,7 +31,7 @@ impl FedAvg {
     /// Takes an update in with the weight `num_examples`. Goes over the weights twice.
     ///
     /// # Errors
-    /// [`Refusal::WrongShape`], [`Refusal::BadWeight`] (no examples, more than [`MAX_EXAMPLES`](crate::MAX_EXAMPLES),
+    /// [`Refusal::WrongShape`], [`Refusal::BadWeight`] (no examples, more than [`MAX_EXAMPLES`](rafty_types::MAX_EXAMPLES),
     /// or 2^64 in all) or [`Refusal::NotFinite`]. The mean is then as it was.
     pub fn fold(
         &mut self,

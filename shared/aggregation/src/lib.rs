@@ -32,4 +32,4 @@ mod update;
 
 pub use check::{Distance, NORM_FACTOR};
 pub use fedavg::{Empty, FedAvg};
-pub use update::{MAX_EXAMPLES, Update, UpdateMeta, decode_update, encode_update, update_len, write_update};
+pub use update::{Update, UpdateMeta, decode_update, encode_update, update_len, write_update};

@@ -3,11 +3,9 @@
 //! All numbers are little-endian. The weights begin at a multiple of 8 bytes, and the length of the whole is exact.
 //! What the weights are is not looked at here.
 
-use rafty_types::{Metrics, Refusal};
+use rafty_types::{Metrics, Refusal, is_weight};
 use std::io::{self, Write};
 
-/// Most examples that one update may claim, and so its largest weight: some 4 billion.
-pub const MAX_EXAMPLES: u64 = 1 << 32;
 /// What every update starts with; the last byte is the version of the encoding.
 const MAGIC: [u8; 8] = *b"rftyupd\x01";
 /// Magic, number of examples, four metrics, number of weights.
@@ -72,7 +70,8 @@ impl Update<'_> {
 ///
 /// # Errors
 /// [`Refusal::Malformed`] for bytes that are no update or claim impossible metrics, [`Refusal::WrongShape`] for
-/// another number of weights, [`Refusal::BadWeight`] for no examples or more than [`MAX_EXAMPLES`].
+/// another number of weights, [`Refusal::BadWeight`] for no examples or more than
+/// [`MAX_EXAMPLES`](rafty_types::MAX_EXAMPLES).
 pub fn decode_update(bytes: &[u8], expected_params: usize) -> Result<Update<'_>, Refusal> {
     let (header, weights) = bytes.split_at_checked(HEADER_LEN).ok_or(Refusal::Malformed)?;
     let numbers = header.strip_prefix(&MAGIC).ok_or(Refusal::Malformed)?;
@@ -86,7 +85,7 @@ pub fn decode_update(bytes: &[u8], expected_params: usize) -> Result<Update<'_>,
     if !rest.is_empty() || weights.len() as u64 != params {
         return Err(Refusal::Malformed);
     }
-    if metrics.correct > metrics.examples || metrics.examples > MAX_EXAMPLES {
+    if !metrics.are_of(1) {
         return Err(Refusal::Malformed);
     }
     if weights.len() != expected_params {
@@ -96,9 +95,4 @@ pub fn decode_update(bytes: &[u8], expected_params: usize) -> Result<Update<'_>,
         return Err(Refusal::BadWeight);
     }
     Ok(Update { meta: UpdateMeta { num_examples, metrics }, weights })
-}
-
-/// Whether an update may weigh this much.
-pub(crate) fn is_weight(num_examples: u64) -> bool {
-    (1..=MAX_EXAMPLES).contains(&num_examples)
 }

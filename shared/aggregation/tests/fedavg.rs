@@ -1,8 +1,8 @@
 //! The mean is the mean: against a direct computation in `f64`.
 
 use proptest::prelude::*;
-use rafty_aggregation::{Empty, FedAvg, MAX_EXAMPLES};
-use rafty_types::Refusal;
+use rafty_aggregation::{Empty, FedAvg};
+use rafty_types::{MAX_EXAMPLES, Refusal};
 
 type Update = (Vec<f32>, u64);
 

@@ -1,10 +1,8 @@
 //! The bytes of an update, and which updates are refused.
 
 use proptest::prelude::*;
-use rafty_aggregation::{
-    Distance, MAX_EXAMPLES, NORM_FACTOR, UpdateMeta, decode_update, encode_update, update_len,
-};
-use rafty_types::{Metrics, Refusal};
+use rafty_aggregation::{Distance, NORM_FACTOR, UpdateMeta, decode_update, encode_update, update_len};
+use rafty_types::{MAX_EXAMPLES, Metrics, Refusal};
 
 const META: UpdateMeta = UpdateMeta {
     num_examples: 600,

@@ -14,7 +14,7 @@ fn founded() -> Replicated<Entries> {
     let founder = Member {
         id: MemberId(1),
         key: PeerKey([3; 32]),
-        rsa_public: vec![4; 400],
+        rsa_public: rsa_public_der(&[0xff; 384]),
         role: PeerRole::Peer,
         may_lead: true,
         addresses: vec![address],

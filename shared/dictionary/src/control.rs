@@ -274,7 +274,7 @@ impl Control {
             ControlCommand::Enrol(enrolment) => self.enrol(at, enrolment),
             ControlCommand::Revoke { member } => self.revoke(at, member),
             ControlCommand::RotateKey { member, rsa_public } => {
-                self.roster.rotate_key(member, rsa_public)?;
+                self.roster.rotate_key(at, member, rsa_public)?;
                 Ok(vec![Event::RosterChanged])
             }
             ControlCommand::AddressChanged { member, addresses } => {
@@ -316,6 +316,20 @@ impl Control {
             ControlCommand::SessionOpened | ControlCommand::SessionClosed { .. } => {
                 Err(Rejection::NotAllowed)
             }
+        }
+    }
+
+    /// Whether the keys that a command brings in can be sealed to, so that whoever asks for it is told before it is proposed.
+    ///
+    /// # Errors
+    /// What [`Replicated::apply`](crate::Replicated::apply) answers.
+    pub fn check_keys(command: &ControlCommand) -> Result<(), Rejection> {
+        match command {
+            ControlCommand::Enrol(enrolment) => check_rsa_key(false, &enrolment.statement.rsa_public),
+            ControlCommand::RotateKey { rsa_public, .. } | ControlCommand::TenureBegan { rsa_public, .. } => {
+                check_rsa_key(false, rsa_public)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -409,7 +423,7 @@ impl Control {
         if !may_lead {
             return Err(Rejection::NotAllowed);
         }
-        check_rsa_key(&rsa_public)?;
+        check_rsa_key(at.by_wall, &rsa_public)?;
         let participants_key = self.members().values().any(|member| member.rsa_public == rsa_public);
         if participants_key || self.tenures.has_served(Digest::of(&rsa_public)) {
             return Err(Rejection::Duplicate);

@@ -5,11 +5,11 @@
 
 use crate::Control;
 use crate::clients::MAX_CLIENTS;
-use crate::roster::{MAX_TOKENS, check_addresses, check_rsa_key};
-use crate::round::{MAX_EXAMPLES, MAX_FAILURES, OpenRound};
+use crate::roster::{MAX_TOKENS, check_addresses, is_as_long_as_a_key};
+use crate::round::{MAX_FAILURES, OpenRound};
 use crate::runs::{KEPT_ROUNDS, KEPT_VERSIONS, RunState, RunStatus};
 use crate::tenures::KEPT_TENURES;
-use rafty_types::{Index, MAX_NAME_LEN, MAX_TASK_LEN, MemberId, PeerKey, Version};
+use rafty_types::{Index, MAX_NAME_LEN, MAX_TASK_LEN, MemberId, PeerKey, Version, is_weight};
 use std::collections::BTreeSet;
 
 type Invariant = (&'static str, fn(&Control) -> bool);
@@ -111,7 +111,7 @@ fn accepted_updates_are_of_members(control: &Control) -> bool {
     let is_member = |id: &MemberId| control.members().contains_key(id);
     open_round(control).is_none_or(|(_, open)| {
         open.accepted.keys().all(is_member)
-            && open.accepted.values().all(|update| (1..=MAX_EXAMPLES).contains(&update.num_examples))
+            && open.accepted.values().all(|update| is_weight(update.num_examples))
     })
 }
 
@@ -140,7 +140,7 @@ fn the_current_tenure_is_the_last(control: &Control) -> bool {
 
 fn bounds_hold(control: &Control) -> bool {
     let member_fits = |member: &rafty_types::Member| {
-        check_addresses(&member.addresses).is_ok() && check_rsa_key(&member.rsa_public).is_ok()
+        check_addresses(&member.addresses).is_ok() && is_as_long_as_a_key(&member.rsa_public)
     };
     let run_fits = |run: &RunState| {
         run.spec.name.len() <= MAX_NAME_LEN

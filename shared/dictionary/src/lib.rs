@@ -17,7 +17,7 @@
 //! let founder = Member {
 //!     id: MemberId(1),
 //!     key: PeerKey([1; 32]),
-//!     rsa_public: vec![2; 398],
+//!     rsa_public: rsa_public_der(&[0xff; 384]),
 //!     role: PeerRole::Peer,
 //!     may_lead: true,
 //!     addresses: vec!["192.168.1.7:7000".parse().unwrap()],
@@ -75,10 +75,8 @@ pub use entries::{
 pub use issues::{KEPT_ISSUES, MAX_ISSUE_AGE, MAX_ISSUE_AGE_MS};
 pub use permission::{is_issued, leader_only, may};
 pub use replicated::{FEATURE_LEVEL, FoundError, Replicated};
-pub use roster::{MAX_ENROLMENTS, MAX_TOKEN_USES, MAX_TOKENS, NO_TOKEN};
-pub use round::{
-    MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED, MAX_RESTING, MAX_ROUND_MS, OpenRound,
-};
+pub use roster::{MAX_ENROLMENTS, MAX_TOKEN_USES, MAX_TOKENS};
+pub use round::{MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED, MAX_RESTING, MAX_ROUND_MS, OpenRound};
 pub use runs::{
     KEPT_RECORDS, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, KeptModels, MAX_ROUNDS, RoundRecord, RunState,
     RunStatus,

@@ -6,13 +6,13 @@
 use crate::clock::{Clock, Expiring, MENDED_TTL_MS, Stamped};
 use crate::control::Context;
 use crate::issues::{self, Issues};
-use crate::roster::{check_addresses, check_rsa_key};
+use crate::roster::{RSA_KEY_RULE, check_addresses};
 use crate::sessions::{self, Owner, Place, Sessions, Turn};
 use crate::{Applied, Control, Event, KeptModels, Outcome, invariants, is_issued, migration, snapshot};
 use rafty_types::{
     ClusterId, Command, ControlCommand, ControlResult, Digest, Entry, Genesis, Index, Issue, IssueSerial,
     MAX_NAME_LEN, MemberId, Mutation, Payload, Proposal, Rejection, RestoreError, Serial, SessionId, SetId,
-    SettingsError, StateMachine, planted,
+    SettingsError, StateMachine, is_rsa_public, planted,
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -450,7 +450,7 @@ fn check_genesis(genesis: &Genesis, first: Index) -> Result<(), FoundError> {
         (founder.seat, "the founder has a seat"),
         (founder.tenures == 0, "the founder has served no tenure yet"),
         (check_addresses(&founder.addresses).is_ok(), "the founder has 1 to 8 addresses"),
-        (check_rsa_key(&founder.rsa_public).is_ok(), "the founder's RSA public key takes 1 to 600 bytes"),
+        (is_rsa_public(&founder.rsa_public), RSA_KEY_RULE),
     ];
     match rules.into_iter().find(|(holds, _)| !holds) {
         Some((_, rule)) => Err(FoundError::Genesis(rule)),

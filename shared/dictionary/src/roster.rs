@@ -7,14 +7,12 @@ use crate::clock::{Expiring, expiry};
 use crate::control::Context;
 use rafty_types::{
     Digest, Enrolment, EnrolmentStatement, MAX_ADDRESSES, MAX_RSA_KEY_LEN, MAX_SEATS_CHANGED, Member,
-    MemberId, Mutation, PeerKey, Rejection, SetId, Signature, TokenRecord, format_2, planted,
+    MemberId, Mutation, PeerKey, Rejection, SetId, Signature, TokenRecord, format_2, is_rsa_public, planted,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-/// The token id of a member that joins again under a key that is still in the roster.
-pub const NO_TOKEN: [u8; 16] = [0; 16];
 /// Most tokens that are neither used up nor expired.
 pub const MAX_TOKENS: usize = 256;
 /// Most newcomers that one token may admit.
@@ -25,6 +23,9 @@ pub const MAX_ENROLMENTS: usize = 64;
 const KEPT_DEPARTED: usize = 64;
 /// Of how many identities, members and former ones, the statements are remembered.
 const KEPT_IDENTITIES: usize = 256;
+
+pub(crate) const RSA_KEY_RULE: &str = "an RSA public key is PKCS#1 DER with an odd modulus of 2,048 to 4,096 bits in whole \
+                                       bytes and the exponent 65,537; its owner must make a new one";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Roster {
@@ -81,7 +82,7 @@ impl Roster {
         if self.tokens.contains_key(&token.id) {
             return Err(Rejection::Duplicate);
         }
-        ensure(token.id != NO_TOKEN, "a token's id is not all zero")?;
+        ensure(token.id[..8] != [0; 8], "a token's id does not begin with eight zeros")?;
         ensure(within(token.uses, MAX_TOKEN_USES), "a token admits 1 to 1,000 newcomers")?;
         let expires_ms = expiry(at.now_ms, at.by_wall, token.ttl_ms)?;
         let live = self.tokens.values().filter(|token| !expired(token)).count();
@@ -110,8 +111,13 @@ impl Roster {
         let statement = &enrolment.statement;
         ensure(statement.set == set, "the statement is for another peer set or another epoch of it")?;
         check_addresses(&statement.addresses)?;
-        check_rsa_key(&statement.rsa_public)?;
-        let bytes = if at.by_wall { format_2::enrolment_statement(statement) } else { statement.to_bytes() };
+        check_rsa_key(at.by_wall, &statement.rsa_public)?;
+        let replaced = enrolment.replaced();
+        let bytes = match replaced {
+            _ if at.by_wall => format_2::enrolment_statement(statement),
+            Some(replaced) => statement.to_bytes_of_return(replaced),
+            None => statement.to_bytes(),
+        };
         if !statement.key.verify(&bytes, &enrolment.own_signature) {
             return Err(Rejection::BadSignature);
         }
@@ -119,11 +125,16 @@ impl Roster {
         self.check_unused(&key, used)?;
 
         let known = self.by_key(&key).map(|member| member.id);
-        match known {
-            Some(old) if enrolment.token == NO_TOKEN => self.replace(at, old, enrolment.statement)?,
-            Some(_) => return Err(Rejection::AlreadyMember),
-            None if enrolment.token == NO_TOKEN => return Err(Rejection::UnknownMember),
-            None => self.admit(at, max_members, enrolment, &bytes)?,
+        // Nobody was named in format 2.
+        let any = at.by_wall || planted(Mutation::AnyReturnReplaces);
+        match (known, replaced) {
+            (Some(id), Some(replaced)) if any || id == replaced => {
+                self.replace(at, id, enrolment.statement)?
+            }
+            (Some(id), Some(_)) => return Err(Rejection::Renamed(id)),
+            (Some(_), None) => return Err(Rejection::AlreadyMember),
+            (None, Some(_)) => return Err(Rejection::UnknownMember),
+            (None, None) => self.admit(at, max_members, enrolment, &bytes)?,
         }
         self.remember(key, used);
         Ok(known)
@@ -285,9 +296,14 @@ impl Roster {
         }
     }
 
-    pub(crate) fn rotate_key(&mut self, id: MemberId, rsa_public: Vec<u8>) -> Result<(), Rejection> {
+    pub(crate) fn rotate_key(
+        &mut self,
+        at: &Context,
+        id: MemberId,
+        rsa_public: Vec<u8>,
+    ) -> Result<(), Rejection> {
         let member = self.members.get_mut(&id).ok_or(Rejection::UnknownMember)?;
-        check_rsa_key(&rsa_public)?;
+        check_rsa_key(at.by_wall, &rsa_public)?;
         member.rsa_public = rsa_public;
         Ok(())
     }
@@ -381,8 +397,16 @@ pub(crate) fn check_signature(
     if member.key.verify(statement, signature) { Ok(()) } else { Err(Rejection::BadSignature) }
 }
 
-pub(crate) fn check_rsa_key(key: &[u8]) -> Result<(), Rejection> {
-    ensure(within(key.len(), MAX_RSA_KEY_LEN), "an RSA public key takes 1 to 600 bytes")
+/// Whether a key can be sealed to. Entries of format 2 brought in others, too, which stay where they are.
+pub(crate) fn check_rsa_key(by_wall: bool, key: &[u8]) -> Result<(), Rejection> {
+    if by_wall || planted(Mutation::KeysNotParsed) {
+        return ensure(is_as_long_as_a_key(key), "an RSA public key takes 1 to 600 bytes");
+    }
+    ensure(is_rsa_public(key), RSA_KEY_RULE)
+}
+
+pub(crate) fn is_as_long_as_a_key(key: &[u8]) -> bool {
+    within(key.len(), MAX_RSA_KEY_LEN)
 }
 
 pub(crate) fn check_addresses(addresses: &[SocketAddr]) -> Result<(), Rejection> {

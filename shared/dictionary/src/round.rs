@@ -4,17 +4,15 @@
 //! issuer is the aggregator has been checked before anything here is called.
 
 use crate::control::Context;
-use crate::roster::{ensure, within};
+use crate::roster::ensure;
 use crate::runs::{RoundRecord, RunState};
 use rafty_types::{
     Accepted, Attempt, Digest, MemberId, Mutation, Protection, Publication, Rejection, Round, Tenure,
-    Version, planted,
+    Version, is_weight, planted,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Largest weight of one update, in examples.
-pub const MAX_EXAMPLES: u64 = 1_000_000_000;
 /// How many reasons of failed attempts an open round keeps, the latest ones.
 pub const MAX_FAILURES: usize = 8;
 /// Longest reason that is kept, in characters; the rest is cut.
@@ -66,7 +64,7 @@ impl OpenRound {
         if self.accepted.contains_key(&participant) {
             return Err(Rejection::Duplicate);
         }
-        ensure(within(update.num_examples, MAX_EXAMPLES), "an update weighs 1 to 1,000,000,000 examples")?;
+        ensure(is_weight(update.num_examples), "an update weighs 1 to 1,000,000,000 examples")?;
         let collected_ms = collected_ms.min(MAX_ROUND_MS);
         let arrived_ms = update.arrived_ms.map(|arrived_ms| arrived_ms.min(collected_ms));
         self.accepted.insert(participant, Accepted { arrived_ms, ..update });
@@ -130,7 +128,7 @@ impl RunState {
     /// Closes the open round with its result.
     pub(crate) fn publish(&mut self, at: &Context, publication: Publication) -> Result<(), Rejection> {
         let open = self.open_attempt(publication.round, publication.attempt)?;
-        check_publication(open, &publication)?;
+        check_publication(open, at, &publication)?;
         let record = record(open, at, &publication);
         let accepted = std::mem::take(&mut open.accepted);
         let waited_ms = planted(Mutation::DeadlineFedByWaits).then_some(record.duration_ms);
@@ -145,7 +143,7 @@ impl RunState {
     }
 }
 
-fn check_publication(open: &OpenRound, publication: &Publication) -> Result<(), Rejection> {
+fn check_publication(open: &OpenRound, at: &Context, publication: &Publication) -> Result<(), Rejection> {
     ensure(publication.version == open.base.next(), "the version is not the one after the round's base")?;
     ensure(!publication.counted.is_empty(), "a publication counts at least one update")?;
     ensure(each_once(&publication.counted), "an update is counted twice")?;
@@ -155,8 +153,11 @@ fn check_publication(open: &OpenRound, publication: &Publication) -> Result<(), 
     )?;
     ensure(publication.refused.len() <= MAX_REFUSED, "a publication names at most 64 refused updates")?;
     ensure(publication.resting.len() <= MAX_RESTING, "a publication names at most 64 members that rest")?;
-    let metrics = &publication.metrics;
-    ensure(metrics.correct <= metrics.examples, "more examples are right than were looked at")
+    let Publication { metrics, counted, .. } = publication;
+    ensure(metrics.correct <= metrics.examples, "more examples are right than were looked at")?;
+    // Updates of format 2 could claim more.
+    let bounded = at.by_wall || metrics.are_of(counted.len());
+    ensure(bounded, "each update counted has at most 1,000,000,000 held-out examples")
 }
 
 fn each_once(counted: &[(MemberId, Digest)]) -> bool {

@@ -6,7 +6,7 @@ use crate::io::{Output, Request};
 use crate::node::Node;
 use crate::requests::{Answer, Asked, Dispatch, Duty, Proposer, RequestId, Where};
 use rafty_consensus as consensus;
-use rafty_dictionary::{is_issued, leader_only};
+use rafty_dictionary::{Control, is_issued, leader_only};
 use rafty_types::{
     Command, ControlCommand, ControlResult, ForwardOutcome, Frame, Index, MAX_PROPOSAL_LEN, MemberId,
     Mutation, PeerRole, Proposal, Rejection, Serial, SessionId, StateMachine, Time, planted,
@@ -19,13 +19,12 @@ const PROPOSAL_FRAME: usize = 96;
 impl<U: StateMachine> Node<U> {
     /// Takes a request in.
     pub(crate) fn request(&mut self, id: RequestId, request: Request, until: Time) {
+        if let Request::Commit { command, .. } | Request::CommitHere { command, .. } = &request
+            && let Some(why) = never_counts(command)
+        {
+            return self.reply(id, self.rejected(why));
+        }
         let taken = match request {
-            Request::Commit { command, .. } | Request::CommitHere { command, .. }
-                if is_too_long(&command) =>
-            {
-                let why = Rejection::Invalid(format!("the command has more than {MAX_PROPOSAL_LEN} bytes"));
-                return self.reply(id, self.rejected(why));
-            }
             Request::Commit { client, session, command } => {
                 let asked = Asked { client, issue: None, command };
                 self.requests.want(id, asked, session, Where::Anywhere, until)
@@ -194,7 +193,8 @@ impl<U: StateMachine> Node<U> {
         asked: Asked,
     ) {
         let command = &asked.command;
-        let leaders_own = matches!(command, Command::Control(command) if leader_only(command));
+        let leaders_own = matches!(command, Command::Control(command) if leader_only(command))
+            && !planted(Mutation::DutiesForwarded);
         let outcome = if self.is_leader() && self.is_operators_seat_change(from, command) {
             // Seats are the leader's to deal out: it proposes the change in its own name, judged as one of its own clients'.
             match self.refused_change(command) {
@@ -209,6 +209,8 @@ impl<U: StateMachine> Node<U> {
             ForwardOutcome::Control(ControlResult::Rejected(Rejection::NotAllowed), self.state.applied())
         } else if !self.is_leader() {
             ForwardOutcome::NotLeader(self.consensus.leader())
+        } else if let Some(why) = never_counts(command) {
+            ForwardOutcome::Control(ControlResult::Rejected(why), self.state.applied())
         } else if self.is_allowed(&asked) && self.hands_over_first(command) {
             ForwardOutcome::Dropped
         } else if self.propose(Proposer::Forward { from, request }, from, session, asked) {
@@ -356,6 +358,13 @@ fn changes_membership(command: &Command) -> bool {
     matches!(command, Command::Control(Revoke { .. } | SeatChanged { .. }))
 }
 
-fn is_too_long(command: &Command) -> bool {
-    matches!(command, Command::User(bytes) if bytes.len() > MAX_PROPOSAL_LEN - PROPOSAL_FRAME)
+/// Why a command counts in no state of a peer set: whoever asks for it is told, and no entry is spent on it.
+fn never_counts(command: &Command) -> Option<Rejection> {
+    match command {
+        Command::User(bytes) if bytes.len() > MAX_PROPOSAL_LEN - PROPOSAL_FRAME => {
+            Some(Rejection::Invalid(format!("the command has more than {MAX_PROPOSAL_LEN} bytes")))
+        }
+        Command::User(_) => None,
+        Command::Control(command) => Control::check_keys(command).err(),
+    }
 }

@@ -5,7 +5,7 @@ use crate::wall_clocks;
 use rafty_dictionary::TenureRecord;
 use rafty_types::{
     Attempt, ClusterId, Digest, Index, Member, MemberId, Metrics, PeerKey, PeerRole, Refusal, RestCause,
-    Round, RunId, StateMachine, Tenure, Term, Version, printable,
+    Round, RunId, StateMachine, Tenure, Term, Version, is_rsa_public, printable,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -82,6 +82,9 @@ pub struct MemberLine {
     /// That rounds do not wait for it.
     #[serde(default)]
     pub given_up: Option<GivenUpLine>,
+    /// Whether what the log has as its key is none, so that no model is sealed for it.
+    #[serde(default)]
+    pub unusable_key: bool,
     /// By how much its wall clock is ahead of that of the member that tells it, in milliseconds, where that is known.
     #[serde(default)]
     pub clock_ahead_ms: Option<i64>,
@@ -317,6 +320,7 @@ impl<U: StateMachine> Node<U> {
                 .map(|progress| self.is_alive(progress)),
             rest: resting.iter().find(|rest| rest.member == member.id).cloned(),
             given_up: given_up.iter().find(|line| line.member == member.id).cloned(),
+            unusable_key: !is_rsa_public(&member.rsa_public),
             clock_ahead_ms: self.clock_ahead_ms(member.id),
             disk_trouble: self.disk_trouble(member.id),
         }

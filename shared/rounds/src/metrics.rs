@@ -2,19 +2,21 @@
 //!
 //! What is measured, and how, is not known here.
 
-use rafty_types::Metrics;
+use rafty_types::{Metrics, is_weight};
 
 /// Combines measures with the weight of the update each came with: counts add up, the loss is weighted by held-out
-/// examples and the training loss by `num_examples`. Never overflows; the sums saturate.
+/// examples and the training loss by `num_examples`. Each part is one that an opened update may claim, so that the sums of
+/// all members are far from an overflow.
 pub(crate) fn combine(parts: impl Iterator<Item = (u64, Metrics)>) -> Metrics {
     let (mut examples, mut correct, mut weight) = (0u64, 0u64, 0u128);
     let (mut loss, mut train_loss) = (0u128, 0u128);
     for (num_examples, part) in parts {
-        examples = examples.saturating_add(part.examples);
-        correct = correct.saturating_add(part.correct.min(part.examples));
+        debug_assert!(is_weight(num_examples) && part.are_of(1), "{num_examples} examples, {part:?}");
+        examples += part.examples;
+        correct += part.correct;
         weight += u128::from(num_examples);
-        loss = loss.saturating_add(u128::from(part.loss_micros) * u128::from(part.examples));
-        train_loss = train_loss.saturating_add(u128::from(part.train_loss_micros) * u128::from(num_examples));
+        loss += u128::from(part.loss_micros) * u128::from(part.examples);
+        train_loss += u128::from(part.train_loss_micros) * u128::from(num_examples);
     }
     let mean = |sum: u128, weight: u128| {
         sum.checked_div(weight).map_or(0, |mean| u64::try_from(mean).unwrap_or(u64::MAX))
@@ -30,6 +32,7 @@ pub(crate) fn combine(parts: impl Iterator<Item = (u64, Metrics)>) -> Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rafty_types::MAX_EXAMPLES;
 
     fn measured(examples: u64, correct: u64, loss: u64, train_loss: u64) -> Metrics {
         Metrics { examples, correct, loss_micros: loss, train_loss_micros: train_loss }
@@ -42,10 +45,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_gives_no_measure_and_huge_numbers_saturate() {
+    fn nothing_measured_gives_no_measure_and_the_most_of_all_members_is_exact() {
         assert_eq!(combine(std::iter::empty()), Metrics::default());
-        let huge = measured(u64::MAX, u64::MAX, u64::MAX, u64::MAX);
-        let all = combine([(u64::MAX, huge); 31].into_iter());
-        assert_eq!((all.examples, all.correct), (u64::MAX, u64::MAX));
+        let most = measured(MAX_EXAMPLES, MAX_EXAMPLES - 1, u64::MAX, u64::MAX);
+        let all = combine([(MAX_EXAMPLES, most); 31].into_iter());
+        assert_eq!(all, measured(31 * MAX_EXAMPLES, 31 * (MAX_EXAMPLES - 1), u64::MAX, u64::MAX));
     }
 }

@@ -159,6 +159,8 @@ pub enum RoundEvent {
     UpdateOpened { key: AttemptKey, participant: MemberId, num_examples: u64 },
     /// An update was refused.
     UpdateRefused { key: AttemptKey, participant: MemberId, refusal: Refusal },
+    /// A member's updates were refused so often that none of it is opened any more in the round.
+    OutOfRound { key: AttemptKey, participant: MemberId, refusal: Refusal },
     /// The deadline has passed without a quorum; collecting goes on.
     Extended { key: AttemptKey, accepted: usize, cohort: usize },
     /// The attempt is closed and its updates are being combined.
@@ -167,6 +169,8 @@ pub enum RoundEvent {
     Combined { key: AttemptKey, model: Digest },
     /// S3: the new model is sealed and under way.
     ModelSealed { key: AttemptKey, model: Digest, recipients: usize },
+    /// Members that a model is not sealed for: what stands in the log as their keys are none.
+    CannotSealTo { model: Digest, members: Vec<MemberId> },
     /// A majority of voters hold the new model.
     ModelSafe { key: AttemptKey, model: Digest, voters: usize },
     /// The attempt cannot be finished.
@@ -201,4 +205,6 @@ pub enum DropReason {
     Stranger,
     /// A newer one came before this one could be opened.
     Replaced,
+    /// Its sender's updates were refused too often in this round.
+    OutOfRound,
 }

@@ -5,7 +5,7 @@
 use crate::AttemptKey;
 use rafty_types::{
     Accepted, Arrivals, Attempt, Digest, MemberId, PeerRole, Round, RunId, RunSpec, SetId, Settings, Tenure,
-    Version,
+    Version, is_rsa_public,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -103,6 +103,13 @@ pub struct MemberView<'a> {
     pub silent: Duration,
     /// For how long its present process has been heard; the longest time for this member, and where it is not known.
     pub runs_for: Duration,
+}
+
+impl MemberView<'_> {
+    /// Whether what the log has as its key is one. Entries of older programs brought in anything.
+    pub(crate) fn can_be_sealed_to(&self) -> bool {
+        is_rsa_public(self.rsa_public)
+    }
 }
 
 impl<'a> View<'a> {

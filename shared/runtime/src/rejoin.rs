@@ -10,10 +10,14 @@ use crate::setup::{SetupError, ask, write_member};
 use rafty_dictionary::{Entries, Replicated};
 use rafty_seal::short_hash;
 use rafty_storage::{DataDir, Log, Origin};
-use rafty_types::{Batch, Epoch, EpochRelation, HardState, Index, PeerKey, SetId};
+use rafty_types::{Batch, Epoch, EpochRelation, HardState, Index, MemberId, PeerKey, SetId};
 use rafty_wire::JoinReply;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+/// How often one member may say that the one that comes back has another id by now.
+const MAX_RENAMES: u32 = 2;
+const RENAMED_AGAIN: &str = "it gave this member another id each time";
 
 /// A member that another one, in a newer epoch, would take back. Its directory is locked.
 pub struct Returning {
@@ -110,7 +114,7 @@ impl Returning {
         for at in candidates(&member, &secrets, peers) {
             // No set is in this epoch, so whoever is asked only says in which one it is.
             let nowhere = SetId { cluster: member.cluster, epoch: Epoch::default() };
-            match enrol_at(at, nowhere, &member, &secrets) {
+            match enrol_at(at, nowhere, &member, member.member, &secrets) {
                 Ok(JoinReply::OtherEpoch { epoch }) => match own.relation(epoch) {
                     EpochRelation::Newer => return Ok(Self { dir, member, secrets, own, vote, at, epoch }),
                     EpochRelation::Fork if abandon_branch => {
@@ -125,7 +129,7 @@ impl Returning {
                         keep_fork(&mut failure, RejoinError::Older { peer: at.0, other: epoch, own });
                     }
                 },
-                Ok(JoinReply::Granted { .. } | JoinReply::Refused { .. }) => {
+                Ok(JoinReply::Granted { .. } | JoinReply::Refused { .. } | JoinReply::Renamed { .. }) => {
                     let why = "it does not know epochs, or does not know this member".into();
                     keep_epoch(&mut failure, SetupError::Unreachable { peer: at.0, why });
                 }
@@ -147,11 +151,12 @@ impl Returning {
     pub fn rejoin(self) -> Result<MemberFile, RejoinError> {
         let Self { dir, member, secrets, own, vote, at, epoch } = self;
         let set = SetId { cluster: member.cluster, epoch };
-        let found = match enrol_at(at, set, &member, &secrets)? {
+        let found = match come_back_at(at, set, &member, &mut vec![member.member], &secrets)? {
             JoinReply::Granted { member: id, name, settings, members, .. } => {
                 MemberFile { member: id, epoch: Some(epoch), name, settings, members, ..member }
             }
             JoinReply::Refused { reason } => return Err(SetupError::Refused(reason).into()),
+            JoinReply::Renamed { .. } => return Err(SetupError::Refused(RENAMED_AGAIN.into()).into()),
             JoinReply::OtherEpoch { epoch: other } => {
                 return Err(RejoinError::OtherEpoch { peer: at.0, other, own });
             }
@@ -178,14 +183,18 @@ pub(crate) fn re_enrol(
 ) -> Result<MemberFile, RejoinError> {
     let (set, own) = (lost.set(), lost.set().epoch);
     let mut failure = SetupError::Refused("no other member is known".into()).into();
+    let mut named = vec![lost.member];
     for at in candidates(lost, secrets, &[]) {
-        match enrol_at(at, set, lost, secrets) {
+        match come_back_at(at, set, lost, &mut named, secrets) {
             Ok(JoinReply::Granted { member, name, settings, members, .. }) => {
                 let found = MemberFile { member, name, settings, members, ..lost.clone() };
                 let failed = |why| RejoinError::Disk { dir: dir.root().into(), why };
                 return write_member(dir, &found).map(|()| found).map_err(failed);
             }
             Ok(JoinReply::Refused { reason }) => keep_epoch(&mut failure, SetupError::Refused(reason)),
+            Ok(JoinReply::Renamed { .. }) => {
+                keep_epoch(&mut failure, SetupError::Refused(RENAMED_AGAIN.into()));
+            }
             Ok(JoinReply::OtherEpoch { epoch: other }) => {
                 failure = RejoinError::OtherEpoch { peer: at.0, other, own };
             }
@@ -217,16 +226,40 @@ fn candidates(member: &MemberFile, secrets: &Secrets, peers: &[SocketAddr]) -> V
     given.chain(known).collect()
 }
 
+/// Asks one member to be taken back. When an earlier answer was lost, the set knows the one that comes back under a newer id
+/// than it knows itself; it is told, and names that one. `named` are the ids that statements name which somebody may have
+/// kept: it does not stay under one of these.
+fn come_back_at(
+    at: (SocketAddr, PeerKey),
+    set: SetId,
+    member: &MemberFile,
+    named: &mut Vec<MemberId>,
+    secrets: &Secrets,
+) -> Result<JoinReply, SetupError> {
+    let mut replaced = member.member;
+    for _ in 0..=MAX_RENAMES {
+        let reply = enrol_at(at, set, member, replaced, secrets)?;
+        match &reply {
+            JoinReply::Renamed { member: id } => replaced = *id,
+            JoinReply::Granted { member: id, .. } if named.contains(id) => replaced = *id,
+            _ => return Ok(reply),
+        }
+        named.push(replaced);
+    }
+    Ok(JoinReply::Renamed { member: replaced })
+}
+
 fn enrol_at(
     (address, key): (SocketAddr, PeerKey),
     set: SetId,
     member: &MemberFile,
+    replaced: MemberId,
     secrets: &Secrets,
 ) -> Result<JoinReply, SetupError> {
     let own = own_address(member).unwrap_or_else(|| reachable(member.listen, Some(address)));
     let addresses = vec![own];
     ask(address, set.cluster, short_hash(&key), |exporter| {
-        rafty_seal::re_enrol(&secrets.identity, secrets.rsa.public(), set, exporter, addresses)
+        rafty_seal::re_enrol(&secrets.identity, replaced, secrets.rsa.public(), set, exporter, addresses)
     })
 }
 

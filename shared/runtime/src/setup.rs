@@ -274,6 +274,9 @@ pub fn join_when_reached(
         }
         JoinReply::Refused { reason } => return Err(SetupError::Refused(reason)),
         JoinReply::OtherEpoch { .. } => return Err(SetupError::Refused("it was recovered meanwhile".into())),
+        JoinReply::Renamed { .. } => {
+            return Err(SetupError::Refused("it takes this newcomer for a member".into()));
+        }
     };
     let own = members.iter().find(|known| known.id == member);
     let kind = own.map_or(PeerRole::Agent, |own| own.role);

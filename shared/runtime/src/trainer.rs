@@ -1,17 +1,40 @@
 //! What a member trains with.
 
 use rafty_learning::TrainControl;
-use rafty_types::{Metrics, RestCause, RunSpec};
+use rafty_types::{MAX_EXAMPLES, Metrics, RestCause, RunSpec, is_weight};
 
 /// A participant's contribution to one round.
 #[derive(Clone, Debug)]
 pub struct Contribution {
     /// The weights after local training, in the task's layout.
     pub weights: Vec<f32>,
-    /// How many examples they were trained on; their weight. At least 1.
+    /// How many examples they were trained on; their weight. 1 to [`MAX_EXAMPLES`].
     pub num_examples: u64,
-    /// How good the base was on the local holdout, and the training loss.
+    /// How good the base was on the local holdout, and the training loss. At most [`MAX_EXAMPLES`] are held out.
     pub metrics: Metrics,
+}
+
+impl Contribution {
+    /// Whether an aggregator accepts such numbers: it is better told here than refused there.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let Self { num_examples, metrics: Metrics { examples, correct, .. }, .. } = *self;
+        if !is_weight(num_examples) {
+            return Err(format!(
+                "training counted {num_examples} examples, and an update stands for 1 to {MAX_EXAMPLES}; nothing was sent; \
+                 let it count larger units, such as texts instead of tokens"
+            ));
+        }
+        if !self.metrics.are_of(1) {
+            return Err(format!(
+                "{correct} of {examples} held-out examples are said to be right, and at most {MAX_EXAMPLES} may be held \
+                 out; nothing was sent; let it count larger units"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Why training did not come about.
@@ -56,5 +79,25 @@ pub trait Trainer: Send {
     /// seconds meanwhile and must cost little.
     fn can_train_again(&mut self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_no_aggregator_accepts_are_told_where_they_are_made() {
+        let said = |num_examples, examples, correct| {
+            let metrics = Metrics { examples, correct, ..Metrics::default() };
+            Contribution { weights: Vec::new(), num_examples, metrics }.check()
+        };
+        assert_eq!(said(1, 0, 0), Ok(()));
+        assert_eq!(said(MAX_EXAMPLES, MAX_EXAMPLES, MAX_EXAMPLES), Ok(()));
+        for num_examples in [0, MAX_EXAMPLES + 1, u64::MAX] {
+            let why = said(num_examples, 0, 0).unwrap_err();
+            assert!(why.contains(&format!("counted {num_examples} examples")), "{why}");
+        }
+        assert!(said(1, 5, 6).is_err() && said(1, MAX_EXAMPLES + 1, 6).is_err());
     }
 }

@@ -51,7 +51,8 @@ pub use enrol::{enrol, re_enrol};
 pub use envelope::{OpenError, Opening, SealError, open, seal};
 pub use header::{HeaderError, MAX_HEADER_LEN, MAX_RECIPIENTS, SignedHeader, verify};
 pub use identity::Identity;
-pub use rsa_key::{KeyError, MAX_MODULUS_BITS, MIN_MODULUS_BITS, MODULUS_BITS, RsaKey, RsaPublic};
+pub use rafty_types::{MAX_MODULUS_BITS, MIN_MODULUS_BITS};
+pub use rsa_key::{KeyError, MODULUS_BITS, RsaKey, RsaPublic};
 pub use stream::{CHUNK_LEN, MAX_PLAINTEXT_LEN, ciphertext_len};
 pub use token::{Token, TokenError, short_hash};
 

@@ -2,7 +2,7 @@
 //!
 //! Encryption is RSA-OAEP with SHA-256 and a label; decryption is always blinded. Nothing is ever signed with RSA.
 
-use rafty_types::{Digest, MAX_RSA_KEY_LEN};
+use rafty_types::{Digest, MAX_MODULUS_BITS, MAX_RSA_KEY_LEN, MIN_MODULUS_BITS};
 use rand_core::CryptoRng;
 use rsa::pkcs1::{DecodeRsaPublicKey, EncodeRsaPublicKey};
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey};
@@ -14,10 +14,6 @@ use zeroize::Zeroizing;
 
 /// Length of the modulus of a new key, in bits.
 pub const MODULUS_BITS: usize = 3072;
-/// Shortest modulus that is accepted from others, in bits.
-pub const MIN_MODULUS_BITS: usize = 2048;
-/// Longest modulus that is accepted from others, in bits.
-pub const MAX_MODULUS_BITS: usize = 4096;
 /// Longest PKCS#8 document of a pair, in bytes; one of 4096 bits takes some 2,400.
 const MAX_PAIR_LEN: usize = 4096;
 /// The only public exponent in use.

@@ -4,7 +4,7 @@ mod fixture;
 
 use fixture::*;
 use rafty_seal::{Identity, KeyError, MODULUS_BITS, RsaKey, RsaPublic, seal};
-use rafty_types::{Digest, PeerKey, Signature};
+use rafty_types::{Digest, PeerKey, Signature, is_rsa_public, rsa_public_der};
 use rsa::pkcs1::EncodeRsaPublicKey;
 use rsa::{BoxedUint, RsaPublicKey};
 use std::io;
@@ -80,6 +80,13 @@ fn damaged_pairs_are_refused() {
     }
 }
 
+/// Reads a key, of which every member must judge alike by its form.
+fn parsed(der: &[u8]) -> Result<RsaPublic, KeyError> {
+    let parsed = RsaPublic::from_der(der);
+    assert_eq!(parsed.is_ok(), is_rsa_public(der), "{} bytes: {parsed:?}", der.len());
+    parsed
+}
+
 /// A public key with `bits` of modulus; nobody knows its factors, so it only encrypts.
 fn public_der(bits: u32, exponent: u64) -> Vec<u8> {
     let mut modulus = content(bits.div_ceil(8) as usize);
@@ -92,7 +99,7 @@ fn public_der(bits: u32, exponent: u64) -> Vec<u8> {
 #[test]
 fn keys_of_others_are_bounded() {
     for bits in [2048, 2056, 3000, 3072, 4088, 4096] {
-        let public = RsaPublic::from_der(&public_der(bits, 65537)).unwrap();
+        let public = parsed(&public_der(bits, 65537)).unwrap();
         let recipients = [(AGGREGATOR, public)];
         let sealed = seal(
             label(b"x"),
@@ -106,37 +113,38 @@ fn keys_of_others_are_bounded() {
         assert_eq!(wrapped_len, bits as usize / 8, "{bits} bits");
     }
     for bits in [1024, 2040, 2047, 2049, 3071, 4097, 4104, 8192] {
-        assert_eq!(RsaPublic::from_der(&public_der(bits, 65537)), Err(KeyError::OutOfBounds), "{bits} bits");
+        assert_eq!(parsed(&public_der(bits, 65537)), Err(KeyError::OutOfBounds), "{bits} bits");
     }
     for exponent in [3, 17, 65539] {
-        assert_eq!(
-            RsaPublic::from_der(&public_der(3072, exponent)),
-            Err(KeyError::OutOfBounds),
-            "{exponent}"
-        );
+        assert_eq!(parsed(&public_der(3072, exponent)), Err(KeyError::OutOfBounds), "{exponent}");
     }
 }
 
 #[test]
 fn a_public_key_has_exactly_one_form() {
     let der = public_der(3072, 65537);
-    assert_eq!(RsaPublic::from_der(&[&der[..], &[0]].concat()), Err(KeyError::Malformed));
-    assert_eq!(RsaPublic::from_der(&der[..der.len() - 1]), Err(KeyError::Malformed));
-    assert_eq!(RsaPublic::from_der(b""), Err(KeyError::Malformed));
+    assert_eq!(parsed(&[&der[..], &[0]].concat()), Err(KeyError::Malformed));
+    assert_eq!(parsed(&der[..der.len() - 1]), Err(KeyError::Malformed));
+    assert_eq!(parsed(b""), Err(KeyError::Malformed));
     // The exponent with a zero in front, and the modulus with its length in three bytes instead of two.
     let [head, inner] = [&der[..2], &der[4..]];
     assert_eq!((head, der.len(), &inner[..4]), (&[0x30, 0x82][..], 398, &[0x02, 0x82, 0x01, 0x81][..]));
     let outer = |inner: &[u8]| [head, &(inner.len() as u16).to_be_bytes(), inner].concat();
     assert_eq!(outer(inner), der, "the test wraps as DER does");
     let padded = outer(&[&inner[..inner.len() - 5], &[0x02, 4, 0, 1, 0, 1]].concat());
-    assert_eq!(RsaPublic::from_der(&padded), Err(KeyError::Malformed));
+    assert_eq!(parsed(&padded), Err(KeyError::Malformed));
     let long = outer(&[&[0x02, 0x83, 0, 1, 0x81], &inner[4..]].concat());
-    assert_eq!(RsaPublic::from_der(&long), Err(KeyError::Malformed));
-    for at in 0..der.len() {
+    assert_eq!(parsed(&long), Err(KeyError::Malformed));
+    for (at, bit) in (0..der.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
         let mut damaged = der.clone();
-        damaged[at] ^= 1;
-        if let Ok(public) = RsaPublic::from_der(&damaged) {
+        damaged[at] ^= 1 << bit;
+        if let Ok(public) = parsed(&damaged) {
             assert_eq!(public.der(), damaged, "byte {at}");
         }
+    }
+    assert_eq!(parsed(&rsa_public_der(&[0xff; 384])).unwrap().der(), rsa_public_der(&[0xff; 384]));
+    for len in 0..der.len() {
+        assert!(parsed(&der[..len]).is_err(), "{len} bytes");
+        assert!(parsed(&vec![0x30; len]).is_err(), "{len} bytes");
     }
 }

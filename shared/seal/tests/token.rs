@@ -5,7 +5,7 @@ mod fixture;
 use fixture::*;
 use proptest::prelude::*;
 use rafty_seal::{Token, TokenError, enrol, re_enrol};
-use rafty_types::{ClusterId, PeerRole, Signature};
+use rafty_types::{ClusterId, MemberId, PeerRole, Signature};
 
 fn token() -> Token {
     Token::generate(ClusterId([9; 16]), &identity(AGGREGATOR).key(), &mut rng(5))
@@ -95,13 +95,21 @@ fn an_enrolment_proves_both_keys() {
     assert_eq!(enrolment.statement.rsa_public, rsa.public_der());
     assert_eq!(enrolment.statement.exporter, [4; 32]);
 
-    let again = re_enrol(&newcomer, rsa.public(), set, [5; 32], addresses);
-    assert!(newcomer.key().verify(&again.statement.to_bytes(), &again.own_signature));
-    assert!(
-        !newcomer.key().verify(&again.statement.to_bytes(), &enrolment.own_signature),
-        "another connection"
-    );
-    assert_eq!((again.token, again.token_signature), ([0; 16], Signature::default()));
+    assert_eq!(enrolment.replaced(), None);
+}
+
+#[test]
+fn a_return_names_whom_it_replaces() {
+    let (newcomer, rsa) = (identity(PARTICIPANT), rsa_key(PARTICIPANT));
+    let set = rafty_types::SetId::first(token().cluster);
+    let again = re_enrol(&newcomer, MemberId(9), rsa.public(), set, [5; 32], Vec::new());
+    assert_eq!((again.replaced(), again.token_signature), (Some(MemberId(9)), Signature::default()));
+    let signs = |bytes: &[u8]| newcomer.key().verify(bytes, &again.own_signature);
+    assert!(signs(&again.statement.to_bytes_of_return(MemberId(9))));
+    assert!(!signs(&again.statement.to_bytes_of_return(MemberId(8))), "another member");
+    assert!(!signs(&again.statement.to_bytes()), "not a newcomer's");
+    let elsewhere = rafty_types::EnrolmentStatement { exporter: [6; 32], ..again.statement.clone() };
+    assert!(!signs(&elsewhere.to_bytes_of_return(MemberId(9))), "another connection");
 }
 
 proptest! {

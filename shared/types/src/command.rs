@@ -1,9 +1,9 @@
 //! What a log entry carries into the replicated state, and the records that state is made of.
 
 use crate::{
-    Attempt, ClientId, ClientRecord, ClusterId, Digest, Index, Issue, MemberId, PeerKey, RecordedIncarnation,
-    RestCause, Round, RunId, Serial, SessionId, SetId, SettingValue, Settings, Signature, SignedDigest,
-    Tenure, Term, Version,
+    Attempt, ClientId, ClientRecord, ClusterId, Digest, Index, Issue, MAX_EXAMPLES, MemberId, PeerKey,
+    RecordedIncarnation, RestCause, Round, RunId, Serial, SessionId, SetId, SettingValue, Settings,
+    Signature, SignedDigest, Tenure, Term, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -281,14 +281,26 @@ pub struct TokenRecord {
 /// A newcomer's statement, signed with its own key and with the token's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolment {
-    /// Which token.
+    /// Which token; of a member that comes back, what [`naming`](Self::naming) it gives.
     pub token: [u8; 16],
     /// What is signed.
     pub statement: EnrolmentStatement,
-    /// By `statement.key`, over [`EnrolmentStatement::to_bytes`].
+    /// By `statement.key`, over [`EnrolmentStatement::to_bytes`], or over [`EnrolmentStatement::to_bytes_of_return`].
     pub own_signature: Signature,
     /// By the token's key, over the same bytes.
     pub token_signature: Signature,
+}
+
+impl Enrolment {
+    /// What stands in place of a token where a member comes back under its identity, to be no longer the member of this id.
+    pub fn naming(replaced: MemberId) -> [u8; 16] {
+        u128::from(replaced.0).to_be_bytes()
+    }
+
+    /// The id that a member had when it asked to come back; `None` of a newcomer, which has a token.
+    pub fn replaced(&self) -> Option<MemberId> {
+        u64::try_from(u128::from_be_bytes(self.token)).ok().map(MemberId)
+    }
 }
 
 /// What a newcomer says of itself.
@@ -307,9 +319,15 @@ pub struct EnrolmentStatement {
 }
 
 impl EnrolmentStatement {
-    /// The bytes that are signed.
+    /// The bytes that a newcomer signs.
     pub fn to_bytes(&self) -> Vec<u8> {
         statement(b"rafty enrolment v2", self)
+    }
+
+    /// The bytes that a member signs that comes back. They name the id that it had: once it has another, whoever kept
+    /// them cannot take that away from it.
+    pub fn to_bytes_of_return(&self, replaced: MemberId) -> Vec<u8> {
+        statement(b"rafty return v1", &(replaced, self))
     }
 }
 
@@ -410,6 +428,14 @@ pub struct Metrics {
     pub loss_micros: u64,
     /// Mean training loss of the last local epoch, in millionths, weighted by `num_examples`.
     pub train_loss_micros: u64,
+}
+
+impl Metrics {
+    /// Whether so many `members` can have measured this together.
+    pub fn are_of(&self, members: usize) -> bool {
+        let most = MAX_EXAMPLES.saturating_mul(members as u64);
+        self.correct <= self.examples && self.examples <= most
+    }
 }
 
 /// Why an update was not taken. Grows at the end only.
@@ -530,6 +556,9 @@ pub enum Rejection {
     /// The session used the serial for another command.
     #[error("the session used this serial for another command; open a new one")]
     SerialReused,
+    /// Who comes back is another member by now than it says.
+    #[error("this identity is member {0} by now")]
+    Renamed(MemberId),
 }
 
 /// What the state of a new peer set starts from.

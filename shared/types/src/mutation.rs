@@ -83,6 +83,10 @@ pub enum Mutation {
     SerialKeepsNoDigest,
     /// A new session takes the place of whichever was used least recently, whoever has most.
     FloodEvictsOthers,
+    /// A member that comes back replaces whoever it is by now, not whom it named.
+    AnyReturnReplaces,
+    /// Any bytes are taken for a key that can be sealed to.
+    KeysNotParsed,
     /// A single digest of the state counts as that of a majority, so that one divergent member stops the rest.
     OneDigestIsMajority,
 
@@ -96,6 +100,10 @@ pub enum Mutation {
     AnybodyRenamesMembers,
     /// Anybody may ask that another member leads.
     AnybodyMovesLeadership,
+    /// A leader proposes for others what only it may ask for.
+    DutiesForwarded,
+    /// Seats go to members that do not have the log yet.
+    SeatsGivenBlindly,
     /// A leader hands over because somebody wants it removed who may not.
     ActsBeforePermission,
     /// A write is acknowledged when it is in the leader's log.
@@ -123,6 +131,8 @@ pub enum Mutation {
     UpdateCountedTwice,
     /// An update that was sealed for an earlier attempt is taken in.
     StaleEnvelopeFolded,
+    /// An update may weigh anything.
+    WeightsUnchecked,
     /// An update that was refused for what is in it counts.
     RefusedUpdateCounted,
     /// A participant drops its update when it is accepted, not when its round is published.

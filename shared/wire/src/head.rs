@@ -117,6 +117,11 @@ pub enum JoinReply {
         /// The epoch of the member that was asked.
         epoch: Epoch,
     },
+    /// Who comes back is another member by now than it said; nothing was changed.
+    Renamed {
+        /// Which one.
+        member: MemberId,
+    },
 }
 
 impl Head for BulkHead {

@@ -41,6 +41,7 @@ fn every_unit_is_written_and_read_as_it_was_pinned() {
     written += &head::<JoinReply>("join-refused", &JoinReply::Refused { reason: "no".into() });
     let epoch = rafty_types::Epoch::first(rafty_types::ClusterId([1; 16])).recovered([2; 16]);
     written += &head::<JoinReply>("join-other-epoch", &JoinReply::OtherEpoch { epoch });
+    written += &head::<JoinReply>("join-renamed", &JoinReply::Renamed { member: rafty_types::MemberId(9) });
     assert!(written == GOLDEN, "the wire format changed; written now:\n{written}");
 }
 

@@ -224,6 +224,27 @@ fn rounds_of_the_version_before_teach_no_deadline_whether_read_as_state_or_as_en
 }
 
 #[test]
+fn a_key_that_an_old_entry_brought_in_stays_and_none_comes_after_it() {
+    let story = Script::founded_by("ann");
+    let mut set = Updated::of(story, WALL_MS);
+    let junk = vec![1; 300];
+    let begin = C::TenureBegan { member: set.story.id("ann"), rsa_public: junk.clone() };
+    let signed = format_2::tenure_statement(CLUSTER, set.story.id("ann"), &junk);
+    let proposal = set.story.proposal(set.story.id("ann"), Command::Control(begin));
+    let issue = proposal.issue.map(|issue| Issue { signature: sign("ann", &signed), ..issue });
+    let old = Proposal { stamp: Stamp::Wall(WALL_MS), issue, ..proposal };
+    assert_eq!(why(&set.story.propose(&old)), None);
+    // The directory opens again, and what was recorded is replaced by its owner.
+    let mut again = Script::founded_by("ann");
+    again.state.restore(&set.story.state.snapshot()).expect("a state");
+    assert_eq!(again.state.control().tenure().map(|tenure| &tenure.rsa_public), Some(&junk));
+    let stamp = Stamp::Elapsed { elapsed_ms: 1_000, wall_ms: WALL_MS };
+    let rotate = |rsa_public| C::RotateKey { member: MemberId(1), rsa_public };
+    assert!(matches!(stamped(&mut again, stamp, rotate(junk)), Some(Rejection::Invalid(_))));
+    assert_eq!(stamped(&mut again, stamp, rotate(rsa_key(b"new"))), None);
+}
+
+#[test]
 fn two_voters_of_the_version_before_stay_until_the_leader_makes_their_number_odd() {
     let mut story = Script::founded_by("ann");
     let ids = ["bob", "eve"].map(|name| story.joins(name, Agent));

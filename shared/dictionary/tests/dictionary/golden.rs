@@ -225,7 +225,7 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
             let any = token(name, PeerRole::Agent, 1);
             ("ann", control(C::Enrol(enrolment(who, &any, secret.as_ref().unwrap_or(name), *over))))
         }
-        Command::Rejoin(who, over) => ("ann", control(C::Enrol(again(who, *over)))),
+        Command::Rejoin(who, over) => ("ann", control(C::Enrol(again(who, id(who), *over)))),
         Command::Revoke(by, who) => (by, control(C::Revoke { member: id(who) })),
         Command::Seat { by, give, take } => {
             let list = |names: &Option<String>| -> Vec<_> {

@@ -35,7 +35,7 @@ fn a_peer_set_is_not_founded_on_a_bad_genesis() {
         |genesis| genesis.founder.seat = false,
         |genesis| genesis.founder.tenures = 1,
         |genesis| genesis.founder.addresses.clear(),
-        |genesis| genesis.founder.rsa_public = vec![0; MAX_RSA_KEY_LEN + 1],
+        |genesis| genesis.founder.rsa_public = vec![1; 300],
     ];
     for change in wrong {
         assert!(matches!(found(change), FoundError::Genesis(_)));
@@ -77,16 +77,17 @@ fn joining_needs_every_proof() {
     assert_eq!(refused(enrolment("bob", &ticket, "forged", 1)), Rejection::BadSignature);
     assert_eq!(refused(Enrolment { own_signature: sign("eve", b""), ..good() }), Rejection::BadSignature);
     assert_eq!(refused(Enrolment { token: [9; 16], ..good() }), Rejection::UnknownToken);
-    assert_eq!(refused(again("bob", 1)), Rejection::UnknownMember);
+    assert_eq!(refused(again("bob", MemberId(9), 1)), Rejection::UnknownMember);
     assert_eq!(refused(enrolment("ann", &ticket, "ticket", 1)), Rejection::AlreadyMember);
 
-    let altered: [fn(&mut EnrolmentStatement); 6] = [
+    let altered: [fn(&mut EnrolmentStatement); 7] = [
         |statement| statement.set.cluster = ClusterId([8; 16]),
         |statement| statement.set.epoch = statement.set.epoch.recovered([1; 16]),
         |statement| statement.addresses.clear(),
         |statement| statement.addresses = vec![address(1); MAX_ADDRESSES + 1],
         |statement| statement.rsa_public.clear(),
-        |statement| statement.rsa_public = vec![1; MAX_RSA_KEY_LEN + 1],
+        |statement| statement.rsa_public = vec![1; 300],
+        |statement| statement.rsa_public.push(0),
     ];
     for alter in altered {
         let mut statement = good().statement;
@@ -146,18 +147,38 @@ fn nobody_can_repeat_a_statement_that_stands_in_the_log() {
     story.does("ann", C::TokenCreated(ticket.clone()));
     let first = enrolment("bob", &ticket, "ticket", 1);
     story.does("ann", C::Enrol(first.clone()));
-    story.knows("bob");
+    let bob = story.knows("bob");
     story.joins("eve", Agent);
 
     // Eve read Bob's enrolment in the log: she can neither have his id replaced …
-    let replayed = Enrolment { token: [0; 16], ..first.clone() };
-    assert_eq!(story.cannot("eve", C::Enrol(replayed)), Rejection::Duplicate);
-    story.does("ann", C::Enrol(again("bob", 2)));
+    let replayed = Enrolment { token: Enrolment::naming(bob), ..first.clone() };
+    assert_eq!(story.cannot("eve", C::Enrol(replayed)), Rejection::BadSignature);
+    story.does("ann", C::Enrol(again("bob", bob, 2)));
     story.knows("bob");
-    assert_eq!(story.cannot("eve", C::Enrol(again("bob", 2))), Rejection::Duplicate);
+    assert_eq!(story.cannot("eve", C::Enrol(again("bob", bob, 2))), Rejection::Duplicate);
     // … nor bring him back once he is revoked, although the token admits more.
     story.does("ann", story.revoke("bob"));
     assert_eq!(story.cannot("eve", C::Enrol(first)), Rejection::Duplicate);
+}
+
+#[test]
+fn who_comes_back_replaces_nobody_but_whom_it_names() {
+    let mut story = Script::founded_by("ann");
+    story.joins("bob", Agent);
+    let first = story.id("bob");
+    // Bob asked Ann, who did not answer, and then Eve; Ann proposes what he asked when he runs again.
+    let (kept, taken) = (again("bob", first, 1), again("bob", first, 2));
+    story.does("ann", C::Enrol(taken));
+    let second = story.knows("bob");
+    assert_eq!(story.cannot("ann", C::Enrol(kept)), Rejection::Renamed(second));
+    assert_eq!(story.state.control().members().len(), 2);
+    // He never heard that he was taken back: he is told whom to name.
+    assert_eq!(story.cannot("ann", C::Enrol(again("bob", first, 3))), Rejection::Renamed(second));
+    story.does("ann", C::Enrol(again("bob", second, 4)));
+    assert_ne!(story.knows("bob"), second);
+    // What says another id than was signed is nobody's.
+    let altered = Enrolment { token: Enrolment::naming(story.id("bob")), ..again("bob", first, 5) };
+    assert_eq!(story.cannot("ann", C::Enrol(altered)), Rejection::BadSignature);
 }
 
 #[test]
@@ -207,20 +228,20 @@ fn keys_and_addresses_change_by_their_owner_with_its_signature() {
     let bob = story.joins("bob", Agent);
     let rotate = |rsa_public: Vec<u8>| C::RotateKey { member: bob, rsa_public };
     let moved = |addresses: Vec<std::net::SocketAddr>| C::AddressChanged { member: bob, addresses };
-    for command in [rotate(vec![5]), moved(vec![address(5)])] {
+    for command in [rotate(rsa_key(b"new")), moved(vec![address(5)])] {
         assert_eq!(story.cannot("ann", command.clone()), Rejection::NotAllowed);
         let command = Command::Control(command);
         let issue = story.issue_signed_by("ann", bob, &command);
         let forged = Proposal { issue, ..story.proposal(bob, command) };
         assert_eq!(story.refuses(&forged), Rejection::BadSignature);
     }
-    for command in [rotate(vec![]), moved(vec![]), moved(vec![address(1); 9])] {
+    for command in [rotate(vec![]), rotate(vec![1; 300]), moved(vec![]), moved(vec![address(1); 9])] {
         assert!(matches!(story.cannot("bob", command), Rejection::Invalid(_)));
     }
-    assert_eq!(story.does("bob", rotate(vec![5])), [Event::RosterChanged]);
+    assert_eq!(story.does("bob", rotate(rsa_key(b"new"))), [Event::RosterChanged]);
     assert_eq!(story.does("bob", moved(vec![address(5)])), [Event::RosterChanged]);
     assert_eq!(
         (&story.member("bob").rsa_public, &story.member("bob").addresses),
-        (&vec![5], &vec![address(5)])
+        (&rsa_key(b"new"), &vec![address(5)])
     );
 }

@@ -2,7 +2,7 @@
 
 use crate::script::*;
 use rafty_dictionary::{
-    Event, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_EXAMPLES, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED,
+    Event, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED,
 };
 use rafty_types::ControlCommand as C;
 use rafty_types::PeerRole::Agent;
@@ -71,10 +71,13 @@ fn an_update_counts_once_per_attempt_and_only_of_a_member() {
     assert_eq!(story.cannot("ann", alter(|who, _, _, _| *who = MemberId(99))), Rejection::UnknownMember);
     assert_eq!(story.cannot("ann", alter(|_, round, _, _| *round = Round(2))), Rejection::NotOpen);
     assert_eq!(story.cannot("ann", alter(|_, _, attempt, _| *attempt = Attempt(2))), Rejection::NotOpen);
-    for weightless in
-        [alter(|_, _, _, weight| *weight = 0), alter(|_, _, _, weight| *weight = MAX_EXAMPLES + 1)]
-    {
-        assert!(matches!(story.cannot("ann", weightless), Rejection::Invalid(_)));
+    let weightless: [fn(&mut MemberId, &mut Round, &mut Attempt, &mut u64); 3] = [
+        |_, _, _, weight| *weight = 0,
+        |_, _, _, weight| *weight = MAX_EXAMPLES + 1,
+        |_, _, _, weight| *weight = u64::MAX,
+    ];
+    for change in weightless {
+        assert!(matches!(story.cannot("ann", alter(change)), Rejection::Invalid(_)));
     }
     story.does("ann", good.clone());
     assert_eq!(story.cannot("ann", good), Rejection::Duplicate);
@@ -105,7 +108,7 @@ fn a_publication_counts_accepted_updates_each_once_and_makes_the_next_version() 
     story.does("ann", story.open());
     story.does("ann", story.accept("bob", "b"));
     story.does("ann", story.accept("eve", "e"));
-    let wrong: [fn(&mut Publication); 8] = [
+    let wrong: [fn(&mut Publication); 9] = [
         |publication| publication.counted.clear(),
         |publication| publication.counted[1] = publication.counted[0],
         |publication| publication.counted[0].1 = digest("forged"),
@@ -114,6 +117,7 @@ fn a_publication_counts_accepted_updates_each_once_and_makes_the_next_version() 
         |publication| publication.version = Version(0),
         |publication| publication.refused = vec![(MemberId(1), Refusal::NotFinite); MAX_REFUSED + 1],
         |publication| publication.metrics.correct = publication.metrics.examples + 1,
+        |publication| publication.metrics.examples = 2 * MAX_EXAMPLES + 1,
     ];
     for alter in wrong {
         let mut publication = story.publication(&[("bob", "b"), ("eve", "e")], "m");

@@ -1,9 +1,7 @@
 //! A peer set to tell stories about: people by name, each with keys drawn from that name.
 
 use ed25519_dalek::{Signer, SigningKey};
-use rafty_dictionary::{
-    Applied, Entries, EntryCommand, Event, NO_TOKEN, Outcome, Replicated, RunState, is_issued,
-};
+use rafty_dictionary::{Applied, Entries, EntryCommand, Event, Outcome, Replicated, RunState, is_issued};
 use rafty_types::*;
 use std::collections::BTreeMap;
 
@@ -43,7 +41,14 @@ impl Sign for Key {
 }
 
 pub(crate) fn rsa_of(name: &str) -> Vec<u8> {
-    format!("participant key of {name}").into_bytes()
+    rsa_key(name.as_bytes())
+}
+
+/// A key of its own for each seed; nobody has the other half.
+pub(crate) fn rsa_key(seed: &[u8]) -> Vec<u8> {
+    let mut modulus = [0xff; 256];
+    modulus[1..33].copy_from_slice(&Digest::of(seed).0);
+    rsa_public_der(&modulus)
 }
 
 pub(crate) fn address(port: u16) -> std::net::SocketAddr {
@@ -89,13 +94,15 @@ pub(crate) fn enrolment(who: &str, with: &TokenRecord, token_name: &str, connect
     Enrolment { token: with.id, statement, own_signature, token_signature }
 }
 
-/// `who` joins again after its log was lost.
-pub(crate) fn again(who: &str, connection: u8) -> Enrolment {
+/// `who` joins again after its log was lost, when it was `replaced`.
+pub(crate) fn again(who: &str, replaced: MemberId, connection: u8) -> Enrolment {
     let any = token("any", PeerRole::Agent, 1);
+    let enrolment = enrolment(who, &any, "any", connection);
     Enrolment {
-        token: NO_TOKEN,
+        token: Enrolment::naming(replaced),
+        own_signature: sign(who, &enrolment.statement.to_bytes_of_return(replaced)),
         token_signature: Signature::default(),
-        ..enrolment(who, &any, "any", connection)
+        ..enrolment
     }
 }
 
@@ -230,7 +237,7 @@ impl Script {
 
     /// A tenure of `who` with a key made for the next entry.
     pub(crate) fn begin(&self, who: &str) -> ControlCommand {
-        self.begin_with(who, format!("tenure key {}", self.state.applied()).into_bytes())
+        self.begin_with(who, rsa_key(format!("tenure key {}", self.state.applied()).as_bytes()))
     }
 
     pub(crate) fn begin_with(&self, who: &str, rsa_public: Vec<u8>) -> ControlCommand {

@@ -15,7 +15,7 @@ fn a_tenure_begins_by_the_leader_itself_with_its_signature() {
     let forged = Proposal { issue, ..story.proposal(ann, begin) };
     assert_eq!(story.refuses(&forged), Rejection::BadSignature);
     assert!(matches!(story.cannot("ann", story.begin_with("ann", vec![])), Rejection::Invalid(_)));
-    assert!(matches!(story.cannot("ann", story.begin_with("ann", vec![1; 601])), Rejection::Invalid(_)));
+    assert!(matches!(story.cannot("ann", story.begin_with("ann", vec![1; 300])), Rejection::Invalid(_)));
     let late =
         Proposal { term: Term(0), ..story.proposal(story.id("ann"), Command::Control(story.begin("ann"))) };
     assert_eq!(story.refuses(&late), Rejection::Deposed);

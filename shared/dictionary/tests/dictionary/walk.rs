@@ -93,11 +93,12 @@ impl Walk {
             )
         };
         let run = control.active_run().map_or(RunId(u64::from(x)), |run| run.id);
-        let (member, rsa_public) = (self.id(name), vec![x, y]);
+        let rsa_public = if x % 8 == 0 { vec![x, y] } else { rsa_key(&[x, y]) };
+        let member = self.id(name);
         match what {
             6 => C::TokenCreated(ticket(x % 3)),
             7 | 8 => C::Enrol(enrolment(name, &ticket(x % 3), ["t0", "t1", "t2"][usize::from(x % 3)], y)),
-            9 => C::Enrol(again(name, y)),
+            9 => C::Enrol(again(name, member, y)),
             10 => C::Revoke { member },
             11 => C::RotateKey { member, rsa_public },
             12 => {

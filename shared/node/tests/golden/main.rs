@@ -82,6 +82,8 @@ enum Command {
     Submit(N, u32),
     /// Asks a member to commit a feature level.
     Feature(N, u32),
+    /// Asks a member for a key of its own that is none.
+    Keyless(N),
     /// Somebody wants a member to lead, and tells another.
     Transfer(N, N),
     /// A member wants to end, or not any more.
@@ -182,6 +184,7 @@ fn control(command: &Command) -> Result<(&MemberId, ControlCommand), String> {
             let spec = RunSpec { name, task, rounds: *rounds, seed: 7, strategy: Strategy::FedAvg };
             (at, ControlCommand::RunSubmitted(spec))
         }
+        Command::Keyless(N(at)) => (at, ControlCommand::RotateKey { member: *at, rsa_public: vec![1; 300] }),
         Command::Feature(N(at), level) => (at, ControlCommand::FeatureLevel(*level)),
         _ => return Err("this command is no request".into()),
     })

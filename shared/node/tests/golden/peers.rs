@@ -65,11 +65,18 @@ fn identity(number: usize) -> Identity {
     Identity::from_secret_bytes(&[number as u8 + 1; 32])
 }
 
+/// A key of its own for each owner; nobody has the other half.
+fn rsa_key(of: &str) -> Vec<u8> {
+    let mut modulus = [0xff; 256];
+    modulus[1..33].copy_from_slice(&rafty_types::Digest::of(of.as_bytes()).0);
+    rafty_types::rsa_public_der(&modulus)
+}
+
 fn genesis(settings: &Settings) -> Genesis {
     let founder = Member {
         id: FOUNDER,
         key: identity(0).key(),
-        rsa_public: b"key of the founder".to_vec(),
+        rsa_public: rsa_key("the founder"),
         role: PeerRole::Peer,
         may_lead: true,
         addresses: vec![([10, 0, 0, 1], 7_000).into()],
@@ -92,7 +99,7 @@ fn enrolment(number: usize) -> Enrolment {
     let statement = EnrolmentStatement {
         set: rafty_types::SetId::first(CLUSTER),
         key: newcomer.key(),
-        rsa_public: format!("key of {number}").into_bytes(),
+        rsa_public: rsa_key(&number.to_string()),
         addresses: vec![([10, 0, 0, number as u8 + 1], 7_000).into()],
         exporter: [number as u8; 32],
     };
@@ -350,7 +357,7 @@ impl Peers {
     fn make_key(&mut self, id: MemberId) {
         let peer = self.member(id);
         peer.keys_made += 1;
-        let rsa_public = format!("tenure key {} of n{id}", peer.keys_made).into_bytes();
+        let rsa_public = rsa_key(&format!("tenure {} of n{id}", peer.keys_made));
         self.agenda.push_back((id, Input::TenureKey(TenureKey { rsa_public })));
     }
 

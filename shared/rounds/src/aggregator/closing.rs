@@ -140,7 +140,9 @@ pub(super) fn cohort(
             None => member.role == PeerRole::Agent && present && now < patience.silence,
         }
     };
-    let members = view.members.iter().filter(takes_part);
+    // Who cannot get the model that the round starts from makes no update of it.
+    let able = |member: &&MemberView<'_>| member.id == view.me || member.can_be_sealed_to();
+    let members = view.members.iter().filter(able).filter(takes_part);
     let all: BTreeSet<_> = members.map(|member| member.id).collect();
     let waited_for: BTreeSet<_> = all.iter().copied().filter(|id| !attendance.is_given_up(*id)).collect();
     if waited_for.is_empty() { all } else { waited_for }

@@ -8,12 +8,13 @@ use super::closing::{
     slowest_arrival_ms,
 };
 use super::opening::Opening;
+use super::refusals::OUT_AFTER;
 use super::taken::Taken;
 use super::{Next, list};
 use crate::step::Step;
 use crate::{AttemptKey, EnvelopeHandle, MemberView, RoundEvent, View, Work};
 use rafty_types::time::in_words;
-use rafty_types::{Digest, Label, MemberId, Progress, Refusal, Time, Version};
+use rafty_types::{Digest, Label, MemberId, Progress, Refusal, Time};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -32,19 +33,15 @@ pub(super) struct Collecting {
 }
 
 impl Collecting {
-    pub(super) fn begin(
-        step: &mut Step<'_>,
-        attendance: &Attendance,
-        key: AttemptKey,
-        base: Version,
-    ) -> Self {
+    pub(super) fn begin(step: &mut Step<'_>, attendance: &Attendance, taken: Taken) -> Self {
+        let key = taken.key;
         let (collected_ms, failed) =
             step.view.open().map_or((0, 0), |(_, open)| (open.collected_ms, open.failed));
         let first = u64::try_from(step.view.settings.first_deadline.as_millis()).unwrap_or(u64::MAX);
         let deadline_ms = deadline_ms(first, slowest_arrival_ms(step.view, attendance), failed);
         step.event(RoundEvent::CollectingBegan { key, deadline_ms });
         Self {
-            taken: Taken::new(key, base),
+            taken,
             queue: VecDeque::new(),
             patience: Patience::new(step.now, deadline_ms, collected_ms),
             deadline_ms,
@@ -115,7 +112,7 @@ impl Collecting {
 
     fn standing(&self, view: &View<'_>, attendance: &Attendance, now: Time) -> Standing {
         let mut cohort = cohort(view, attendance, &self.patience, now);
-        cohort.retain(|member| !self.taken.refused.contains_key(member));
+        cohort.retain(|member| self.taken.is_in(*member));
         let is_missing = |member: &MemberId| !self.taken.knows(*member);
         let missing = cohort.iter().filter(|member| is_missing(member)).count();
         let present: Vec<_> = self.waited_for(view, &cohort).map(|member| member.id).collect();
@@ -165,7 +162,7 @@ impl Collecting {
     fn gave_up(&self, standing: &Standing, now: Time) -> String {
         let Standing { accepted, cohort, .. } = *standing;
         let took = in_words(now.saturating_since(self.patience.since));
-        let refused: Vec<_> = self.taken.refused.iter().map(|(member, (_, why))| (*member, *why)).collect();
+        let refused: Vec<_> = self.taken.refusals().collect();
         let why = match refused.as_slice() {
             [] => "too few for a quorum".into(),
             refused => format!("refused: {}", refused_in_words(refused)),
@@ -180,6 +177,16 @@ impl Collecting {
         now: Time,
         busy: bool,
     ) -> String {
+        let what = self.what_is_missing(view, attendance, now, busy);
+        if self.taken.out.is_empty() {
+            return what;
+        }
+        let out: Vec<_> = self.taken.out.iter().map(|(member, why)| (*member, *why)).collect();
+        let out = refused_in_words(&out);
+        format!("{what}; out of the round after {OUT_AFTER} refusals: {out}")
+    }
+
+    fn what_is_missing(&self, view: &View<'_>, attendance: &Attendance, now: Time, busy: bool) -> String {
         let AttemptKey { round, attempt, .. } = self.taken.key;
         let standing = self.standing(view, attendance, now);
         let head = format!(

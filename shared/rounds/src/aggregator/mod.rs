@@ -10,6 +10,7 @@ mod combining;
 mod failed;
 mod opening;
 mod publishing;
+mod refusals;
 mod taken;
 
 pub use closing::{EARLIEST_DEADLINE_MS, LATEST_DEADLINE_MS, deadline_ms};
@@ -27,6 +28,7 @@ use rafty_types::{
     ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Metrics, Mutation, Protection, Refusal,
     Rejection, Rest, Tenure, Time, planted,
 };
+use refusals::Refusals;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use taken::{Taken, TakenUpdate};
@@ -79,8 +81,8 @@ pub(crate) struct Aggregator {
     ending: Option<Tenure>,
     /// `RoundOpened`, on its way in this tenure.
     round_opened: (Option<Tenure>, Proposing),
-    /// Updates that the log would not accept after they were folded; not to be folded again in this tenure.
-    barred: BTreeMap<MemberId, Digest>,
+    /// Whose updates were refused in the open round.
+    refusals: Refusals,
 }
 
 /// An update that came before the entry that opens its attempt.
@@ -131,8 +133,9 @@ impl Aggregator {
         let tenure = view.my_tenure().map(|tenure| tenure.tenure);
         if self.round_opened.0 != tenure {
             self.round_opened = (tenure, Proposing::default());
-            self.barred.clear();
         }
+        let open = view.open().map(|(run, open)| (run.id, open.round));
+        self.refusals.follow(tenure.zip(open).map(|(tenure, (run, round))| (tenure, run, round)));
         self.ending = self.ending.filter(|ending| Some(*ending) == tenure);
         self.attendance.follow(view);
         let current = tenure.and_then(|_| view.attempt());
@@ -143,7 +146,8 @@ impl Aggregator {
         if let (Some(key), Some((_, open))) = (current, view.open()) {
             self.round_opened.1 = Proposing::default();
             self.phase = if open.accepted.is_empty() {
-                Phase::Collecting(Box::new(Collecting::begin(step, &self.attendance, key, open.base)))
+                let taken = Taken::new(key, open.base, self.refusals.out());
+                Phase::Collecting(Box::new(Collecting::begin(step, &self.attendance, taken)))
             } else {
                 // Another process folded them: they are in no accumulator any more.
                 fail(step, key, "what this attempt accepted before is not in memory any more")
@@ -242,6 +246,9 @@ impl Aggregator {
         if !exact || !step.view.is_sound(label, from) {
             return Err(DropReason::WrongLabel);
         }
+        if taken.refuse_out(step, from, label.content) {
+            return Err(DropReason::OutOfRound);
+        }
         let again = planted(Mutation::UpdateCountedTwice);
         if taken.knows(from) && !again {
             taken.repeat_verdict(step, from);
@@ -252,8 +259,9 @@ impl Aggregator {
         if (opened || collecting.is_queued(from)) && !again {
             return Err(DropReason::Duplicate);
         }
-        if self.barred.get(&from) == Some(&label.content) {
+        if self.refusals.is_barred(from, label.content) {
             collecting.taken.refuse(step, from, label.content, Refusal::BadWeight);
+            self.refusals.count(step, key, from, Refusal::BadWeight);
             return Err(DropReason::Duplicate);
         }
         Ok(collecting)
@@ -319,6 +327,7 @@ impl Aggregator {
             WorkResult::Refused(refusal) => {
                 step.event(RoundEvent::UpdateRefused { key, participant, refusal });
                 taken.refuse(step, participant, digest, refusal);
+                self.refusals.count(step, key, participant, refusal);
             }
             // Nobody is to blame but this device; the participant sends again.
             other => {
@@ -344,9 +353,11 @@ impl Aggregator {
         if let Some(proposing) = self.proposing(id) {
             return proposing.rejected(step.now);
         }
-        let rejected = self.phase.taken_mut().and_then(|taken| taken.on_proposal_rejected(step, id));
-        if let Some((member, digest)) = rejected {
-            self.barred.insert(member, digest);
+        let Some(taken) = self.phase.taken_mut() else { return };
+        let key = taken.key;
+        if let Some((member, digest)) = taken.on_proposal_rejected(step, id) {
+            self.refusals.count(step, key, member, Refusal::BadWeight);
+            self.refusals.bar(member, digest);
             self.go(step, Next::Fail(format!("the update of member {member} does not count: {why}")));
         }
     }

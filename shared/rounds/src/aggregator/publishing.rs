@@ -7,7 +7,7 @@ use super::taken::Taken;
 use super::{Next, list};
 use crate::models::in_words;
 use crate::step::{Proposing, Step, back_off};
-use crate::{EnvelopeHandle, Output, RoundEvent, View, Work, WorkId, WorkResult};
+use crate::{EnvelopeHandle, MemberView, Output, RoundEvent, View, Work, WorkId, WorkResult};
 use rafty_types::{ControlCommand, Digest, EnvelopeKind, MemberId, Mutation, Progress, Time, planted};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub(super) struct Publishing {
     model: Digest,
     duration_ms: u64,
     recipients: Recipients,
+    /// Who would be one, and what the log has as its key is none.
+    unsealable: BTreeSet<MemberId>,
     stage: Stage,
     /// Members that said they hold the model.
     holders: BTreeSet<MemberId>,
@@ -58,6 +60,7 @@ impl Publishing {
             model,
             duration_ms,
             recipients: Vec::new(),
+            unsealable: BTreeSet::new(),
             stage: Stage::Unsealed { from: Time::ZERO, failures: 0 },
             holders: BTreeSet::new(),
             safe: false,
@@ -172,11 +175,13 @@ impl Publishing {
 
     /// A voter that came after the sealing, or has a new key, can never open what was sealed.
     fn seal_for_new_voters(&mut self, step: &mut Step<'_>) {
-        let knows = |id: MemberId, key: &[u8]| self.recipients.iter().any(|(to, of)| *to == id && of == key);
+        let knows = |voter: &MemberView<'_>| {
+            let is_it = |(to, of): &(MemberId, Vec<u8>)| *to == voter.id && of == voter.rsa_public;
+            self.recipients.iter().any(is_it) || !voter.can_be_sealed_to()
+        };
         let mut others = step.view.voters().filter(|voter| voter.id != step.view.me);
         let sent = matches!(self.stage, Stage::Sent { .. });
-        if sent && others.any(|voter| !self.holders.contains(&voter.id) && !knows(voter.id, voter.rsa_public))
-        {
+        if sent && others.any(|voter| !self.holders.contains(&voter.id) && !knows(voter)) {
             self.drop_envelope(step);
         }
     }
@@ -185,9 +190,9 @@ impl Publishing {
         match &mut self.stage {
             Stage::Unsealed { from, failures } if *from <= step.now => {
                 let failures = *failures;
-                self.recipients = recipients(step.view, attendance, &self.taken);
+                self.find_recipients(step, attendance);
                 if self.recipients.is_empty() {
-                    return; // a peer set of one
+                    return; // a peer set of one, or of one that has a key
                 }
                 let (key, model) = (self.taken.key, self.model);
                 let label = step.view.label(key, EnvelopeKind::Publication, self.taken.base.next(), model);
@@ -206,7 +211,7 @@ impl Publishing {
                     *tries = (*tries).saturating_add(1);
                     let me = step.view.me;
                     for voter in step.view.voters().filter(|voter| voter.alive && voter.id != me) {
-                        if !self.holders.contains(&voter.id) {
+                        if !self.holders.contains(&voter.id) && !self.unsealable.contains(&voter.id) {
                             step.emit(Output::SendTo { member: voter.id, envelope });
                         }
                     }
@@ -216,7 +221,29 @@ impl Publishing {
         }
     }
 
+    fn find_recipients(&mut self, step: &mut Step<'_>, attendance: &Attendance) {
+        let all = recipients(step.view, attendance, &self.taken);
+        let (able, unable): (Vec<&MemberView<'_>>, Vec<_>) =
+            all.partition(|member| member.can_be_sealed_to());
+        self.recipients = able.into_iter().map(|member| (member.id, member.rsa_public.to_vec())).collect();
+        let unsealable: BTreeSet<_> = unable.iter().map(|member| member.id).collect();
+        if self.unsealable != unsealable {
+            self.unsealable = unsealable;
+            let members = self.unsealable.iter().copied().collect();
+            step.event(RoundEvent::CannotSealTo { model: self.model, members });
+        }
+    }
+
     pub(super) fn waiting_for(&self, view: &View<'_>) -> String {
+        let what = self.what_is_missing(view);
+        if self.unsealable.is_empty() {
+            return what;
+        }
+        let members: Vec<_> = self.unsealable.iter().copied().collect();
+        format!("{what}; what the log has as the key of {} is none: nothing is sealed for it", list(&members))
+    }
+
+    fn what_is_missing(&self, view: &View<'_>) -> String {
         let round = self.taken.key.round;
         let (held, voters) = self.held(view);
         if !self.is_on_its_way() {
@@ -238,15 +265,18 @@ impl Publishing {
     }
 }
 
-/// Who can open the new model: the cohort, every member that may lead, and every voter; not its maker.
-fn recipients(view: &View<'_>, attendance: &Attendance, taken: &Taken) -> Recipients {
-    let trains = |id| {
+/// Who is to open the new model: the cohort, every member that may lead, and every voter; not its maker.
+fn recipients<'a>(
+    view: &View<'a>,
+    attendance: &Attendance,
+    taken: &Taken,
+) -> impl Iterator<Item = &'a MemberView<'a>> {
+    let me = view.me;
+    let trains = move |id| {
         taken.knows(id) || matches!(attendance.heard(id), Some(Progress::Training(_) | Progress::Sending))
     };
-    view.members
-        .iter()
-        .filter(|member| member.id != view.me && (member.may_lead || member.seat || trains(member.id)))
+    let members = view.members.iter();
+    members
+        .filter(move |member| member.id != me && (member.may_lead || member.seat || trains(member.id)))
         .take(MAX_RECIPIENTS)
-        .map(|member| (member.id, member.rsa_public.to_vec()))
-        .collect()
 }

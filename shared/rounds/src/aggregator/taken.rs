@@ -16,6 +16,8 @@ pub(super) struct Taken {
     pub(super) base: Version,
     pub(super) updates: BTreeMap<MemberId, TakenUpdate>,
     pub(super) refused: BTreeMap<MemberId, (Digest, Refusal)>,
+    /// Who is out of the round since an earlier attempt, and why its last update was refused.
+    pub(super) out: BTreeMap<MemberId, Refusal>,
 }
 
 /// An update that is folded into the accumulator; it cannot be taken out again.
@@ -42,13 +44,31 @@ impl TakenUpdate {
 }
 
 impl Taken {
-    pub(super) fn new(key: AttemptKey, base: Version) -> Self {
-        Self { key, base, updates: BTreeMap::new(), refused: BTreeMap::new() }
+    pub(super) fn new(key: AttemptKey, base: Version, out: BTreeMap<MemberId, Refusal>) -> Self {
+        Self { key, base, updates: BTreeMap::new(), refused: BTreeMap::new(), out }
     }
 
-    /// Whether `member` was judged in this attempt, or its update is about to be accepted.
+    /// Whether `member` was judged in this attempt, or its update is about to be accepted, or none of it can be.
     pub(super) fn knows(&self, member: MemberId) -> bool {
-        self.updates.contains_key(&member) || self.refused.contains_key(&member)
+        self.updates.contains_key(&member) || !self.is_in(member)
+    }
+
+    /// Whether an update of `member` may still count, or does.
+    pub(super) fn is_in(&self, member: MemberId) -> bool {
+        !self.refused.contains_key(&member) && !self.out.contains_key(&member)
+    }
+
+    /// Tells a member that is out of the round so. Whether it is.
+    pub(super) fn refuse_out(&self, step: &mut Step<'_>, member: MemberId, update: Digest) -> bool {
+        let refusal = self.out.get(&member);
+        refusal.into_iter().for_each(|why| tell(step, self.key, member, update, Verdict::Refused(*why)));
+        refusal.is_some()
+    }
+
+    /// Who was refused in this attempt or is out of the round, and why.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = (MemberId, Refusal)> {
+        let refused = self.refused.iter().map(|(member, (_, why))| (*member, *why));
+        refused.chain(self.out.iter().map(|(member, why)| (*member, *why)))
     }
 
     pub(super) fn all_accepted(&self) -> bool {
@@ -143,7 +163,7 @@ impl Taken {
             round,
             attempt,
             counted: self.updates.iter().map(|(member, update)| (*member, update.digest)).collect(),
-            refused: self.refused.iter().map(|(member, (_, refusal))| (*member, *refusal)).collect(),
+            refused: self.refusals().collect(),
             resting,
             version: self.base.next(),
             model,

@@ -42,6 +42,7 @@ fn try_train(
     drop(model);
     let Some(contribution) = trainer.train(spec, &weights, until)? else { return Ok(None) };
     drop(weights);
+    contribution.check()?;
     let Contribution { weights, num_examples, metrics } = contribution;
     let update = encode_update(&UpdateMeta { num_examples, metrics }, &weights);
     let update = bench.updates.put(&update).map_err(disk)?;
