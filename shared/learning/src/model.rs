@@ -5,7 +5,7 @@
 //! What it does not do: open files, or read another type than F32.
 
 use crate::task::{Task, TaskError};
-use rafty_types::{Layout, MAX_TASK_LEN};
+use rafty_types::{Layout, MAX_TASK_LEN, Refusal};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -40,6 +40,12 @@ pub enum ModelError {
         /// How many the file has.
         found: usize,
     },
+    /// A weight is infinite or none.
+    #[error("the model file's tensor `{tensor}` holds a number that is not finite")]
+    NotFinite {
+        /// Which.
+        tensor: String,
+    },
     /// A tensor is missing, of another type or another shape.
     #[error("the model file's tensor `{name}` {problem}")]
     Tensor {
@@ -48,6 +54,17 @@ pub enum ModelError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl ModelError {
+    /// What of a received model is wrong, in a word.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Tensor { .. } | Self::Count { .. } => Refusal::WrongShape,
+            Self::NotFinite { .. } => Refusal::NotFinite,
+            _ => Refusal::Malformed,
+        }
+    }
 }
 
 /// The model as a safetensors file, see [`write_model`].
@@ -131,10 +148,7 @@ pub fn read_weights(bytes: &[u8], layout: &Layout) -> Result<Vec<f32>, ModelErro
     }
     match weights.iter().position(|weight| !weight.is_finite()) {
         None => Ok(weights),
-        Some(at) => Err(ModelError::Tensor {
-            name: owner(layout, at),
-            problem: "holds a number that is not finite".into(),
-        }),
+        Some(at) => Err(ModelError::NotFinite { tensor: owner(layout, at) }),
     }
 }
 

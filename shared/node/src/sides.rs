@@ -74,6 +74,16 @@ impl<U: StateMachine> Node<U> {
         self.turn(rounds::Input::Envelope { from, label: header.label, for_me, handle });
     }
 
+    /// Whether the body of an envelope with this head, which is for this member, would be looked at.
+    pub fn would_take(&self, from: MemberId, header: &EnvelopeHeader) -> bool {
+        self.with_view(|view, rounds| rounds.would_take(view, from, &header.label))
+    }
+
+    /// The newest run and the model that its updates are trained from now, if this member has it.
+    pub fn base(&self) -> Option<(RunId, Digest)> {
+        self.with_view(|view, rounds| rounds.base(view))
+    }
+
     pub(crate) fn arrival(&mut self, from: MemberId, content: Digest, arrival: Arrival) {
         self.turn(rounds::Input::Arrival { from, content, arrival });
     }

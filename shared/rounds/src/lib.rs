@@ -15,6 +15,7 @@
 //! no end of a tenure (`consensus`), no rules on which command counts (`dictionary`).
 
 mod aggregator;
+mod expected;
 mod label;
 mod machine;
 mod metrics;

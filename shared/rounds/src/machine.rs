@@ -27,7 +27,7 @@ pub struct Boot {
 pub struct Rounds {
     aggregator: Aggregator,
     participant: Participant,
-    models: Models,
+    pub(crate) models: Models,
     names: Names,
     wake: Option<Time>,
 }

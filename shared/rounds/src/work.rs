@@ -118,12 +118,17 @@ pub enum Work {
         recipients: Vec<(MemberId, Vec<u8>)>,
     },
     /// S4: open a model with this member's own private key and store it synced. Its digest must be the label's
-    /// content. Reports [`WorkResult::Model`] or [`WorkResult::Refused`].
+    /// content, and it must be a model of the task that may come after its base. Reports [`WorkResult::Model`] or
+    /// [`WorkResult::Refused`]; what was refused is not on the disk.
     OpenModel {
         /// The envelope. It stays until it is dropped.
         envelope: EnvelopeHandle,
         /// The purpose it must have been sealed for, in full.
         label: Label,
+        /// The task.
+        spec: RunSpec,
+        /// The version before, if this member has it.
+        base: Option<Digest>,
     },
     /// Make a model on this member's disk the current one. Reports [`WorkResult::Done`].
     Adopt {

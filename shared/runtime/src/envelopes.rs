@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 /// The longest body that goes to members who cannot open it, too.
-const MAX_BROADCAST_BODY: u64 = 1024 * 1024;
+pub(crate) const MAX_BROADCAST_BODY: u64 = 1024 * 1024;
 
 /// An envelope whose body is in the spool.
 pub(crate) struct Spooled {

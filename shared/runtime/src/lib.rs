@@ -22,6 +22,7 @@ mod measure;
 mod member;
 mod narrate;
 pub mod net;
+mod offers;
 pub mod operator;
 mod other_epochs;
 mod persist;

@@ -11,6 +11,7 @@ use crate::machine::UserMachine;
 use crate::member::MemberFile;
 use crate::narrate::Narrator;
 use crate::net::{JoinDecision, Net, NetEvent, NetEvents, RosterPeer, Sighting};
+use crate::offers::Offer;
 use crate::operator::desk::{Call, Desk};
 use crate::operator::{self, EnvelopeCounts, wall_ms};
 use crate::persist::{Persister, SYNC_WITHIN, Synced, Unsynced};
@@ -25,7 +26,7 @@ use rafty_node::{Answer, Input, Knocks, Node, Output, RequestId};
 use rafty_rounds::{EnvelopeHandle, Work, WorkResult};
 use rafty_seal::{SignedHeader, Token};
 use rafty_storage::SpoolHandle;
-use rafty_types::{Epoch, Frame, Member, MemberId, PersistId, Time, state_digest_statement};
+use rafty_types::{Epoch, Frame, Member, MemberId, PersistId, Rejection, Time, state_digest_statement};
 use rafty_wire::JoinReply;
 use rafty_wire::client::ClientToken;
 use smol::Executor;
@@ -61,6 +62,8 @@ pub(crate) enum Happening {
     Located(SocketAddr),
     /// Where members may be.
     Sighted(Vec<Sighting>),
+    /// An envelope that a member would send.
+    Offered(Offer),
     /// A person.
     Called(Call),
     /// The process shall end.
@@ -158,6 +161,8 @@ impl<U: UserMachine> Shell<U> {
             inputs.extend(self.look_at_disk());
             while !inputs.is_empty() {
                 let outputs = self.node.handle_all(self.now(), std::mem::take(&mut inputs));
+                // Before a leader is answered, which may send a snapshot then.
+                self.net.follow(self.node.consensus().leader());
                 for output in outputs {
                     match self.perform(output) {
                         Ok(next) => inputs.extend(next),
@@ -351,6 +356,10 @@ impl<U: UserMachine> Shell<U> {
                 self.net.look_at(&sightings);
                 Vec::new()
             }
+            Happening::Offered(offer) => {
+                self.offered(&offer);
+                Vec::new()
+            }
             Happening::Called(call) => self.called(call),
             Happening::Stop => {
                 self.signs.give(Sign::Stopping);
@@ -490,7 +499,7 @@ impl<U: UserMachine> Shell<U> {
 
     fn order(&mut self, id: rafty_rounds::WorkId, work: Work) -> Option<Input> {
         let about = match &work {
-            Work::OpenUpdate { envelope, label, .. } | Work::OpenModel { envelope, label } => {
+            Work::OpenUpdate { envelope, label, .. } | Work::OpenModel { envelope, label, .. } => {
                 Some((*envelope, label.sender))
             }
             _ => None,
@@ -565,7 +574,6 @@ impl<U: UserMachine> Shell<U> {
             Some(Asker::Token(call, token)) => self.hand_out_token(&call, &token, answer),
             Some(Asker::Newcomer(reply)) => {
                 let decision = JoinDecision::Reply(self.join_reply(answer));
-                // A newcomer that does not wait any more can ask again: its enrolment stands in the roster.
                 let _ = reply.try_send(decision);
             }
             Some(Asker::ClientToken(call, token)) => self.hand_out_client_token(&call, &token, answer),
@@ -594,6 +602,7 @@ impl<U: UserMachine> Shell<U> {
                     members: control.members().values().cloned().collect(),
                 };
             }
+            Answer::Control(Rejected(Rejection::Renamed(member)), _) => return JoinReply::Renamed { member },
             Answer::Control(Rejected(why), _) => format!("{why}; nothing was changed"),
             Answer::NoLeader | Answer::Busy | Answer::Redirect(_) | Answer::ChangePending => {
                 "the peer set has no leader now; nothing was changed; try again".into()

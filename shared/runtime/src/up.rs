@@ -12,6 +12,7 @@ use crate::measure::measure_links;
 use crate::member::{MEMBER_FILE, MODELS, MemberError, MemberFile, Secrets, load};
 use crate::narrate::Narrator;
 use crate::net::{Net, NetConfig, NetEvents};
+use crate::offers::Inbox;
 use crate::operator::desk::Desk;
 use crate::operator::{EnvelopeCounts, wall_ms};
 use crate::persist::{Persister, Unsynced};
@@ -29,7 +30,7 @@ use crate::work::{Bench, TenureKeys, Workers};
 use rafty_dictionary::Entries;
 use rafty_node::{Boot, Knocks, Node};
 use rafty_seal::Identity;
-use rafty_storage::{Blobs, DataDir, Log, OpenError, Origin, PendingUpdate, Recovered, Spool, SpoolHandle};
+use rafty_storage::{Blobs, DataDir, Log, OpenError, Origin, PendingUpdate, Recovered, Spool};
 use rafty_types::Time;
 use rand_core::Rng;
 use smol::Executor;
@@ -253,7 +254,8 @@ fn assemble<U: UserMachine>(
 
     let started = Instant::now();
     let (loop_back, happenings) = bounded(QUEUE);
-    let (net, net_events) = listen(executor, &member, &secrets, &spool)?;
+    let inbox = Inbox { spool: spool.clone(), loop_back: loop_back.clone() };
+    let (net, net_events) = listen(executor, &member, &secrets, inbox)?;
     let (calls, client_calls) = bounded(CALLS);
     let addresses = client_addresses(net.local_addr().unwrap_or(member.listen), member.clients);
     let certificate = clients::open(executor, &addresses, calls)
@@ -368,7 +370,7 @@ fn listen(
     executor: &Arc<Executor<'static>>,
     member: &MemberFile,
     secrets: &Secrets,
-    spool: &Arc<Spool>,
+    inbox: Inbox,
 ) -> Result<(Net, NetEvents), UpError> {
     let config = NetConfig {
         listen: member.listen,
@@ -376,7 +378,7 @@ fn listen(
         key: secrets.identity.key(),
         pkcs8: secrets.identity.to_pkcs8_der(),
     };
-    Net::bind(executor, &config, Arc::new(Inbox(spool.clone())))
+    Net::bind(executor, &config, Arc::new(inbox))
         .map_err(|source| UpError::Listen { address: member.listen, source })
 }
 
@@ -484,19 +486,4 @@ fn stop_on_signals(executor: &Arc<Executor<'static>>, loop_back: Sender<Happenin
     };
     executor.spawn(wait).detach();
     Ok(())
-}
-
-/// Envelopes that arrive go into the spool.
-struct Inbox(Arc<Spool>);
-
-impl crate::net::Spool for Inbox {
-    fn create(&self, len: u64) -> std::io::Result<(u64, std::fs::File)> {
-        let (handle, file) = self.0.create(len).map_err(std::io::Error::other)?;
-        Ok((handle.0, file.into_file()))
-    }
-
-    fn discard(&self, handle: u64) {
-        // A file that cannot be removed goes at the next start.
-        let _ = self.0.remove(SpoolHandle(handle));
-    }
 }

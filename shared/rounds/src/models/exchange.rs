@@ -3,8 +3,8 @@
 //! What is on this member's disk, and what is opened, is decided in the parent module.
 
 use crate::step::{Step, back_off};
-use crate::{Arrival, EnvelopeHandle, Output, RoundEvent, Work, WorkId, WorkResult};
-use rafty_types::{Digest, Frame, MemberId, RunId, Tenure, Time, Version};
+use crate::{Arrival, EnvelopeHandle, Output, RoundEvent, View, Work, WorkId, WorkResult};
+use rafty_types::{Digest, Frame, Label, MemberId, RunId, Tenure, Time, Version};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -53,6 +53,7 @@ pub(super) struct Asking {
     next: Time,
     /// When somebody was asked last.
     asked: Option<Time>,
+    whom: Option<MemberId>,
     /// Whoever sent half of it has the other half ready.
     rather: Option<MemberId>,
     /// Until when what is on its way is waited for.
@@ -83,7 +84,8 @@ impl Exchange {
                 (true, true) => SLOW_ASK_AFTER,
             };
             let next = step.now + wait;
-            self.asking = Some(Asking { model, tries: 0, next, asked: None, rather: None, patience: None });
+            self.asking =
+                Some(Asking { model, tries: 0, next, asked: None, whom: None, rather: None, patience: None });
         }
         let Some(asking) = &mut self.asking else { return };
         if asking.next <= step.now {
@@ -98,6 +100,13 @@ impl Exchange {
             }
         }
         step.wake(asking.next);
+    }
+
+    /// Whether a model is expected of whoever sealed it: the aggregator, or the member that was asked for it.
+    pub(super) fn is_expected(&self, view: &View<'_>, label: &Label) -> bool {
+        let asked = self.asking.as_ref().filter(|asking| asking.model == label.content);
+        view.tenure.is_some_and(|tenure| tenure.holder == label.sender)
+            || asked.and_then(|asking| asking.whom) == Some(label.sender)
     }
 
     /// An envelope begins to come, or has stopped half-way.
@@ -152,6 +161,9 @@ impl Exchange {
             return; // it asks again, this member or another
         }
         self.answered.insert(from, step.now);
+        if !asker.can_be_sealed_to() {
+            return step.event(RoundEvent::CannotSealTo { model, members: vec![from] });
+        }
         let answer = Answer { to: from, rsa_public: asker.rsa_public.to_vec(), model, sealed: () };
         if let Some(at) = self.sent.iter().position(|(sent, _)| sent.is_again(&answer)) {
             let (sent, until) = &self.sent[at];
@@ -228,6 +240,7 @@ impl Asking {
         if let Some(of) = self.rather.take().filter(alive).or_else(|| whom_to_ask(step, self.tries)) {
             step.frame(Some(of), Frame::FetchModel { run, version, model });
             step.event(RoundEvent::ModelAsked { version, model, of });
+            self.whom = Some(of);
         }
         self.asked = Some(step.now);
         self.next = step.now + back_off(ASK_FIRST, ASK_LONGEST, self.tries);

@@ -113,18 +113,32 @@ impl Models {
             self.answer_holds(step, &label);
             return step.drop_envelope(handle);
         }
-        if matches!(&self.busy, Some((_, Task::Opening(opening))) if opening.label.content == label.content) {
+        let expected = |label: &Label| self.exchange.is_expected(step.view, label);
+        let takes_precedence = |other: &Label| !expected(other) && expected(&label);
+        let opening = match &self.busy {
+            Some((_, Task::Opening(opening))) if opening.label.content == label.content => Some(opening),
+            _ => None,
+        };
+        // Whoever lies about what it sends keeps nobody else's from being opened.
+        let comes_second = opening.is_some_and(|opening| !takes_precedence(&opening.label))
+            || self.incoming.as_ref().is_some_and(|waiting| expected(&waiting.label) && !expected(&label));
+        if comes_second {
             return refuse(step, from, handle, DropReason::Duplicate);
         }
-        let incoming = Incoming { label, handle, since: step.now };
-        match fate(step.view, &incoming, step.now) {
+        match fate(step.view, &label, Duration::ZERO) {
             Fate::Drop(why) => refuse(step, from, handle, why),
             Fate::Open | Fate::Park => {
+                let incoming = Incoming { label, handle, since: step.now };
                 if let Some(replaced) = self.incoming.replace(incoming) {
                     refuse(step, replaced.label.sender, replaced.handle, DropReason::Replaced);
                 }
             }
         }
+    }
+
+    /// Whether an envelope with this label, which is sound, is looked at.
+    pub(crate) fn would_take(&self, view: &View<'_>, label: &Label) -> bool {
+        self.holds(label.content) || !matches!(fate(view, label, Duration::ZERO), Fate::Drop(_))
     }
 
     /// What is on its way need not be asked for.
@@ -267,9 +281,12 @@ impl Models {
     }
 
     fn open(&mut self, step: &mut Step<'_>) -> Option<(WorkId, Task)> {
+        let run = step.view.run?;
         let incoming =
-            self.incoming.take_if(|incoming| matches!(fate(step.view, incoming, step.now), Fate::Open))?;
-        let work = step.work(Work::OpenModel { envelope: incoming.handle, label: incoming.label.clone() });
+            self.incoming.take_if(|incoming| matches!(incoming.fate(step.view, step.now), Fate::Open))?;
+        let (envelope, label) = (incoming.handle, incoming.label.clone());
+        let base = self.base(step.view).filter(|_| label.version == run.version.next());
+        let work = step.work(Work::OpenModel { envelope, label, spec: run.spec.clone(), base });
         Some((work, Task::Opening(incoming)))
     }
 
@@ -292,7 +309,7 @@ impl Models {
             self.answer_holds(step, &incoming.label);
             return step.drop_envelope(incoming.handle);
         }
-        match fate(step.view, &incoming, step.now) {
+        match incoming.fate(step.view, step.now) {
             Fate::Drop(why) => refuse(step, incoming.label.sender, incoming.handle, why),
             Fate::Open => self.incoming = Some(incoming),
             Fate::Park => {
@@ -328,10 +345,15 @@ impl Task {
     }
 }
 
+impl Incoming {
+    fn fate(&self, view: &View<'_>, now: Time) -> Fate {
+        fate(view, &self.label, now.saturating_since(self.since))
+    }
+}
+
 /// A sealed model is opened when its digest is committed, or when it is the publication of the attempt that is open
 /// in the current tenure and comes from its holder. One that is ahead of what was applied here waits a little.
-fn fate(view: &View<'_>, incoming: &Incoming, now: Time) -> Fate {
-    let label = &incoming.label;
+fn fate(view: &View<'_>, label: &Label, waited: Duration) -> Fate {
     let committed = view.run.is_some_and(|run| {
         (run.id, run.version, run.model) == (label.run, label.version, Some(label.content))
     });
@@ -350,7 +372,7 @@ fn fate(view: &View<'_>, incoming: &Incoming, now: Time) -> Fate {
     let ahead = ours.is_none_or(|ours| theirs > ours);
     let deposed = view.tenure.is_some_and(|tenure| theirs.tenure < tenure.tenure);
     let over = view.run.is_some_and(|run| run.id == label.run && run.last_round >= label.round);
-    if ahead && !deposed && !over && now.saturating_since(incoming.since) < PARK_FOR {
+    if ahead && !deposed && !over && waited < PARK_FOR {
         return Fate::Park;
     }
     Fate::Drop(DropReason::WrongLabel)

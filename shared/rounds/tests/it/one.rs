@@ -3,11 +3,11 @@
 use crate::state::{MemberRecord, State, spec, with_view};
 use crate::story;
 use rafty_rounds::{
-    AttemptKey, Boot, EnvelopeHandle, Input, Output, PendingUpdate, Rounds, Work, WorkId, WorkResult,
+    AttemptKey, Boot, EnvelopeHandle, Input, Output, PendingUpdate, Rounds, View, Work, WorkId, WorkResult,
 };
 use rafty_types::{
-    Attempt, ClusterId, ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, PeerRole, Progress,
-    Protection, Refusal, Round, RunId, Settings, Tenure, Time, Verdict, Version,
+    Attempt, ClusterId, ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Metrics, PeerRole,
+    Progress, Protection, Publication, Refusal, Round, RunId, Settings, Tenure, Time, Verdict, Version,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +19,7 @@ pub(crate) struct One {
     me: MemberId,
     now: Time,
     boot: Boot,
+    last_order: u64,
     /// Who is silent, and how long.
     silent: BTreeMap<MemberId, Duration>,
 }
@@ -54,6 +55,7 @@ impl One {
             me: MemberId(me),
             now,
             boot,
+            last_order: 0,
             silent: BTreeMap::new(),
         };
         one.apply(1, ControlCommand::RunSubmitted(spec(9)));
@@ -78,6 +80,11 @@ impl One {
         let outputs = with_view(&self.state, self.me, true, &self.silent, &BTreeMap::new(), |view| {
             rounds.handle(now, view, input)
         });
+        let orders = outputs.iter().filter_map(|output| match output {
+            Output::Work { id, .. } => Some(id.0),
+            _ => None,
+        });
+        self.last_order = orders.max().unwrap_or(self.last_order);
         outputs.iter().filter_map(line).collect()
     }
 
@@ -147,7 +154,20 @@ impl One {
     ) -> Vec<String> {
         let content = model.map_or(update(from), |model| Digest::of(model.as_bytes()));
         let label = label(self.attempt(Some(attempt)), kind, from, content);
-        self.say(Input::Envelope { from: label.sender, label, for_me: true, handle: EnvelopeHandle(handle) })
+        let wanted = self.would_take(&label);
+        let said = self.say(Input::Envelope {
+            from: label.sender,
+            label,
+            for_me: true,
+            handle: EnvelopeHandle(handle),
+        });
+        assert!(wanted || said.contains(&format!("drop e{handle}")), "it was of use: {said:?}");
+        said
+    }
+
+    fn would_take(&self, label: &Label) -> bool {
+        let look = |view: &View<'_>| self.rounds.would_take(view, label.sender, label);
+        with_view(&self.state, self.me, true, &self.silent, &BTreeMap::new(), look)
     }
 
     pub(crate) fn frame(&mut self, from: u64, frame: Frame) -> Vec<String> {
@@ -199,7 +219,7 @@ fn record(number: u64) -> MemberRecord {
         role: PeerRole::Agent,
         may_lead: true,
         seat: true,
-        key: vec![number as u8],
+        key: crate::world::rsa_key(number),
     }
 }
 
@@ -254,4 +274,56 @@ fn said(frame: &Frame) -> String {
         Frame::Holds { .. } => "Holds".into(),
         other => format!("{other:?}"),
     }
+}
+
+#[test]
+fn heads_of_envelopes_tell_which_are_of_use() {
+    let mut one = One::new(1, true, None);
+    one.tenure(1);
+    one.open_round_1(1);
+    let now = one.attempt(None);
+    let other = |key: AttemptKey, kind| label(key, kind, 2, update(2));
+    let wanted = |label: &Label| one.would_take(label);
+    assert!(wanted(&other(now, EnvelopeKind::Update)));
+    assert!(wanted(&other(AttemptKey { attempt: Attempt(0), ..now }, EnvelopeKind::Update)), "a late one");
+    assert!(!wanted(&other(AttemptKey { run: RunId(9), ..now }, EnvelopeKind::Update)), "of no run here");
+    assert!(!wanted(&Label { sender: MemberId(9), ..other(now, EnvelopeKind::Update) }), "a stranger's");
+    assert!(!wanted(&Label { segments: 2, ..other(now, EnvelopeKind::Update) }), "no whole");
+    let elsewhere = rafty_types::SetId::first(ClusterId([1; 16]));
+    assert!(!wanted(&Label { set: elsewhere, ..other(now, EnvelopeKind::Update) }), "of another set");
+    assert!(!wanted(&other(now, EnvelopeKind::Model)), "not the model of now");
+    assert!(!wanted(&other(now, EnvelopeKind::Publication)), "not by the aggregator");
+    assert!(!wanted(&other(AttemptKey { round: Round(0), ..now }, EnvelopeKind::Publication)), "of the past");
+}
+
+#[test]
+fn a_lie_about_a_model_keeps_nobody_elses_from_being_opened() {
+    let mut one = One::new(2, false, None);
+    one.tenure(1);
+    one.open_round_1(1);
+    one.accept(1);
+    let AttemptKey { tenure, run, round, attempt } = one.attempt(None);
+    let publication = Publication {
+        tenure,
+        run,
+        round,
+        attempt,
+        counted: vec![(MemberId(1), update(1))],
+        refused: Vec::new(),
+        resting: Vec::new(),
+        version: Version(1),
+        model: Digest::of(b"later"),
+        metrics: Metrics::default(),
+        duration_ms: 0,
+    };
+    one.apply(1, ControlCommand::RoundPublished(publication));
+    let mut sends = |from, handle| one.envelope(EnvelopeKind::Publication, from, handle, 1, Some("later"));
+    let opens =
+        |said: &[String], handle| said.iter().any(|line| line.ends_with(&format!("open model e{handle}")));
+    assert!(opens(&sends(3, 5), 5), "whoever is first");
+    assert_eq!(sends(1, 6), Vec::<String>::new(), "the aggregator's waits");
+    assert_eq!(sends(3, 7), ["drop e7"], "and gives way to nobody");
+    let order = one.last_order;
+    let said = one.done(order, WorkResult::Refused(Refusal::WrongShape));
+    assert!(said.contains(&"drop e5".to_string()) && opens(&said, 6), "{said:?}");
 }

@@ -1,9 +1,9 @@
 //! Rounds as a whole, read in the story that the members tell.
 
-use crate::shell::Data;
+use crate::shell::{Data, Envelope, mark};
 use crate::world::{World, id};
 use rafty_rounds::{EnvelopeHandle, Input};
-use rafty_types::{Frame, PeerRole, Progress};
+use rafty_types::{ClusterId, Digest, EnvelopeKind, Frame, Label, PeerRole, Progress, SetId};
 
 const THREE: [Data; 3] = [Data::Examples(100); 3];
 
@@ -58,6 +58,7 @@ fn lost_proposals_are_made_again() {
 fn an_envelope_counts_once_and_only_for_what_it_was_sealed_for() {
     let mut world = World::new(1, &THREE);
     world.training_ms = [(id(3), 50_000)].into();
+    world.heads_are_judged = false;
     world.begin_tenure(id(1));
     world.submit(1);
     // A copy of what member 2 sends, as an eavesdropper has it.
@@ -97,6 +98,84 @@ fn an_envelope_counts_once_and_only_for_what_it_was_sealed_for() {
     assert_eq!(of_log(&world).last(), Some(&"round 1.1 published as version 1 of 1,2,3"));
     world.run_for(10);
     assert!(world.members[&id(1)].shell.spool.is_empty());
+}
+
+/// Member 3 sends `data`, another update each time, in every attempt that it sees, as fast as it can.
+fn harass(world: &mut World, data: Data, times: u64) {
+    for time in 0..times {
+        let Some(open) = world.truth.run.as_ref().and_then(|run| run.open.clone()) else { return };
+        let (tenure, holder, _) = world.truth.tenure.clone().expect("a tenure");
+        let mut content = Digest::of(&time.to_be_bytes());
+        content.0[0] = mark(data);
+        let label = Label {
+            set: SetId::first(ClusterId([9; 16])),
+            tenure,
+            run: world.truth.run.as_ref().expect("a run").id,
+            round: open.round,
+            attempt: open.attempt,
+            version: open.base,
+            kind: EnvelopeKind::Update,
+            content,
+            segment: 0,
+            segments: 1,
+            sender: id(3),
+        };
+        world.deliver(id(3), holder, Envelope { label, recipients: vec![holder] });
+        world.run_for(20);
+    }
+}
+
+fn harassed(data: Data) -> World {
+    let mut world = World::new(1, &THREE);
+    world.training_ms = [(id(2), 5_000), (id(3), 60_000)].into();
+    world.begin_tenure(id(1));
+    world.submit(1);
+    world.run_until(1_000, |world| of_log(world).contains(&"round 1 opened from version 0"));
+    harass(&mut world, data, 100);
+    world
+}
+
+#[test]
+fn one_whose_updates_the_log_refuses_costs_three_attempts_and_is_out_of_the_round() {
+    let mut world = harassed(Data::TooMany);
+    let failed = of_log(&world).iter().filter(|line| line.contains("failed")).count();
+    assert_eq!(failed, 3, "{}", world.report());
+    let left_out = "leaves 3 out of the round: bad weight";
+    assert_eq!(of_member(&world, "1: ").iter().filter(|line| **line == left_out).count(), 1);
+    let waits = world.waiting_for(id(1));
+    assert!(waits.contains("out of the round after 3 refusals: member 3 bad weight"), "{waits}");
+    // It is not waited for, though it says that it trains, and it is named with the result.
+    world.run_until(10_000, |world| world.published() == 1);
+    assert_eq!(of_log(&world).last(), Some(&"round 1.4 published as version 1 of 1,2, refused 3 bad weight"));
+}
+
+#[test]
+fn one_that_is_refused_in_one_attempt_is_opened_once_in_it() {
+    let mut world = harassed(Data::Poisoned);
+    let refused = of_member(&world, "1: ").iter().filter(|line| line.starts_with("refuses")).count();
+    assert_eq!(refused, 1, "{}", world.report());
+    world.run_until(10_000, |world| world.published() == 1);
+    assert_eq!(of_log(&world).last(), Some(&"round 1.1 published as version 1 of 1,2, refused 3 not finite"));
+}
+
+#[test]
+fn a_model_is_published_without_those_whose_keys_are_none_and_they_are_named() {
+    let mut world = World::new(1, &[Data::Examples(100); 5]);
+    for state in world.members.values_mut().map(|member| &mut member.state).chain([&mut world.truth]) {
+        state.members[3].key = vec![0x30; 300];
+    }
+    world.begin_tenure(id(1));
+    world.submit(2);
+    world.run_until(20_000, |world| world.published() == 2);
+    let told = of_member(&world, "1: ");
+    assert!(told.contains(&"cannot seal to [MemberId(4)]"), "{}", world.report());
+    assert!(told.contains(&"seals the model for 3"), "{}", world.report());
+    // It asks for the model that it did not get, and is told nothing that it could open.
+    world.run_for(5_000);
+    assert!(!world.story.iter().any(|line| line.contains("fails at sealing")), "{}", world.report());
+    assert!(
+        !world.members[&id(4)].shell.disk.models.contains(&world.truth.run.as_ref().unwrap().model.unwrap())
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A toy of one member's shell: what is on its disk, its spool, its accumulators, and workers that do nothing heavy.
 
 use rafty_rounds::{AttemptKey, EnvelopeHandle, PendingUpdate, Work, WorkId, WorkResult};
-use rafty_types::{Digest, Label, MemberId, Metrics, Refusal};
+use rafty_types::{Digest, Label, MAX_EXAMPLES, MemberId, Metrics, Refusal, is_rsa_public};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Sealed bytes: the plaintext's digest is in the label.
@@ -26,6 +26,8 @@ pub(crate) enum Data {
     None,
     /// Training gives weights that are not numbers.
     Poisoned,
+    /// Training counts more examples than an update may stand for.
+    TooMany,
 }
 
 #[derive(Debug)]
@@ -40,10 +42,19 @@ pub(crate) struct Shell {
     next_handle: u64,
 }
 
-/// Digest of the update that `member` makes from `base`; poisoned ones are marked by their first byte.
+/// What the first byte of an update's digest says of it.
+pub(crate) fn mark(data: Data) -> u8 {
+    match data {
+        Data::Poisoned => 1,
+        Data::TooMany => 2,
+        _ => 0,
+    }
+}
+
+/// Digest of the update that `member` makes from `base`; bad ones are marked by their first byte.
 pub(crate) fn update_of(member: MemberId, base: Digest, data: Data) -> Digest {
     let mut digest = Digest::of(format!("update of {member} from {base}").as_bytes());
-    digest.0[0] = u8::from(data == Data::Poisoned);
+    digest.0[0] = mark(data);
     digest
 }
 
@@ -115,9 +126,12 @@ impl Shell {
                 if !self.disk.models.contains(&model) || label.content != model {
                     return WorkResult::Failed("the model is not on the disk".into());
                 }
+                if !recipients.iter().all(|(_, key)| is_rsa_public(key)) {
+                    return WorkResult::Failed("this is not an RSA key".into());
+                }
                 self.sealed(label, recipients.into_iter().map(|(member, _)| member).collect())
             }
-            Work::OpenModel { envelope, label } => {
+            Work::OpenModel { envelope, label, .. } => {
                 let sealed = self.spool.get(&envelope).expect("an envelope stays until it is dropped");
                 if sealed.label != label || !sealed.recipients.contains(&self.me) {
                     return WorkResult::Refused(Refusal::NotAuthentic);
@@ -163,6 +177,7 @@ impl Shell {
             Data::None => return WorkResult::NoData,
             Data::Examples(examples) => examples,
             Data::Poisoned => 100,
+            Data::TooMany => MAX_EXAMPLES + 1,
         };
         let update = update_of(self.me, base, self.data);
         self.disk.pending = Some(PendingUpdate { run, round, update, base, num_examples });
@@ -177,13 +192,15 @@ impl Shell {
         if !self.disk.models.contains(&base) {
             return WorkResult::Failed("the base is not on the disk".into());
         }
-        if label.content == update_of(label.sender, base, Data::Poisoned) {
+        if label.content.0[0] == mark(Data::Poisoned) {
             return WorkResult::Refused(Refusal::NotFinite);
         }
         let folded = self.accumulators.entry(AttemptKey::of(label)).or_default();
         let before = folded.insert(label.sender, label.content);
         assert_eq!(before, None, "an update of member {} was folded in twice", label.sender);
         let metrics = Metrics { examples: 10, correct: 9, loss_micros: 300_000, train_loss_micros: 200_000 };
-        WorkResult::Opened { num_examples: 100, metrics }
+        // As a worker of another version might: one of this refuses it before it is folded.
+        let too_many = label.content.0[0] == mark(Data::TooMany);
+        WorkResult::Opened { num_examples: if too_many { MAX_EXAMPLES + 1 } else { 100 }, metrics }
     }
 }

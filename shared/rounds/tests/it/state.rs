@@ -3,7 +3,7 @@
 use rafty_rounds::{MemberView, OpenView, RunView, TenureView, View};
 use rafty_types::{
     Accepted, Arrivals, Attempt, ClusterId, ControlCommand, Digest, MemberId, PeerRole, Publication,
-    Rejection, Round, RunId, RunSpec, Settings, Strategy, Tenure, Version,
+    Rejection, Round, RunId, RunSpec, Settings, Strategy, Tenure, Version, is_weight,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -123,6 +123,9 @@ impl State {
                 }
                 if open.accepted.contains_key(&participant) {
                     return Err(Rejection::Duplicate);
+                }
+                if !is_weight(num_examples) {
+                    return Err(Rejection::Invalid("it weighs too much".into()));
                 }
                 open.accepted.insert(participant, Accepted { digest, num_examples, arrived_ms });
                 open.collected_ms = open.collected_ms.max(collected_ms);

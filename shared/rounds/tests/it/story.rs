@@ -54,6 +54,10 @@ pub(crate) fn event(me: MemberId, event: &RoundEvent) -> Option<String> {
         RoundEvent::UpdateRefused { participant, refusal, .. } => {
             format!("refuses the update of {participant}: {refusal}")
         }
+        RoundEvent::OutOfRound { participant, refusal, .. } => {
+            format!("leaves {participant} out of the round: {refusal}")
+        }
+        RoundEvent::CannotSealTo { members, .. } => format!("cannot seal to {members:?}"),
         RoundEvent::Extended { accepted, cohort, .. } => format!("extends: {accepted} of {cohort}"),
         RoundEvent::Closed { accepted, cohort, .. } => format!("closes: {accepted} of {cohort}"),
         RoundEvent::ModelSealed { recipients, .. } => format!("seals the model for {recipients}"),

@@ -78,6 +78,7 @@ async fn read(
     let from = net.roster.member(key)?;
     match head {
         BulkHead::Envelope { header, body_len } => {
+            wanted(net, from, &header, body_len).await?;
             let mut part = spool(net, from, body_len).await?;
             fill(net, turn, stream, (from, &mut part)).await?;
             hand_on(net, from, header, part).await?;
@@ -87,7 +88,10 @@ async fn read(
             let there = net.inbound.parts.take(key, name, body_len);
             let mut part = match there {
                 Some(part) => part,
-                None => spool(net, from, body_len).await?,
+                None => {
+                    wanted(net, from, &header, body_len).await?;
+                    spool(net, from, body_len).await?
+                }
             };
             turn.step(write_head(send, &BulkReply::TakenUpTo(part.arrived))).await?.ok()?;
             arrival(net, from, &header, Arrival::Begins);
@@ -101,6 +105,10 @@ async fn read(
         BulkHead::SnapshotChunk { message, offset, len, total, digest } => {
             if !is_snapshot(&message, from, net.roster.me()) {
                 net.counters.count(DropReason::WrongSender);
+                return None;
+            }
+            if !net.inbound.follows(from) {
+                net.counters.count(DropReason::NotLeader);
                 return None;
             }
             if len == 0 && total > 0 {
@@ -121,6 +129,16 @@ fn is_snapshot(message: &Message, from: MemberId, me: MemberId) -> bool {
         && message.snapshot.is_some()
         && message.from == from
         && message.to == me
+}
+
+/// Judges an envelope by its head. One without a body costs nothing.
+async fn wanted(net: &Inner, from: MemberId, header: &[u8], len: u64) -> Option<()> {
+    let (spool, header) = (net.spool.clone(), header.to_vec());
+    let wanted = len == 0 || smol::unblock(move || spool.wants(from, &header, len)).await;
+    if !wanted {
+        net.counters.count(DropReason::Unwanted);
+    }
+    wanted.then_some(())
 }
 
 /// An envelope that is whole.

@@ -42,10 +42,14 @@ pub enum DropReason {
     BulkRefused,
     /// A connection of a member that is in another epoch of the peer set.
     OtherEpoch,
+    /// A snapshot of another member than the leader that is followed.
+    NotLeader,
+    /// An envelope that is of no use by its head.
+    Unwanted,
 }
 
 impl DropReason {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::NotConnected,
         Self::QueueFull,
         Self::DatagramBufferFull,
@@ -63,6 +67,8 @@ impl DropReason {
         Self::JoinRefused,
         Self::BulkRefused,
         Self::OtherEpoch,
+        Self::NotLeader,
+        Self::Unwanted,
     ];
 }
 

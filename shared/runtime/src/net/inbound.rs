@@ -1,5 +1,6 @@
 //! Connections that others dial: who is let in, and what is read from them.
 
+use super::callers::{Callers, Place};
 use super::counters::DropReason;
 use super::link::Link;
 use super::parts::Parts;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 /// Handshakes under way at once.
 const MAX_HANDSHAKES: usize = 32;
+/// Handshakes under way at once with one address, behind which there may be a room full of devices.
+const MAX_HANDSHAKES_OF_ONE: usize = 24;
 /// From so many on, callers must first show that their address is their own.
 const BUSY_HANDSHAKES: usize = 8;
 /// How long a handshake may take.
@@ -41,10 +44,13 @@ pub(super) struct Inbound {
     connections: Mutex<BTreeMap<(PeerKey, Lane), Connection>>,
     handshakes: Arc<Semaphore>,
     easy_handshakes: Arc<Semaphore>,
+    callers: Callers,
     pub(super) bulk: Semaphore,
     /// On a slow network one bulk item comes at a time.
     pub(super) narrow: Semaphore,
     pub(super) snapshots: Snapshots,
+    /// Whose snapshots are taken.
+    leader: Mutex<Option<MemberId>>,
     pub(super) parts: Parts,
     pub(super) joins: joining::Gate,
     /// The last handshake took long, or too long.
@@ -58,13 +64,24 @@ impl Inbound {
             connections: Mutex::default(),
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
             easy_handshakes: Arc::new(Semaphore::new(BUSY_HANDSHAKES)),
+            callers: Callers::default(),
             bulk: Semaphore::new(bulk),
             narrow: Semaphore::new(1),
             snapshots: Snapshots::default(),
+            leader: Mutex::default(),
             parts: Parts::default(),
             joins: joining::Gate::default(),
             handshakes_are_slow: AtomicBool::new(false),
         }
+    }
+
+    /// From now on only this member's snapshots are taken.
+    pub(super) fn follow(&self, leader: Option<MemberId>) {
+        *self.leader.lock().unwrap_or_else(PoisonError::into_inner) = leader;
+    }
+
+    pub(super) fn follows(&self, member: MemberId) -> bool {
+        *self.leader.lock().unwrap_or_else(PoisonError::into_inner) == Some(member)
     }
 
     /// Closes all connections of keys outside `roster`.
@@ -110,8 +127,9 @@ pub(super) async fn accept(net: Arc<Inner>) {
             let _ = incoming.retry();
             continue;
         }
-        match easy.or_else(|| net.inbound.handshakes.try_acquire_arc()) {
-            Some(permit) => net.spawn(take(net.clone(), incoming, permit)),
+        let place = net.inbound.callers.admit(incoming.remote_address().ip(), MAX_HANDSHAKES_OF_ONE);
+        match place.zip(easy.or_else(|| net.inbound.handshakes.try_acquire_arc())) {
+            Some(admitted) => net.spawn(take(net.clone(), incoming, admitted)),
             None => {
                 net.counters.count(DropReason::Busy);
                 incoming.refuse();
@@ -121,9 +139,9 @@ pub(super) async fn accept(net: Arc<Inner>) {
 }
 
 /// One call, from handshake to hang-up.
-async fn take(net: Arc<Inner>, incoming: Incoming, permit: SemaphoreGuardArc) {
+async fn take(net: Arc<Inner>, incoming: Incoming, admitted: (Place, SemaphoreGuardArc)) {
     let Some(connection) = shake_hands(&net, incoming).await else { return };
-    drop(permit);
+    drop(admitted);
     let (lane, epoch) = called(&connection, net.set.cluster);
     let same_epoch = epoch == Some(net.set.epoch);
     match (lane, caller(&connection)) {

@@ -8,7 +8,7 @@ use super::dial::client;
 use super::tls::{Expected, Lane};
 use super::units::{UnitError, read_head, write_head};
 use super::{Close, Inner, NetEvent, names, transport, within};
-use quinn::{Connection, ConnectionError, VarInt};
+use quinn::{Connection, ConnectionError, TransportErrorCode, VarInt};
 use rafty_types::{ClusterId, Enrolment};
 use rafty_wire::{JoinReply, JoinRequest};
 use smol::Executor;
@@ -127,6 +127,12 @@ fn hung_up(error: ConnectionError) -> JoinError {
     match &error {
         ConnectionError::ApplicationClosed(close) if close.error_code == Close::Busy.code() => {
             JoinError::Busy { after: wait_in(&close.reason) }
+        }
+        // It shakes hands with too many.
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+        {
+            JoinError::Busy { after: NEXT_PLACE }
         }
         _ => JoinError::HungUp(error.to_string()),
     }

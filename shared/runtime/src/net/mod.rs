@@ -22,6 +22,7 @@
 mod bulk_connection;
 mod bulk_receive;
 mod bulk_send;
+mod callers;
 mod counters;
 mod dial;
 mod inbound;
@@ -125,6 +126,10 @@ pub struct Sighting {
 
 /// Where received envelopes go while they arrive. Called on worker threads, where blocking is fine.
 pub trait Spool: Send + Sync + 'static {
+    /// Whether an envelope of `from` with this encoded header, unchecked, and a body of `len` bytes is of use. Nothing of the
+    /// body is read before.
+    fn wants(&self, from: MemberId, header: &[u8], len: u64) -> bool;
+
     /// A new, empty file for `len` bytes and the handle by which it will be known.
     ///
     /// # Errors
@@ -335,6 +340,11 @@ impl Net {
                 None => drop(links.insert(peer.id, Link::start(&self.0, peer))),
             }
         }
+    }
+
+    /// From now on snapshots are taken of this member only, the leader that is followed; of nobody before.
+    pub fn follow(&self, leader: Option<MemberId>) {
+        self.0.inbound.follow(leader);
     }
 
     /// Members may be at these addresses: they are tried beside those that are known. A proved key decides who is there.

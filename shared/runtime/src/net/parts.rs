@@ -99,11 +99,16 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rafty_types::MemberId;
     use std::io;
 
     struct Nowhere;
 
     impl Spool for Nowhere {
+        fn wants(&self, _from: MemberId, _header: &[u8], _len: u64) -> bool {
+            true
+        }
+
         fn create(&self, _: u64) -> io::Result<(u64, File)> {
             Ok((0, tempfile::tempfile()?))
         }

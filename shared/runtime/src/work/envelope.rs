@@ -2,10 +2,11 @@
 
 use crate::envelopes::Spooled;
 use crate::work::Bench;
+use crate::work::model::check_model;
 use rafty_rounds::WorkResult;
 use rafty_seal::{OpenError, Opening, RsaPublic, SealError};
 use rafty_storage::{BlobError, Blobs};
-use rafty_types::{Digest, Label, MemberId, PeerKey, Refusal};
+use rafty_types::{Digest, Label, MemberId, PeerKey, Refusal, RunSpec};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::sync::Arc;
@@ -67,11 +68,13 @@ pub(crate) fn seal(
     Ok(Arc::new(Spooled::new(head, bench.spool.clone(), body)))
 }
 
-/// Opens a model with this member's own key and stores it.
+/// Opens a model with this member's own key and stores it, if it is one.
 pub(crate) fn open_model(
     bench: &Bench,
     envelope: Option<(Arc<Spooled>, PeerKey)>,
     label: &Label,
+    spec: &RunSpec,
+    base: Option<Digest>,
 ) -> WorkResult {
     let Some((envelope, sender_key)) = envelope else { return WorkResult::Refused(Refusal::NotAuthentic) };
     let stored = (|| {
@@ -82,9 +85,21 @@ pub(crate) fn open_model(
         blob.commit().map_err(|error| OpenError::Io(std::io::Error::other(error)))
     })();
     match stored {
-        Ok(digest) => WorkResult::Model { digest },
+        Ok(digest) => keep_model(bench, digest, spec, base),
         Err(OpenError::NotAuthentic) => WorkResult::Refused(Refusal::NotAuthentic),
         Err(OpenError::Io(error)) => WorkResult::Failed(error.to_string()),
+    }
+}
+
+/// Whoever holds a model vouches for it: what no member could train from is not kept.
+fn keep_model(bench: &Bench, digest: Digest, spec: &RunSpec, base: Option<Digest>) -> WorkResult {
+    match check_model(&bench.models, digest, spec, base) {
+        Ok(Ok(())) => WorkResult::Model { digest },
+        Ok(Err(refusal)) => match bench.models.remove(digest) {
+            Ok(()) => WorkResult::Refused(refusal),
+            Err(error) => WorkResult::Failed(error.to_string()),
+        },
+        Err(why) => WorkResult::Failed(why),
     }
 }
 

@@ -155,7 +155,7 @@ fn perform_heavy(bench: &Bench, order: Order) -> Report {
             return sealed(id, envelope::seal(bench, &bench.models, model, label, &recipients));
         }
         Work::OpenUpdate { label, base, .. } => combine::open_update(bench, opened, &label, base),
-        Work::OpenModel { label, .. } => envelope::open_model(bench, opened, &label),
+        Work::OpenModel { label, spec, base, .. } => envelope::open_model(bench, opened, &label, &spec, base),
         Work::Combine { key, spec } => combine::combine(bench, key, &spec),
         Work::ForgetAttempt { key } => combine::forget(bench, key),
         Work::DeriveInitial { spec, .. } => model::derive_initial(bench, &spec),

@@ -59,6 +59,7 @@ fn a_snapshot_arrives_whole_with_its_message() {
         let snapshot = Some(SnapshotMeta { index: Index(9), ..SnapshotMeta::default() });
         let sent = Message { snapshot, ..message(one.id(), two.id(), MessageKind::Snapshot, 0) };
         let body = bytes(len);
+        two.net.follow(Some(one.id()));
         let delivery = one.net.send_snapshot(two.id(), sent.clone(), body.clone());
         let (from, message, data) = two.expect(|event| match event {
             NetEvent::Snapshot { from, message, data } => Some((from, message, data)),
@@ -74,6 +75,7 @@ fn a_snapshot_arrives_whole_with_its_message() {
 fn a_snapshot_goes_on_where_the_connection_broke() {
     let (one, two) = (Host::start(1), Host::start(2));
     two.knows(&[&one, &two]);
+    two.net.follow(Some(one.id()));
     let total = 5 * MAX_CHUNK_LEN / 2;
     let data = bytes(total as usize);
     let snapshot = Some(SnapshotMeta { index: Index(9), ..SnapshotMeta::default() });
@@ -117,6 +119,44 @@ fn a_snapshot_in_another_name_is_refused() {
 }
 
 #[test]
+fn a_snapshot_of_another_than_the_leader_is_refused_before_its_body_is_read() {
+    let (one, two) = pair();
+    let snapshot = Some(SnapshotMeta::default());
+    let sent = Message { snapshot, ..message(one.id(), two.id(), MessageKind::Snapshot, 0) };
+    let send = || taken(one.net.send_snapshot(two.id(), sent.clone(), bytes(10)));
+    assert!(!send(), "nobody leads");
+    two.net.follow(Some(two.id()));
+    assert!(!send(), "somebody else leads");
+    two.net.follow(Some(one.id()));
+    assert!(send());
+    two.net.follow(None);
+    let caller = Caller::call(&two, Some(1), Lane::Bulk);
+    let (total, digest) = (MAX_CHUNK_LEN, Digest::of(b""));
+    let head =
+        BulkHead::SnapshotChunk { message: Box::new(sent.clone()), offset: 0, len: total, total, digest };
+    assert_eq!(answer_to_head(&caller, &head), BulkReply::Refused);
+    caller.hang_up();
+    assert_eq!(two.dropped(DropReason::NotLeader), 3);
+}
+
+#[test]
+fn an_envelope_of_no_use_is_refused_before_its_body_is_read() {
+    let (one, two) = pair();
+    let delivery = one.net.send_envelope(two.id(), UNWANTED.to_vec(), BulkBody::Bytes(bytes(10)));
+    assert!(!taken(delivery));
+    let caller = Caller::call(&two, Some(1), Lane::Bulk);
+    for head in [
+        BulkHead::Envelope { header: UNWANTED.to_vec(), body_len: 10 },
+        BulkHead::LongEnvelope { header: UNWANTED.to_vec(), body_len: 10 },
+    ] {
+        assert_eq!(answer_to_head(&caller, &head), BulkReply::Refused);
+    }
+    caller.hang_up();
+    assert_eq!(two.dropped(DropReason::Unwanted), 3);
+    assert_eq!(*two.spool.next.lock().unwrap(), 0, "no file was made");
+}
+
+#[test]
 fn an_item_for_nobody_fails_and_says_so() {
     let (one, two) = pair();
     assert!(!taken(one.net.send_envelope(MemberId(9), vec![], BulkBody::Bytes(bytes(1)))));
@@ -124,6 +164,15 @@ fn an_item_for_nobody_fails_and_says_so() {
     assert!(!taken(one.net.send_envelope(two.id(), vec![], missing)));
     let long = vec![0; rafty_wire::MAX_ENVELOPE_HEADER_LEN + 1];
     assert!(!taken(one.net.send_envelope(two.id(), long, BulkBody::Bytes(bytes(1)))));
+}
+
+/// What the host answers to a head behind which nothing comes yet.
+fn answer_to_head(caller: &Caller, head: &BulkHead) -> BulkReply {
+    smol::block_on(async {
+        let (mut send, mut receive) = caller.connection.open_bi().await.unwrap();
+        send.write_all(&encode_head(head).unwrap()).await.unwrap();
+        units::read_head(&mut receive).await.unwrap()
+    })
 }
 
 /// What the host answers to a head and a body made by hand.

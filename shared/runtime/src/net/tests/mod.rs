@@ -20,6 +20,8 @@ use tempfile::TempDir;
 
 /// Long enough for a busy machine; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The header of an envelope that is of no use.
+const UNWANTED: &[u8] = b"of no use";
 const CLUSTER: ClusterId = ClusterId([7; 16]);
 
 /// A thread that runs an executor until it is stopped.
@@ -60,6 +62,10 @@ impl Folder {
 }
 
 impl Spool for Folder {
+    fn wants(&self, _from: MemberId, header: &[u8], _len: u64) -> bool {
+        header != UNWANTED
+    }
+
     fn create(&self, _len: u64) -> io::Result<(u64, File)> {
         let mut next = self.next.lock().unwrap();
         *next += 1;
