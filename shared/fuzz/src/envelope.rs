@@ -9,7 +9,7 @@ use rafty_seal::{
     MAX_MODULUS_BITS, MAX_RECIPIENTS, MIN_MODULUS_BITS, OpenError, Opening, RsaPublic, SignedHeader, Token,
     open, verify,
 };
-use rafty_types::{Digest, EnvelopeHeader, Signature};
+use rafty_types::{Digest, EnvelopeHeader, Signature, is_rsa_public};
 use rafty_wire::client::ClientToken;
 use std::io::Cursor;
 
@@ -83,7 +83,9 @@ pub(crate) fn sign(header: &EnvelopeHeader) -> Vec<u8> {
 
 /// The bytes as an RSA key, as both kinds of token, and as a digest.
 pub(crate) fn keys_and_tokens(bytes: &[u8]) {
-    if let Ok(key) = bounded(bytes.len(), FACTOR, || RsaPublic::from_der(bytes)) {
+    let key = bounded(bytes.len(), FACTOR, || RsaPublic::from_der(bytes));
+    assert_eq!(key.is_ok(), is_rsa_public(bytes), "its form tells whether it can be sealed to");
+    if let Ok(key) = key {
         assert_eq!(key.der(), bytes, "a key has one form");
         assert_eq!(key.key_id(), Digest::of(bytes));
         let modulus = MIN_MODULUS_BITS / 8..=MAX_MODULUS_BITS / 8 + 64;

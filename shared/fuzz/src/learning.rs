@@ -1,12 +1,12 @@
 //! What a task's author, a participant or a file of examples says: TOML, updates, safetensors, IDX, CSV, NPY and images.
 
 use crate::bounded;
-use rafty_aggregation::{Distance, FedAvg, MAX_EXAMPLES, decode_update, encode_update, update_len};
+use rafty_aggregation::{Distance, FedAvg, decode_update, encode_update, update_len};
 use rafty_learning_files::{
     DataLayout, DataSet, Format, Layer, Loss, MAX_PARAMS, ModelError, Normalise, Optimiser, Task, TaskError,
     Window, encode_model, read_model, read_samples, read_weights,
 };
-use rafty_types::MAX_TASK_LEN;
+use rafty_types::{MAX_EXAMPLES, MAX_TASK_LEN};
 use std::path::{Path, PathBuf};
 
 /// A byte of TOML or JSON becomes a node of a tree, and an error repeats the text.

@@ -6,7 +6,7 @@
 
 use crate::raft;
 use crate::wits::Wits;
-use crate::world::{CLUSTER, founded, identity, issued};
+use crate::world::{CLUSTER, founded, identity, issued, rsa_key};
 use rafty_dictionary::{Entries, Replicated};
 use rafty_node::{Boot, Input, Node, Output, Request, RequestId, TenureKey};
 use rafty_rounds::{Arrival, EnvelopeHandle, Work, WorkId, WorkResult};
@@ -330,8 +330,7 @@ impl Shell {
 
     fn tenure_key(&mut self) -> TenureKey {
         self.last_handle += 1;
-        let rsa_public = Digest::of(&self.last_handle.to_be_bytes()).0.to_vec();
-        TenureKey { rsa_public }
+        TenureKey { rsa_public: rsa_key(1_000 + self.last_handle) }
     }
 }
 
@@ -422,7 +421,7 @@ pub(crate) fn enrolment(id: MemberId, token: [u8; 16]) -> rafty_types::Enrolment
     let statement = rafty_types::EnrolmentStatement {
         set: rafty_types::SetId::first(CLUSTER),
         key: identity(id).key(),
-        rsa_public: vec![2; 398],
+        rsa_public: rsa_key(2),
         addresses: vec![([10, 0, 0, 2], 7_000).into()],
         exporter: [identity(id).key().0[0]; 32],
     };

@@ -6,7 +6,7 @@
 use crate::history::set;
 use crate::learning::small_task;
 use crate::node::enrolment;
-use crate::world::{aggregator_key, founded, participant_update};
+use crate::world::{aggregator_key, founded, participant_update, rsa_key};
 use image::{ImageFormat, RgbImage};
 use rafty_aggregation::{UpdateMeta, encode_update};
 use rafty_learning_files::{Format, Task, encode_model};
@@ -178,7 +178,7 @@ fn commands() -> Vec<Command> {
         C::TokenCreated(token),
         C::Enrol(enrolment(MemberId(3), [1; 16])),
         C::SeatChanged { give: vec![MemberId(3)], take: Vec::new() },
-        C::TenureBegan { member: MemberId(1), rsa_public: vec![9; 398] },
+        C::TenureBegan { member: MemberId(1), rsa_public: rsa_key(9) },
         C::RunSubmitted(spec),
         opened(),
         accepted(MemberId(1)),
@@ -187,7 +187,7 @@ fn commands() -> Vec<Command> {
         C::RoundPublished(published),
         opened(),
         C::RolledBack { run: RunId(6), version: Version(1) },
-        C::RotateKey { member, rsa_public: vec![2; 390] },
+        C::RotateKey { member, rsa_public: rsa_key(3) },
         C::AddressChanged { member, addresses: vec![([10, 0, 0, 9], 7_000).into()] },
         C::SilenceChanged { member, silent: true },
         C::ClientCreated(client),

@@ -75,6 +75,13 @@ pub(crate) fn participant_update() -> &'static Sealed {
     })
 }
 
+/// A key of its own for each number; nobody has the other half.
+pub(crate) fn rsa_key(number: u64) -> Vec<u8> {
+    let mut modulus = [0xff; 256];
+    modulus[1..9].copy_from_slice(&number.to_be_bytes());
+    rafty_types::rsa_public_der(&modulus)
+}
+
 /// A peer set of its founder alone, as of index 1.
 pub(crate) fn founded() -> Replicated<Entries> {
     static STATE: OnceLock<Replicated<Entries>> = OnceLock::new();
@@ -82,7 +89,7 @@ pub(crate) fn founded() -> Replicated<Entries> {
         let founder = Member {
             id: AGGREGATOR,
             key: identity(AGGREGATOR).key(),
-            rsa_public: vec![1; 398],
+            rsa_public: rsa_key(1),
             role: PeerRole::Peer,
             may_lead: true,
             addresses: vec![([192, 168, 1, 7], 7_000).into()],

@@ -4,6 +4,7 @@
 
 use crate::dice::Dice;
 use crate::member::WALL_MS;
+use crate::worker::{FLAWS, Flaw};
 use rafty_types::Time;
 use std::time::Duration;
 
@@ -64,8 +65,8 @@ pub enum Fault {
     Revoke { at: Who, who: Who },
     /// Training takes so much longer.
     SlowTraining { who: Who, lasts: Duration },
-    /// What a participant trains is not finite, or has the wrong shape.
-    Lie { who: Who, finite: bool, lasts: Duration },
+    /// What a participant trains has this flaw.
+    Lie { who: Who, flaw: Flaw, lasts: Duration },
     /// A participant sends its envelopes twice, the second time much later.
     Replay { who: Who, lasts: Duration },
     /// The run is stopped; another is submitted.
@@ -272,7 +273,10 @@ fn fault(kind: u64, dice: &mut Dice) -> Fault {
         15 => Fault::Join { at: who },
         16 => Fault::Revoke { at: who, who: other },
         17 => Fault::SlowTraining { who, lasts: lasts * 2 },
-        18 => Fault::Lie { who, finite: yes, lasts: lasts * 2 },
+        18 => {
+            let flaw = FLAWS[dice.below(FLAWS.len() as u64) as usize];
+            Fault::Lie { who, flaw, lasts: lasts * 2 }
+        }
         19 => Fault::Replay { who, lasts: lasts * 2 },
         20 => Fault::StopRun { at: who },
         _ if dice.percent(40) => Fault::Backup,

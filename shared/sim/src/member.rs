@@ -6,15 +6,13 @@ use crate::disk::Disk;
 use crate::terms::Terms;
 use crate::weather::Weather;
 use crate::witness::{Witness, rot_of};
-use crate::worker::Worker;
+use crate::worker::{Flaw, Worker};
 use crate::world::{Happening, InParts, Way};
 use rafty_consensus::Role;
 use rafty_node::{Boot, Input, Knocks, Node, Search, Silence, UnderWay};
 use rafty_rounds::EnvelopeHandle;
 use rafty_seal::Identity;
-use rafty_types::{
-    Batch, Frame, Index, MemberId, Membership, PeerKey, PersistId, Refusal, Settings, Term, Time,
-};
+use rafty_types::{Batch, Frame, Index, MemberId, Membership, PeerKey, PersistId, Settings, Term, Time};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -80,7 +78,7 @@ pub struct Device {
     /// Whether envelopes are sent twice.
     pub replays: bool,
     /// What is wrong with whatever is trained.
-    pub lies: Option<Refusal>,
+    pub lies: Option<Flaw>,
     /// Whether it loses power in every round, and for how long.
     pub dies_in_rounds: Option<Duration>,
     /// Whether its updates stay with it.

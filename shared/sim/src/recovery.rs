@@ -88,7 +88,7 @@ fn nothing_of_another_epoch_counts(world: &mut World, survivor: MemberId, old: &
     assert!(!counts(old.set), "nothing of another epoch counts: an address was changed");
     for member in old.members.values() {
         let identity = Identity::from_secret_bytes(&member.identity.to_secret_bytes());
-        let enrolment = world.comes_back(&identity, member.id, old.set);
+        let enrolment = world.comes_back(&identity, member.id, member.id, old.set);
         let said = world.commit(survivor, ControlCommand::Enrol(enrolment));
         assert!(said.is_err(), "nothing of another epoch counts: member {} was enrolled", member.id);
     }
@@ -115,7 +115,7 @@ fn counts(member: &Member, state: &Replicated<Witness>, set: SetId, command: Con
 fn take_back(world: &mut World, survivor: MemberId, old: &mut World) {
     let set: SetId = world.set;
     for Member { id, identity, disk, .. } in std::mem::take(&mut old.members).into_values() {
-        let enrolment = world.comes_back(&identity, id, set);
+        let enrolment = world.comes_back(&identity, id, id, set);
         let new = world.commit(survivor, ControlCommand::Enrol(enrolment));
         let new = MemberId(new.expect("liveness: a member comes back under its identity").0);
         let hard_state = HardState { commit: Index(0), ..disk.hard_state };

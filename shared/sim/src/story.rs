@@ -333,7 +333,7 @@ fn is_member(world: &World, id: MemberId) -> bool {
 }
 
 /// Whether a run was submitted by way of `at`, which may end before it is answered: somebody brings it back with another
-/// state.
+/// state. Where leadership changes on the way, it asks again.
 fn a_run_is_submitted(world: &mut World, at: Option<MemberId>, patience: Duration) -> bool {
     let Some(at) = at else {
         world.run_for(LOOKED_AT);
@@ -342,7 +342,11 @@ fn a_run_is_submitted(world: &mut World, at: Option<MemberId>, patience: Duratio
     let submitted = world.submit(at, LAST_ROUNDS);
     let answered = move |world: &World| world.answers.contains_key(&submitted);
     world.run_until("a run is submitted", patience, |world| answered(world) || !world.runs(at));
-    answered(world)
+    let submitted = matches!(world.answers.get(&submitted), Some(Answer::Control(..)));
+    if !submitted {
+        world.run_for(LOOKED_AT);
+    }
+    submitted
 }
 
 fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {

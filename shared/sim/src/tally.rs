@@ -71,6 +71,8 @@ named! {
         Forged => "words put into others' mouths",
         FalseVoice => "what only voters or laptops may say, said by others",
         SessionFlood => "floods of sessions",
+        NoKey => "keys asked for that are none",
+        KeptReturn => "statements of members that come back kept by liars",
     }
 }
 
@@ -118,6 +120,7 @@ named! {
         MoveFollowed => "a connection was seen to come from elsewhere",
         SentInParts => "an envelope went over a slow link part by part",
         AddressTold => "a member told its new address",
+        ReturnNamedAnother => "a member that came back was told that it had done so before",
     }
 }
 

@@ -2,7 +2,10 @@
 
 use rafty_node::TenureKey;
 use rafty_rounds::{AttemptKey, EnvelopeHandle, PendingUpdate, Work, WorkResult};
-use rafty_types::{Digest, EnvelopeHeader, Label, MemberId, Metrics, Recipient, Refusal, Round, RunId};
+use rafty_types::{
+    Digest, EnvelopeHeader, Label, MAX_EXAMPLES, MemberId, Metrics, Recipient, Refusal, Round, RunId,
+    is_rsa_public, is_weight, rsa_public_der,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What of a member's models and updates survives the process.
@@ -34,13 +37,42 @@ pub fn update_of(member: MemberId, base: Digest) -> Digest {
     Digest::of(format!("update of {member} from {base}").as_bytes())
 }
 
-/// An update that must be refused.
-fn lie_of(member: MemberId, base: Digest, flaw: Refusal) -> Digest {
-    Digest::of(format!("update of {member} from {base}, {flaw}").as_bytes())
+/// What is wrong with an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Its weights, in which way.
+    Weights(Refusal),
+    /// It is said to stand for so many examples.
+    Examples(u64),
 }
 
 /// The flaws that lies have here.
-const FLAWS: [Refusal; 2] = [Refusal::NotFinite, Refusal::WrongShape];
+pub const FLAWS: [Flaw; 5] = [
+    Flaw::Weights(Refusal::NotFinite),
+    Flaw::Weights(Refusal::WrongShape),
+    Flaw::Examples(0),
+    Flaw::Examples(MAX_EXAMPLES + 1),
+    Flaw::Examples(u64::MAX),
+];
+
+/// An update that must be refused.
+fn lie_of(member: MemberId, base: Digest, flaw: Flaw) -> Digest {
+    Digest::of(format!("update of {member} from {base}, {flaw:?}").as_bytes())
+}
+
+/// For how many examples an update is said to stand, or why it is refused.
+fn examples_in(label: &Label, base: Digest) -> Result<u64, Refusal> {
+    let sender = label.sender;
+    if label.content == update_of(sender, base) {
+        return Ok(examples_of(sender));
+    }
+    match FLAWS.into_iter().find(|flaw| label.content == lie_of(sender, base, *flaw)) {
+        Some(Flaw::Examples(examples)) if is_weight(examples) => Ok(examples),
+        Some(Flaw::Examples(_)) => Err(Refusal::BadWeight),
+        Some(Flaw::Weights(why)) => Err(why),
+        None => Err(Refusal::WrongBase),
+    }
+}
 
 /// The model that is combined from these updates.
 pub fn model_of<'a>(updates: impl Iterator<Item = (&'a MemberId, &'a Digest)>) -> Digest {
@@ -48,8 +80,9 @@ pub fn model_of<'a>(updates: impl Iterator<Item = (&'a MemberId, &'a Digest)>) -
     Digest::of(all.join(",").as_bytes())
 }
 
+/// Some have as many as there may be.
 fn examples_of(member: MemberId) -> u64 {
-    100 + member.0
+    if member.0.is_multiple_of(5) { MAX_EXAMPLES } else { 100 + member.0 }
 }
 
 impl Worker {
@@ -89,7 +122,9 @@ impl Worker {
     pub fn make_key(&mut self, me: MemberId, seed: u64) -> TenureKey {
         self.keys_made += 1;
         let body = Digest::of(format!("key {} of {me} {seed}", self.keys_made).as_bytes());
-        let rsa_public = [&[0x30, 0x20][..], &body.0].concat();
+        let mut modulus = [0xff; 256];
+        modulus[1..33].copy_from_slice(&body.0);
+        let rsa_public = rsa_public_der(&modulus);
         self.ahead = Some(Digest::of(&rsa_public));
         self.keys.extend(self.ahead);
         TenureKey { rsa_public }
@@ -103,13 +138,7 @@ impl Worker {
     }
 
     /// Carries out an order. What is trained has this flaw.
-    pub fn perform(
-        &mut self,
-        me: MemberId,
-        shelf: &mut Shelf,
-        flaw: Option<Refusal>,
-        work: Work,
-    ) -> WorkResult {
+    pub fn perform(&mut self, me: MemberId, shelf: &mut Shelf, flaw: Option<Flaw>, work: Work) -> WorkResult {
         match work {
             Work::DeriveInitial { spec, .. } => {
                 store(shelf, Digest::of(format!("initial {} {}", spec.task, spec.seed).as_bytes()))
@@ -134,7 +163,7 @@ impl Worker {
                 }
                 self.seal(label, recipients)
             }
-            Work::OpenModel { envelope, label } => {
+            Work::OpenModel { envelope, label, .. } => {
                 let sealed = self.envelope(envelope);
                 if sealed.label != label || !sealed.is_for(me) {
                     return WorkResult::Refused(Refusal::NotAuthentic);
@@ -164,6 +193,9 @@ impl Worker {
     }
 
     fn seal(&mut self, label: Label, recipients: Vec<(MemberId, Vec<u8>)>) -> WorkResult {
+        if !recipients.iter().all(|(_, key)| is_rsa_public(key)) {
+            return WorkResult::Failed("this is not an RSA key".into());
+        }
         let recipient = |(member, key): (MemberId, Vec<u8>)| Recipient {
             member,
             key_id: Digest::of(&key),
@@ -197,10 +229,10 @@ impl Worker {
         if !shelf.models.contains(&base) {
             return WorkResult::Failed("the base is not on the disk".into());
         }
-        if label.content != update_of(label.sender, base) {
-            let flawed = |flaw: &Refusal| label.content == lie_of(label.sender, base, *flaw);
-            return WorkResult::Refused(FLAWS.into_iter().find(flawed).unwrap_or(Refusal::WrongBase));
-        }
+        let num_examples = match examples_in(label, base) {
+            Ok(num_examples) => num_examples,
+            Err(why) => return WorkResult::Refused(why),
+        };
         let folded = self.accumulators.entry(AttemptKey::of(label)).or_default();
         let before = folded.insert(label.sender, label.content);
         assert_eq!(
@@ -209,7 +241,7 @@ impl Worker {
             label.sender
         );
         let metrics = Metrics { examples: 10, correct: 9, loss_micros: 300_000, train_loss_micros: 200_000 };
-        WorkResult::Opened { num_examples: examples_of(label.sender), metrics }
+        WorkResult::Opened { num_examples, metrics }
     }
 }
 
@@ -222,7 +254,7 @@ fn store(shelf: &mut Shelf, digest: Digest) -> WorkResult {
 fn train(
     me: MemberId,
     shelf: &mut Shelf,
-    flaw: Option<Refusal>,
+    flaw: Option<Flaw>,
     run: RunId,
     round: Round,
     base: Digest,

@@ -127,6 +127,10 @@ const CASES: &[Case] = &[
         may_lead_to_it: devices_lie,
         ..case(M::ActsBeforePermission, &["forbidden requests move no leader"])
     },
+    Case { may_lead_to_it: lies, ..case(M::DutiesForwarded, &["duties are the leader's"]) },
+    case(M::SeatsGivenBlindly, &["seats go to those that have the log"]),
+    Case { may_lead_to_it: lies, ..case(M::AnyReturnReplaces, &["only who lost its log is replaced"]) },
+    Case { may_lead_to_it: lies, ..case(M::KeysNotParsed, &["keys can be sealed to"]) },
     case(M::AnsweredBeforeCommit, &["acknowledged writes are durable", "linearizability"]),
     case(M::UnknownToldAsNoLeader, &["denied writes change nothing", "linearizability"]),
     case(M::AnsweredTwice, &["one answer each"]),
@@ -141,6 +145,7 @@ const CASES: &[Case] = &[
     case(M::UpdateCountedTwice, &["no update counts twice"]),
     Case { members: Some(4), ..case(M::StaleEnvelopeFolded, &["no update counts twice"]) },
     case(M::RefusedUpdateCounted, &["no lie counts"]),
+    case(M::WeightsUnchecked, &["no lie counts"]),
     case(M::UpdateDroppedAtAcceptance, &["no update is lost"]),
     case(M::EnvelopesKept, &["bounded memory"]),
     case(M::DeadlineFedByWaits, &["deadlines learn from arrivals"]),
@@ -195,23 +200,44 @@ fn wanted() -> Vec<&'static Case> {
     CASES.iter().filter(|case| format!("{:?}", case.mutation).contains(&only)).collect()
 }
 
+/// Tried in worlds of their own.
+const RECOVERED: (Mutation, &[&str]) = (M::EpochLeftOut, &["nothing of another epoch counts"]);
+const OVER_SLOW_LINKS: (Mutation, &[&str]) =
+    (M::SlowLinksUnheeded, &["liveness", "leaders stay over slow links"]);
+
+#[test]
+fn the_table_of_deliberate_bugs_says_what_is_tried() {
+    let told = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../CONTRIBUTING.md"));
+    let told = told.expect("the table");
+    let rows: BTreeSet<_> = told.lines().filter(|line| line.starts_with("| `")).collect();
+    let cases = CASES.iter().map(|case| (case.mutation, case.caught_by));
+    let tried: Vec<_> = cases.chain([RECOVERED, OVER_SLOW_LINKS]).collect();
+    for (mutation, caught_by) in &tried {
+        let (begin, end) = (format!("| `{mutation:?}` | "), format!(" | {} |", caught_by.join(", or ")));
+        let is_told = rows.iter().any(|row| row.starts_with(&begin) && row.ends_with(&end));
+        assert!(is_told, "CONTRIBUTING.md has no row that begins with `{begin}` and ends with `{end}`");
+    }
+    assert_eq!(rows.len(), tried.len(), "rows of bugs that are not tried");
+}
+
 #[test]
 fn an_epoch_left_out_is_caught_after_a_recovery() {
-    plant(Some(M::EpochLeftOut));
+    let (mutation, expected) = RECOVERED;
+    plant(Some(mutation));
     let failed = (0..MAX_SEEDS as u64).find_map(|seed| Some((seed, recover(seed).err()?)));
     plant(None);
     let (seed, failure) = failed.expect("the bug is caught");
-    assert_eq!(failure.kind(), "nothing of another epoch counts", "{}", failure.what);
+    assert!(expected.contains(&failure.kind()), "{}", failure.what);
     assert!(recover(seed).is_ok(), "without the bug");
 }
 
 #[test]
 fn heartbeats_at_their_full_pace_are_caught_over_slow_links() {
-    plant(Some(M::SlowLinksUnheeded));
+    let (mutation, expected) = OVER_SLOW_LINKS;
+    plant(Some(mutation));
     let failed = (0..MAX_SEEDS as u64).find_map(|seed| Some((seed, over_slow_links(seed).err()?)));
     plant(None);
     let (seed, failure) = failed.expect("the bug is caught");
-    let expected = ["liveness", "leaders stay over slow links"];
     assert!(expected.contains(&failure.kind()), "{}", failure.what);
     assert!(over_slow_links(seed).is_ok(), "without the bug");
 }

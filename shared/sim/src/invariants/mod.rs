@@ -8,6 +8,7 @@ mod clients;
 mod consensus;
 mod divergence;
 mod issues;
+mod leading;
 mod memory;
 mod rests;
 mod rounds;
@@ -17,6 +18,7 @@ pub use clients::Clients;
 pub use consensus::Logs;
 pub use divergence::Divergences;
 pub use issues::Issues;
+pub use leading::duties_are_the_leaders;
 pub use rests::Rests;
 pub use rounds::Rounds;
 
@@ -25,7 +27,7 @@ use crate::member::{Member, Process, RIGHT};
 use crate::terms::Terms;
 use crate::witness::Witness;
 use rafty_dictionary::Replicated;
-use rafty_types::{Digest, Index, MemberId, Time};
+use rafty_types::{Digest, Index, MemberId, Time, is_rsa_public};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whole states are compared at every so many indexes: making a digest takes long.
@@ -110,6 +112,7 @@ impl Invariants {
         if applied.0.is_multiple_of(COMPARED) {
             self.same_state(id, process);
         }
+        keys_can_be_sealed_to(id, process);
         self.seats_change_by_the_rules(id, process);
         self.issues.applied(id, process);
     }
@@ -168,6 +171,17 @@ impl Invariants {
             }
         }
     }
+}
+
+/// Keys can be sealed to: whatever a member wants to be its key, what stands in the state is one.
+fn keys_can_be_sealed_to(id: MemberId, process: &Process) {
+    let control = process.node.state().control();
+    let mut keys = control.members().values().map(|member| &member.rsa_public);
+    let tenure = control.tenure().map(|tenure| &tenure.rsa_public);
+    assert!(
+        keys.all(|key| is_rsa_public(key)) && tenure.is_none_or(|key| is_rsa_public(key)),
+        "keys can be sealed to: member {id} applied one that is none"
+    );
 }
 
 /// Elapsed time is real: the peer set's time never gets ahead of what the fastest monotonic clock can have shown, whatever

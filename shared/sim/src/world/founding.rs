@@ -162,10 +162,16 @@ impl World {
         self.start(id);
     }
 
-    /// The statement of a known member that wants to come back into the set in the epoch `set`.
-    pub fn comes_back(&mut self, identity: &Identity, id: MemberId, set: SetId) -> Enrolment {
+    /// The statement of a known member that wants to come back into the set in the epoch `set`, where it is called `replaced`.
+    pub fn comes_back(
+        &mut self,
+        identity: &Identity,
+        id: MemberId,
+        replaced: MemberId,
+        set: SetId,
+    ) -> Enrolment {
         let place = self.members.get(&id).map_or_else(|| home(id.0), |member| member.place);
-        re_enrol(identity, &rsa_public(), set, self.exporter(), vec![place])
+        re_enrol(identity, replaced, &rsa_public(), set, self.exporter(), vec![place])
     }
 
     /// Lets a newcomer join at a member. It gets the id at which its enrolment is committed.
@@ -270,14 +276,15 @@ impl World {
         );
     }
 
-    /// A member without its log asks somebody it knows to enrol it anew.
-    pub(super) fn re_enrol(&mut self, id: MemberId) {
+    /// A member without its log asks somebody it knows to enrol it anew, in place of the member it was last told it is.
+    pub(super) fn re_enrol(&mut self, id: MemberId, replaced: MemberId) {
         let Some(member) = self.members.get(&id).filter(|member| member.disk.damaged) else { return };
         let identity = Identity::from_secret_bytes(&member.identity.to_secret_bytes());
-        let enrolment = self.comes_back(&identity, id, self.set);
+        let enrolment = self.comes_back(&identity, id, replaced, self.set);
         let open: Vec<_> = self.running().into_iter().filter(|at| self.network.is_open(id, *at)).collect();
         match self.dice.pick(&open) {
             None => self.later(ASK_AGAIN, Turn::ReEnrols(id)),
+            Some(_) if self.keeps_to_itself(&enrolment) => self.later(ASK_AGAIN, Turn::ReEnrols(id)),
             Some(at) => {
                 let command = control(ControlCommand::Enrol(enrolment));
                 self.ask_as(Asker::ReEnrols(id), at, command, ENROL_WITHIN);
@@ -296,6 +303,11 @@ impl World {
                 if let Some(member) = self.members.get_mut(&id) {
                     (member.place, member.away) = (place, away);
                 }
+            }
+            // An answer was lost.
+            Answer::Control(ControlResult::Rejected(Rejection::Renamed(now)), _) => {
+                self.tally.saw(Sometimes::ReturnNamedAnother);
+                self.re_enrol(id, *now);
             }
             // Whoever was asked belongs no more itself.
             Answer::Control(ControlResult::Rejected(Rejection::NotAllowed), _) => {

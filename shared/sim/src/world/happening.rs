@@ -98,7 +98,10 @@ impl World {
                 }
             }
             Happening::Envelope { from, envelope: header } => {
-                if let Some(&from) = process.roster.get(&from) {
+                let known = process.roster.get(&from).copied();
+                // The transport asks before it takes the body.
+                let wanted = |from: &MemberId| !header.is_for(to) || process.node.would_take(*from, &header);
+                if let Some(from) = known.filter(wanted) {
                     let handle = process.worker.name((*header).clone());
                     self.say(to, Input::Envelope { from, header, handle });
                 }
@@ -110,7 +113,8 @@ impl World {
             }
             Happening::Snapshot { from, message, data } => {
                 let Some(&from) = process.roster.get(&from) else { return };
-                if (message.from, message.to) == (from, to) {
+                let leads = process.node.consensus().leader() == Some(from);
+                if leads && (message.from, message.to) == (from, to) {
                     self.snapshots += 1;
                     self.tally.saw(Sometimes::SnapshotInstalled);
                     self.say(to, Input::Snapshot { from, message, data });

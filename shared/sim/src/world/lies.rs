@@ -11,8 +11,8 @@ use crate::tally::Evil;
 use rafty_dictionary::{EntryCommand, MAX_SESSIONS};
 use rafty_node::Input;
 use rafty_types::{
-    Command, ControlCommand, Frame, Issue, IssueSerial, MemberId, Payload, PeerKey, PeerRole, Proposal,
-    RunSpec, SettingValue, Signature, Strategy, TokenRecord,
+    Command, ControlCommand, Enrolment, Frame, Issue, IssueSerial, MemberId, Payload, PeerKey, PeerRole,
+    Proposal, RunSpec, SettingValue, Signature, Strategy, TokenRecord, rsa_public_der,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -26,6 +26,9 @@ pub const FORGED_PLACE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Ad
 const FORGED_LEVEL: u32 = 9;
 /// One lie in so many is a flood.
 const FLOOD_CHANCE: u64 = 200;
+/// The chance in a hundred that a member that comes back asks a liar.
+const KEPT_CHANCE: u64 = 40;
+const MAX_KEPT: usize = 4;
 /// No request of a member has this number.
 const NO_REQUEST: u64 = u64::MAX;
 
@@ -39,10 +42,15 @@ impl World {
         }
         let Some(leader) = self.node(liar).consensus().leader() else { return };
         let Some(victim) = self.victim(liar, &mut dice) else { return };
+        if dice.percent(10) {
+            return self.wants_no_key(liar, &mut dice);
+        }
         if dice.below(FLOOD_CHANCE) == 0 {
             return self.floods(liar, leader);
         }
-        let frame = match dice.below(6) {
+        let frame = match dice.below(8) {
+            7 => Some(unsigned(ControlCommand::SilenceChanged { member: victim, silent: true })),
+            6 => self.kept_returns.pop().map(|kept| unsigned(ControlCommand::Enrol(kept))),
             0 => self.repeated(liar, &mut dice),
             1 => self.signed_by_another(liar, victim, &mut dice),
             2 | 3 => self.in_anothers_session(&mut dice),
@@ -61,6 +69,17 @@ impl World {
 
     pub(super) fn is_heard_by(&mut self, liar: MemberId, other: MemberId) -> bool {
         self.way(liar, other) == Some(other)
+    }
+
+    /// Whether whoever is asked to take a member back is a liar, which does not pass it on and keeps it for later.
+    pub(super) fn keeps_to_itself(&mut self, enrolment: &Enrolment) -> bool {
+        let lied = self.tally.count(Evil::Forged) > 0 && !self.healed;
+        let keeps = lied && self.kept_returns.len() < MAX_KEPT && self.dice.percent(KEPT_CHANCE);
+        if keeps {
+            self.tally.evil(Evil::KeptReturn);
+            self.kept_returns.push(enrolment.clone());
+        }
+        keeps
     }
 
     /// More sessions than there is room for.
@@ -105,6 +124,16 @@ impl World {
             permitted || !moved,
             "forbidden requests move no leader: {leader} hands over, as {liar} asked"
         );
+    }
+
+    /// It asks for a key of its own that is none.
+    fn wants_no_key(&mut self, liar: MemberId, dice: &mut Dice) {
+        let even = rsa_public_der(&[0xfe; 256]);
+        let short = rsa_public_der(&[0xff; 255]);
+        let nones = [vec![0x30; 300], [rsa_public_der(&[0xff; 384]), vec![0]].concat(), even, short];
+        let rsa_public = nones[dice.below(nones.len() as u64) as usize].clone();
+        self.tally.evil(Evil::NoKey);
+        self.control(liar, ControlCommand::RotateKey { member: liar, rsa_public });
     }
 
     /// An operator, if there is another one, in whose name it speaks.

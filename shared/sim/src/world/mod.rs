@@ -36,7 +36,7 @@ use crate::tally::{Evil, Sometimes, Tally};
 use crate::trace::Trace;
 use crate::weather::{FAIR, Weather};
 use rafty_node::{Answer, Input, RequestId};
-use rafty_types::{ClusterId, Index, MemberId, PeerRole, SetId, Settings, Term, Time};
+use rafty_types::{ClusterId, Enrolment, Index, MemberId, PeerRole, SetId, Settings, Term, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -151,6 +151,8 @@ pub struct World {
     twins: BTreeMap<MemberId, Twin>,
     /// The one member that names terms far ahead.
     names_far_terms: Option<MemberId>,
+    /// What liars keep of members that wanted to come back.
+    kept_returns: Vec<Enrolment>,
     /// The copy of a lone voter asks, and until when nothing strikes.
     calm: Option<(MemberId, Time)>,
     /// Whether a member's outputs are being done.
@@ -204,6 +206,7 @@ impl World {
             elapsed_before_ms: 0,
             twins: BTreeMap::new(),
             names_far_terms: None,
+            kept_returns: Vec::new(),
             calm: None,
             performing: false,
         }
@@ -355,7 +358,7 @@ impl World {
             }
             Turn::ClockIsRight(id) => self.set_clock(id, RIGHT),
             Turn::LeadsAgain(id) => self.say(id, Input::Retire(false)),
-            Turn::ReEnrols(id) => self.re_enrol(id),
+            Turn::ReEnrols(id) => self.re_enrol(id, id),
             Turn::Dies(id, epoch, down) => self.dies(id, epoch, down),
             Turn::JoinsAnew(id) => self.joins_anew(id),
             Turn::Alternates(id) => self.next_turn(id),

@@ -2,6 +2,7 @@
 
 use super::transfers::BROKEN_AFTER;
 use super::{Happening, Turn, World, ms};
+use crate::invariants::duties_are_the_leaders;
 use crate::member::{Member, Process};
 use crate::tally::{Evil, Sometimes};
 use crate::witness::rotted;
@@ -124,7 +125,12 @@ impl World {
                 }
             }
             Event::RoundOpened { .. } => self.dies_in_round(id),
-            Event::Removed { .. } => self.invariants.forget_seats(id),
+            Event::Removed { member } => {
+                let sent_away = self.node(id).state().control().departed().any(|gone| gone.id == *member);
+                let runs = self.runs(*member) && !self.twins.contains_key(member);
+                assert!(sent_away || !runs, "only who lost its log is replaced: {member} runs");
+                self.invariants.forget_seats(id);
+            }
             Event::DiskAnomaly { member, .. }
                 if *member == id && self.process(id).is_some_and(|process| process.node.is_outdated()) =>
             {
@@ -157,6 +163,7 @@ impl World {
         let at = member.sync_until(self.now, &self.weather, &mut self.dice);
         let process = member.process.as_mut()?;
         self.invariants.logs.leader_append_only(id, &batch, process);
+        duties_are_the_leaders(id, process, &batch.entries);
         let last = process.terms.last();
         if batch.install.is_none() && batch.entries.first().is_some_and(|first| first.index <= last) {
             self.tally.saw(Sometimes::LogTruncated);
@@ -238,7 +245,10 @@ impl World {
             let worker = &mut member.process.as_mut().expect("it runs").worker;
             worker.perform(id, &mut member.disk.shelf, flaw, work)
         };
-        if matches!(&result, WorkResult::Refused(Refusal::NotFinite | Refusal::WrongShape)) {
+        if matches!(
+            &result,
+            WorkResult::Refused(Refusal::NotFinite | Refusal::WrongShape | Refusal::BadWeight)
+        ) {
             self.tally.saw(Sometimes::UpdateRefused);
         }
         if let Some(training) = training.filter(|_| flaw.is_none() && !self.is_twin(id)) {

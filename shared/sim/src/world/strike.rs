@@ -8,7 +8,7 @@ use crate::weather::Weather;
 use crate::witness::rotted;
 use crate::{dice::Dice, network::Network};
 use rafty_node::Input;
-use rafty_types::{ControlCommand, Index, MemberId, PeerRole, Refusal};
+use rafty_types::{ControlCommand, Index, MemberId, PeerRole};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -87,8 +87,7 @@ impl World {
                 let strike = |device: &mut Device| device.slow_training = longer;
                 self.for_device(Evil::SlowTraining, who, Some(mend), strike);
             }
-            Fault::Lie { who, finite, lasts } => {
-                let flaw = if finite { Refusal::WrongShape } else { Refusal::NotFinite };
+            Fault::Lie { who, flaw, lasts } => {
                 let mend: Mend = (lasts, |device| device.lies = None);
                 self.for_device(Evil::Lie, who, Some(mend), |device| device.lies = Some(flaw));
             }
@@ -310,6 +309,12 @@ impl World {
         self.members.values().any(|member| stays(member) && holds(member))
     }
 
+    /// Whether a member that was away can still hear who votes: of a voter that it knows, or of two others.
+    fn is_still_told(&self, id: MemberId, lost: &impl Fn(&MemberId) -> bool) -> bool {
+        let others = self.members.keys().filter(|other| **other != id && !lost(other));
+        others.clone().count() >= 2 || others.clone().any(|other| self.knows_as_voter(id, *other))
+    }
+
     /// Whether a majority of every voter set in force, or on its way, has its disks when this one is lost, and somebody
     /// the newest model. Whoever is lost counts even without a seat, since it may be given one before anybody misses
     /// it; whoever is to be sent away counts as lost.
@@ -335,6 +340,7 @@ impl World {
         let known = |id: &MemberId| !self.node(*id).consensus().membership().voters.is_empty();
         self.has_another_holder(id)
             && self.leaves_nobody_alone(id)
+            && self.members.keys().all(|other| lost(other) || self.is_still_told(*other, &lost))
             && self.running().iter().any(known)
             && self.running().iter().all(|other| {
                 let membership = self.node(*other).consensus().membership();
