@@ -188,11 +188,11 @@ fn a_set_that_is_gone_comes_back_from_a_backup_and_learns_on() {
     set_all(training.set.founder(), &entries);
     let dir = training.set.founder().dir.clone();
     until("two rounds", || round(&dir).filter(|round| *round >= 2));
+    let (token, _) = training.set.token("1h");
     let file = folder.path("backup");
     let made = backed_up(&dir, &file);
     assert_eq!(made["missing_models"], serde_json::json!([]));
     let log = json(&rafty(), &["run", "log", "--dir", &dir]);
-    let (token, _) = training.set.token("1h");
     let Training { mut set, data, device: former } = training;
     drop(former);
     set.kill_all();

@@ -85,28 +85,59 @@ fn pure_packages_depend_on_nothing_that_does_io() {
 /// `print_stdout` and `print_stderr` see the macros only.
 #[test]
 fn only_one_place_writes_to_standard_output() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
     let mut seen = 0;
-    let mut folders: Vec<PathBuf> = ["agent/src", "peer/src"].map(|folder| root.join(folder)).into();
+    for (path, text) in sources(&["agent/src", "peer/src"]) {
+        let own = path.ends_with("agent/src/output.rs");
+        // It draws a picture on the terminal; its lines go the same way as others.
+        let draws = path.ends_with("demo/view.rs");
+        for way in ["stdout()", "stderr()", "println!(", "print!(", ".exit()"] {
+            let may = own || draws && way == "stderr()";
+            assert!(may || !text.contains(way), "{} has {way}: use rafty_agent::output", path.display());
+        }
+        seen += usize::from(own);
+    }
+    assert_eq!(seen, 1, "the one place was looked at");
+}
+
+#[test]
+fn every_line_of_the_security_page_is_shown_by_a_test_that_exists() {
+    let page = std::fs::read_to_string(root().join("SECURITY.md")).expect("the page");
+    let sources = sources(&["agent", "peer", "shared"]);
+    let (_, table) = page.split_once("| who | | shown by |").expect("the table");
+    let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 20, "{} rows", rows.len());
+    for row in rows {
+        let [_, _, what, shown_by, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        let tests = shown_by.split('`').skip(1).step_by(2).map(|test| format!("fn {test}()"));
+        let checks = shown_by.split("simulator: ").skip(1).map(|check| format!("\"{}", check.trim()));
+        let named: Vec<_> = tests.chain(checks).collect();
+        assert_eq!(named.is_empty(), what.contains("*can*"), "what cannot be done is shown by a test: {row}");
+        for name in named {
+            assert!(sources.iter().any(|(_, text)| text.contains(&name)), "there is no {name}");
+        }
+    }
+}
+
+/// The Rust files in these folders and all below.
+fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut folders: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
+    let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
-                continue;
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("source text");
+                found.push((path, text));
             }
-            let text = std::fs::read_to_string(&path).expect("source text");
-            let own = path.ends_with("agent/src/output.rs");
-            // It draws a picture on the terminal; its lines go the same way as others.
-            let draws = path.ends_with("demo/view.rs");
-            for way in ["stdout()", "stderr()", "println!(", "print!(", ".exit()"] {
-                let may = own || draws && way == "stderr()";
-                assert!(may || !text.contains(way), "{} has {way}: use rafty_agent::output", path.display());
-            }
-            seen += usize::from(own);
         }
     }
-    assert_eq!(seen, 1, "the one place was looked at");
+    found
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace")
 }
 
 /// Each workspace package with what it depends on, tests and builds aside.
