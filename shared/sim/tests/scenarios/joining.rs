@@ -140,7 +140,11 @@ fn one_voter() -> Settings {
 
 /// Moves the only seat, and leadership with it.
 fn move_seat(sim: &mut Scene, from: MemberId, to: MemberId) {
-    sim.run_until("all are caught up", ms(5_000), |sim| sim.agree());
+    let is_known = |sim: &World| {
+        let progress = sim.node(from).consensus().progress();
+        progress.iter().any(|one| one.member == to && one.matched.0 > 0)
+    };
+    sim.run_until("all are caught up", ms(5_000), |sim| sim.agree() && is_known(sim));
     sim.commit(from, ControlCommand::SeatChanged { give: vec![to], take: vec![from] }).unwrap();
     sim.run_until("the new voter leads", ms(5_000), |sim| sim.aggregator() == Some(to));
 }
