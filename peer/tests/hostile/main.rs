@@ -1,7 +1,6 @@
 //! A member that lies, against real processes: what an agent's token is not enough for.
 
 mod liar;
-#[allow(dead_code)]
 #[path = "../support/mod.rs"]
 mod support;
 

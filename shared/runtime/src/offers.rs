@@ -28,15 +28,21 @@ pub(crate) struct Offer {
 
 /// Envelopes that are wanted go into the spool.
 pub(crate) struct Inbox {
-    pub(crate) spool: Arc<Spool>,
-    pub(crate) loop_back: Sender<Happening>,
+    spool: Arc<Spool>,
+    loop_back: Sender<Happening>,
+}
+
+impl Inbox {
+    pub(crate) fn new(spool: &Arc<Spool>, loop_back: &Sender<Happening>) -> Self {
+        Self { spool: spool.clone(), loop_back: loop_back.clone() }
+    }
 }
 
 impl net::Spool for Inbox {
     fn wants(&self, from: MemberId, header: &[u8], len: u64) -> bool {
         let Ok(head) = SignedHeader::decode(header) else { return false };
         let (answer, answered) = bounded(1);
-        let offer = Offer { from, head, len, answer };
+        let offer = Box::new(Offer { from, head, len, answer });
         self.loop_back.send_blocking(Happening::Offered(offer)).is_ok()
             && answered.recv_blocking().unwrap_or(false)
     }

@@ -63,7 +63,7 @@ pub(crate) enum Happening {
     /// Where members may be.
     Sighted(Vec<Sighting>),
     /// An envelope that a member would send.
-    Offered(Offer),
+    Offered(Box<Offer>),
     /// A person.
     Called(Call),
     /// The process shall end.

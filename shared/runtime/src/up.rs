@@ -254,8 +254,7 @@ fn assemble<U: UserMachine>(
 
     let started = Instant::now();
     let (loop_back, happenings) = bounded(QUEUE);
-    let inbox = Inbox { spool: spool.clone(), loop_back: loop_back.clone() };
-    let (net, net_events) = listen(executor, &member, &secrets, inbox)?;
+    let (net, net_events) = listen(executor, &member, &secrets, Inbox::new(&spool, &loop_back))?;
     let (calls, client_calls) = bounded(CALLS);
     let addresses = client_addresses(net.local_addr().unwrap_or(member.listen), member.clients);
     let certificate = clients::open(executor, &addresses, calls)

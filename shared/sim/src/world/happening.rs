@@ -104,6 +104,10 @@ impl World {
                 if let Some(from) = known.filter(wanted) {
                     let handle = process.worker.name((*header).clone());
                     self.say(to, Input::Envelope { from, header, handle });
+                } else if let Some(from) = known {
+                    // It was taken for one on its way.
+                    let (content, arrival) = (header.label.content, Arrival::Breaks);
+                    self.say(to, Input::Arrival { from, content, arrival });
                 }
             }
             Happening::Arrival { from, content, arrival } => {
