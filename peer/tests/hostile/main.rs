@@ -130,12 +130,17 @@ fn all_goes_on(set: &PeerSet, term: Term, leader: MemberId, round: usize) {
     }
 }
 
-#[test]
-fn an_agents_token_is_not_enough_to_stop_a_peer_set_or_to_take_it_over() {
-    let folder = Folder::new();
+fn three_and_a_liar(folder: &Folder) -> (PeerSet, Liar) {
     let set = folder.three(&[]);
     let liar = Liar::joins(&set, &folder.path("liar"));
     set.settle(4);
+    (set, liar)
+}
+
+#[test]
+fn an_agents_token_is_not_enough_to_stop_a_peer_set_or_to_take_it_over() {
+    let folder = Folder::new();
+    let (set, liar) = three_and_a_liar(&folder);
     let operator = set.founder().id().expect("it runs");
     for round in 0..3 {
         let status = set.members[set.await_leader()].status().expect("it runs").node;
@@ -180,9 +185,7 @@ fn memory(pid: u32, name: &str) -> u64 {
 #[test]
 fn what_a_liar_sends_costs_a_member_neither_memory_nor_room_on_its_disk() {
     let folder = Folder::new();
-    let set = folder.three(&[]);
-    let liar = Liar::joins(&set, &folder.path("liar"));
-    set.settle(4);
+    let (set, liar) = three_and_a_liar(&folder);
     let long: Arc<[u8]> = vec![0; LONG].into();
     for member in &set.members {
         let (to, pid) = (member.id().expect("it runs"), member.pid());
