@@ -93,7 +93,7 @@ impl Walk {
             )
         };
         let run = control.active_run().map_or(RunId(u64::from(x)), |run| run.id);
-        let rsa_public = if x % 8 == 0 { vec![x, y] } else { rsa_key(&[x, y]) };
+        let rsa_public = if x.is_multiple_of(8) { vec![x, y] } else { rsa_key(&[x, y]) };
         let member = self.id(name);
         match what {
             6 => C::TokenCreated(ticket(x % 3)),
