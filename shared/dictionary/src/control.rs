@@ -7,6 +7,7 @@ use crate::clients::Clients;
 use crate::clock::Expiring;
 use crate::divergence::Divergence;
 use crate::incarnations::{self, RecordedIncarnations};
+use crate::levels::{FIRST_LEVEL, SupportedLevels};
 use crate::permission::{leader_only, may};
 use crate::reachable::ReachableTimes;
 use crate::roster::{Roster, check_rsa_key, check_signature, ensure};
@@ -40,6 +41,7 @@ pub struct Control {
     pub(crate) incarnations: RecordedIncarnations,
     pub(crate) reachable: ReachableTimes,
     pub(crate) divergence: Divergence,
+    pub(crate) supported_levels: SupportedLevels,
 }
 
 /// Where in the log a command stands, and who issued it when.
@@ -69,7 +71,7 @@ impl Control {
             cluster,
             name,
             settings,
-            feature_level: 1,
+            feature_level: FIRST_LEVEL,
             roster: Roster::founded(founder),
             epoch: Epoch::first(cluster),
             odd_seats: true,
@@ -147,6 +149,11 @@ impl Control {
     /// The committed feature level; 0 before the first snapshot.
     pub fn feature_level(&self) -> u32 {
         self.feature_level
+    }
+
+    /// The highest feature level that a member's program supports, by the member's own word.
+    pub fn supported_by(&self, member: MemberId) -> u32 {
+        self.supported_levels.of(member)
     }
 
     /// The roster, by id.
@@ -306,7 +313,10 @@ impl Control {
             ControlCommand::RolledBack { run, version } => self.roll_back(run, version),
             ControlCommand::ClientCreated(client) => self.clients.create(at, client).map(|()| Vec::new()),
             ControlCommand::ClientRevoked { name } => self.clients.revoke(&name).map(|()| Vec::new()),
-            ControlCommand::FeatureLevel(level) => self.raise_feature_level(level),
+            ControlCommand::FeatureLevel { level, without } => self.raise_feature_level(at, level, &without),
+            ControlCommand::Supports { member, level } => {
+                self.supported_levels.record(member, level).map(|()| Vec::new())
+            }
             ControlCommand::SettingChanged { name, value } => self.change_setting(&name, value),
             round @ (ControlCommand::RoundOpened { .. }
             | ControlCommand::UpdateAccepted { .. }
@@ -386,6 +396,7 @@ impl Control {
             self.incarnations.forget(old);
             self.reachable.forget(old);
             self.divergence.forget(old);
+            self.supported_levels.forget(old);
             self.runs.forget(old);
             events.push(Event::Replaced { old, new: MemberId(at.index.0) });
             if before.contains(&old) {
@@ -408,6 +419,7 @@ impl Control {
         self.incarnations.forget(member);
         self.reachable.forget(member);
         self.divergence.forget(member);
+        self.supported_levels.forget(member);
         self.runs.forget(member);
         let mut events = vec![Event::RosterChanged, Event::Revoked(gone.id, gone.key)];
         if gone.seat {
@@ -464,8 +476,15 @@ impl Control {
     }
 
     /// A level beyond this program's own is committed all the same: the others go on, and this one halts.
-    fn raise_feature_level(&mut self, level: u32) -> Effect {
+    fn raise_feature_level(&mut self, at: &Context, level: u32, without: &[MemberId]) -> Effect {
         ensure(level > self.feature_level, "the feature level only rises")?;
+        let replace_after = self.settings.replace_after.as_millis();
+        let is_excepted = |id: &MemberId| {
+            let silent_since = self.roster.silent_since_ms(*id).filter(|_| without.contains(id));
+            silent_since.is_some_and(|since| u128::from(at.now_ms.saturating_sub(since)) > replace_after)
+        };
+        let all = self.roster.members().keys().filter(|id| !is_excepted(id)).copied();
+        self.supported_levels.check(level, all)?;
         self.feature_level = level;
         Ok(Vec::new())
     }

@@ -14,12 +14,13 @@ use std::collections::BTreeSet;
 
 type Invariant = (&'static str, fn(&Control) -> bool);
 
-const INVARIANTS: [Invariant; 14] = [
+const INVARIANTS: [Invariant; 15] = [
     ("someone votes", someone_votes),
     ("an odd number votes", an_odd_number_votes),
     ("identities are unique", identities_are_unique),
     ("records stand under their own ids", records_stand_under_their_ids),
     ("only members' starts are recorded", only_members_starts_are_recorded),
+    ("only members' levels are remembered", only_members_levels_are_remembered),
     ("only members' times are counted", only_members_times_are_counted),
     ("only voters' digests are recorded", only_voters_digests_are_recorded),
     ("only the newest run is active", only_the_newest_run_is_active),
@@ -78,6 +79,10 @@ fn only_members_starts_are_recorded(control: &Control) -> bool {
         .incarnations
         .members()
         .all(|(id, recorded)| recorded.member == *id && control.members().contains_key(id))
+}
+
+fn only_members_levels_are_remembered(control: &Control) -> bool {
+    control.supported_levels.members().all(|id| control.members().contains_key(&id))
 }
 
 fn only_members_times_are_counted(control: &Control) -> bool {

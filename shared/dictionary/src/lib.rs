@@ -52,6 +52,7 @@ mod entries;
 mod incarnations;
 mod invariants;
 mod issues;
+mod levels;
 mod migration;
 mod permission;
 mod reachable;

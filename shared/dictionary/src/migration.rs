@@ -11,6 +11,7 @@ use crate::clock::{Clock, Expiring};
 use crate::divergence::Divergence;
 use crate::incarnations::RecordedIncarnations;
 use crate::issues::Issues;
+use crate::levels::SupportedLevels;
 use crate::reachable::ReachableTimes;
 use crate::replicated::Fixed;
 use crate::roster::Roster;
@@ -147,6 +148,7 @@ impl From<Control4> for Control {
             incarnations,
             reachable,
             divergence,
+            supported_levels: SupportedLevels::default(),
         }
     }
 }

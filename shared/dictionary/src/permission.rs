@@ -27,11 +27,12 @@ fn issuers(command: &ControlCommand) -> Issuers {
         | C::RunStopped { .. }
         | C::RolledBack { .. }
         | C::SettingChanged { .. }
-        | C::FeatureLevel(_) => Issuers::Operators,
+        | C::FeatureLevel { .. } => Issuers::Operators,
         C::Revoke { member } => Issuers::OperatorsAnd(*member),
-        C::RotateKey { member, .. } | C::AddressChanged { member, .. } | C::TenureBegan { member, .. } => {
-            Issuers::Only(*member)
-        }
+        C::RotateKey { member, .. }
+        | C::AddressChanged { member, .. }
+        | C::TenureBegan { member, .. }
+        | C::Supports { member, .. } => Issuers::Only(*member),
         C::SeatChanged { .. }
         | C::SilenceChanged { .. }
         | C::IncarnationsRecorded(_)

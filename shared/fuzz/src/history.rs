@@ -116,7 +116,9 @@ fn sign(state: &Replicated<Entries>, command: &mut ControlCommand, by: MemberId)
     let known = |id: MemberId| state.control().member(id).map(|member| member.id);
     match command {
         ControlCommand::TenureBegan { member, .. } => *member = by,
-        ControlCommand::RotateKey { member, .. } | ControlCommand::AddressChanged { member, .. } => {
+        ControlCommand::RotateKey { member, .. }
+        | ControlCommand::AddressChanged { member, .. }
+        | ControlCommand::Supports { member, .. } => {
             *member = known(*member).unwrap_or(by);
         }
         ControlCommand::TokenCreated(token) => token.public_key = identity(MemberId(0)).key(),

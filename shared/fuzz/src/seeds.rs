@@ -203,7 +203,8 @@ fn commands() -> Vec<Command> {
         C::SeatChanged { give: Vec::new(), take: vec![MemberId(3)] },
         C::Revoke { member },
         C::SettingChanged { name: "quorum".into(), value: SettingValue::Number(70) },
-        C::FeatureLevel(2),
+        C::Supports { member, level: 2 },
+        C::FeatureLevel { level: 2, without: vec![member] },
     ];
     let user = [set(b"colour", b"\xa4blue"), set(b"cluster", b"\x01")];
     user.into_iter().chain(control.map(Command::Control)).collect()

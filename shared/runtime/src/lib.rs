@@ -16,6 +16,7 @@ mod envelopes;
 pub mod exact_json;
 mod host_port;
 mod interrupt;
+mod level;
 mod log_writer;
 mod machine;
 mod measure;

@@ -346,7 +346,10 @@ impl<U: UserMachine> Shell<U> {
             Happening::Reported(report) => vec![self.reported(report)],
             Happening::StateDone(done) => self.state_done(done).into_iter().collect(),
             Happening::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
-            Happening::Measured(links) => vec![Input::Measured(links), Input::WallClock(wall_ms())],
+            Happening::Measured(links) => {
+                let looked = [Input::Measured(links), Input::WallClock(wall_ms())];
+                looked.into_iter().chain(self.told_level()).collect()
+            }
             Happening::Located(address) => {
                 self.note_last_seen();
                 self.located(address).into_iter().collect()

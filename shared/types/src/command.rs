@@ -207,8 +207,14 @@ pub enum ControlCommand {
         /// Which.
         session: SessionId,
     },
-    /// Allows commands of a higher feature level.
-    FeatureLevel(u32),
+    /// Allows commands of a higher feature level, which the programs of all members support.
+    FeatureLevel {
+        /// Which.
+        level: u32,
+        /// Members that need not support it, since they have been silent for longer than voters may be. Whoever of them
+        /// comes back with an older program halts.
+        without: Vec<MemberId>,
+    },
     /// The leader does not hear a member any more, or hears it again.
     SilenceChanged {
         /// Who.
@@ -238,6 +244,13 @@ pub enum ControlCommand {
         name: String,
         /// The value.
         value: SettingValue,
+    },
+    /// A member has a program that supports another feature level than it said before.
+    Supports {
+        /// Who.
+        member: MemberId,
+        /// The highest level that its program can read.
+        level: u32,
     },
 }
 
@@ -559,6 +572,9 @@ pub enum Rejection {
     /// Who comes back is another member by now than it says.
     #[error("this identity is member {0} by now")]
     Renamed(MemberId),
+    /// A member's program is older than the feature level.
+    #[error("member {0} does not support this feature level yet; update its program first")]
+    Unsupported(MemberId),
 }
 
 /// What the state of a new peer set starts from.

@@ -56,7 +56,8 @@ fn with_sessions_of_format_4(state: &Replicated<Entries>, now_ms: u64, old: &Old
     let behind = fixed.len() - len;
     let (control, rest) = rest.split_at(rest.len() - behind);
     // No session is one byte; before it stand the epoch, whether an odd number votes, in one byte that no start is
-    // recorded, since when all but the founder have been there, and in five bytes that states were never compared.
+    // recorded, since when all but the founder have been there, and in five bytes that states were never compared,
+    // and in one that nobody said what its program supports.
     let epoch = postcard::to_allocvec(&(Epoch::first(CLUSTER), true)).expect("it encodes");
     let control = control.strip_suffix(&[0]).expect("nothing was issued");
     let control = control.strip_suffix(&[0]).expect("no session");
@@ -64,6 +65,7 @@ fn with_sessions_of_format_4(state: &Replicated<Entries>, now_ms: u64, old: &Old
     let (members, elapsed_ms) = (state.control().members(), state.elapsed_ms());
     let since = |id: &MemberId| (*id, (0, elapsed_ms - state.control().reachable_ms(*id, elapsed_ms)));
     let joined: BTreeMap<MemberId, (u64, u64)> = members.keys().skip(1).map(since).collect();
+    let control = control.strip_suffix(&[0]).expect("nobody said what it supports");
     let control = control.strip_suffix(&[0; 5]).expect("no state was compared");
     let control = control.strip_suffix(&postcard::to_allocvec(&joined).expect("it encodes")[..]);
     let control = control.and_then(|control| control.strip_suffix(&[0])).expect("no start is recorded");

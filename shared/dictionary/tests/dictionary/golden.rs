@@ -82,8 +82,10 @@ enum Command {
     /// Lets a client of a name in, or out again.
     Client(String, String),
     RevokeClient(String, String),
-    /// Allows commands of a feature level.
-    Feature(String, u32),
+    /// Says which feature level a member's program supports.
+    Supports(String, u32),
+    /// Allows commands of a feature level; those named in the third place, with `/` between them, need not support it.
+    Feature(String, u32, Option<String>),
     /// An entry that nobody can read.
     Garbage,
     /// Shows everything.
@@ -198,6 +200,9 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
     let control = rafty_types::Command::Control;
     let user = |command: EntryCommand| rafty_types::Command::User(command.encode());
     let id = |name: &String| story.known(name);
+    let list = |names: &Option<String>| -> Vec<_> {
+        names.iter().flat_map(|names| names.split('/')).map(|name| id(&name.to_owned())).collect()
+    };
     match command {
         Command::Set(by, key, value) => {
             (by, user(EntryCommand::Set { key: key.as_bytes().into(), value: value.as_bytes().into() }))
@@ -228,9 +233,6 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
         Command::Rejoin(who, over) => ("ann", control(C::Enrol(again(who, id(who), *over)))),
         Command::Revoke(by, who) => (by, control(C::Revoke { member: id(who) })),
         Command::Seat { by, give, take } => {
-            let list = |names: &Option<String>| -> Vec<_> {
-                names.iter().flat_map(|names| names.split('/')).map(|name| id(&name.to_owned())).collect()
-            };
             (by, control(C::SeatChanged { give: list(give), take: list(take) }))
         }
         Command::Silence(by, who, silent) => {
@@ -247,7 +249,10 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
         }
         Command::Client(by, name) => (by, control(C::ClientCreated(client(name)))),
         Command::RevokeClient(by, name) => (by, control(C::ClientRevoked { name: name.clone() })),
-        Command::Feature(by, level) => (by, control(C::FeatureLevel(*level))),
+        Command::Supports(who, level) => (who, control(C::Supports { member: id(who), level: *level })),
+        Command::Feature(by, level, without) => {
+            (by, control(C::FeatureLevel { level: *level, without: list(without) }))
+        }
         Command::Found(_)
         | Command::Elected(_)
         | Command::Hours(_)

@@ -215,7 +215,7 @@ fn a_device_may_leave_but_not_revoke_invite_or_govern() {
         C::RunSubmitted(run_spec(1)),
         C::RunStopped { run },
         C::RolledBack { run, version: Version(0) },
-        C::FeatureLevel(2),
+        C::FeatureLevel { level: 2, without: Vec::new() },
     ] {
         assert_eq!(story.cannot("bob", command), Rejection::NotAllowed);
     }

@@ -81,6 +81,7 @@ enum Command {
     /// Asks a member for a run of so many rounds.
     Submit(N, u32),
     /// Asks a member to commit a feature level.
+    Supports(N, u32),
     Feature(N, u32),
     /// Asks a member for a key of its own that is none.
     Keyless(N),
@@ -185,7 +186,10 @@ fn control(command: &Command) -> Result<(&MemberId, ControlCommand), String> {
             (at, ControlCommand::RunSubmitted(spec))
         }
         Command::Keyless(N(at)) => (at, ControlCommand::RotateKey { member: *at, rsa_public: vec![1; 300] }),
-        Command::Feature(N(at), level) => (at, ControlCommand::FeatureLevel(*level)),
+        Command::Supports(N(at), level) => (at, ControlCommand::Supports { member: *at, level: *level }),
+        Command::Feature(N(at), level) => {
+            (at, ControlCommand::FeatureLevel { level: *level, without: Vec::new() })
+        }
         _ => return Err("this command is no request".into()),
     })
 }

@@ -44,6 +44,7 @@ impl Issues {
 fn nothing_forged_counts(id: MemberId, process: &Process) {
     let control = process.node.state().control();
     let counts = control.feature_level() > 1
+        || control.members().keys().any(|member| control.supported_by(*member) > 1)
         || control.tokens().contains_key(&FORGED_TOKEN)
         || control.runs().values().any(|run| run.spec.name == FORGED)
         || control.members().values().any(|member| member.addresses.contains(&FORGED_PLACE));

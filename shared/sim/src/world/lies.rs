@@ -176,8 +176,8 @@ impl World {
 
 /// What an operator could have asked for.
 fn forged(victim: MemberId, leader: MemberId, dice: &mut Dice) -> ControlCommand {
-    match dice.below(7) {
-        0 => ControlCommand::FeatureLevel(FORGED_LEVEL),
+    match dice.below(8) {
+        0 => ControlCommand::FeatureLevel { level: FORGED_LEVEL, without: vec![victim, leader] },
         1 => ControlCommand::AddressChanged { member: victim, addresses: vec![FORGED_PLACE] },
         2 => ControlCommand::RunSubmitted(RunSpec {
             name: FORGED.into(),
@@ -191,6 +191,7 @@ fn forged(victim: MemberId, leader: MemberId, dice: &mut Dice) -> ControlCommand
             value: SettingValue::Number(u64::from(FORGED_LEVEL)),
         },
         4 => ControlCommand::Revoke { member: leader },
+        5 => ControlCommand::Supports { member: victim, level: FORGED_LEVEL },
         _ => ControlCommand::TokenCreated(TokenRecord {
             id: FORGED_TOKEN,
             public_key: PeerKey([7; 32]),
