@@ -243,14 +243,18 @@ async fn read_chunk(turn: &mut Turn<'_>, stream: &mut RecvStream, len: u64) -> O
 /// should be `left`, there is room for one, to see that none comes.
 async fn read_slice(turn: &mut Turn<'_>, stream: &mut RecvStream, left: u64) -> Option<Vec<u8>> {
     let mut slice = vec![0; left.clamp(1, SLICE as u64) as usize];
-    let mut len = 0;
-    while len < slice.len() {
-        match turn.step(stream.read(&mut slice[len..])).await.and_then(Result::ok) {
-            Some(Some(more)) => len += more,
-            None if len == 0 => return None,
-            _ => break,
+    let (room, mut len, mut is_at_end) = (slice.len(), 0, false);
+    // One step for all of it: a sender of a byte now and then would keep a turn for ever.
+    let filled = async {
+        while len < room && !is_at_end {
+            match within(STALLED, stream.read(&mut slice[len..])).await {
+                Some(Ok(Some(more))) => len += more,
+                Some(Ok(None)) => is_at_end = true,
+                Some(Err(_)) | None => break,
+            }
         }
-    }
+    };
+    turn.step_of(room as u64, filled).await;
     slice.truncate(len);
-    Some(slice)
+    (len > 0 || is_at_end).then_some(slice)
 }

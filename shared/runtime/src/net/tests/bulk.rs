@@ -3,6 +3,7 @@
 use super::*;
 use rafty_types::{Digest, SnapshotMeta};
 use rafty_wire::{BulkHead, BulkReply, MAX_CHUNK_LEN, encode_head};
+use smol::stream::StreamExt;
 
 fn envelope(host: &Host) -> (MemberId, Vec<u8>, u64, u64) {
     host.expect(|event| match event {
@@ -302,6 +303,37 @@ fn a_bulk_connection_that_its_member_has_forgotten_is_given_up_when_the_member_c
     while !taken(one.net.send_envelope(two.id(), vec![2], BulkBody::Bytes(bytes(100)))) {}
     assert_eq!(envelope(&two).1, [2]);
     assert!(began.elapsed() < Duration::from_secs(5), "it took {:?}", began.elapsed());
+}
+
+#[test]
+fn members_that_send_a_byte_now_and_then_hold_up_nobody() {
+    const CRAWLERS: u8 = 4;
+    let (host, lively) = (Host::start(1), Host::start(2));
+    let crawler = |seed: u8| RosterPeer { id: MemberId(seed.into()), key: key(seed), addresses: vec![] };
+    let crawlers = (3..3 + CRAWLERS).map(crawler);
+    host.net.set_roster(host.id(), &crawlers.chain([lively.as_peer()]).collect::<Vec<_>>());
+    lively.knows(&[&host]);
+    let callers: Vec<_> = (3..3 + CRAWLERS).map(|seed| Caller::call(&host, Some(seed), Lane::Bulk)).collect();
+    let crawls = |caller: &Caller| {
+        let connection = caller.connection.clone();
+        smol::spawn(async move {
+            let (mut send, _receive) = connection.open_bi().await.unwrap();
+            let head = BulkHead::Envelope { header: vec![1], body_len: 1 << 20 };
+            send.write_all(&encode_head(&head).unwrap()).await.unwrap();
+            let mut pace = smol::Timer::interval(Duration::from_millis(200));
+            while send.write_all(&[0]).await.is_ok() {
+                pace.next().await;
+            }
+        })
+    };
+    let _crawling: Vec<_> = callers.iter().flat_map(|caller| [crawls(caller), crawls(caller)]).collect();
+    let files = || std::fs::read_dir(host.spool.dir.path()).unwrap().count();
+    eventually(|| files() == super::super::INBOUND_BULK);
+    let began = Instant::now();
+    let delivery = lively.net.send_envelope(host.id(), vec![2], BulkBody::Bytes(bytes(100)));
+    assert_eq!(envelope(&host).1, [2]);
+    assert!(taken(delivery));
+    assert!(began.elapsed() < Duration::from_secs(8), "it took {:?}", began.elapsed());
 }
 
 #[test]
