@@ -63,9 +63,11 @@ impl RemoteAddress {
         Self(address)
     }
 
-    /// Whether it is elsewhere than it was, now that packets come from `address`.
-    pub fn moves_to(&mut self, address: SocketAddr) -> bool {
-        let moves = self.0 != address && !planted(Mutation::RemoteAddressLookedAtOnce);
+    /// Whether it is to be looked for at `address`, where its packets come from now: it is elsewhere than it was, or was
+    /// looked for in vain where something else with its key was seen last.
+    pub fn moves_to(&mut self, address: SocketAddr, sought_in_vain_at: Option<SocketAddr>) -> bool {
+        let is_missed = sought_in_vain_at.is_some_and(|sought| sought != address);
+        let moves = (self.0 != address || is_missed) && !planted(Mutation::RemoteAddressLookedAtOnce);
         self.0 = address;
         moves
     }
@@ -116,8 +118,15 @@ mod tests {
     fn a_connection_shows_each_move_once() {
         let [one, other] = ["10.0.0.1:1", "10.0.0.1:2"].map(at);
         let mut remote = RemoteAddress::new(one);
-        assert!(!remote.moves_to(one) && remote.moves_to(other) && !remote.moves_to(other));
-        assert!(remote.moves_to(one));
+        let mut moves_to = |address| remote.moves_to(address, None);
+        assert!(!moves_to(one) && moves_to(other) && !moves_to(other) && moves_to(one));
+    }
+
+    #[test]
+    fn whoever_is_sought_in_vain_is_where_its_own_connection_comes_from() {
+        let [one, copy] = ["10.0.0.1:1", "10.0.0.2:1"].map(at);
+        let mut remote = RemoteAddress::new(one);
+        assert!(remote.moves_to(one, Some(copy)) && !remote.moves_to(one, Some(one)));
     }
 
     #[test]

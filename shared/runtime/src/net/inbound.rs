@@ -256,12 +256,12 @@ async fn watch_address(net: &Inner, key: PeerKey, connection: &Connection) {
     loop {
         Timer::after(LOOK_EVERY).await;
         let address = connection.remote_address();
-        if remote.moves_to(address) {
-            let (member, links) = (net.roster.member(key), net.links());
-            if let Some(link) = member.as_ref().and_then(|member| links.get(member)) {
-                link.seen_at(address);
-                doubt_bulk(net, link);
-            }
+        let (member, links) = (net.roster.member(key), net.links());
+        let Some(link) = member.as_ref().and_then(|member| links.get(member)) else { continue };
+        let in_vain_at = link.last_seen().filter(|_| !link.is_open());
+        if remote.moves_to(address, in_vain_at) {
+            link.seen_at(address);
+            doubt_bulk(net, link);
         }
     }
 }

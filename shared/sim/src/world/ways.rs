@@ -164,7 +164,8 @@ impl World {
                 self.is_dialled(id, other_key, from);
                 continue;
             };
-            if remote.moves_to(from) {
+            let in_vain_at = way.whereabouts.last_seen().filter(|_| way.leads_to.is_none());
+            if remote.moves_to(from, in_vain_at) {
                 way.is_at(from);
                 member.last_seen.insert(other_key, from);
                 self.tally.saw(Sometimes::MoveFollowed);
