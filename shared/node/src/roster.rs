@@ -27,13 +27,21 @@ pub(crate) struct Roster {
     engine: Membership,
     published: Vec<Member>,
     /// Who belongs as of an index that is not applied here, as members say that were asked.
-    told: BTreeMap<MemberId, (Index, Vec<Member>)>,
+    told: BTreeMap<MemberId, Told>,
     /// When a leader was last heard, or asked after.
     led_at: Time,
     /// Whether it was asked after since one was heard.
     asks: bool,
     /// Whether this member applied its own removal while it had no vote.
     removed_without_vote: bool,
+}
+
+/// What one member says.
+struct Told {
+    index: Index,
+    members: Vec<Member>,
+    /// Whether it was known to vote when it said that. Whoever has a vote since then says it again when it is asked.
+    votes: bool,
 }
 
 impl Roster {
@@ -92,7 +100,7 @@ impl<U: StateMachine> Node<U> {
         let leaving = control.departed().filter(|member| self.roster.engine.contains(member.id));
         let mut members: Vec<_> = control.members().values().chain(leaving).cloned().collect();
         let applied = self.state.applied();
-        self.roster.told.retain(|_, (index, _)| *index > applied);
+        self.roster.told.retain(|_, told| told.index > applied);
         let told = self.told_by_a_voter().unwrap_or_else(|| self.told_by_others(&members));
         // Whoever enrolled again is called by its newer id.
         members.retain(|member| told.iter().all(|newer| newer.key != member.key));
@@ -103,19 +111,15 @@ impl<U: StateMachine> Node<U> {
 
     /// What the voter says that knows it as of the latest index.
     fn told_by_a_voter(&self) -> Option<Vec<Member>> {
-        let voters = self
-            .roster
-            .told
-            .iter()
-            .filter(|(by, _)| self.is_known_voter(**by) || planted(Mutation::AnybodyRenamesMembers));
-        let (_, members) = voters.map(|(_, told)| told).max_by_key(|(index, _)| *index)?;
+        let by_voters = self.roster.told.values().filter(|told| told.votes);
+        let Told { members, .. } = by_voters.max_by_key(|told| told.index)?;
         Some(members.iter().filter(|member| !self.has_departed(&member.key)).cloned().collect())
     }
 
     /// The keys that are not among `known`, as members say that do not vote.
     fn told_by_others(&self, known: &[Member]) -> Vec<Member> {
         let mut named: BTreeMap<PeerKey, (usize, &Member)> = BTreeMap::new();
-        let told = self.roster.told.values().flat_map(|(_, members)| members);
+        let told = self.roster.told.values().flat_map(|told| &told.members);
         let is_new = |member: &&Member| known.iter().all(|one| one.key != member.key && one.id != member.id);
         for member in told.filter(is_new).filter(|member| !self.has_departed(&member.key)) {
             named.entry(member.key).or_insert((0, member)).0 += 1;
@@ -141,8 +145,13 @@ impl<U: StateMachine> Node<U> {
             return;
         }
         (self.roster.led_at, self.roster.asks) = (self.now, false);
-        let is_known = self.state.control().member(by).is_some();
-        if is_known && !self.roster.told.is_empty() {
+        if self.state.control().member(by).is_some() {
+            self.forget_told();
+        }
+    }
+
+    fn forget_told(&mut self) {
+        if !self.roster.told.is_empty() {
             self.roster.told.clear();
             self.publish_roster();
         }
@@ -153,6 +162,7 @@ impl<U: StateMachine> Node<U> {
         let patience = self.consensus.election_timeout() * ALONE_AFTER_TIMEOUTS;
         if self.is_leader() {
             (self.roster.led_at, self.roster.asks) = (self.now, false);
+            self.forget_told();
         }
         if self.now.saturating_since(self.roster.led_at) < patience {
             return;
@@ -182,7 +192,8 @@ impl<U: StateMachine> Node<U> {
         }
         // Whoever hears a leader knows whom it needs.
         if self.consensus.leader().is_none() && index > self.state.applied() {
-            self.roster.told.insert(from, (index, members));
+            let votes = self.is_known_voter(from) || planted(Mutation::AnybodyRenamesMembers);
+            self.roster.told.insert(from, Told { index, members, votes });
             self.publish_roster();
         }
     }

@@ -309,10 +309,25 @@ impl World {
         self.members.values().any(|member| stays(member) && holds(member))
     }
 
-    /// Whether a member that was away can still hear who votes: of a voter that it knows, or of two others.
-    fn is_still_told(&self, id: MemberId, lost: &impl Fn(&MemberId) -> bool) -> bool {
-        let others = self.members.keys().filter(|other| **other != id && !lost(other));
-        others.clone().count() >= 2 || others.clone().any(|other| self.knows_as_voter(id, *other))
+    /// Whether all that were away can still hear who votes: of a voter that they know and that knows it; or of two others,
+    /// where no voter that they know is left to answer.
+    fn are_still_told(&self, lost: &impl Fn(&MemberId) -> bool) -> bool {
+        let left: BTreeSet<_> = self.members.keys().copied().filter(|id| !lost(id)).collect();
+        let committed = self.running().iter().map(|id| self.node(*id).consensus().commit()).max();
+        let has_all = |id: &MemberId| Some(self.members[id].disk.last()) >= committed;
+        let mut told: BTreeSet<_> = left.iter().copied().filter(has_all).collect();
+        let hears = |id: &MemberId, told: &BTreeSet<MemberId>| {
+            let others = left.iter().filter(|other| *other != id);
+            let known: Vec<_> = others.filter(|other| self.knows_as_voter(*id, **other)).collect();
+            if known.is_empty() { told.len() >= 2 } else { known.iter().any(|other| told.contains(other)) }
+        };
+        loop {
+            let more: Vec<_> = left.difference(&told).copied().filter(|id| hears(id, &told)).collect();
+            if more.is_empty() {
+                return told == left;
+            }
+            told.extend(more);
+        }
     }
 
     /// Whether a majority of every voter set in force, or on its way, has its disks when this one is lost, and somebody
@@ -340,7 +355,7 @@ impl World {
         let known = |id: &MemberId| !self.node(*id).consensus().membership().voters.is_empty();
         self.has_another_holder(id)
             && self.leaves_nobody_alone(id)
-            && self.members.keys().all(|other| lost(other) || self.is_still_told(*other, &lost))
+            && self.are_still_told(&lost)
             && self.running().iter().any(known)
             && self.running().iter().all(|other| {
                 let membership = self.node(*other).consensus().membership();

@@ -169,7 +169,7 @@ impl World {
                 way.is_at(from);
                 member.last_seen.insert(other_key, from);
                 self.tally.saw(Sometimes::MoveFollowed);
-            } else if way.keeps_coming_from(from) && is_one {
+            } else if way.keeps_coming_from(from) && is_one && way.leads_to.is_none() {
                 let known = way.whereabouts.last_seen();
                 assert!(
                     known == Some(from),
