@@ -152,7 +152,6 @@ impl HeardStarts {
         let copy = |hello: &Hello| is_copy(hello, recorded);
         // A copy was started beside the one it was made of.
         let usurped = twice
-            && !counted.contradicts(others.current())
             && counted.starts.len() > 1
             && counted.starts.iter().any(|start| start.nonce == others.current().nonce)
             && recorded.map(|recorded| recorded.incarnation.nonce) != Some(counted.current().nonce);
@@ -319,6 +318,21 @@ mod tests {
         starts.hear(&suspected(61), None, None, false, after(12));
         assert!(starts.counts(61, None), "nobody else came");
         assert_eq!(starts.to_record(None), Some((suspected(61).current(), true)));
+    }
+
+    /// It was held up for so long that the copy had its place.
+    #[test]
+    fn the_original_takes_its_place_again_when_it_goes_on_whatever_number_it_has_by_then() {
+        for number in [5, 9] {
+            let recorded = Some(recorded(5, 50, 40));
+            let mut starts = HeardStarts::new(&hello(&[(5, 50)], 40), None, Time::ZERO);
+            for second in [4, 8, 12] {
+                starts.hear(&suspected(61), None, recorded, false, after(second));
+            }
+            assert!(starts.counts(61, recorded) && !starts.counts(50, recorded));
+            starts.hear(&hello(&[(number, 50)], 40), Some(after(13)), recorded, false, after(14));
+            assert!(starts.counts(50, recorded) && !starts.counts(61, recorded), "number {number}");
+        }
     }
 
     #[test]

@@ -72,6 +72,7 @@ named! {
         FalseVoice => "what only voters or laptops may say, said by others",
         SessionFlood => "floods of sessions",
         NoKey => "keys asked for that are none",
+        FalseEnvelope => "envelopes sealed with what should not be in them",
         KeptReturn => "statements of members that come back kept by liars",
     }
 }

@@ -1,5 +1,6 @@
 //! A toy of one member's workers: nothing is trained and nothing sealed, but every rule on what must be where holds.
 
+use crate::world::FALSE_BODY;
 use rafty_node::TenureKey;
 use rafty_rounds::{AttemptKey, EnvelopeHandle, PendingUpdate, Work, WorkResult};
 use rafty_types::{
@@ -167,6 +168,9 @@ impl Worker {
                 let sealed = self.envelope(envelope);
                 if sealed.label != label || !sealed.is_for(me) {
                     return WorkResult::Refused(Refusal::NotAuthentic);
+                }
+                if sealed.nonce == FALSE_BODY {
+                    return WorkResult::Refused(Refusal::Malformed);
                 }
                 store(shelf, label.content)
             }

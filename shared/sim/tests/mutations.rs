@@ -130,6 +130,7 @@ const CASES: &[Case] = &[
     Case { may_lead_to_it: lies, ..case(M::DutiesForwarded, &["duties are the leader's"]) },
     case(M::SeatsGivenBlindly, &["seats go to those that have the log"]),
     Case { may_lead_to_it: lies, ..case(M::AnyReturnReplaces, &["only who lost its log is replaced"]) },
+    Case { may_lead_to_it: lies, ..case(M::AnyAttemptOpened, &["publications are of the open attempt"]) },
     Case { may_lead_to_it: lies, ..case(M::KeysNotParsed, &["keys can be sealed to"]) },
     case(M::AnsweredBeforeCommit, &["acknowledged writes are durable", "linearizability"]),
     case(M::UnknownToldAsNoLeader, &["denied writes change nothing", "linearizability"]),

@@ -125,6 +125,8 @@ pub enum Mutation {
     /// A member whose state differs from that of a majority goes on.
     DivergedGoesOn,
 
+    /// A publication of another attempt is opened as if it were of the open one.
+    AnyAttemptOpened,
     /// A round is published before a majority of voters hold its model.
     PublishedWithoutHolders,
     /// An update that comes twice is folded in twice.

@@ -11,7 +11,7 @@ use crate::{
     Arrival, AttemptKey, DropReason, EnvelopeHandle, Output, RoundEvent, View, Work, WorkId, WorkResult,
 };
 use exchange::Exchange;
-use rafty_types::{Digest, EnvelopeKind, Frame, Label, MemberId, RunId, Time, Version};
+use rafty_types::{Digest, EnvelopeKind, Frame, Label, MemberId, Mutation, RunId, Time, Version, planted};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -366,7 +366,9 @@ fn fate(view: &View<'_>, label: &Label, waited: Duration) -> Fate {
     let (theirs, ours) = (AttemptKey::of(label), view.attempt());
     let from_holder = view.tenure.is_some_and(|tenure| tenure.holder == label.sender);
     let next = view.run.is_some_and(|run| run.version.next() == label.version);
-    if Some(theirs) == ours && from_holder && next {
+    let is_open = Some(theirs) == ours
+        || planted(Mutation::AnyAttemptOpened) && ours.is_some_and(|ours| ours.tenure == theirs.tenure);
+    if is_open && from_holder && next {
         return Fate::Open;
     }
     let ahead = ours.is_none_or(|ours| theirs > ours);

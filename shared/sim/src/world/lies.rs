@@ -40,6 +40,9 @@ impl World {
         if dice.percent(40) {
             return self.speaks_falsely(liar, &mut dice);
         }
+        if dice.percent(20) {
+            return self.seals_falsely(liar, &mut dice);
+        }
         let Some(leader) = self.node(liar).consensus().leader() else { return };
         let Some(victim) = self.victim(liar, &mut dice) else { return };
         if dice.percent(10) {

@@ -6,6 +6,7 @@
 mod asking;
 mod backups;
 mod clients;
+mod false_envelopes;
 mod false_voices;
 mod founding;
 mod happening;
@@ -17,6 +18,7 @@ mod twins;
 mod ways;
 
 pub use clients::Client;
+pub use false_envelopes::FALSE_BODY;
 pub use founding::LONG_MS;
 pub use happening::Happening;
 pub use lies::{FORGED, FORGED_PLACE, FORGED_TOKEN};

@@ -205,6 +205,7 @@ impl World {
         if !self.is_twin(id) {
             self.invariants.rounds.no_update_is_lost(id, &work, node, committed);
         }
+        self.opens_what_was_published(id, &work);
         let takes = match &*work {
             Work::Train { .. } => {
                 self.dice.ms(self.weather.train) + self.members.get(&id)?.device.slow_training

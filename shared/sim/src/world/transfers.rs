@@ -94,7 +94,7 @@ impl World {
     }
 
     /// Sends what is left of an envelope; after which time it has arrived, or broken off. `None` when nobody is reached.
-    fn envelope(
+    pub(super) fn envelope(
         &mut self,
         from: MemberId,
         to: MemberId,
