@@ -69,6 +69,9 @@ pub struct TenureView {
     pub failed_attempts: u32,
     /// Whether a membership change is under way.
     pub pending_membership: bool,
+    /// Whether a change of seats is decided, or proposed, that is not in force yet. May be left out while the keeper
+    /// [lets no seat go](TenureKeeper::passing).
+    pub seats_change: bool,
     /// Whether the engine is handing leadership over.
     pub transferring: bool,
     /// What becomes of the travelling seat. May be left out while the keeper does not [ask for it](TenureKeeper::asks_for_travel).
@@ -322,7 +325,9 @@ impl TenureKeeper {
         if to.is_some_and(votes) && !view.pending_membership {
             return self.hand_over(now, view, Vec::new());
         }
-        if until <= now || to.is_none() && matches!(view.travel, Travel::Stays | Travel::Held) {
+        let on_its_way = view.seats_change || view.pending_membership;
+        let in_vain = !on_its_way && matches!(view.travel, Travel::Stays | Travel::Held);
+        if until <= now || in_vain {
             self.phase = Phase::Idle;
             return self.idle(now, view);
         }
@@ -445,6 +450,7 @@ mod tests {
             in_round: false,
             failed_attempts: 0,
             pending_membership: false,
+            seats_change: false,
             transferring: false,
             travel: Travel::Stays,
             candidates: vec![candidate(2, 4), candidate(3, 1)],
@@ -518,8 +524,15 @@ mod tests {
         assert_eq!(keeper.step(at(ELECTION), &stays), Some(TenureAction::Begin));
         let mut keeper = passing(GOES);
         let late = ELECTION * u64::from(PASSING_TIMEOUTS);
-        assert_eq!(keeper.step(at(late - 1), &stays), None, "the seat is on its way");
-        assert_eq!(keeper.step(at(late), &stays), Some(TenureAction::Begin));
+        let on_its_way = TenureView { seats_change: true, ..view() };
+        assert_eq!(keeper.step(at(late - 1), &on_its_way), None);
+        let mut declined = keeper.clone();
+        assert_eq!(
+            declined.step(at(late - 1), &stays),
+            Some(TenureAction::Begin),
+            "it is not on its way any more"
+        );
+        assert_eq!(keeper.step(at(late), &on_its_way), Some(TenureAction::Begin));
         assert!(!keeper.may_pass(at(late)));
     }
 

@@ -88,6 +88,7 @@ impl Members {
             current: None,
             in_round: false,
             failed_attempts: 0,
+            seats_change: false,
             pending_membership: false,
             transferring: false,
             travel: Travel::Stays,

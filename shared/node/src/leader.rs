@@ -196,6 +196,7 @@ impl<U: StateMachine> Node<U> {
             in_round: overdue && !self.at_round_boundary(),
             failed_attempts: open.map_or(0, |open| open.failed),
             pending_membership: self.consensus.has_pending_membership(),
+            seats_change: self.duties.keeper.passing(self.now).is_some() && self.seats_change(),
             transferring: self.consensus.is_transferring(),
             travel: if asks { consensus::travel(&self.seat_view()) } else { Travel::Stays },
             candidates: if seeks { self.candidates() } else { Vec::new() },
@@ -203,6 +204,12 @@ impl<U: StateMachine> Node<U> {
             grace: self.settings().grace,
             election_timeout: self.consensus.election_timeout(),
         }
+    }
+
+    /// Whether other members are to vote than do.
+    fn seats_change(&self) -> bool {
+        let voters = self.consensus.membership().voters.iter().copied();
+        self.duties.seat_proposed || self.state.control().desired_voters() != voters.collect()
     }
 
     pub(crate) fn candidates(&self) -> Vec<Candidate> {

@@ -91,6 +91,7 @@ impl Cluster {
             in_round: member.known.in_round,
             failed_attempts: member.known.failed_attempts,
             pending_membership: machine.has_pending_membership(),
+            seats_change: false,
             transferring: machine.is_transferring(),
             travel: Travel::Stays,
             candidates: others.map(candidate).collect(),
