@@ -15,8 +15,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 const SERVICE: &str = "_rafty._udp.local.";
-/// How many addresses are taken at most.
-const MAX_FOUND: usize = 16;
+/// How many addresses are taken at most, of one that answers and of all that say they are the one that is sought: anybody may
+/// say that.
+const MAX_OF_ONE: usize = 8;
+const MAX_FOUND: usize = 64;
 /// How many addresses of all members together.
 const MAX_ALL: usize = 128;
 /// How long the rest of an answer may take.
@@ -113,7 +115,7 @@ fn listen_for(
         // Without a key, or with one that is none, it is nobody's.
         let Some(key_hash) = service.get_property_val_str("key").and_then(parse) else { continue };
         let addresses = service.get_addresses().iter().map(|ip| ip.to_ip_addr());
-        for ip in addresses.filter(|ip| !is_local_to_a_link(*ip)).take(MAX_FOUND) {
+        for ip in addresses.filter(|ip| !is_local_to_a_link(*ip)).take(MAX_OF_ONE) {
             let address = SocketAddr::new(ip, service.port);
             if wanted(Sighting { key_hash: Some(key_hash), address }) {
                 until = until.min(Instant::now() + ANSWERS_WITHIN);

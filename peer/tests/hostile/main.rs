@@ -6,7 +6,7 @@ mod support;
 
 use liar::Liar;
 use rafty_runtime::MemberFile;
-use rafty_runtime::net::{BulkBody, DropReason, NetEvent, join};
+use rafty_runtime::net::{BulkBody, DropReason, NetEvent, reach};
 use rafty_seal::{Identity, RsaPublic, Token, re_enrol};
 use rafty_types::{
     Command, ControlCommand, ControlResult, Enrolment, EnrolmentStatement, Entry, ForwardOutcome, Frame,
@@ -284,6 +284,10 @@ fn asks(
     statement: impl FnOnce([u8; 32]) -> Enrolment,
 ) -> JoinReply {
     let executor = Arc::new(Executor::new());
-    let asked = join(&executor, file.cluster, peer.parse().expect("an address"), responder, statement);
-    smol::block_on(executor.run(asked)).expect("an answer")
+    let peer = peer.parse().expect("an address");
+    let asked = async {
+        let reached = reach(&executor, file.cluster, &[peer], responder).await.expect("it is there");
+        reached.ask(statement).await.expect("an answer")
+    };
+    smol::block_on(executor.run(asked))
 }

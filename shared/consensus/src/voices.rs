@@ -101,6 +101,11 @@ impl Consensus {
         self.membership.all_voters().into_iter().chain(told.copied()).collect()
     }
 
+    /// Whether who votes as of `index` is more than this member knows.
+    pub fn is_news_of_voters(&self, index: Index) -> bool {
+        index.0 > self.applied && self.voices.told.as_ref().is_none_or(|(known, _)| *known < index)
+    }
+
     /// A member says who votes as of an index, and in which term it is.
     pub(crate) fn voters_told(
         &mut self,
@@ -116,8 +121,7 @@ impl Consensus {
         if self.has_voice(by) {
             self.note_term(by, term);
         }
-        let newer = self.voices.told.as_ref().is_none_or(|(known, _)| *known < index);
-        if newer && index.0 > self.applied {
+        if self.is_news_of_voters(index) {
             self.voices.told = Some((index, voters.iter().copied().collect()));
         }
         Ok(())

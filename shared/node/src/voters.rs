@@ -1,8 +1,9 @@
 //! Whom a member asks who votes, when it is led or asked for a vote by a member of which it does not know that.
 //!
 //! While it was away, all seats may have moved. A voter that it knows may still be there, and its word is good. When none
-//! of them answers for long, a laptop is believed, as its operator is, or two devices that say the same. One would not be
-//! enough: whoever lies need only wait until the voters are out of reach.
+//! of them says anything new for long (one may have been sent away without hearing of it), a laptop is believed, as its
+//! operator is; and when none answers at all, two devices that say the same. One would not be enough: whoever lies need
+//! only wait until the voters are out of reach.
 
 use crate::io::Output;
 use crate::node::Node;
@@ -10,7 +11,8 @@ use rafty_consensus as consensus;
 use rafty_types::{Frame, Index, MemberId, Mutation, PeerKey, StateMachine, Term, Time, planted};
 use std::collections::BTreeMap;
 
-/// When none of the voters that it knows has answered for so many longest election timeouts, a member asks everybody.
+/// When none of the voters that it knows has said anything new for so many longest election timeouts, a member asks
+/// everybody.
 const ASKS_EVERYBODY_AFTER: u32 = 10;
 /// An answer that comes later than so many longest election timeouts after the question is none.
 const ANSWERED_WITHIN: u32 = 10;
@@ -23,6 +25,8 @@ pub(crate) struct VotersQuestion {
     asked_at: Option<Time>,
     /// Since when no voter has answered.
     unanswered_since: Option<Time>,
+    /// Since when none has said anything new.
+    uninformed_since: Option<Time>,
     /// What members said that do not vote as far as is known here.
     answers: BTreeMap<MemberId, (Index, Vec<MemberId>)>,
 }
@@ -44,6 +48,7 @@ impl<U: StateMachine> Node<U> {
         }
         self.voters_question.asked_at = Some(self.now);
         self.voters_question.unanswered_since.get_or_insert(self.now);
+        self.voters_question.uninformed_since.get_or_insert(self.now);
         let asks_everybody = self.asks_everybody();
         let asked = self.roster.others(self.me).filter(|id| asks_everybody || self.is_known_voter(*id));
         let asked: Vec<_> = asked.collect();
@@ -61,9 +66,12 @@ impl<U: StateMachine> Node<U> {
     }
 
     fn asks_everybody(&self) -> bool {
+        self.is_long_since(self.voters_question.uninformed_since)
+    }
+
+    fn is_long_since(&self, at: Option<Time>) -> bool {
         let patience = self.consensus.election_timeout() * ASKS_EVERYBODY_AFTER;
-        let since = self.voters_question.unanswered_since;
-        since.is_some_and(|since| self.now.saturating_since(since) >= patience)
+        at.is_some_and(|at| self.now.saturating_since(at) >= patience)
     }
 
     /// Another member asks who votes.
@@ -86,9 +94,12 @@ impl<U: StateMachine> Node<U> {
         if self.is_known_voter(from) || is_operators || planted(Mutation::AnybodySaysWhoVotes) {
             self.voters_question.unanswered_since = None;
             self.voters_question.answers.clear();
+            if self.consensus.is_news_of_voters(index) {
+                self.voters_question.uninformed_since = None;
+            }
             return self.step(consensus::Input::VotersTold { by: from, index, term, voters });
         }
-        if !self.asks_everybody() || voters.len() > consensus::MAX_STEPS {
+        if !self.is_long_since(self.voters_question.unanswered_since) || voters.len() > consensus::MAX_STEPS {
             return self.dropped(from, "who votes, which only voters were asked");
         }
         self.voters_question.answers.insert(from, (index, voters.clone()));

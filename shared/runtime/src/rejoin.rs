@@ -258,7 +258,7 @@ fn enrol_at(
 ) -> Result<JoinReply, SetupError> {
     let own = own_address(member).unwrap_or_else(|| reachable(member.listen, Some(address)));
     let addresses = vec![own];
-    ask(address, set.cluster, short_hash(&key), |exporter| {
+    ask(&[address], set.cluster, short_hash(&key), |_, exporter| {
         rafty_seal::re_enrol(&secrets.identity, replaced, secrets.rsa.public(), set, exporter, addresses)
     })
 }

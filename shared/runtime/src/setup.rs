@@ -244,13 +244,12 @@ pub fn join_when_reached(
     // As much as can be is on the disk before anybody is asked: a token serves once.
     let dir = joining.dir.clone();
     write_secrets(&staged, &identity, &rsa).map_err(|why| SetupError::Disk { dir: dir.clone(), why })?;
-    let enrol = |peer| {
-        if !can_reach(listen.ip(), peer) {
-            return Err(SetupError::CannotReach { listen, peer });
-        }
-        let address = advertised(joining.advertise.as_ref()).unwrap_or_else(|| reachable(listen, Some(peer)));
+    let enrol = |peers: &[SocketAddr]| {
+        let peers = within_reach(listen, peers)?;
         let ask_in = |set| {
-            let reply = ask(peer, token.cluster, token.responder, |exporter| {
+            let reply = ask(&peers, token.cluster, token.responder, |peer, exporter| {
+                let advertised = advertised(joining.advertise.as_ref());
+                let address = advertised.unwrap_or_else(|| reachable(listen, Some(peer)));
                 rafty_seal::enrol(&identity, rsa.public(), &token, set, exporter, vec![address])
             });
             reply.map(|reply| (reply, set))
@@ -263,7 +262,7 @@ pub fn join_when_reached(
     };
     let mut peers = joining.peers.clone();
     let (reply, set) = loop {
-        match ask_in_turn(&peers, enrol) {
+        match enrol(&peers) {
             Ok(reply) => break reply,
             Err(error) => peers = again(&error).ok_or(error)?,
         }
@@ -304,6 +303,15 @@ fn advertised(advertise: Option<&HostPort>) -> Option<SocketAddr> {
     advertise.and_then(HostPort::address)
 }
 
+/// Those that packets get to from a socket that is bound to `listen`, where there are any.
+fn within_reach(listen: SocketAddr, peers: &[SocketAddr]) -> Result<Vec<SocketAddr>, SetupError> {
+    let within: Vec<_> = peers.iter().copied().filter(|peer| can_reach(listen.ip(), *peer)).collect();
+    match peers.first() {
+        Some(peer) if within.is_empty() => Err(SetupError::CannotReach { listen, peer: *peer }),
+        _ => Ok(within),
+    }
+}
+
 /// Whether packets come from a socket that is bound to `listen` to `peer`.
 fn can_reach(listen: IpAddr, peer: SocketAddr) -> bool {
     let peer = peer.ip().to_canonical();
@@ -323,22 +331,6 @@ fn usable_data(data: &Path) -> Result<PathBuf, SetupError> {
     }
 }
 
-/// What the first one says that can be reached; or who is to be asked again; or why the last one could not.
-fn ask_in_turn(
-    peers: &[SocketAddr],
-    ask: impl Fn(SocketAddr) -> Result<(JoinReply, SetId), SetupError>,
-) -> Result<(JoinReply, SetId), SetupError> {
-    let mut failure = SetupError::NobodyToAsk;
-    for peer in peers {
-        match ask(*peer) {
-            Err(_) if matches!(failure, SetupError::Busy { .. }) => {}
-            Err(error) => failure = error,
-            reply => return reply,
-        }
-    }
-    Err(failure)
-}
-
 /// Writes the member file, the last one, and moves the directory to its place.
 fn finish(staged: Staged, member: &MemberFile, place: &Path) -> Result<(), String> {
     write_member(&DataDir::open(&staged.dir).map_err(|error| error.to_string())?, member)?;
@@ -351,20 +343,36 @@ pub(crate) fn write_member(dir: &DataDir, member: &MemberFile) -> Result<(), Str
     replace_file(&dir.file(MEMBER_FILE), &json, false).map_err(|error| error.to_string())
 }
 
+/// Asks whichever of `peers` holds the key that is meant.
 pub(crate) fn ask(
-    peer: SocketAddr,
+    peers: &[SocketAddr],
     cluster: ClusterId,
     responder: [u8; 16],
-    enrolment: impl FnOnce([u8; 32]) -> rafty_types::Enrolment,
+    enrolment: impl FnOnce(SocketAddr, [u8; 32]) -> rafty_types::Enrolment,
 ) -> Result<JoinReply, SetupError> {
     let executor = Arc::new(smol::Executor::new());
-    let asked = net::join(&executor, cluster, peer, responder, enrolment);
-    let reply = smol::block_on(executor.run(asked));
+    let asked = async {
+        let reached = net::reach(&executor, cluster, peers, responder).await.map_err(why_nobody)?;
+        let peer = reached.address();
+        reached.ask(|exporter| enrolment(peer, exporter)).await.map_err(|error| why_not(peer, error))
+    };
+    smol::block_on(executor.run(asked))
+}
+
+/// Of several that were not reached, what says most: that one is busy, or what the last one said.
+fn why_nobody(failures: Vec<(SocketAddr, net::JoinError)>) -> SetupError {
+    let busy = failures.iter().position(|(_, error)| matches!(error, net::JoinError::Busy { .. }));
+    let at = busy.or(failures.len().checked_sub(1));
+    let failure = at.and_then(|at| failures.into_iter().nth(at));
+    failure.map_or(SetupError::NobodyToAsk, |(peer, error)| why_not(peer, error))
+}
+
+fn why_not(peer: SocketAddr, error: net::JoinError) -> SetupError {
     let draw = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
-    reply.map_err(|error| match error {
+    match error {
         net::JoinError::Busy { after } => SetupError::Busy { peer, after: after.mul_f64(1.0 + draw) },
         error => SetupError::Unreachable { peer, why: error.to_string() },
-    })
+    }
 }
 
 /// Everything that is known before anybody is asked: the keys and an empty log.

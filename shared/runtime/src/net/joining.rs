@@ -8,7 +8,7 @@ use super::dial::client;
 use super::tls::{Expected, Lane};
 use super::units::{UnitError, read_head, write_head};
 use super::{Close, Inner, NetEvent, names, transport, within};
-use quinn::{Connection, ConnectionError, TransportErrorCode, VarInt};
+use quinn::{Connection, ConnectionError, Endpoint, TransportErrorCode, VarInt};
 use rafty_types::{ClusterId, Enrolment};
 use rafty_wire::{JoinReply, JoinRequest};
 use smol::Executor;
@@ -67,18 +67,52 @@ pub enum JoinError {
     Late,
 }
 
-/// Asks the peer at `server`, which must hold a key with `responder_hash` (the first 16 bytes of its BLAKE3), to be
-/// let into `cluster`. `make` gets the connection's exporter and makes the signed statement.
+/// The peer that a token names, reached.
+#[derive(Debug)]
+pub struct Responder {
+    endpoint: Endpoint,
+    connection: Connection,
+    address: SocketAddr,
+}
+
+/// Knocks at all of `servers` at once and waits for the first that holds a key with `responder_hash` (the first 16 bytes of
+/// its BLAKE3): on a network anybody can say that it is found at any number of addresses, and answer at none.
 ///
 /// # Errors
-/// When there was no answer; a refusal is an answer.
-pub async fn join(
+/// Why not, for each of them.
+pub async fn reach(
+    executor: &Arc<Executor<'static>>,
+    cluster: ClusterId,
+    servers: &[SocketAddr],
+    responder_hash: [u8; 16],
+) -> Result<Responder, Vec<(SocketAddr, JoinError)>> {
+    let (knocked, answers) = bounded(servers.len().max(1));
+    let knock_at = |server: SocketAddr| {
+        let (runs_on, knocked) = (executor.clone(), knocked.clone());
+        executor.spawn(async move {
+            let answer = knock(&runs_on, cluster, server, responder_hash).await;
+            let _ = knocked.send((server, answer)).await;
+        })
+    };
+    // Dropped, and so given up, when one has answered.
+    let _knocking: Vec<_> = servers.iter().copied().map(knock_at).collect();
+    drop(knocked);
+    let mut failures = Vec::new();
+    while let Ok((server, answer)) = answers.recv().await {
+        match answer {
+            Ok(responder) => return Ok(responder),
+            Err(error) => failures.push((server, error)),
+        }
+    }
+    Err(failures)
+}
+
+async fn knock(
     executor: &Arc<Executor<'static>>,
     cluster: ClusterId,
     server: SocketAddr,
     responder_hash: [u8; 16],
-    make: impl FnOnce([u8; 32]) -> Enrolment,
-) -> Result<JoinReply, JoinError> {
+) -> Result<Responder, JoinError> {
     let any =
         if server.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     let endpoint = transport::endpoint(executor, SocketAddr::new(any, 0), None, None)?;
@@ -88,17 +122,31 @@ pub async fn join(
     let connecting = endpoint
         .connect_with(config, server, &names::of_cluster(cluster))
         .map_err(|_| JoinError::Unreachable(server))?;
-    let connection = match within(CONNECT_WITHIN, connecting).await {
-        Some(Ok(connection)) => connection,
+    match within(CONNECT_WITHIN, connecting).await {
+        Some(Ok(connection)) => Ok(Responder { endpoint, connection, address: server }),
         // Our own check of its key is the only thing that ends a handshake from this side.
-        Some(Err(ConnectionError::TransportError(_))) => return Err(JoinError::WrongResponder(server)),
-        Some(Err(ConnectionError::TimedOut)) | None => return Err(JoinError::Unreachable(server)),
-        Some(Err(error)) => return Err(hung_up(error)),
-    };
-    let reply = ask(&connection, make).await;
-    connection.close(Close::Done.code(), b"");
-    endpoint.wait_idle().await;
-    reply
+        Some(Err(ConnectionError::TransportError(_))) => Err(JoinError::WrongResponder(server)),
+        Some(Err(ConnectionError::TimedOut)) | None => Err(JoinError::Unreachable(server)),
+        Some(Err(error)) => Err(hung_up(error)),
+    }
+}
+
+impl Responder {
+    /// Where it was reached.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks to be let in. `make` gets the connection's exporter and makes the signed statement.
+    ///
+    /// # Errors
+    /// When there was no answer; a refusal is an answer.
+    pub async fn ask(self, make: impl FnOnce([u8; 32]) -> Enrolment) -> Result<JoinReply, JoinError> {
+        let reply = ask(&self.connection, make).await;
+        self.connection.close(Close::Done.code(), b"");
+        self.endpoint.wait_idle().await;
+        reply
+    }
 }
 
 async fn ask(

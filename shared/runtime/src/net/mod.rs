@@ -46,7 +46,7 @@ mod yielding;
 
 pub use bulk_send::{BulkBody, Delivery};
 pub use counters::DropReason;
-pub use joining::{JoinDecision, JoinError, join};
+pub use joining::{JoinDecision, JoinError, Responder, reach};
 pub(crate) use pace::FEWEST_PACKETS;
 pub use probe::{Path, probe};
 pub use roster::RosterPeer;

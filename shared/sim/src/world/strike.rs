@@ -309,17 +309,21 @@ impl World {
         self.members.values().any(|member| stays(member) && holds(member))
     }
 
-    /// Whether all that were away can still hear who votes: of a voter that they know and that knows it; or of two others,
-    /// where no voter that they know is left to answer.
+    /// Whether all that were away can still hear who votes: of a voter that they know, or of a laptop, if those know it; or
+    /// of two others, where no voter that they know is left to answer, and none that was sent away answers in its place.
     fn are_still_told(&self, lost: &impl Fn(&MemberId) -> bool) -> bool {
         let left: BTreeSet<_> = self.members.keys().copied().filter(|id| !lost(id)).collect();
         let committed = self.running().iter().map(|id| self.node(*id).consensus().commit()).max();
         let has_all = |id: &MemberId| Some(self.members[id].disk.last()) >= committed;
         let mut told: BTreeSet<_> = left.iter().copied().filter(has_all).collect();
         let hears = |id: &MemberId, told: &BTreeSet<MemberId>| {
-            let others = left.iter().filter(|other| *other != id);
-            let known: Vec<_> = others.filter(|other| self.knows_as_voter(*id, **other)).collect();
-            if known.is_empty() { told.len() >= 2 } else { known.iter().any(|other| told.contains(other)) }
+            let answer = self.members.values().filter(|other| other.halted.is_none() && other.id != *id);
+            let mut known =
+                answer.map(|other| other.id).filter(|other| self.knows_as_voter(*id, *other)).peekable();
+            let of_a_laptop = told.iter().any(|other| self.knows_as_laptop(*id, *other));
+            of_a_laptop
+                || known.peek().is_none() && told.len() >= 2
+                || known.any(|other| told.contains(&other))
         };
         loop {
             let more: Vec<_> = left.difference(&told).copied().filter(|id| hears(id, &told)).collect();
@@ -328,6 +332,11 @@ impl World {
             }
             told.extend(more);
         }
+    }
+
+    /// Whether a member's state has another one as a laptop. What does not run is taken to know none.
+    fn knows_as_laptop(&self, id: MemberId, other: MemberId) -> bool {
+        self.runs(id) && self.node(id).is_laptop(other)
     }
 
     /// Whether a majority of every voter set in force, or on its way, has its disks when this one is lost, and somebody

@@ -37,8 +37,21 @@ fn ask(
     hash: [u8; 16],
     make: impl FnOnce([u8; 32]) -> Enrolment,
 ) -> Result<JoinReply, JoinError> {
+    ask_at(&[host.address()], hash, make)
+}
+
+fn ask_at(
+    servers: &[SocketAddr],
+    hash: [u8; 16],
+    make: impl FnOnce([u8; 32]) -> Enrolment,
+) -> Result<JoinReply, JoinError> {
     let runner = Runner::start();
-    let reply = smol::block_on(join(&runner.executor, CLUSTER, host.address(), hash, make));
+    let reply = smol::block_on(async {
+        match reach(&runner.executor, CLUSTER, servers, hash).await {
+            Ok(reached) => reached.ask(make).await,
+            Err(mut failures) => Err(failures.pop().expect("somebody was asked").1),
+        }
+    });
     runner.stop();
     reply
 }
@@ -54,6 +67,26 @@ fn a_newcomer_is_heard_and_answered() {
         });
         reply.try_send(JoinDecision::Reply(granted())).unwrap();
         assert_eq!(newcomer.join().unwrap().unwrap(), granted());
+    });
+}
+
+#[test]
+fn addresses_at_which_somebody_else_is_or_nobody_hold_no_newcomer_up() {
+    let (host, other) = (Host::start(1), Host::start(2));
+    let silent: Vec<_> = (0..14).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    let silent = silent.iter().map(|socket| socket.local_addr().unwrap());
+    let servers: Vec<_> = silent.chain([other.address(), host.address()]).collect();
+    std::thread::scope(|scope| {
+        let began = Instant::now();
+        let ask = || ask_at(&servers, hash_of(&host), |exporter| enrolment(CLUSTER, exporter));
+        let newcomer = scope.spawn(ask);
+        let reply = host.expect(|event| match event {
+            NetEvent::Join { reply, .. } => Some(reply),
+            _ => None,
+        });
+        reply.try_send(JoinDecision::Reply(granted())).unwrap();
+        assert_eq!(newcomer.join().unwrap().unwrap(), granted());
+        assert!(began.elapsed() < Duration::from_secs(2), "it took {:?}", began.elapsed());
     });
 }
 
@@ -146,7 +179,6 @@ fn nobody_at_the_address_is_said_in_words() {
     let host = Host::start(1);
     let (address, hash) = (host.address(), hash_of(&host));
     host.kill();
-    let runner = Runner::start();
-    let asked = smol::block_on(join(&runner.executor, CLUSTER, address, hash, |_| panic!("nobody is there")));
+    let asked = ask_at(&[address], hash, |_| panic!("nobody is there"));
     assert!(matches!(asked, Err(JoinError::Unreachable(_))), "{asked:?}");
 }
