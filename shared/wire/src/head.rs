@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub const MAX_ENVELOPE_HEADER_LEN: usize = 64 * 1024;
 /// Longest body of an envelope, in bytes.
 pub const MAX_BULK_LEN: u64 = 512 * 1024 * 1024;
-/// Longest snapshot, in bytes.
-pub const MAX_SNAPSHOT_LEN: u64 = 1024 * 1024 * 1024;
+/// Longest snapshot, in bytes: the dictionary holds at most 64 MiB, and members, runs and sessions far less.
+pub const MAX_SNAPSHOT_LEN: u64 = 128 * 1024 * 1024;
 /// Longest chunk of a snapshot, in bytes.
 pub const MAX_CHUNK_LEN: u64 = 1024 * 1024;
 

@@ -1,8 +1,8 @@
-//! Envelopes and snapshots on their way in: envelopes to the spool as they come, snapshots chunk by chunk to memory.
+//! Envelopes and snapshots on their way in: to the spool as they come.
 
 use super::counters::DropReason;
 use super::parts::{Part, RESUME_WITHIN};
-use super::snapshots::Added;
+use super::snapshots::{Added, Partial, is_chunk};
 use super::turns::{self, STALLED, Turn};
 use super::units::{read_head, write_head};
 use super::{Inner, NetEvent, pace, within};
@@ -114,10 +114,22 @@ async fn read(
             if len == 0 && total > 0 {
                 return Some(BulkReply::TakenUpTo(net.inbound.snapshots.arrived(key, digest, total)));
             }
+            if !is_chunk(total, offset, len) {
+                return None;
+            }
             let chunk = read_chunk(turn, stream, len).await?;
-            if let Added::Whole(data) = net.inbound.snapshots.add(key, digest, total, offset, &chunk)? {
-                let data = smol::unblock(move || Arc::from(data)).await;
-                net.other.send(NetEvent::Snapshot { from, message: *message, data }).await.ok()?;
+            let before = net.inbound.snapshots.take(key, digest, total, offset);
+            let partial = match (before, offset) {
+                (Some(partial), 1..) => partial,
+                (_, 0) => Partial::new(key, digest, spool(net, from, total).await?),
+                _ => return None,
+            };
+            match or_said(net, from, smol::unblock(move || partial.add(&chunk)).await)? {
+                Added::Part(partial) => net.inbound.snapshots.keep(partial),
+                Added::Whole(data) => {
+                    net.other.send(NetEvent::Snapshot { from, message: *message, data }).await.ok()?;
+                }
+                Added::Damaged => return None,
             }
         }
     }

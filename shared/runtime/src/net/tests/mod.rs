@@ -69,7 +69,7 @@ impl Spool for Folder {
     fn create(&self, _len: u64) -> io::Result<(u64, File)> {
         let mut next = self.next.lock().unwrap();
         *next += 1;
-        Ok((*next, File::create_new(self.path(*next))?))
+        Ok((*next, File::options().read(true).write(true).create_new(true).open(self.path(*next))?))
     }
 
     fn discard(&self, handle: u64) {
