@@ -11,6 +11,9 @@ mod depth;
 #[path = "faults/world.rs"]
 mod world;
 
+use rafty_client::blocking::Connection;
+use rafty_client::{Ask, ConfigAction};
+use rafty_wire::client::Reply;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -95,11 +98,25 @@ fn cards_that_a_laptop_prepared_join_by_themselves_once_and_leave() {
     assert!(said.contains("refused"), "{said}");
     assert!(!Path::new(&home.path("copy")).exists(), "nothing is half-created");
 
-    until("its own status", || home.status("pi-01"));
+    let status = until("its own status", || home.status("pi-01"));
+    a_client_is_sent_to_a_laptop(status["clients"].as_str().expect("where it serves clients"));
     let left = json(&rafty_agent(), &["leave", "--dir", &home.path("pi-01")]);
     assert_eq!(left["left"], "home");
     assert_eq!(until("the end of who left", || first.ended()), 4);
     until("one device fewer", || (home.members() == 2).then_some(()));
+}
+
+/// Who belongs is changed by operators, and they work on laptops.
+fn a_client_is_sent_to_a_laptop(device: &str) {
+    let (address, port) = ("127.0.0.1".to_string(), 7400);
+    let mut client = Connection::open(device, None).expect("it serves clients of its own machine");
+    let config = Ask::Config { action: ConfigAction::Delete, address, port };
+    match Reply::decode(&client.ask(config).expect("a reply")) {
+        Some(Reply::Result { success: false, error: Some(code), detail: Some(why), .. }) => {
+            assert!(code == "not_allowed" && why.contains("ask on a laptop"), "{code}: {why}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -103,6 +103,11 @@ impl<U: UserMachine> Shell<U> {
                     }
                 }
             }
+            Ask::Config { .. } if !self.node.is_laptop(self.me) => {
+                let why = "devices do not change who belongs; ask on a laptop; nothing was changed";
+                self.tell(&call, Reply::failed("not_allowed", why).encode());
+                return None;
+            }
             Ask::Config { action, address, port } => match self.config_command(*action, address, *port) {
                 Ok(command) => self.change(&call, None, command),
                 // This member may not have heard of it yet.

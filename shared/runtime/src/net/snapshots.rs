@@ -16,7 +16,7 @@ pub(super) struct Partial {
     sender: PeerKey,
     digest: Digest,
     part: Part,
-    hasher: blake3::Hasher,
+    hasher: Box<blake3::Hasher>,
 }
 
 /// What a chunk makes of a snapshot.
@@ -38,7 +38,7 @@ pub(super) fn is_chunk(total: u64, offset: u64, len: u64) -> bool {
 impl Partial {
     /// One that begins; its bytes go to `part`.
     pub(super) fn new(sender: PeerKey, digest: Digest, part: Part) -> Self {
-        Self { sender, digest, part, hasher: blake3::Hasher::new() }
+        Self { sender, digest, part, hasher: Box::default() }
     }
 
     /// Appends a chunk. Blocks.
