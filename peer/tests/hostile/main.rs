@@ -1,6 +1,7 @@
 //! A member that lies, against real processes: what an agent's token is not enough for.
 
 mod liar;
+mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -184,6 +184,26 @@ fn images_are_read_by_folder_scaled_and_coloured_as_the_task_wants() {
     assert_eq!(one, [set.sample(1).unwrap()]);
 }
 
+#[test]
+fn pixels_of_any_kind_are_scaled_as_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = DynamicImage::from(RgbImage::from_fn(7, 5, |x, y| {
+        Rgb([x * 36, y * 51, 255 - x * y * 8].map(|v| v as u8))
+    }));
+    let kinds = [plain.clone(), plain.to_rgba8().into(), plain.to_rgb16().into(), plain.to_rgba16().into()];
+    let grey = DynamicImage::from(plain.to_luma8());
+    let greys = [grey.to_rgb8().into(), grey.to_luma_alpha8().into(), grey.to_luma16().into(), grey];
+    // Of 16 bits grey is made before bytes are, which may round otherwise.
+    for (input, kinds) in [("[3, 3, 4]", &kinds[..]), ("[1, 3, 4]", &kinds[..2]), ("[3, 3, 4]", &greys[..])] {
+        let samples = kinds.iter().map(|kind| {
+            save(folder.path(), "any.png", kind, ImageFormat::Png);
+            read_samples(&folder.path().join("any.png"), &task(input, "format = \"images\"")).unwrap()
+        });
+        let samples: Vec<_> = samples.collect();
+        assert!(samples.iter().all(|sample| *sample == samples[0]), "{input}: {samples:?}");
+    }
+}
+
 /// A PNG whose head claims another size; its checksum is right.
 fn claiming(width: u32, height: u32) -> Vec<u8> {
     let mut file = std::io::Cursor::new(Vec::new());

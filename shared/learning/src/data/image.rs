@@ -3,8 +3,8 @@
 //! What it does not do: other formats, transparency (it is dropped), or the turning that a camera notes down.
 
 use super::{DataError, file};
-use image::imageops::FilterType;
-use image::{ImageFormat, ImageReader, Limits};
+use image::imageops::{self, FilterType};
+use image::{ImageBuffer, ImageFormat, ImageReader, Limits, Pixel};
 use std::io::Cursor;
 use std::path::Path;
 
@@ -19,11 +19,11 @@ const MAX_UNPACKED: u64 = 128 << 20;
 pub(super) fn pixels(path: &Path, shape: &[usize]) -> Result<Vec<u8>, DataError> {
     let image = decode(path)?;
     let (height, width) = (shape[1] as u32, shape[2] as u32);
-    // Grey first: then only one channel is scaled.
+    // Bytes of grey or of colours first: then no other kind of pixel is scaled.
     Ok(match shape[0] {
-        1 => scaled(image::DynamicImage::ImageLuma8(image.to_luma8()), width, height).into_luma8().into_raw(),
+        1 => scaled(image.into_luma8(), width, height),
         _ => {
-            let pixels = scaled(image, width, height).into_rgb8().into_raw();
+            let pixels = scaled(image.into_rgb8(), width, height);
             (0..3).flat_map(|channel| pixels.iter().skip(channel).step_by(3)).copied().collect()
         }
     })
@@ -34,10 +34,14 @@ pub(crate) fn is_coloured(path: &Path) -> Result<bool, DataError> {
     Ok(decode(path)?.color().has_color())
 }
 
-fn scaled(image: image::DynamicImage, width: u32, height: u32) -> image::DynamicImage {
-    match (image.width(), image.height()) == (width, height) {
-        true => image,
-        false => image.resize_exact(width, height, FilterType::Triangle),
+fn scaled<P: Pixel<Subpixel = u8> + 'static>(
+    image: ImageBuffer<P, Vec<u8>>,
+    width: u32,
+    height: u32,
+) -> Vec<u8> {
+    match image.dimensions() == (width, height) {
+        true => image.into_raw(),
+        false => imageops::resize(&image, width, height, FilterType::Triangle).into_raw(),
     }
 }
 
