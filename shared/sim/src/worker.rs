@@ -205,15 +205,7 @@ impl Worker {
             key_id: Digest::of(&key),
             wrapped_key: Vec::new(),
         };
-        let envelope = self.name(EnvelopeHeader {
-            label,
-            sender_key: Default::default(),
-            content_key_hash: Digest::default(),
-            nonce: [0; 7],
-            ciphertext_len: 0,
-            ciphertext_digest: Digest::default(),
-            recipients: recipients.into_iter().map(recipient).collect(),
-        });
+        let envelope = self.name(sealed(label, recipients.into_iter().map(recipient).collect()));
         WorkResult::Sealed { envelope }
     }
 
@@ -246,6 +238,19 @@ impl Worker {
         );
         let metrics = Metrics { examples: 10, correct: 9, loss_micros: 300_000, train_loss_micros: 200_000 };
         WorkResult::Opened { num_examples, metrics }
+    }
+}
+
+/// An envelope with this label for these members. There is nothing in it.
+pub fn sealed(label: Label, recipients: Vec<Recipient>) -> EnvelopeHeader {
+    EnvelopeHeader {
+        label,
+        sender_key: Default::default(),
+        content_key_hash: Digest::default(),
+        nonce: [0; 7],
+        ciphertext_len: 0,
+        ciphertext_digest: Digest::default(),
+        recipients,
     }
 }
 

@@ -392,7 +392,8 @@ impl Net {
         self.send_bulk(to, bulk_send::Item::Envelope { header, body })
     }
 
-    /// Sends a snapshot to `to`: the engine's message with the metadata, and the state (at most [`MAX_SNAPSHOT_LEN`](rafty_wire::MAX_SNAPSHOT_LEN) bytes) beside it.
+    /// Sends a snapshot to `to`: the engine's message with the metadata, and the state beside it, at most
+    /// [`MAX_SNAPSHOT_LEN`](rafty_wire::MAX_SNAPSHOT_LEN) bytes.
     /// Never waits; what becomes of it is what [`Delivery`] tells.
     pub fn send_snapshot(&self, to: MemberId, message: Message, data: Arc<[u8]>) -> Delivery {
         self.send_bulk(to, bulk_send::Item::Snapshot { message: Box::new(message), data })

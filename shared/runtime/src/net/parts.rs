@@ -97,7 +97,7 @@ impl Parts {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use rafty_types::MemberId;
     use std::io;
@@ -116,8 +116,13 @@ mod tests {
         fn discard(&self, _: u64) {}
     }
 
+    /// A part of so many bytes, in no spool.
+    pub(in super::super) fn part_of(total: u64, handle: u64) -> Part {
+        Part::new(Arc::new(Nowhere), handle, tempfile::tempfile().unwrap(), total)
+    }
+
     fn part(handle: u64) -> Part {
-        Part::new(Arc::new(Nowhere), handle, tempfile::tempfile().unwrap(), 10)
+        part_of(10, handle)
     }
 
     #[test]

@@ -104,31 +104,14 @@ impl Snapshots {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Spool;
+    use super::super::parts::tests::part_of;
     use super::*;
-    use rafty_types::MemberId;
-    use std::fs::File;
 
     const SENDER: PeerKey = PeerKey([1; 32]);
     const OTHER: PeerKey = PeerKey([2; 32]);
 
-    struct Nowhere;
-
-    impl Spool for Nowhere {
-        fn wants(&self, _from: MemberId, _header: &[u8], _len: u64) -> bool {
-            true
-        }
-
-        fn create(&self, _: u64) -> io::Result<(u64, File)> {
-            Ok((0, tempfile::tempfile()?))
-        }
-
-        fn discard(&self, _: u64) {}
-    }
-
     fn begin(sender: PeerKey, digest: Digest, total: u64) -> Partial {
-        let file = tempfile::tempfile().unwrap();
-        Partial::new(sender, digest, Part::new(Arc::new(Nowhere), 0, file, total))
+        Partial::new(sender, digest, part_of(total, 0))
     }
 
     fn part(added: io::Result<Added>) -> Partial {

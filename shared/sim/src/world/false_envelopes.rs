@@ -6,6 +6,7 @@
 use super::World;
 use crate::dice::Dice;
 use crate::tally::Evil;
+use crate::worker::sealed;
 use rafty_dictionary::{OpenRound, RunState, TenureState};
 use rafty_rounds::Work;
 use rafty_types::{Attempt, Digest, EnvelopeHeader, EnvelopeKind, Label, MemberId, Recipient, SetId, Tenure};
@@ -34,13 +35,13 @@ impl World {
             (1 | 2, Some(open)) => {
                 let attempt = Attempt(open.attempt.0 + FAR_ATTEMPTS);
                 let label = Label { attempt, ..published(set, tenure.member, tenure.tenure, &run, open) };
-                (tenure.member, victim, sealed(label, victim, Digest::default()))
+                (tenure.member, victim, sealed_for(victim, Digest::default(), label))
             }
             _ => {
                 let Some(content) = run.model else { return };
                 let label =
                     Label { kind: EnvelopeKind::Model, ..of_run(set, liar, tenure.tenure, &run, content) };
-                let header = sealed(label, victim, Digest::default());
+                let header = sealed_for(victim, Digest::default(), label);
                 (liar, victim, EnvelopeHeader { nonce: FALSE_BODY, ..header })
             }
         };
@@ -109,17 +110,9 @@ fn an_update(
         kind: EnvelopeKind::Update,
         ..of_run(set, sender, tenure.tenure, run, content)
     };
-    sealed(label, tenure.member, tenure.key_id)
+    sealed_for(tenure.member, tenure.key_id, label)
 }
 
-fn sealed(label: Label, to: MemberId, key_id: Digest) -> EnvelopeHeader {
-    EnvelopeHeader {
-        label,
-        sender_key: Default::default(),
-        content_key_hash: Digest::default(),
-        nonce: [0; 7],
-        ciphertext_len: 0,
-        ciphertext_digest: Digest::default(),
-        recipients: vec![Recipient { member: to, key_id, wrapped_key: Vec::new() }],
-    }
+fn sealed_for(to: MemberId, key_id: Digest, label: Label) -> EnvelopeHeader {
+    sealed(label, vec![Recipient { member: to, key_id, wrapped_key: Vec::new() }])
 }
