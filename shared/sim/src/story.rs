@@ -7,7 +7,7 @@ use crate::faults::{self, Planned};
 use crate::tally::{Sometimes, Tally};
 use crate::world::{Finding, World, ms};
 use rafty_node::{Answer, Input};
-use rafty_types::{MemberId, PeerRole, Round, RunId, Settings, Time};
+use rafty_types::{ControlResult, MemberId, PeerRole, Round, RunId, Settings, Time};
 use std::time::Duration;
 
 /// How long the world is unkind.
@@ -342,14 +342,14 @@ fn a_run_is_submitted(world: &mut World, at: Option<MemberId>, patience: Duratio
     let submitted = world.submit(at, LAST_ROUNDS);
     let answered = move |world: &World| world.answers.contains_key(&submitted);
     world.run_until("a run is submitted", patience, |world| answered(world) || !world.runs(at));
-    let submitted = matches!(world.answers.get(&submitted), Some(Answer::Control(..)));
+    let submitted = matches!(world.answers.get(&submitted), Some(Answer::Control(ControlResult::Done, _)));
     if !submitted {
         world.run_for(LOOKED_AT);
     }
     submitted
 }
 
-fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {
+fn the_run_under_way_comes_to_its_end(world: &mut World, patience: Duration) {
     let begun = world.now;
     while !no_run(world) {
         assert!(
@@ -359,11 +359,20 @@ fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {
         );
         world.run_for(LOOKED_AT);
     }
+}
+
+fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {
+    the_run_under_way_comes_to_its_end(world, patience);
     let laptop = |world: &World| world.aggregator().and_then(|leader| world.operator(leader));
     // The only one may be coming back with another state, after its own had rotted.
     world.run_until("a laptop runs", patience, |world| laptop(world).is_some());
-    let begun = world.now;
+    let mut begun = world.now;
     while !a_run_is_submitted(world, laptop(world), patience) {
+        // What was asked for while faults came may have been heard only now.
+        if !no_run(world) {
+            the_run_under_way_comes_to_its_end(world, patience);
+            begun = world.now;
+        }
         let late = world.now.saturating_since(begun) > patience * 2;
         assert!(!late, "liveness: no laptop can submit a run\n{}", world.report());
     }

@@ -22,16 +22,16 @@ pub fn duties_are_the_leaders(id: MemberId, process: &Process, entries: &[Entry]
             "duties are the leader's: {id} proposes for {origin}: {command:?}"
         );
         if let ControlCommand::SeatChanged { give, .. } = command {
-            give.iter().for_each(|member| has_the_log(id, process, *member));
+            give.iter().for_each(|member| has_the_log(id, process, *member, entries.len() as u64));
         }
     }
 }
 
-fn has_the_log(leader: MemberId, process: &Process, member: MemberId) {
+/// `together` entries were appended with the seat, maybe after it was given.
+fn has_the_log(leader: MemberId, process: &Process, member: MemberId, together: u64) {
     let consensus = process.node.consensus();
     let known = consensus.progress().into_iter().find(|progress| progress.member == member);
-    // What was appended together with the seat may be on its way.
-    let behind = u64::from(process.node.state().control().settings().append_batch) * 2;
+    let behind = u64::from(process.node.state().control().settings().append_batch) + together;
     let has = known.as_ref().is_some_and(|progress| {
         // The rest may have been committed in the same step, after the seat was given.
         let near = progress.matched >= process.seen.commit
