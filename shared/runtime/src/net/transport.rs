@@ -174,10 +174,11 @@ pub(super) fn slow(mut transport: TransportConfig) -> TransportConfig {
     transport
 }
 
-/// Bounds of a join that we dial.
+/// Bounds of a join that we dial. It ends before long packets would pay, and its end was seen to be lost while the length
+/// of packets was being tried: the other side then keeps the place for seconds.
 pub(super) fn join() -> TransportConfig {
     let mut transport = bounds();
-    transport.max_idle_timeout(Some(idle(super::joining::REPLY_WITHIN * 2)));
+    transport.max_idle_timeout(Some(idle(super::joining::REPLY_WITHIN * 2))).mtu_discovery_config(None);
     transport
 }
 
