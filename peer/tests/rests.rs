@@ -4,37 +4,17 @@
 mod support;
 
 use serde_json::Value;
-use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::peer_set::{Folder, PeerSet};
+use support::peer_set::Folder;
+use support::trainers::{data, device_joins};
 use support::{Up, command, json, ok, rafty, rafty_agent, run, until};
 
 /// Far less than the longest rest, and far more than the looking takes.
 const WITHIN: Duration = Duration::from_secs(25);
 /// How much of the rest must be left when its cause goes: otherwise its end would show nothing.
 const LEFT_MS: u64 = 35_000;
-
-/// A table of so many points, in a folder of this name.
-fn data(folder: &Folder, name: &str, rows: i64) -> String {
-    let path = folder.path(name);
-    fs::create_dir(&path).unwrap();
-    let mut text = String::from("x,side\n");
-    for at in 0..rows {
-        let x = (at * 40) as f64 / rows as f64 - 20.0; // no two alike: equal ones count once
-        writeln!(text, "{x},{}", u8::from(x >= 0.0)).unwrap();
-    }
-    fs::write(format!("{path}/points.csv"), text).unwrap();
-    path
-}
-
-/// A device joins that trains on `data`; not started.
-fn device_joins(set: &PeerSet, dir: &str, data: &str) {
-    let (token, peer) = set.token_for("agent", "1h");
-    let words = ["join", &token, "--peer", &peer, "--listen", "127.0.0.1:0", "--dir", dir, "--data", data];
-    json(&rafty_agent(), &words);
-}
 
 #[test]
 fn a_device_whose_data_was_away_trains_within_seconds_of_its_return() {

@@ -2,15 +2,15 @@
 
 use crate::support::json;
 use crate::support::peer_set::PeerSet;
-use crate::support::{WITHIN, rafty};
+use crate::support::{WITHIN, rafty, until};
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
 use rafty_runtime::MemberFile;
 use rafty_runtime::net::{Net, NetConfig, NetEvent, NetEvents, RosterPeer, Spool};
 use rafty_seal::{Identity, RsaPublic, Token, seal};
 use rafty_types::{
-    Attempt, ControlCommand, Digest, EnvelopeKind, Frame, Index, Label, MemberId, PeerRole, Round, RunId,
-    Tenure, Version,
+    Attempt, ControlCommand, Digest, EnvelopeKind, Frame, Index, Label, Member, MemberId, PeerRole, Round,
+    RunId, Tenure, Version,
 };
 use smol::channel::{Sender, bounded};
 use smol::{Executor, Timer, future};
@@ -18,7 +18,10 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// After so long a question is asked again.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Its own process has ended; what it says it says by the test's.
 pub(crate) struct Liar {
@@ -53,8 +56,13 @@ impl Liar {
     pub(crate) fn joins(set: &PeerSet, dir: &str) -> Self {
         let (token, peer) = set.token_for("agent", "1h");
         json(&rafty(), &["join", &token, "--peer", &peer, "--listen", "127.0.0.1:0", "--dir", dir]);
+        Self::speaks_as(dir, set.running().map(|member| member.id().expect("it runs")).collect())
+    }
+
+    /// Connects to these as the member in this directory, which does not run.
+    pub(crate) fn speaks_as(dir: &str, mut awaited: Vec<MemberId>) -> Self {
         let dir = Path::new(dir);
-        let file = MemberFile::read(dir).expect("it joined");
+        let file = MemberFile::read(dir).expect("a member");
         let secret = std::fs::read(dir.join("identity")).expect("its identity");
         let identity = Identity::from_secret_bytes(secret.as_slice().try_into().expect("32 bytes"));
         let config = NetConfig {
@@ -73,18 +81,22 @@ impl Liar {
         let founder = file.members[0].key;
         let token = Token::generate(file.cluster, &founder, &mut ChaCha20Rng::seed_from_u64(2));
         let liar = Self { me: file.member, file, identity, token, net, events, _running: running };
-        let known = liar.file.members.iter().map(|member| RosterPeer {
-            id: member.id,
-            key: member.key,
-            addresses: member.addresses.clone(),
-        });
-        liar.net.set_roster(liar.me, &known.collect::<Vec<_>>());
-        let mut awaited: Vec<_> = set.running().map(|member| member.id().expect("it runs")).collect();
-        liar.hears("a way to everybody", |event| {
+        liar.knows(&liar.file.members);
+        liar.hears("a way to all of them", |event| {
             awaited.retain(|other| !matches!(event, NetEvent::Connected(id) if id == *other));
             awaited.is_empty().then_some(())
         });
         liar
+    }
+
+    /// Connects to these.
+    pub(crate) fn knows(&self, members: &[Member]) {
+        let known = members.iter().map(|member| RosterPeer {
+            id: member.id,
+            key: member.key,
+            addresses: member.addresses.clone(),
+        });
+        self.net.set_roster(self.me, &known.collect::<Vec<_>>());
     }
 
     /// Everybody else, as of when it joined.
@@ -99,6 +111,7 @@ impl Liar {
 
     /// A sealed update for `to` in a run that there is not: its head and its body.
     pub(crate) fn update_for(&self, to: MemberId, plaintext: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let recipient = self.file.members.iter().find(|member| member.id == to).expect("a member");
         let label = Label {
             set: self.file.set(),
             tenure: Tenure(1),
@@ -112,16 +125,29 @@ impl Liar {
             segments: 1,
             sender: self.me,
         };
-        let recipient = self.file.members.iter().find(|member| member.id == to).expect("a member");
-        let key = RsaPublic::from_der(&recipient.rsa_public).expect("a key");
+        self.sealed(label, (to, &recipient.rsa_public), plaintext)
+    }
+
+    /// An envelope for a member with this key: its head and its body.
+    pub(crate) fn sealed(
+        &self,
+        label: Label,
+        (to, rsa_public): (MemberId, &[u8]),
+        plaintext: &[u8],
+    ) -> (Vec<u8>, Vec<u8>) {
+        let key = RsaPublic::from_der(rsa_public).expect("a key");
         let (mut rng, mut body) = (ChaCha20Rng::seed_from_u64(1), Vec::new());
         let head = seal(label, &[(to, key)], &self.identity, &mut &*plaintext, &mut body, &mut rng);
         (head.expect("an envelope").encode(), body)
     }
 
     /// Waits for an event, and drops all before it.
-    pub(crate) fn hears<T>(&self, what: &str, mut wanted: impl FnMut(NetEvent) -> Option<T>) -> T {
-        let end = Instant::now() + WITHIN;
+    pub(crate) fn hears<T>(&self, what: &str, wanted: impl FnMut(NetEvent) -> Option<T>) -> T {
+        self.hears_within(WITHIN, wanted).unwrap_or_else(|| panic!("no {what} within {WITHIN:?}"))
+    }
+
+    fn hears_within<T>(&self, time: Duration, mut wanted: impl FnMut(NetEvent) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + time;
         let late = async {
             Timer::at(end).await;
             None
@@ -134,17 +160,20 @@ impl Liar {
                 }
             }
         };
-        smol::block_on(future::or(heard, late)).unwrap_or_else(|| panic!("no {what} within {WITHIN:?}"))
+        smol::block_on(future::or(heard, late))
     }
 
     /// Says all of these to a member, and waits until that one has heard them.
     pub(crate) fn tells(&self, to: MemberId, lies: &[Frame]) {
         lies.iter().for_each(|lie| self.net.send(to, lie));
-        // Answered in its turn: frames of one sender stay in order.
-        self.net.send(to, &Frame::AskRoster { known: Index(0) });
-        self.hears("an answer to an honest question", |event| match event {
-            NetEvent::Frame { from, frame: Frame::Roster { .. } } if from == to => Some(()),
-            _ => None,
+        // Answered in its turn: frames of one sender stay in order. Who has not noticed yet that the process before it is
+        // gone answers to that one.
+        until("an answer to an honest question", || {
+            self.net.send(to, &Frame::AskRoster { known: Index(0) });
+            self.hears_within(ANSWERED_WITHIN, |event| match event {
+                NetEvent::Frame { from, frame: Frame::Roster { .. } } if from == to => Some(()),
+                _ => None,
+            })
         });
     }
 }

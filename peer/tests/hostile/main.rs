@@ -4,6 +4,7 @@ mod liar;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
+mod updates;
 
 use liar::Liar;
 use rafty_runtime::MemberFile;

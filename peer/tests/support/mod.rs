@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test uses a part of it
 
 pub(crate) mod peer_set;
+pub(crate) mod trainers;
 
 use serde_json::Value;
 use std::fs::File;
