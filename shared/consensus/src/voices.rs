@@ -32,15 +32,20 @@ pub(crate) struct Voices {
 }
 
 impl Consensus {
-    /// Whether a member may lead, ask for votes and give them, as far as is known here. A newcomer knows of nobody, and
-    /// listens to everybody.
+    /// Whether a member may lead, ask for votes and give them, as far as is known here. A newcomer knows of nobody until
+    /// it is told.
     pub fn has_voice(&self, member: MemberId) -> bool {
         let told = self.voices.told.as_ref().is_some_and(|(_, voters)| voters.contains(&member));
-        self.membership.voters.is_empty()
-            || self.membership.votes(member)
+        self.membership.votes(member)
             || told
             || self.log_seats(member)
             || planted(Mutation::EverybodyHasAVoice)
+            || self.listens_to_everybody()
+    }
+
+    /// Whether who knows of no voter takes everybody for one.
+    fn listens_to_everybody(&self) -> bool {
+        self.membership.voters.is_empty() && planted(Mutation::NewcomersListenToEverybody)
     }
 
     /// Whether an entry that is not applied gives a member a vote.
@@ -58,7 +63,7 @@ impl Consensus {
         if is_for_voters(message.kind) && !has_voice {
             return Err(Refused::NoVoice);
         }
-        if message.term <= self.term() || self.membership.voters.is_empty() {
+        if message.term <= self.term() || self.listens_to_everybody() {
             return Ok(());
         }
         if has_voice {
@@ -166,6 +171,12 @@ mod tests {
         Consensus::new(Config::from_settings(&Settings::default()), boot, 1, SOON).unwrap()
     }
 
+    /// The same with an empty disk.
+    fn newcomer() -> Consensus {
+        let boot = Boot { id: MemberId(2), ..Boot::default() };
+        Consensus::new(Config::from_settings(&Settings::default()), boot, 1, SOON).unwrap()
+    }
+
     fn hears(member: &mut Consensus, at: Time, kind: MessageKind, from: u64, term: u64) -> Option<Refused> {
         let mut message = Message::new(kind, MemberId(from), MemberId(2), Term(term));
         if matches!(kind, MessageKind::RequestVote | MessageKind::RequestPreVote) {
@@ -198,6 +209,19 @@ mod tests {
         assert_eq!((member.term(), member.role()), (Term(1), Role::Follower));
         assert_eq!(hears(&mut member, SOON, Heartbeat, 3, 2), None);
         assert_eq!((member.term(), member.leader()), (Term(2), Some(MemberId(3))));
+    }
+
+    #[test]
+    fn a_newcomer_listens_to_nobody_before_it_is_told_who_votes() {
+        use MessageKind::{Append, AppendResponse, Heartbeat};
+        let mut member = newcomer();
+        assert_eq!(hears(&mut member, SOON, Heartbeat, 4, 2), Some(Refused::NoVoice));
+        assert_eq!(hears(&mut member, SOON, AppendResponse, 4, 1 << 60), Some(Refused::TermTooFarAhead));
+        assert_eq!((member.term(), member.leader()), (Term(0), None));
+        told(&mut member, 1, 90, 7, &[1, 3]);
+        assert_eq!(hears(&mut member, SOON, Append, 4, 8), Some(Refused::NoVoice));
+        assert_eq!(hears(&mut member, SOON, Heartbeat, 3, 7), None);
+        assert_eq!((member.term(), member.leader()), (Term(7), Some(MemberId(3))));
     }
 
     #[test]

@@ -67,6 +67,7 @@ impl Shell {
             hard_state,
             snapshot,
             entries: Vec::new(),
+            told: Vec::new(),
             pending_update: None,
             held: Vec::new(),
             wall_ms: 1_700_000_000_000,

@@ -235,8 +235,10 @@ impl<U: StateMachine> Node<U> {
     }
 
     /// Whether a member is one where operators work.
-    pub fn is_laptop(&self, member: MemberId) -> bool {
-        self.state.control().member(member).is_some_and(|member| member.role == PeerRole::Peer)
+    pub fn is_laptop(&self, id: MemberId) -> bool {
+        let control = self.state.control();
+        let member = if control.initialised() { control.member(id) } else { self.roster.member(id) };
+        member.is_some_and(|member| member.role == PeerRole::Peer)
     }
 
     /// What a leader made of a command that was forwarded to it.

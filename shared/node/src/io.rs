@@ -23,6 +23,8 @@ pub struct Boot {
     pub entries: Vec<Entry>,
     /// The update that was made but whose round was not seen published.
     pub pending_update: Option<rafty_rounds::PendingUpdate>,
+    /// Whom it knows before it knows the peer set's state.
+    pub told: Vec<Member>,
     /// Models on the disk.
     pub held: Vec<Digest>,
     /// A name and port at which others find this member, if it has one; at most

@@ -108,7 +108,7 @@ impl<U: StateMachine> Node<U> {
         };
         let consensus = Consensus::new(config, log, boot.seed, now)
             .map_err(|error| StartError::Log(error.to_string()))?;
-        let roster = Roster::new(consensus.membership().clone());
+        let roster = Roster::new(consensus.membership().clone(), boot.told);
         let mut node = Self {
             me: boot.me,
             now,

@@ -45,10 +45,11 @@ struct Told {
 }
 
 impl Roster {
-    pub(crate) fn new(engine: Membership) -> Self {
+    /// `known` are let in until the peer set's state says who belongs.
+    pub(crate) fn new(engine: Membership, known: Vec<Member>) -> Self {
         Self {
             engine,
-            published: Vec::new(),
+            published: known,
             told: BTreeMap::new(),
             led_at: Time::ZERO,
             asks: false,
@@ -63,9 +64,9 @@ impl Roster {
         self.published.iter().map(|member| member.id).filter(move |id| *id != me)
     }
 
-    /// The key that the transport knows a member by.
-    pub(crate) fn key_of(&self, id: MemberId) -> Option<&PeerKey> {
-        self.published.iter().find(|member| member.id == id).map(|member| &member.key)
+    /// A member as the transport knows it.
+    pub(crate) fn member(&self, id: MemberId) -> Option<&Member> {
+        self.published.iter().find(|member| member.id == id)
     }
 }
 

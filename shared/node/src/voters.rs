@@ -1,9 +1,9 @@
 //! Whom a member asks who votes, when it is led or asked for a vote by a member of which it does not know that.
 //!
 //! While it was away, all seats may have moved. A voter that it knows may still be there, and its word is good. When none
-//! of them says anything new for long (one may have been sent away without hearing of it), a laptop is believed, as its
-//! operator is; and when none answers at all, two devices that say the same. One would not be enough: whoever lies need
-//! only wait until the voters are out of reach.
+//! of them says anything new for long (one may have been sent away without hearing of it), or when it knows of none, as
+//! a newcomer, a laptop is believed, as its operator is; and when none answers for long, two devices that say the same.
+//! One would not be enough: whoever lies need only wait until the voters are out of reach.
 
 use crate::io::Output;
 use crate::node::Node;
@@ -36,9 +36,8 @@ impl<U: StateMachine> Node<U> {
     pub(crate) fn ask_who_votes(&mut self) {
         let timeout = self.consensus.election_timeout();
         let since = |at: Option<Time>| at.map(|at| self.now.saturating_since(at));
-        if planted(Mutation::VotersNotAskedFor)
-            || since(self.voters_question.asked_at).is_some_and(|passed| passed < timeout)
-        {
+        let keeps_to_its_own = !self.consensus.voters().is_empty() && planted(Mutation::VotersNotAskedFor);
+        if keeps_to_its_own || since(self.voters_question.asked_at).is_some_and(|passed| passed < timeout) {
             return;
         }
         let goes_on =
@@ -62,11 +61,11 @@ impl<U: StateMachine> Node<U> {
             let mut members = self.state.control().members().values();
             members.any(|member| member.key == *key && votes(member.id))
         };
-        votes(id) || self.roster.key_of(id).is_some_and(earlier)
+        votes(id) || self.roster.member(id).is_some_and(|member| earlier(&member.key))
     }
 
     fn asks_everybody(&self) -> bool {
-        self.is_long_since(self.voters_question.uninformed_since)
+        self.consensus.voters().is_empty() || self.is_long_since(self.voters_question.uninformed_since)
     }
 
     fn is_long_since(&self, at: Option<Time>) -> bool {
@@ -105,7 +104,10 @@ impl<U: StateMachine> Node<U> {
         self.voters_question.answers.insert(from, (index, voters.clone()));
         let same = self.voters_question.answers.values().filter(|(_, said)| *said == voters);
         let indexes: Vec<_> = same.map(|(index, _)| *index).collect();
-        if indexes.len() >= AGREEING {
+        // A newcomer may know nobody else.
+        let knows_voters = !self.consensus.voters().is_empty();
+        let enough = if knows_voters { AGREEING } else { AGREEING.min(self.roster.others(self.me).count()) };
+        if indexes.len() >= enough {
             let index = indexes.into_iter().min().unwrap_or(index);
             self.step(consensus::Input::VotersTold { by: from, index, term, voters });
         }

@@ -401,6 +401,7 @@ fn boot(
         held: held(models).map_err(|error| failed(&error))?,
         wall_ms: wall_ms(),
         settings: member.settings.clone(),
+        told: member.members.clone(),
         trains: false,
         incarnations: recovered.incarnations,
         suspected: false,

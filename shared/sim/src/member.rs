@@ -47,7 +47,7 @@ pub struct Member {
     /// Why it ended for good.
     pub halted: Option<String>,
     /// Whom it knows before it knows the roster.
-    pub told: BTreeMap<PeerKey, MemberId>,
+    pub told: Vec<rafty_types::Member>,
     /// How it is treated.
     pub device: Device,
     /// Where it is, for others, when it is on a network.
@@ -182,7 +182,7 @@ pub struct Seen {
 
 impl Member {
     /// A device with nothing running.
-    pub fn new(id: MemberId, identity: Identity, told: BTreeMap<PeerKey, MemberId>, disk: Disk) -> Self {
+    pub fn new(id: MemberId, identity: Identity, told: Vec<rafty_types::Member>, disk: Disk) -> Self {
         Self {
             id,
             identity,
@@ -223,6 +223,7 @@ impl Member {
             held: disk.shelf.models,
             wall_ms: self.wall_ms(now),
             settings: settings.clone(),
+            told: self.told.clone(),
             trains: self.trains,
             incarnations: disk.incarnations,
             suspected: disk.looks_copied,
@@ -235,7 +236,7 @@ impl Member {
             node,
             clock: Clock::started(now, self.device.clock_rate),
             worker: Worker::default(),
-            roster: self.told.clone(),
+            roster: self.told.iter().map(|member| (member.key, member.id)).collect(),
             unsynced: BTreeMap::new(),
             delayed: BTreeMap::new(),
             synced_at: now,

@@ -96,6 +96,8 @@ pub enum Mutation {
     VotersNotAskedFor,
     /// Anybody is believed who votes.
     AnybodySaysWhoVotes,
+    /// Whoever knows of no voter yet takes everybody for one.
+    NewcomersListenToEverybody,
     /// Anybody is believed that a key has another id.
     AnybodyRenamesMembers,
     /// Anybody may ask that another member leads.

@@ -97,9 +97,16 @@ impl Cluster {
         }
     }
 
+    /// Others tell it who votes.
     pub(crate) fn newcomer(&mut self, id: MemberId) {
+        let mut running =
+            self.members.iter().filter_map(|(id, member)| Some((*id, member.machine.as_ref()?)));
+        let (by, knows) = running.next().expect("somebody runs");
+        let (index, term) = (knows.applied(), knows.term());
+        let voters = knows.membership().all_voters().into_iter().collect();
         self.members.insert(id, Member::default());
         self.start(id).unwrap();
+        self.input(id, Input::VotersTold { by, index, term, voters });
     }
 
     pub(crate) fn start(&mut self, id: MemberId) -> Result<(), Box<dyn Error>> {

@@ -39,6 +39,7 @@ pub(crate) struct Peer {
     writing: BTreeMap<PersistId, Batch>,
     delayed: Vec<(PersistId, MemberId, Frame)>,
     roster: BTreeSet<MemberId>,
+    told: Vec<rafty_types::Member>,
     pub(crate) hangs: bool,
     starts: u64,
     pub(crate) keys_made: u64,
@@ -178,8 +179,9 @@ impl Peers {
         self.ask(at, Request::Commit { client: None, session: None, command }, Duration::from_secs(2))?;
         let control = self.member(at).node.as_ref().ok_or("it does not run")?.state().control();
         let newcomer = control.members().keys().copied().max().ok_or("nobody")?;
-        let roster = control.members().keys().copied().collect();
-        self.peers.insert(newcomer, Peer { roster, ..Peer::default() });
+        let told: Vec<_> = control.members().values().cloned().collect();
+        let roster = told.iter().map(|member| member.id).collect();
+        self.peers.insert(newcomer, Peer { roster, told, ..Peer::default() });
         self.start(newcomer);
         self.settle()
     }
@@ -194,12 +196,14 @@ impl Peers {
         let peer = self.member(id);
         peer.starts += 1;
         let Disk { hard_state, snapshot, entries, incarnations } = peer.disk.clone();
+        let told = peer.told.clone();
         let boot = Boot {
             advertised_name: None,
             me: id,
             hard_state,
             snapshot,
             entries,
+            told,
             pending_update: None,
             held: Vec::new(),
             wall_ms: WALL_MS,

@@ -51,7 +51,7 @@ impl World {
             _ => false,
         };
         let voters = runs.map(|node| node.consensus().voters());
-        voters.is_some_and(|voters| voters.is_empty() || !voters.is_disjoint(&names))
+        voters.is_some_and(|voters| !voters.is_disjoint(&names))
             || names.iter().any(|id| member.disk.snapshot.meta.membership.votes(*id))
             || member.disk.entries.iter().any(|entry| seats(&entry.payload))
     }
@@ -65,14 +65,23 @@ impl World {
         self.runs(id).then(|| self.node(id).consensus().term())
     }
 
+    /// Whoever has named such terms is there before the leader.
+    pub(super) fn names_a_far_term_to_a_newcomer(&mut self, newcomer: MemberId) {
+        let Some(liar) = self.names_far_terms.filter(|_| !self.healed) else { return };
+        if self.runs(liar) && self.runs(newcomer) && self.is_heard_by(liar, newcomer) {
+            let mut dice = Dice::new(self.dice.roll(), 0);
+            self.names_a_far_term(liar, newcomer, &mut dice);
+        }
+    }
+
     fn names_a_far_term(&mut self, liar: MemberId, victim: MemberId, dice: &mut Dice) {
         let kinds = [MessageKind::Heartbeat, MessageKind::AppendResponse, MessageKind::HeartbeatResponse];
         let (Some(before), Some(far)) = (self.term_of(victim), dice.pick(&FAR_TERMS)) else { return };
         let Some(kind) = dice.pick(&kinds) else { return };
-        // Two that say the same are believed, and so is one where no second one votes.
+        // Two that say the same are believed, and so is one where no second one votes; of whom no voter is known, nobody.
         let voters = self.node(victim).consensus().voters();
         let others = voters.iter().filter(|voter| **voter != victim).count();
-        if others < 2 || *self.names_far_terms.get_or_insert(liar) != liar {
+        if others < 2 && !voters.is_empty() || *self.names_far_terms.get_or_insert(liar) != liar {
             return;
         }
         let message = Message::new(kind, liar, victim, Term(before.0 + far));

@@ -141,8 +141,7 @@ impl World {
         };
         self.founded_at = state.applied();
         for (id, identity) in people {
-            let told = [(identity.key(), id)].into();
-            let mut member = Member::new(id, identity, told, disk.clone());
+            let mut member = Member::new(id, identity, Vec::new(), disk.clone());
             member.place = place_of(state, id);
             self.members.insert(id, member);
         }
@@ -210,12 +209,12 @@ impl World {
         Clients::newcomers_are_told_by_who_knows_them(id, self.node(at));
         let state = self.node(at).state();
         let members = state.control().members().values();
-        let told = members.clone().map(|member| (member.key, member.id)).collect();
-        let mut member = Member::new(id, identity, told, disk);
+        let mut member = Member::new(id, identity, members.clone().cloned().collect(), disk);
         member.place = place_of(state, id);
         member.last_seen = members.filter_map(|other| Some((other.key, *other.addresses.first()?))).collect();
         self.members.insert(id, member);
         self.start(id);
+        self.names_a_far_term_to_a_newcomer(id);
     }
 
     /// A token that the peer set knows.
