@@ -107,7 +107,10 @@ const CASES: &[Case] = &[
     Case { may_lead_to_it: lies, ..case(M::AnyTermBelieved, &["one voice brings no far term"]) },
     case(M::VotersNotAskedFor, &["liveness"]),
     Case { may_lead_to_it: lies, ..case(M::AnybodySaysWhoVotes, &["voters are named by voters"]) },
-    Case { may_lead_to_it: lies, ..case(M::NewcomersListenToEverybody, &["one voice brings no far term"]) },
+    Case {
+        may_lead_to_it: lies,
+        ..case(M::NewcomersListenToEverybody, &["one voice brings no far term", "liveness"])
+    },
     Case { may_lead_to_it: lies, ..case(M::AnybodyRenamesMembers, &["members are renamed by voters"]) },
     Case {
         may_lead_to_it: devices_lie,
