@@ -9,7 +9,8 @@ use rafty_sim::world::{World, ms};
 use rafty_types::{ControlCommand, MemberId, Rejection, Settings};
 
 /// What is said of a leader by whoever is not told yet that it votes.
-const NOT_KNOWN_TO_VOTE: &str = "it does not vote as far as is known here, and only voters send such messages";
+const NOT_KNOWN_TO_VOTE: &str =
+    "it does not vote as far as is known here, and only voters send such messages";
 
 #[test]
 fn a_founder_alone_leads_opens_a_tenure_writes_and_reads() {
