@@ -45,7 +45,7 @@ struct Told {
 }
 
 impl Roster {
-    /// `known` are let in until the peer set's state says who belongs.
+    /// `known` belong as far as is known until the peer set's state says who does.
     pub(crate) fn new(engine: Membership, known: Vec<Member>) -> Self {
         Self {
             engine,
