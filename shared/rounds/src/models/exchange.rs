@@ -88,10 +88,11 @@ impl Exchange {
                 Some(Asking { model, tries: 0, next, asked: None, whom: None, rather: None, patience: None });
         }
         let Some(asking) = &mut self.asking else { return };
-        if asking.next <= step.now {
-            // Of a member that was removed meanwhile, nothing more is heard.
-            self.arriving.retain(|member, _| step.view.member(*member).is_some());
-            let is_coming = self.arriving.values().any(|content| *content == model);
+        // Of a member that was removed, nothing more is heard, not even that what it sent breaks off.
+        self.arriving.retain(|member, _| step.view.member(*member).is_some());
+        let is_coming = self.arriving.values().any(|content| *content == model);
+        let was_coming = asking.patience == Some(asking.next);
+        if asking.next <= step.now || was_coming && !is_coming {
             let patience = *asking.patience.get_or_insert(step.now + ARRIVES_WITHIN);
             if is_coming && step.now < patience {
                 asking.next = patience;

@@ -127,6 +127,22 @@ fn a_model_that_is_on_its_way_is_not_asked_for_and_goes_on_where_it_broke() {
     assert!(of_others > 10, "{of_others}");
 }
 
+/// Nothing more is heard of it, so nobody says that what it sent breaks off.
+#[test]
+fn a_model_that_a_removed_member_was_sending_is_asked_for_elsewhere() {
+    let mut world = trained(2);
+    let model = world.truth.run.as_ref().unwrap().model.unwrap();
+    world.censor = |_, _, frame| matches!(frame, Frame::FetchModel { .. });
+    let newcomer = world.join(PeerRole::Agent, false, Data::None);
+    world.run_for(100);
+    world.say(newcomer, Input::Arrival { from: id(2), content: model, arrival: Arrival::Begins });
+    world.run_for(10_000);
+    assert_eq!(of_member(&world, "4: asks ").len(), 1, "it is on its way");
+    world.revoke(id(2));
+    world.run_for(100);
+    assert_eq!(of_member(&world, "4: asks ").len(), 2);
+}
+
 /// What member 2 might say of an envelope of its own.
 fn label(world: &World, round: u64, kind: EnvelopeKind, content: Digest) -> Label {
     Label {
