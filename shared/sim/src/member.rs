@@ -40,6 +40,8 @@ pub struct Member {
     pub backups: Vec<Disk>,
     /// One of these was put back as a whole disk, and not noticed yet.
     pub put_back: bool,
+    /// Up to where a copy of it, which was switched off, held the log in its name.
+    pub held_by_copy: Index,
     /// What does not.
     pub process: Option<Process>,
     /// Counts the processes.
@@ -108,6 +110,8 @@ pub struct Process {
     pub worker: Worker,
     /// Whom the transport lets in, by what a connection proves, and what this member calls them.
     pub roster: BTreeMap<PeerKey, MemberId>,
+    /// Where those are, as far as the peer set knows.
+    pub known_places: BTreeMap<PeerKey, Vec<SocketAddr>>,
     /// On their way to the disk.
     pub unsynced: BTreeMap<PersistId, Box<Batch>>,
     /// What waits for a sync.
@@ -190,6 +194,7 @@ impl Member {
             disk,
             backups: Vec::new(),
             put_back: false,
+            held_by_copy: Index(0),
             process: None,
             epoch: 0,
             halted: None,
@@ -237,6 +242,7 @@ impl Member {
             clock: Clock::started(now, self.device.clock_rate),
             worker: Worker::default(),
             roster: self.told.iter().map(|member| (member.key, member.id)).collect(),
+            known_places: self.told.iter().map(|member| (member.key, member.addresses.clone())).collect(),
             unsynced: BTreeMap::new(),
             delayed: BTreeMap::new(),
             synced_at: now,
@@ -276,6 +282,7 @@ impl Member {
         let outdated = self.process.as_ref().is_some_and(|process| process.node.is_outdated());
         self.disk.damaged
             || self.has_copied_disk()
+            || self.disk.last() < self.held_by_copy
             || self.disk.incarnations.outdated
             || outdated
             // It loses its log when it stops.

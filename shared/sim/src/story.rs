@@ -6,6 +6,7 @@ use crate::dice::Dice;
 use crate::faults::{self, Planned};
 use crate::tally::{Sometimes, Tally};
 use crate::world::{Finding, World, ms};
+use rafty_dictionary::RunStatus;
 use rafty_node::{Answer, Input};
 use rafty_types::{ControlResult, MemberId, PeerRole, Round, RunId, Settings, Time};
 use std::time::Duration;
@@ -332,21 +333,21 @@ fn is_member(world: &World, id: MemberId) -> bool {
     world.runs(leader) && world.node(leader).state().control().member(id).is_some()
 }
 
-/// Whether a run was submitted by way of `at`, which may end before it is answered: somebody brings it back with another
+/// The run that was submitted by way of `at`, which may end before it is answered: somebody brings it back with another
 /// state. Where leadership changes on the way, it asks again.
-fn a_run_is_submitted(world: &mut World, at: Option<MemberId>, patience: Duration) -> bool {
+fn submitted_run(world: &mut World, at: Option<MemberId>, patience: Duration) -> Option<RunId> {
     let Some(at) = at else {
         world.run_for(LOOKED_AT);
-        return false;
+        return None;
     };
     let submitted = world.submit(at, LAST_ROUNDS);
     let answered = move |world: &World| world.answers.contains_key(&submitted);
     world.run_until("a run is submitted", patience, |world| answered(world) || !world.runs(at));
-    let submitted = matches!(world.answers.get(&submitted), Some(Answer::Control(ControlResult::Done, _)));
-    if !submitted {
-        world.run_for(LOOKED_AT);
+    if let Some(Answer::Control(ControlResult::Done, index)) = world.answers.get(&submitted) {
+        return Some(RunId(index.0));
     }
-    submitted
+    world.run_for(LOOKED_AT);
+    None
 }
 
 fn the_run_under_way_comes_to_its_end(world: &mut World, patience: Duration) {
@@ -367,7 +368,10 @@ fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {
     // The only one may be coming back with another state, after its own had rotted.
     world.run_until("a laptop runs", patience, |world| laptop(world).is_some());
     let mut begun = world.now;
-    while !a_run_is_submitted(world, laptop(world), patience) {
+    let run = loop {
+        if let Some(run) = submitted_run(world, laptop(world), patience) {
+            break run;
+        }
         // What was asked for while faults came may have been heard only now.
         if !no_run(world) {
             the_run_under_way_comes_to_its_end(world, patience);
@@ -375,8 +379,30 @@ fn a_run_comes_to_its_end(world: &mut World, patience: Duration) {
         }
         let late = world.now.saturating_since(begun) > patience * 2;
         assert!(!late, "liveness: no laptop can submit a run\n{}", world.report());
+    };
+    world.run_until("the last run's end", patience * (3 * LAST_ROUNDS), |world| has_finished(world, run));
+    // What was asked for while faults came may be heard even after that.
+    loop {
+        the_run_under_way_comes_to_its_end(world, patience);
+        world.run_until("everybody has the newest model", patience, |world| {
+            !no_run(world) || all_have_the_newest_model(world)
+        });
+        if no_run(world) {
+            return;
+        }
     }
-    world.run_until("the last run's end", patience * (3 * LAST_ROUNDS), |world| {
-        no_run(world) && world.all_have(u64::from(LAST_ROUNDS))
-    });
+}
+
+fn has_finished(world: &World, run: RunId) -> bool {
+    world.aggregator().is_some_and(|id| {
+        let runs = world.node(id).state().control().runs();
+        runs.get(&run).is_some_and(|run| run.status == RunStatus::Finished)
+    })
+}
+
+fn all_have_the_newest_model(world: &World) -> bool {
+    world.aggregator().is_some_and(|id| {
+        let newest = world.node(id).state().control().runs().values().next_back();
+        newest.is_some_and(|run| world.all_have(run.version.0))
+    })
 }

@@ -160,6 +160,11 @@ impl World {
 
 /// Whether a disk is from a time when its member alone voted.
 fn voted_alone(disk: &Disk, id: MemberId) -> bool {
+    voters_on(disk) == BTreeSet::from([id])
+}
+
+/// Who votes by what is committed on a disk, as far as it knows that.
+pub(super) fn voters_on(disk: &Disk) -> BTreeSet<MemberId> {
     let meta = &disk.snapshot.meta;
     let mut voters: BTreeSet<MemberId> = meta.membership.voters.iter().copied().collect();
     for entry in committed(disk).filter(|entry| entry.index > meta.index) {
@@ -171,7 +176,7 @@ fn voted_alone(disk: &Disk, id: MemberId) -> bool {
             };
         }
     }
-    voters == BTreeSet::from([id])
+    voters
 }
 
 /// Whether a record goes beyond what a disk knows of the start that it records.

@@ -3,6 +3,7 @@
 //! Each lie is heard at once, so that it shows at once whether it was believed.
 
 use super::World;
+use super::backups::voters_on;
 use crate::dice::Dice;
 use crate::tally::Evil;
 use rafty_node::Input;
@@ -25,7 +26,7 @@ impl World {
             return;
         }
         self.tally.evil(Evil::FalseVoice);
-        let has_vote = self.members.values().any(|member| self.knows_as_voter(member.id, liar));
+        let has_vote = self.members.values().any(|member| self.may_know_as_voter(member.id, liar));
         match dice.below(5) {
             0 => self.names_a_far_term(liar, victim, dice),
             1 if !has_vote => self.says_who_votes(liar, victim),
@@ -36,8 +37,8 @@ impl World {
         }
     }
 
-    /// Whether a member's log or state gives another one a vote, maybe under the id that it had before it enrolled again.
-    pub(super) fn knows_as_voter(&self, id: MemberId, other: MemberId) -> bool {
+    /// Whether a member's log or state may give another one a vote, maybe under the id that it had before it enrolled again.
+    pub(super) fn may_know_as_voter(&self, id: MemberId, other: MemberId) -> bool {
         let member = &self.members[&id];
         let runs = member.process.as_ref().map(|process| &process.node);
         let key = self.members.get(&other).map(|other| other.identity.key());
@@ -54,6 +55,15 @@ impl World {
         voters.is_some_and(|voters| !voters.is_disjoint(&names))
             || names.iter().any(|id| member.disk.snapshot.meta.membership.votes(*id))
             || member.disk.entries.iter().any(|entry| seats(&entry.payload))
+    }
+
+    /// Whether a member surely has another one for a voter, at least when it runs.
+    pub(super) fn knows_as_voter(&self, id: MemberId, other: MemberId) -> bool {
+        let member = &self.members[&id];
+        let process = member.process.as_ref();
+        let voters =
+            process.map_or_else(|| voters_on(&member.disk), |process| process.node.consensus().voters());
+        voters.contains(&other)
     }
 
     fn is_told(&mut self, victim: MemberId, liar: MemberId, frame: Frame) {

@@ -71,7 +71,10 @@ impl World {
                 self.sent_in_parts_breaks(id, |withdrawn| withdrawn == handle);
             }
             Output::Roster(members) => {
-                self.process(id)?.roster = members.iter().map(|member| (member.key, member.id)).collect();
+                let process = self.process(id)?;
+                process.roster = members.iter().map(|member| (member.key, member.id)).collect();
+                process.known_places =
+                    members.into_iter().map(|member| (member.key, member.addresses)).collect();
             }
             Output::NoCopy => {
                 self.tally.saw(Sometimes::CopyVotesAgain);

@@ -317,13 +317,13 @@ impl World {
         let has_all = |id: &MemberId| Some(self.members[id].disk.last()) >= committed;
         let mut told: BTreeSet<_> = left.iter().copied().filter(has_all).collect();
         let hears = |id: &MemberId, told: &BTreeSet<MemberId>| {
-            let answer = self.members.values().filter(|other| other.halted.is_none() && other.id != *id);
-            let mut known =
-                answer.map(|other| other.id).filter(|other| self.knows_as_voter(*id, *other)).peekable();
-            let of_a_laptop = told.iter().any(|other| self.knows_as_laptop(*id, *other));
-            of_a_laptop
-                || known.peek().is_none() && told.len() >= 2
-                || known.any(|other| told.contains(&other))
+            let mut answer = self.members.values().filter(|other| other.halted.is_none() && other.id != *id);
+            let has_told = |knows: fn(&Self, MemberId, MemberId) -> bool| {
+                told.iter().any(|other| knows(self, *id, *other))
+            };
+            has_told(Self::knows_as_laptop)
+                || has_told(Self::knows_as_voter)
+                || told.len() >= 2 && !answer.any(|other| self.may_know_as_voter(*id, other.id))
         };
         loop {
             let more: Vec<_> = left.difference(&told).copied().filter(|id| hears(id, &told)).collect();

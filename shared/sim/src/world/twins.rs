@@ -78,6 +78,9 @@ impl World {
         self.invariants.logs.one_disk(id);
         let Some(Twin { waiting: copy, .. }) = self.twins.remove(&id) else { return };
         self.requests_are_lost(id, copy.epoch);
+        if let Some(member) = self.members.get_mut(&id) {
+            member.held_by_copy = member.held_by_copy.max(copy.disk.last());
+        }
         if copy.halted.is_some() {
             self.tally.saw(Sometimes::TwinStopped);
         }

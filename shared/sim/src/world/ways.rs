@@ -77,12 +77,11 @@ impl World {
             return false;
         }
         let (there, key) = (self.members[&to].place, self.members[&to].identity.key());
-        let committed = self.committed_place(from, &key);
         let sender = self.members.get_mut(&from).expect("it sends");
         let (here, own_key) = (sender.place, sender.identity.key());
         let Some(process) = &mut sender.process else { return false };
         let way = process.ways.entry(key).or_insert_with(|| Way::seen_at(sender.last_seen.get(&key)));
-        way.whereabouts.committed_at(&committed);
+        way.whereabouts.committed_at(process.known_places.get(&key).map_or(&[], Vec::as_slice));
         if !way.whereabouts.candidates().contains(&there) {
             return false;
         }
@@ -107,16 +106,6 @@ impl World {
             let broken = process.is_dialled_by(other);
             broken.iter().for_each(|in_parts| self.breaks(id, other, in_parts));
         }
-    }
-
-    /// Where the replicated state of a member says that another one is.
-    fn committed_place(&self, of: MemberId, key: &PeerKey) -> Vec<SocketAddr> {
-        let process = self.members.get(&of).and_then(|member| member.process.as_ref());
-        let known = process.and_then(|process| {
-            let id = process.roster.get(key)?;
-            process.node.state().control().member(*id)
-        });
-        known.map_or_else(Vec::new, |known| known.addresses.clone())
     }
 
     /// What a member's transport notices every second of where the others are and where it is itself.
