@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rafty_fuzz::run("client_reply", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rafty_fuzz::client::reply(bytes));

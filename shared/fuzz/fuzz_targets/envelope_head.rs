@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rafty_fuzz::run("envelope_head", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rafty_fuzz::envelope::head(bytes));

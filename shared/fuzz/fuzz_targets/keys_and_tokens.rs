@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rafty_fuzz::run("keys_and_tokens", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rafty_fuzz::envelope::keys_and_tokens(bytes));

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rafty_fuzz::run("snapshot", bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rafty_fuzz::history::snapshot(bytes));

@@ -13,7 +13,7 @@ const REQUEST_FACTOR: usize = 40;
 const REPLY_FACTOR: usize = 100;
 
 /// The first byte says how large the pieces are; the rest arrives in them.
-pub(crate) fn request(bytes: &[u8]) {
+pub fn request(bytes: &[u8]) {
     let Some((&size, bytes)) = bytes.split_first() else { return };
     let whole = bounded(bytes.len(), REQUEST_FACTOR, || read(bytes, bytes.len().max(1)));
     let pieces = read(bytes, usize::from(size).max(1));
@@ -80,7 +80,7 @@ fn check_value(value: &[u8]) {
 }
 
 /// The bytes as each reply that a client may await.
-pub(crate) fn reply(bytes: &[u8]) {
+pub fn reply(bytes: &[u8]) {
     bounded(bytes.len(), REPLY_FACTOR, || {
         if let Some(reply) = Reply::decode(bytes) {
             assert_eq!(Reply::decode(&reply.encode()), Some(reply));

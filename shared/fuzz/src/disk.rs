@@ -14,7 +14,7 @@ const FACTOR: usize = 100;
 const STEPS: u32 = 40;
 
 /// A hard state, the snapshot's metadata, and entries, in postcard.
-pub(crate) fn boot(bytes: &[u8]) {
+pub fn boot(bytes: &[u8]) {
     let parts = bounded(bytes.len(), FACTOR, || {
         postcard::from_bytes::<(HardState, SnapshotMeta, Vec<Entry>)>(bytes).ok()
     });

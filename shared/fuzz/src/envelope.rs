@@ -17,7 +17,7 @@ use std::io::Cursor;
 const FACTOR: usize = 64;
 
 /// The bytes as a signed head.
-pub(crate) fn head(bytes: &[u8]) {
+pub fn head(bytes: &[u8]) {
     let Ok(signed) = bounded(bytes.len(), FACTOR, || SignedHeader::decode(bytes)) else { return };
     assert_eq!(signed.encode(), bytes, "a head has one encoding");
     let header = signed.header();
@@ -32,7 +32,7 @@ pub(crate) fn head(bytes: &[u8]) {
 
 /// The first byte says how much the forger puts right; then the length of the ciphertext in two bytes, the ciphertext,
 /// and the header in postcard.
-pub(crate) fn signed(bytes: &[u8]) {
+pub fn signed(bytes: &[u8]) {
     let [flags, high, low, rest @ ..] = bytes else { return };
     let Some((ciphertext, header)) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))
     else {
@@ -82,7 +82,7 @@ pub(crate) fn sign(header: &EnvelopeHeader) -> Vec<u8> {
 }
 
 /// The bytes as an RSA key, as both kinds of token, and as a digest.
-pub(crate) fn keys_and_tokens(bytes: &[u8]) {
+pub fn keys_and_tokens(bytes: &[u8]) {
     let key = bounded(bytes.len(), FACTOR, || RsaPublic::from_der(bytes));
     assert_eq!(key.is_ok(), is_rsa_public(bytes), "its form tells whether it can be sealed to");
     if let Ok(key) = key {

@@ -13,7 +13,7 @@ use rafty_types::{
 const FACTOR: usize = 200;
 
 /// The length of the snapshot in two bytes, the snapshot, and a log that goes on from it.
-pub(crate) fn snapshot(bytes: &[u8]) {
+pub fn snapshot(bytes: &[u8]) {
     let [high, low, rest @ ..] = bytes else { return };
     let len = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
     let (snapshot, log) = rest.split_at(len);
@@ -31,7 +31,7 @@ pub(crate) fn snapshot(bytes: &[u8]) {
 }
 
 /// A log on top of a founded peer set.
-pub(crate) fn log(bytes: &[u8]) {
+pub fn log(bytes: &[u8]) {
     let mut state = founded();
     apply_all(&mut state, bytes);
     is_whole(&state);

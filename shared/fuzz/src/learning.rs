@@ -17,7 +17,7 @@ const MODEL_FACTOR: usize = 300;
 const TABLE_FACTOR: usize = 700;
 
 /// The bytes as a task.
-pub(crate) fn task(bytes: &[u8]) {
+pub fn task(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     bounded(bytes.len(), TEXT_FACTOR, || match Task::from_toml(text) {
         Ok(task) => check_task(&task),
@@ -52,7 +52,7 @@ fn check_task(task: &Task) {
 }
 
 /// The bytes as a model file, and as one for a layout that is known.
-pub(crate) fn model_file(bytes: &[u8]) {
+pub fn model_file(bytes: &[u8]) {
     bounded(bytes.len(), MODEL_FACTOR, || {
         if let Ok((task, weights)) = read_model(bytes) {
             assert_eq!(weights.len(), task.num_params());
@@ -75,7 +75,7 @@ pub(crate) fn model_file(bytes: &[u8]) {
 
 /// The bytes as a table, a series and an array; cut in two, as images and their labels; as samples to be told the class
 /// of; and as data that a task is made for.
-pub(crate) fn table(bytes: &[u8]) {
+pub fn table(bytes: &[u8]) {
     let [cut, bytes @ ..] = bytes else { return };
     // A packed file is as large as it says, up to a thousand times its bytes.
     if bytes.windows(2).any(|pair| pair == [0x1f, 0x8b]) {
@@ -109,7 +109,7 @@ pub(crate) fn table(bytes: &[u8]) {
 
 /// The first byte chooses the size it is scaled to; the rest is an image, PNG or JPEG. Unpacked, it may take as much as
 /// its bound says, so memory is not counted here.
-pub(crate) fn picture(bytes: &[u8]) {
+pub fn picture(bytes: &[u8]) {
     let Some((&side, bytes)) = bytes.split_first() else { return };
     let side = usize::from(side % 8) + 1;
     let task = small_task(Format::Images);
@@ -174,7 +174,7 @@ fn small_series() -> Task {
 }
 
 /// The first byte says how many weights are expected; the rest is an update.
-pub(crate) fn update(bytes: &[u8]) {
+pub fn update(bytes: &[u8]) {
     let Some((&params, bytes)) = bytes.split_first() else { return };
     let params = usize::from(params % 8);
     let Ok(update) = bounded(bytes.len(), 4, || decode_update(bytes, params)) else { return };

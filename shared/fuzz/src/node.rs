@@ -26,7 +26,7 @@ const MOST_ANSWERS: usize = 64;
 const MOST_REQUESTS: u64 = 64;
 
 /// The first byte chooses the peer set; then steps.
-pub(crate) fn frames(bytes: &[u8]) {
+pub fn frames(bytes: &[u8]) {
     let mut wits = Wits(bytes);
     let Some(choice) = wits.next() else { return };
     let mut shell = Shell::new(choice);

@@ -13,7 +13,7 @@ use std::fmt::Debug;
 const FACTOR: usize = 100;
 
 /// The bytes as a datagram, as a unit, and as the body of each unit, behind a header that fits.
-pub(crate) fn unit(bytes: &[u8]) {
+pub fn unit(bytes: &[u8]) {
     bounded(bytes.len(), FACTOR, || {
         if let Ok((stamp, frame)) = open_datagram(bytes) {
             let mut newest = Newest::default();

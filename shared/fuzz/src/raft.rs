@@ -13,7 +13,7 @@ use std::time::Duration;
 const ME: MemberId = MemberId(1);
 
 /// The first byte chooses the membership; then steps.
-pub(crate) fn messages(bytes: &[u8]) {
+pub fn messages(bytes: &[u8]) {
     let mut wits = Wits(bytes);
     let Some(choice) = wits.next() else { return };
     let mut target = Target::new(choice);
