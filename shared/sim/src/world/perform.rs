@@ -78,7 +78,9 @@ impl World {
             }
             Output::NoCopy => {
                 self.tally.saw(Sometimes::CopyVotesAgain);
-                self.members.get_mut(&id)?.disk.looks_copied = false;
+                let member = self.members.get_mut(&id)?;
+                // A raw copy abstains, too, where it voted alone and another one has led since.
+                (member.disk.looks_copied, member.put_back) = (false, false);
             }
             // Nobody watches here.
             Output::UserApplied { .. } | Output::UserRestored => {}
