@@ -4,7 +4,9 @@
 //! one was heard of.
 
 use crate::event::{IF_MOVED, copied_in_words};
-use rafty_types::{Hello, Incarnation, MAX_INCARNATION_RISE, MemberId, RecordedIncarnation, Time};
+use rafty_types::{
+    Hello, Incarnation, Index, MAX_INCARNATION_RISE, MemberId, RecordedIncarnation, Term, Time,
+};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -38,6 +40,8 @@ pub(crate) struct HeardStarts {
     trusted: bool,
     /// Another one: that before it, or one that does not count.
     other: Option<HeardStart>,
+    /// What this leader knew to be acknowledged, and in which term, before it heard of another one beside the one that counts.
+    acknowledged: Option<(Term, Index)>,
 }
 
 /// Something is wrong with a member's disk.
@@ -74,7 +78,19 @@ impl HeardStart {
 impl HeardStarts {
     pub(crate) fn new(hello: &Hello, ran_at: Option<Time>, now: Time) -> Self {
         let counted = HeardStart::new(hello, ran_at, now);
-        Self { counted, trusted: !hello.suspected, other: None }
+        Self { counted, trusted: !hello.suspected, other: None, acknowledged: None }
+    }
+
+    /// What the start that counts, or one before it on the same disk, has acknowledged, of what this leader knows to be
+    /// `acknowledged` in the member's name.
+    pub(crate) fn credit(&mut self, acknowledged: Option<(Term, Index)>) -> Option<(Term, Index)> {
+        self.acknowledged = self.credited(acknowledged);
+        self.acknowledged
+    }
+
+    /// The same without keeping it.
+    pub(crate) fn credited(&self, acknowledged: Option<(Term, Index)>) -> Option<(Term, Index)> {
+        if self.takes_turns() { self.acknowledged } else { acknowledged }
     }
 
     /// Takes in a hello. `recorded` is what the replicated state records of the member; `forgot`, that a start which was
@@ -161,7 +177,7 @@ impl HeardStarts {
             && now.saturating_since(self.counted.last) > NO_OTHER_FOR;
         if !copy(others) && (copy(counted) || usurped || moved) {
             std::mem::swap(&mut self.counted, other);
-            self.trusted = true;
+            (self.trusted, self.acknowledged) = (true, None);
         }
     }
 
@@ -333,6 +349,22 @@ mod tests {
             starts.hear(&hello(&[(number, 50)], 40), Some(after(13)), recorded, false, after(14));
             assert!(starts.counts(50, recorded) && !starts.counts(61, recorded), "number {number}");
         }
+    }
+
+    /// A copy follows its leader, too, and acknowledges what is committed, while its original starts again.
+    #[test]
+    fn what_a_copy_acknowledges_is_not_held_against_its_original() {
+        let mut starts = HeardStarts::new(&hello(&[(5, 50)], 40), None, Time::ZERO);
+        let its_own = Some((Term(0), Index(40)));
+        assert_eq!(starts.credit(its_own), its_own);
+        starts.hear(&hello(&[(2, 50), (3, 61)], 20), None, None, true, after(2));
+        let copys = Some((Term(0), Index(90)));
+        assert_eq!((starts.credited(copys), starts.credit(copys)), (its_own, its_own));
+        let again = hello(&[(5, 50), (6, 62)], 40);
+        let forgot = starts.credit(copys).is_some_and(|what| again.contradicts_acknowledged(what));
+        starts.hear(&again, None, None, forgot, after(4));
+        assert!(starts.counts(62, None) && !starts.counts(61, None));
+        assert_eq!(starts.credit(copys), copys, "nobody else is heard");
     }
 
     #[test]

@@ -337,8 +337,7 @@ impl<U: StateMachine> Node<U> {
         let (now, recorded) = (self.now, self.state.control().incarnation(from));
         let (me, nonce) = (self.starts.nonce, hello.current().nonce);
         let ran_at = hello.heard.filter(|stamp| stamp.nonce == me).map(|stamp| time_of(stamp.ms));
-        // What this start itself acknowledges says nothing about its disk: it acknowledges nothing before it is answered.
-        let forgot = self.acknowledged_by(from).is_some_and(|what| hello.contradicts_acknowledged(what));
+        let acknowledged = self.acknowledged_by(from);
         let lacks = self.lacks_committed(hello);
         let clock_ahead_ms = ahead_ms(hello.wall_ms, self.wall_ms());
         self.consensus.note_patient(from, hello.patient);
@@ -347,6 +346,9 @@ impl<U: StateMachine> Node<U> {
         peer.name.clone_from(&hello.name);
         peer.keep_answer_of(nonce);
         let before = peer.heard.as_ref().and_then(|heard| heard.anomaly(recorded));
+        // What this start itself acknowledges says nothing about its disk: it acknowledges nothing before it is answered.
+        let acknowledged = peer.heard.as_mut().map_or(acknowledged, |heard| heard.credit(acknowledged));
+        let forgot = acknowledged.is_some_and(|what| hello.contradicts_acknowledged(what));
         let is_new = !peer.heard.as_ref().is_some_and(|heard| heard.knows(nonce));
         if is_new {
             // What was said to that member just now may have gone to the process before this one.
@@ -461,14 +463,19 @@ impl<U: StateMachine> Node<U> {
 
     /// What a leader shall record: of everybody when `all`, else what cannot wait.
     pub(crate) fn incarnations_to_record(&self, all: bool) -> Option<ControlCommand> {
-        let control = self.state.control();
-        let progress = self.consensus.progress();
+        let (control, term) = (self.state.control(), self.consensus.term());
         let of = |id: &MemberId| {
-            let (incarnation, soon) = match *id == self.me {
-                true => (self.starts.hello.starts.last().copied()?, false),
-                false => self.starts.peers.get(id)?.heard.as_ref()?.to_record(control.incarnation(*id))?,
+            let acknowledged = self.acknowledged_by(*id)?;
+            let (incarnation, soon, acknowledged) = match *id == self.me {
+                true => (self.starts.hello.starts.last().copied()?, false, Some(acknowledged)),
+                false => {
+                    let heard = self.starts.peers.get(id)?.heard.as_ref()?;
+                    let (incarnation, soon) = heard.to_record(control.incarnation(*id))?;
+                    (incarnation, soon, heard.credited(Some(acknowledged)))
+                }
             };
-            let matched = progress.iter().find(|progress| progress.member == *id)?.matched;
+            // Of an earlier term it need not be committed.
+            let matched = acknowledged.filter(|(of, _)| *of == term).map_or(Index(0), |(_, matched)| matched);
             let used = incarnation.number >= RECORDED_FROM;
             (all && used || soon).then_some(RecordedIncarnation { member: *id, incarnation, matched })
         };
