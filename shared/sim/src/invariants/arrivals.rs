@@ -2,9 +2,8 @@
 
 use crate::faults::FASTEST_CLOCK;
 use crate::member::{Member, Process, RIGHT};
-use rafty_node::Node;
 use rafty_rounds::{AggregatorPhase, AttemptKey, EARLIEST_DEADLINE_MS};
-use rafty_types::{Attempt, Index, MemberId, Round, RunId, StateMachine, Time};
+use rafty_types::{Attempt, Index, MemberId, Round, RunId, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -42,13 +41,8 @@ impl Arrivals {
 
     /// Deadlines learn from arrivals, whatever rounds waited for: from what arrived when, and by at most five times the
     /// median, since no deviation is above it.
-    pub(super) fn deadlines_learn_from_arrivals<U: StateMachine>(
-        &self,
-        key: AttemptKey,
-        deadline_ms: u64,
-        node: &Node<U>,
-    ) {
-        let control = node.state().control();
+    pub(super) fn deadlines_learn_from_arrivals(&self, key: AttemptKey, deadline_ms: u64, process: &Process) {
+        let control = process.node.state().control();
         let Some(run) = control.runs().get(&key.run) else { return };
         let Some(open) =
             run.open.as_ref().filter(|open| (open.round, open.attempt) == (key.round, key.attempt))
@@ -64,6 +58,9 @@ impl Arrivals {
             arrivals.sort_unstable();
             most_ms = most_ms.max(arrivals.get(arrivals.len() / 2).map_or(0, |median| median * 5));
         }
+        // Entries after the attempt's, taken in together with it, may have removed members that it waits for.
+        let removed = process.roster.values().filter(|id| !control.members().contains_key(id));
+        most_ms = removed.map(|id| self.longest_ms(key.run, *id) * 5).fold(most_ms, u64::max);
         let doublings = open.failed.min(MAX_DOUBLINGS);
         let most_ms = most_ms << doublings;
         let learned = deadline_ms <= most_ms || deadline_ms == first_ms << doublings;

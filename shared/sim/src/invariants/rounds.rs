@@ -57,10 +57,9 @@ impl Rounds {
                 self.arrivals.opened(now, *run, *round);
             }
             Event::Round(RoundEvent::CollectingBegan { key, deadline_ms }) => {
-                let node = members[&id].process.as_ref().map(|process| &process.node);
-                node.iter().for_each(|node| {
-                    self.arrivals.deadlines_learn_from_arrivals(*key, *deadline_ms, node);
-                });
+                if let Some(process) = &members[&id].process {
+                    self.arrivals.deadlines_learn_from_arrivals(*key, *deadline_ms, process);
+                }
             }
             Event::UpdateAccepted { run, round, attempt, participant, digest, .. } => {
                 let accepted = self.accepted.entry((*run, *round, *attempt)).or_default();
