@@ -67,7 +67,7 @@ impl Limits {
 
 /// Passes on what another control says, stops when the limits say so, and pauses after each batch so that training takes
 /// no more than its share of a processor.
-pub(crate) struct Gently<'a> {
+pub(crate) struct Throttle<'a> {
     limits: &'a Limits,
     device: &'a Device,
     inner: &'a dyn TrainControl,
@@ -76,7 +76,7 @@ pub(crate) struct Gently<'a> {
     forbidden: Cell<bool>,
 }
 
-impl<'a> Gently<'a> {
+impl<'a> Throttle<'a> {
     pub(crate) fn new(limits: &'a Limits, device: &'a Device, inner: &'a dyn TrainControl) -> Self {
         let now = Cell::new(Instant::now());
         Self { limits, device, inner, batch_began: now.clone(), looked: now, forbidden: Cell::new(false) }
@@ -88,7 +88,7 @@ impl<'a> Gently<'a> {
     }
 }
 
-impl TrainControl for Gently<'_> {
+impl TrainControl for Throttle<'_> {
     fn progress(&self, done: u64, total: u64) {
         self.inner.progress(done, total);
         if done < total {
@@ -177,10 +177,10 @@ mod tests {
     fn it_passes_on_what_the_other_control_says() {
         let (_folder, device) = device(&[]);
         let (limits, told) = (Limits::default(), Told::default());
-        let gently = Gently::new(&limits, &device, &told);
-        gently.progress(5, 10);
-        assert!(!gently.cancelled());
-        gently.progress(6, 10);
-        assert!(gently.cancelled() && !gently.was_forbidden());
+        let throttle = Throttle::new(&limits, &device, &told);
+        throttle.progress(5, 10);
+        assert!(!throttle.cancelled());
+        throttle.progress(6, 10);
+        assert!(throttle.cancelled() && !throttle.was_forbidden());
     }
 }

@@ -4,7 +4,7 @@
 //! [`Contribution`]. It does not decide when to train, and it does not keep weights.
 
 use crate::device::Device;
-use crate::limits::{Gently, Limits};
+use crate::limits::{Limits, Throttle};
 use rafty_learning::{DataSet, Stamp, Task, TrainControl, TrainError, train};
 use rafty_runtime::{Contribution, HeldUp, LogLevel, Trainer, log};
 use rafty_types::{RestCause, RunSpec};
@@ -94,9 +94,9 @@ impl Trainer for DeviceTrainer {
             return Ok(None);
         };
         let seed = order_seed(spec.seed, base);
-        let gently = Gently::new(&limits, &device, control);
-        let trained = match train(&loaded.task, base, &loaded.data, seed, &gently) {
-            Err(TrainError::Cancelled) if gently.was_forbidden() => {
+        let throttle = Throttle::new(&limits, &device, control);
+        let trained = match train(&loaded.task, base, &loaded.data, seed, &throttle) {
+            Err(TrainError::Cancelled) if throttle.was_forbidden() => {
                 self.hold = Some(Hold::Conditions);
                 return Err(HeldUp::by(RestCause::Conditions, "it must not go on, see train_when"));
             }

@@ -23,7 +23,7 @@ pub(crate) struct CheckArgs {
 /// How well one thing stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Standing {
+pub(crate) enum CheckResult {
     Ok,
     /// It works, but not well.
     Warning,
@@ -35,7 +35,7 @@ pub(crate) enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
     check: &'static str,
-    standing: Standing,
+    standing: CheckResult,
     found: String,
     /// How to mend it; empty when there is nothing to mend.
     fix: String,
@@ -43,15 +43,15 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, standing: Standing::Ok, found: found.into(), fix: String::new() }
+        Self { check, standing: CheckResult::Ok, found: found.into(), fix: String::new() }
     }
 
     fn warning(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { check, standing: Standing::Warning, found: found.into(), fix: fix.into() }
+        Self { check, standing: CheckResult::Warning, found: found.into(), fix: fix.into() }
     }
 
     fn problem(check: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { check, standing: Standing::Problem, found: found.into(), fix: fix.into() }
+        Self { check, standing: CheckResult::Problem, found: found.into(), fix: fix.into() }
     }
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn run(settings: &Settings, args: &CheckArgs, json: bool) -> Result<(
     } else {
         output::lines(table(&findings))?;
     }
-    let problems = findings.iter().filter(|finding| finding.standing == Standing::Problem).count();
+    let problems = findings.iter().filter(|finding| finding.standing == CheckResult::Problem).count();
     match problems {
         0 => Ok(()),
         1 => Err(Failure::failed("1 problem was found; nothing was changed")),
@@ -83,9 +83,9 @@ fn table(findings: &[Finding]) -> Vec<String> {
     let mut lines = vec!["CHECK      RESULT   FOUND".to_string()];
     for Finding { check, standing, found, fix } in findings {
         let standing = match standing {
-            Standing::Ok => "ok",
-            Standing::Warning => "warning",
-            Standing::Problem => "PROBLEM",
+            CheckResult::Ok => "ok",
+            CheckResult::Warning => "warning",
+            CheckResult::Problem => "PROBLEM",
         };
         // What it found may have a line for each reason.
         let (found, more) = found.split_once('\n').unwrap_or((found, ""));

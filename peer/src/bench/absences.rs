@@ -49,7 +49,7 @@ impl AbsencesArgs {
 /// Brings the absences about, round by round.
 pub(crate) struct Absences {
     args: AbsencesArgs,
-    dice: fastrand::Rng,
+    rng: fastrand::Rng,
     /// When agents are stopped in this round.
     stop: Option<Instant>,
     /// How many updates must be in until one is killed in this round.
@@ -66,17 +66,17 @@ pub(crate) struct Absences {
 
 impl Absences {
     pub(crate) fn new(args: &AbsencesArgs) -> Self {
-        let dice = fastrand::Rng::with_seed(args.absence_seed);
+        let rng = fastrand::Rng::with_seed(args.absence_seed);
         let (down, stopped, per_round) = (Vec::new(), Vec::new(), Vec::new());
-        Self { args: args.clone(), dice, stop: None, kill_at: None, down, last: None, stopped, per_round }
+        Self { args: args.clone(), rng, stop: None, kill_at: None, down, last: None, stopped, per_round }
     }
 
     /// A round has opened. `usual` is how long rounds take, and no round closes with fewer updates than `needed`.
     pub(crate) fn round_opened(&mut self, usual: Option<Duration>, needed: usize) {
         self.per_round.push(0);
-        let moment = usual.unwrap_or(FIRST_ROUND).mul_f64(self.dice.f64());
+        let moment = usual.unwrap_or(FIRST_ROUND).mul_f64(self.rng.f64());
         self.stop = self.args.stop_half.then(|| Instant::now() + moment);
-        self.kill_at = self.args.kill_one.map(|_| self.dice.usize(..needed.max(1)));
+        self.kill_at = self.args.kill_one.map(|_| self.rng.usize(..needed.max(1)));
     }
 
     /// The round is over: who stands still goes on.
@@ -92,7 +92,7 @@ impl Absences {
         let now = Instant::now();
         if self.stop.take_if(|at| *at <= now).is_some() {
             let mut agents = agents(set);
-            self.dice.shuffle(&mut agents);
+            self.rng.shuffle(&mut agents);
             agents.truncate(agents.len() / 2);
             agents.iter().for_each(|at| set.members[*at].process.stand_still());
             self.count(agents.len());
@@ -121,7 +121,7 @@ impl Absences {
         }
         let running: Vec<usize> = agents.iter().copied().filter(runs).collect();
         let others: Vec<usize> = running.iter().copied().filter(|at| Some(*at) != self.last).collect();
-        self.dice.choice(if others.is_empty() { running } else { others })
+        self.rng.choice(if others.is_empty() { running } else { others })
     }
 
     fn count(&mut self, absent: usize) {

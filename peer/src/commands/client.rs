@@ -49,13 +49,13 @@ fn create(dir: &Path, name: String, read_only: bool, ttl: Duration, json: bool) 
     if ttl_s == 0 {
         return Err(Failure::usage("--ttl must be at least 1s; nothing was changed"));
     }
-    let (token, addresses, abroad) = match ask(dir, &Request::ClientCreate { name, read_only, ttl_s })? {
-        Reply::ClientToken { token, addresses, abroad } => (token, addresses, abroad),
+    let (token, addresses, remote) = match ask(dir, &Request::ClientCreate { name, read_only, ttl_s })? {
+        Reply::ClientToken { token, addresses, remote } => (token, addresses, remote),
         other => return Err(unexpected(&other)),
     };
     if json {
         let answer = json!({
-            "token": token, "read_only": read_only, "ttl_s": ttl_s, "addresses": addresses, "abroad": abroad,
+            "token": token, "read_only": read_only, "ttl_s": ttl_s, "addresses": addresses, "remote": remote,
         });
         return output::json(answer);
     }
@@ -63,7 +63,7 @@ fn create(dir: &Path, name: String, read_only: bool, ttl: Duration, json: bool) 
     let members: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
     output::note(format_args!("keep it secret; on the client's machine, within {ttl_s} s, in Python:"));
     output::note(format_args!("  DistributedDict([{}], token=TOKEN)", members.join(", ")));
-    if abroad.is_none() {
+    if remote.is_none() {
         output::note(
             "this member serves its own machine only; start each member with `up --clients 0.0.0.0`",
         );

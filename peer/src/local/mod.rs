@@ -93,7 +93,7 @@ pub(crate) struct Local {
     pub(crate) id: MemberId,
     up: Program,
     /// Where it serves clients of other machines.
-    abroad: Option<IpAddr>,
+    remote: Option<IpAddr>,
     log: PathBuf,
     pub(crate) process: Process,
 }
@@ -105,13 +105,13 @@ impl Local {
         token: &str,
         peer: &str,
         listen: SocketAddr,
-        abroad: Option<IpAddr>,
+        remote: Option<IpAddr>,
         interrupt: &Interrupt,
     ) -> Result<Self, Failure> {
         let program = Program::this(&[])?;
         let up = program.with("up");
         let place = Place::new(base, PeerRole::Peer, 1, listen.to_string(), None, program, up)?;
-        let place = Place { abroad, ..place };
+        let place = Place { remote, ..place };
         place.join(token, peer)?.finish(JOIN_WITHIN, interrupt, &place.log)?;
         let mut member = place.begin()?;
         member.wait_for_leader(interrupt)?;
@@ -142,7 +142,7 @@ impl Local {
 
     /// Starts it again from what its directory holds.
     pub(crate) fn restart(&mut self) -> Result<(), Failure> {
-        self.process = self.up.start(&up_words(&self.dir, self.abroad), &self.log)?;
+        self.process = self.up.start(&up_words(&self.dir, self.remote), &self.log)?;
         Ok(())
     }
 }
@@ -327,7 +327,7 @@ struct Place {
     listen: String,
     log: PathBuf,
     data: Option<String>,
-    abroad: Option<IpAddr>,
+    remote: Option<IpAddr>,
     setup: Program,
     up: Program,
 }
@@ -355,7 +355,7 @@ impl Place {
             listen,
             log: logs.join(format!("{short}.log")),
             data: data.map(|data| data.to_string_lossy().into_owned()),
-            abroad: None,
+            remote: None,
             setup,
             up,
         })
@@ -371,14 +371,14 @@ impl Place {
     }
 
     fn begin(&self) -> Result<Local, Failure> {
-        let process = self.up.start(&up_words(&self.dir, self.abroad), &self.log)?;
+        let process = self.up.start(&up_words(&self.dir, self.remote), &self.log)?;
         Ok(Local {
             name: self.name.clone(),
             kind: self.kind,
             dir: self.dir.clone(),
             id: MemberId(0),
             up: self.up.clone(),
-            abroad: self.abroad,
+            remote: self.remote,
             log: self.log.clone(),
             process,
         })
@@ -402,14 +402,14 @@ fn places(plan: &Plan<'_>) -> Result<Vec<Place>, Failure> {
     }
     if let (Some(listen), Some(founder)) = (plan.listen, places.first_mut()) {
         founder.listen = listen.to_string();
-        founder.abroad = (!listen.ip().is_loopback()).then(|| listen.ip());
+        founder.remote = (!listen.ip().is_loopback()).then(|| listen.ip());
     }
     Ok(places)
 }
 
-fn up_words(dir: &Path, abroad: Option<IpAddr>) -> Vec<OsString> {
+fn up_words(dir: &Path, remote: Option<IpAddr>) -> Vec<OsString> {
     let mut words = os(&["--exit-with-parent"]);
-    if let Some(ip) = abroad {
+    if let Some(ip) = remote {
         words.extend(["--clients".into(), ip.to_string().into()]);
     }
     words.extend(["--dir".into(), dir.into()]);

@@ -22,24 +22,24 @@
 mod address;
 pub mod blocking;
 mod connection;
-mod course;
 mod dictionary;
 mod error;
 mod exchange;
 mod freshness;
 mod members;
 mod requests;
+mod retry_policy;
 mod secure;
 mod session;
 mod value;
 mod verdict;
 
 pub use connection::Connection;
-pub use course::Limits;
 pub use dictionary::DistributedDict;
 pub use error::ClientError;
 pub use freshness::Refresh;
 pub use rafty_wire::client::{Address, Ask, Change, ConfigAction, Consistency, Diagnostic};
 pub use requests::{ClusterClient, Reading, State};
+pub use retry_policy::Limits;
 pub use session::Session;
 pub use value::Value;

@@ -1,8 +1,8 @@
 //! Any request to any member, until it is answered or was tried often enough.
 
-use crate::course::{Course, Limits};
 use crate::exchange::{Failure, Within, exchange};
 use crate::members::Members;
+use crate::retry_policy::{Limits, RetryPolicy};
 use crate::secure::Secure;
 use crate::verdict::{Verdict, failed, judge};
 use crate::{ClientError, Value, address};
@@ -234,11 +234,11 @@ impl ClusterClient {
         let patient = (self.limits.answer_within, request(self.limits.answer_within / 2));
         let quick = quick.map(|(first_within, leader_within)| (first_within, request(leader_within)));
         let until = Instant::now() + self.limits.patience;
-        let mut course = Course::new(self.limits.clone(), order);
+        let mut retry_policy = RetryPolicy::new(self.limits.clone(), order);
         let mut trouble = Trouble::default();
-        while let Some(member) = course.next() {
+        while let Some(member) = retry_policy.next() {
             let (first_within, request) =
-                quick.as_ref().filter(|_| course.is_first_round()).unwrap_or(&patient);
+                quick.as_ref().filter(|_| retry_policy.is_first_round()).unwrap_or(&patient);
             let verdict = self.try_once(&member, ask, request, *first_within, until).await;
             self.learn(&member, ask, &verdict);
             let pause = match verdict {
@@ -248,7 +248,7 @@ impl ClusterClient {
                         && code == UNKNOWN_SESSION
                         && home.is_some_and(|home| *home != member) =>
                 {
-                    course.failed(self.random())
+                    retry_policy.failed(self.random())
                 }
                 Verdict::Refused { code, detail } => return Err(trouble.refused(code, detail)),
                 Verdict::Unclear(why) if is_change(ask) => {
@@ -256,20 +256,20 @@ impl ClusterClient {
                     if !is_repeatable(ask) {
                         break;
                     }
-                    course.failed(self.random())
+                    retry_policy.failed(self.random())
                 }
                 Verdict::Redirect(leader) => {
                     trouble.last =
                         Some(ClientError::NoLeader(format!("sent on to {}:{}", leader.0, leader.1)));
-                    course.redirected(leader, self.random())
+                    retry_policy.redirected(leader, self.random())
                 }
                 Verdict::NotNow { code, detail } => {
                     trouble.not_now(code, detail);
-                    course.failed(self.random())
+                    retry_policy.failed(self.random())
                 }
                 Verdict::NotSent(why) | Verdict::Unclear(why) => {
                     trouble.silence(why);
-                    course.failed(self.random())
+                    retry_policy.failed(self.random())
                 }
             };
             if left(until) <= pause {

@@ -44,7 +44,7 @@ impl Secure {
         let mut config = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unjudged(provider)))
+            .with_custom_certificate_verifier(Arc::new(AcceptAnyCert(provider)))
             .with_no_client_auth();
         // Every connection shows the certificate that the proof is about.
         config.resumption = Resumption::disabled();
@@ -109,9 +109,9 @@ async fn ask_for_proof(stream: &mut TlsStream<TcpStream>, request: &[u8]) -> std
 
 /// Checks that the other end has the certificate's key, and nothing else about it.
 #[derive(Debug)]
-struct Unjudged(Arc<CryptoProvider>);
+struct AcceptAnyCert(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Unjudged {
+impl ServerCertVerifier for AcceptAnyCert {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

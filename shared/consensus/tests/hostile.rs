@@ -28,7 +28,7 @@ impl Drop for Replay {
 struct Target {
     machine: Consensus,
     now: Time,
-    dice: u64,
+    rng: u64,
     newest_batch: u64,
     refused: BTreeSet<String>,
     /// One in how many numbers is an edge. A term at the edge ends all that is plausible, so most seeds have few.
@@ -37,8 +37,8 @@ struct Target {
 
 impl Target {
     fn roll(&mut self) -> u64 {
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.dice;
+        self.rng = self.rng.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.rng;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z ^ (z >> 29)
     }
@@ -156,7 +156,7 @@ impl Target {
     }
 
     fn handle(&mut self, input: Input) {
-        self.now = self.now + Duration::from_micros(self.dice % 3_000);
+        self.now = self.now + Duration::from_micros(self.rng % 3_000);
         let outputs = self.machine.handle(self.now, input);
         for output in outputs {
             match output {
@@ -239,7 +239,7 @@ fn target(seed: u64) -> Target {
     let config = Config::from_settings(&Settings { tail: 4, append_batch: 3, ..Settings::default() });
     let machine = Consensus::new(config, boot, seed, Time::ZERO).unwrap();
     let edges = if seed.is_multiple_of(5) { 40 } else { 4_000 };
-    Target { machine, now: Time::ZERO, dice: seed, newest_batch: 0, refused: BTreeSet::new(), edges }
+    Target { machine, now: Time::ZERO, rng: seed, newest_batch: 0, refused: BTreeSet::new(), edges }
 }
 
 #[test]

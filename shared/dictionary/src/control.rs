@@ -295,8 +295,8 @@ impl Control {
                 }
                 Ok(vec![Event::SeatsChanged])
             }
-            ControlCommand::SilenceChanged { member, silent } => {
-                self.roster.change_silence(at, member, silent)?;
+            ControlCommand::ReachabilityChanged { member, silent } => {
+                self.roster.change_reachability(at, member, silent)?;
                 if !at.by_wall {
                     self.reachable.turned(member, at.now_ms, !silent);
                 }

@@ -34,7 +34,7 @@ fn issuers(command: &ControlCommand) -> Issuers {
         | C::TenureBegan { member, .. }
         | C::Supports { member, .. } => Issuers::Only(*member),
         C::SeatChanged { .. }
-        | C::SilenceChanged { .. }
+        | C::ReachabilityChanged { .. }
         | C::IncarnationsRecorded(_)
         | C::StateDigestsRecorded { .. }
         | C::RoundOpened { .. }
@@ -71,7 +71,7 @@ pub fn leader_only(command: &ControlCommand) -> bool {
     matches!(
         command,
         C::SeatChanged { .. }
-            | C::SilenceChanged { .. }
+            | C::ReachabilityChanged { .. }
             | C::IncarnationsRecorded(_)
             | C::StateDigestsRecorded { .. }
             | C::TenureBegan { .. }

@@ -353,7 +353,7 @@ impl Roster {
         Ok(())
     }
 
-    pub(crate) fn change_silence(
+    pub(crate) fn change_reachability(
         &mut self,
         at: &Context,
         id: MemberId,

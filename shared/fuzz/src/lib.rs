@@ -18,7 +18,7 @@ pub mod node;
 pub mod peer;
 pub mod raft;
 pub mod seeds;
-mod wits;
+mod choices;
 mod world;
 
 pub use memory::bounded;

@@ -5,7 +5,7 @@
 //! as a sound shell does, well or not at all; nothing is trained and nothing is sealed.
 
 use crate::raft;
-use crate::wits::Wits;
+use crate::choices::Choices;
 use crate::world::{CLUSTER, founded, identity, issued, rsa_key};
 use rafty_dictionary::{Entries, Replicated};
 use rafty_node::{Boot, Input, Node, Output, Request, RequestId, TenureKey};
@@ -27,11 +27,11 @@ const MOST_REQUESTS: u64 = 64;
 
 /// The first byte chooses the peer set; then steps.
 pub fn frames(bytes: &[u8]) {
-    let mut wits = Wits(bytes);
-    let Some(choice) = wits.next() else { return };
+    let mut choices = Choices(bytes);
+    let Some(choice) = choices.next() else { return };
     let mut shell = Shell::new(choice);
-    while let Some(step) = wits.next() {
-        if let Some(input) = shell.input(step, &mut wits) {
+    while let Some(step) = choices.next() {
+        if let Some(input) = shell.input(step, &mut choices) {
             shell.handle(input);
         }
         if shell.halted {
@@ -94,36 +94,36 @@ impl Shell {
         }
     }
 
-    fn input(&mut self, step: u8, wits: &mut Wits<'_>) -> Option<Input> {
+    fn input(&mut self, step: u8, choices: &mut Choices<'_>) -> Option<Input> {
         Some(match step % 32 {
-            0..6 => self.drawn_frame(wits)?,
+            0..6 => self.drawn_frame(choices)?,
             6..11 => {
-                let kind = KINDS[usize::from(wits.below(12))];
-                let message = raft::message(self.node.consensus(), kind, wits);
+                let kind = KINDS[usize::from(choices.below(12))];
+                let message = raft::message(self.node.consensus(), kind, choices);
                 self.said_by(message.from, Frame::Raft(Box::new(message)))?
             }
             11 => {
-                let message = raft::message(self.node.consensus(), MessageKind::Snapshot, wits);
-                let data = if wits.is() { disk(3).0.data } else { [1; 8].into() };
+                let message = raft::message(self.node.consensus(), MessageKind::Snapshot, choices);
+                let data = if choices.is() { disk(3).0.data } else { [1; 8].into() };
                 Input::Snapshot { from: message.from, message: Box::new(message), data }
             }
-            12..15 => self.envelope(wits)?,
-            15..19 => self.report(wits)?,
-            19..22 => self.request(wits)?,
-            22 => Input::SnapshotSent { to: wits.member(), arrived: wits.is() },
-            23 => Input::Unreachable(wits.member()),
-            24 => Input::Transfer(wits.member()),
-            25 => Input::Retire(wits.is()),
-            26 => Input::Watch(wits.is()),
-            27 => Input::Persisted(PersistId(wits.number(self.newest_batch).min(self.newest_batch))),
+            12..15 => self.envelope(choices)?,
+            15..19 => self.report(choices)?,
+            19..22 => self.request(choices)?,
+            22 => Input::SnapshotSent { to: choices.member(), arrived: choices.is() },
+            23 => Input::Unreachable(choices.member()),
+            24 => Input::Transfer(choices.member()),
+            25 => Input::Retire(choices.is()),
+            26 => Input::Watch(choices.is()),
+            27 => Input::Persisted(PersistId(choices.number(self.newest_batch).min(self.newest_batch))),
             28 => {
-                self.now = self.now + Duration::from_millis(u64::from(wits.byte()) * 100);
+                self.now = self.now + Duration::from_millis(u64::from(choices.byte()) * 100);
                 Input::Tick
             }
             29 => Input::Persisted(PersistId(self.newest_batch)),
             30 => {
-                let arrival = if wits.is() { Arrival::Begins } else { Arrival::Breaks };
-                Input::Arrival { from: wits.member(), content: Digest([wits.byte(); 32]), arrival }
+                let arrival = if choices.is() { Arrival::Begins } else { Arrival::Breaks };
+                Input::Arrival { from: choices.member(), content: Digest([choices.byte(); 32]), arrival }
             }
             _ => {
                 self.now = self.node.deadline().unwrap_or(self.now).max(self.now);
@@ -139,10 +139,10 @@ impl Shell {
     }
 
     /// Any frame, its numbers made those of now more often than not.
-    fn drawn_frame(&mut self, wits: &mut Wits<'_>) -> Option<Input> {
-        let (from, exact) = (wits.member(), wits.is());
-        let (mut frame, rest) = postcard::take_from_bytes::<Frame>(wits.0).ok()?;
-        wits.0 = rest;
+    fn drawn_frame(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
+        let (from, exact) = (choices.member(), choices.is());
+        let (mut frame, rest) = postcard::take_from_bytes::<Frame>(choices.0).ok()?;
+        choices.0 = rest;
         if exact {
             self.make_current(&mut frame);
         }
@@ -170,30 +170,30 @@ impl Shell {
         }
     }
 
-    fn envelope(&mut self, wits: &mut Wits<'_>) -> Option<Input> {
+    fn envelope(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
         let control = self.node.state().control();
         let (run, tenure) = (control.active_run()?, control.tenure()?);
         let open = run.open.as_ref();
-        let from = wits.member();
+        let from = choices.member();
         if !control.members().contains_key(&from) {
             return None;
         }
-        let off = |wits: &mut Wits<'_>, number: u64| if wits.byte() > 200 { number + 1 } else { number };
+        let off = |choices: &mut Choices<'_>, number: u64| if choices.byte() > 200 { number + 1 } else { number };
         let label = Label {
             set: rafty_types::SetId::first(CLUSTER),
-            tenure: rafty_types::Tenure(off(wits, tenure.tenure.0)),
+            tenure: rafty_types::Tenure(off(choices, tenure.tenure.0)),
             run: run.id,
-            round: rafty_types::Round(off(wits, open.map_or(run.round.0, |open| open.round.0))),
-            attempt: rafty_types::Attempt(off(wits, open.map_or(0, |open| open.attempt.0))),
-            version: rafty_types::Version(wits.number(run.version.0 + 4).saturating_sub(4)),
+            round: rafty_types::Round(off(choices, open.map_or(run.round.0, |open| open.round.0))),
+            attempt: rafty_types::Attempt(off(choices, open.map_or(0, |open| open.attempt.0))),
+            version: rafty_types::Version(choices.number(run.version.0 + 4).saturating_sub(4)),
             kind: [EnvelopeKind::Update, EnvelopeKind::Publication, EnvelopeKind::Model]
-                [usize::from(wits.below(3))],
-            content: digest(wits.byte()),
+                [usize::from(choices.below(3))],
+            content: digest(choices.byte()),
             segment: 0,
             segments: 1,
-            sender: if wits.byte() > 200 { wits.member() } else { from },
+            sender: if choices.byte() > 200 { choices.member() } else { from },
         };
-        let to = if wits.byte() > 200 { wits.member() } else { ME };
+        let to = if choices.byte() > 200 { choices.member() } else { ME };
         let recipient = Recipient { member: to, key_id: Digest::default(), wrapped_key: vec![0; 384] };
         let header = Box::new(EnvelopeHeader {
             label,
@@ -214,11 +214,11 @@ impl Shell {
     }
 
     /// A worker reports on the oldest order, or on a later one.
-    fn report(&mut self, wits: &mut Wits<'_>) -> Option<Input> {
-        let which = usize::from(wits.below(4)).min(self.orders.len().saturating_sub(1));
+    fn report(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
+        let which = usize::from(choices.below(4)).min(self.orders.len().saturating_sub(1));
         let id = *self.orders.keys().nth(which)?;
         let work = self.orders.remove(&id)?;
-        let fate = wits.byte();
+        let fate = choices.byte();
         let result = if fate > 220 { WorkResult::Failed("drawn".into()) } else { self.done(&work, fate) };
         Some(Input::WorkDone { id, result })
     }
@@ -252,12 +252,12 @@ impl Shell {
         }
     }
 
-    fn request(&mut self, wits: &mut Wits<'_>) -> Option<Input> {
-        let request = match wits.below(4) {
+    fn request(&mut self, choices: &mut Choices<'_>) -> Option<Input> {
+        let request = match choices.below(4) {
             0 => Request::Read,
             1 => Request::Commit { client: None, session: None, command: Command::Control(run_submitted()) },
-            2 => Request::CommitHere { client: None, session: None, command: self.command(wits)? },
-            _ => Request::Commit { client: None, session: None, command: self.command(wits)? },
+            2 => Request::CommitHere { client: None, session: None, command: self.command(choices)? },
+            _ => Request::Commit { client: None, session: None, command: self.command(choices)? },
         };
         self.asked += 1;
         if self.asked > MOST_REQUESTS {
@@ -265,13 +265,13 @@ impl Shell {
         }
         let id = RequestId(self.asked);
         self.open_requests.insert(id);
-        let until = self.now + Duration::from_millis(u64::from(wits.byte()) * 50);
+        let until = self.now + Duration::from_millis(u64::from(choices.byte()) * 50);
         Some(Input::Request { id, request: Box::new(request), until })
     }
 
-    fn command(&mut self, wits: &mut Wits<'_>) -> Option<Command> {
-        let (command, rest) = postcard::take_from_bytes(wits.0).ok()?;
-        wits.0 = rest;
+    fn command(&mut self, choices: &mut Choices<'_>) -> Option<Command> {
+        let (command, rest) = postcard::take_from_bytes(choices.0).ok()?;
+        choices.0 = rest;
         Some(command)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Who sends and to whom is not restricted here: the connection does that, and the machine checks it again.
 
-use crate::wits::Wits;
+use crate::choices::Choices;
 use rafty_consensus::{Boot, Config, Consensus, Input, Link, Output, Proposal, Role};
 use rafty_types::{
     Batch, Entry, HardState, Index, MemberId, Membership, Message, MessageKind, Payload, PersistId, Settings,
@@ -14,11 +14,11 @@ const ME: MemberId = MemberId(1);
 
 /// The first byte chooses the membership; then steps.
 pub fn messages(bytes: &[u8]) {
-    let mut wits = Wits(bytes);
-    let Some(choice) = wits.next() else { return };
+    let mut choices = Choices(bytes);
+    let Some(choice) = choices.next() else { return };
     let mut target = Target::new(choice);
-    while let Some(step) = wits.next() {
-        let input = target.input(step, &mut wits);
+    while let Some(step) = choices.next() {
+        let input = target.input(step, &mut choices);
         target.handle(input);
     }
 }
@@ -65,43 +65,43 @@ impl Target {
         Self { machine, now: Time::ZERO, newest_batch: 0, hard_state, committed: index, elected }
     }
 
-    fn input(&mut self, step: u8, wits: &mut Wits<'_>) -> Input {
+    fn input(&mut self, step: u8, choices: &mut Choices<'_>) -> Input {
         let request = u64::from(step);
         match step % 32 {
             0..14 => {
-                let message = message(&self.machine, MessageKind::ALL[usize::from(step % 32).min(12)], wits);
-                match message.kind == MessageKind::Snapshot && wits.byte() > 8 {
+                let message = message(&self.machine, MessageKind::ALL[usize::from(step % 32).min(12)], choices);
+                match message.kind == MessageKind::Snapshot && choices.byte() > 8 {
                     true => Input::SnapshotArrived { message: Box::new(message), data: [1; 8].into() },
                     false => Input::Message(Box::new(message)),
                 }
             }
             14..16 => {
                 let data = |len: u8| Proposal { request, data: vec![1; usize::from(len)].into() };
-                Input::Propose((0..wits.below(4)).map(|_| data(wits.byte())).collect())
+                Input::Propose((0..choices.below(4)).map(|_| data(choices.byte())).collect())
             }
             16 => Input::Read { request },
-            17 => Input::Unreachable(wits.member()),
-            18 => Input::SnapshotSent { to: wits.member(), ok: wits.is() },
+            17 => Input::Unreachable(choices.member()),
+            18 => Input::SnapshotSent { to: choices.member(), ok: choices.is() },
             19 => {
-                let index = Index(wits.number(self.machine.applied().0));
+                let index = Index(choices.number(self.machine.applied().0));
                 let meta = SnapshotMeta { index, ..self.machine.applied_meta() };
                 Input::Compact { meta, data: [1].into() }
             }
-            20 => Input::Change(wits.change()),
-            21 => Input::Transfer { to: wits.member() },
+            20 => Input::Change(choices.change()),
+            21 => Input::Transfer { to: choices.member() },
             22 => Input::AbortTransfer,
             23 => Input::StepDown,
-            24 => Input::Persisted(PersistId(wits.number(self.newest_batch))),
+            24 => Input::Persisted(PersistId(choices.number(self.newest_batch))),
             25 => Input::Measured(vec![Link {
-                member: wits.member(),
-                rtt: Duration::from_millis(u64::from(wits.byte()) * 8),
-                sent: wits.number(100),
-                lost: wits.number(10),
-                slow: wits.is(),
+                member: choices.member(),
+                rtt: Duration::from_millis(u64::from(choices.byte()) * 8),
+                sent: choices.number(100),
+                lost: choices.number(10),
+                slow: choices.is(),
             }]),
             26..29 => Input::Persisted(PersistId(self.newest_batch)),
             29 => {
-                self.now = self.now + Duration::from_millis(u64::from(wits.byte()) * 4);
+                self.now = self.now + Duration::from_millis(u64::from(choices.byte()) * 4);
                 Input::Tick
             }
             _ => {
@@ -177,56 +177,56 @@ pub(crate) fn grant(message: &Message) -> Option<Message> {
 }
 
 /// A message to `machine` whose numbers are near its own.
-pub(crate) fn message(machine: &Consensus, kind: MessageKind, wits: &mut Wits<'_>) -> Message {
+pub(crate) fn message(machine: &Consensus, kind: MessageKind, choices: &mut Choices<'_>) -> Message {
     let (term, last) = (machine.term().0, machine.last_index().0);
-    let from = wits.member();
+    let from = choices.member();
     // A byte of strays: fields that the kind does not have.
-    let stray = wits.byte();
-    let term = if kind == MessageKind::ReadIndex && stray & 1 == 0 { 0 } else { wits.number(term) };
-    let index = wits.number(last);
-    let log_term = if index == 0 { u64::from(stray & 2) } else { wits.number(term) };
+    let stray = choices.byte();
+    let term = if kind == MessageKind::ReadIndex && stray & 1 == 0 { 0 } else { choices.number(term) };
+    let index = choices.number(last);
+    let log_term = if index == 0 { u64::from(stray & 2) } else { choices.number(term) };
     let entries =
-        if kind == MessageKind::Append || stray & 4 > 0 { entries(index, term, wits) } else { Vec::new() };
+        if kind == MessageKind::Append || stray & 4 > 0 { entries(index, term, choices) } else { Vec::new() };
     let with_snapshot = kind == MessageKind::Snapshot || stray & 8 > 0;
     let snapshot = with_snapshot.then(|| SnapshotMeta {
-        index: Index(wits.number(last)),
-        term: Term(wits.number(term)),
-        membership: wits.membership(),
+        index: Index(choices.number(last)),
+        term: Term(choices.number(term)),
+        membership: choices.membership(),
     });
-    let context = match wits.below(4) {
+    let context = match choices.below(4) {
         0 => b"CampaignTransfer".to_vec(),
-        1 => vec![7; usize::from(wits.below(40))],
+        1 => vec![7; usize::from(choices.below(40))],
         _ if kind == MessageKind::ReadIndex => vec![7; 24],
         _ => Vec::new(),
     };
     Message {
         kind,
-        to: if stray & 16 > 0 { wits.member() } else { ME },
+        to: if stray & 16 > 0 { choices.member() } else { ME },
         from,
         term: Term(term),
         log_term: Term(log_term),
         index: Index(index),
         entries,
-        commit: Index(wits.number(last)),
-        commit_term: Term(wits.number(term)),
+        commit: Index(choices.number(last)),
+        commit_term: Term(choices.number(term)),
         snapshot,
-        request_snapshot: Index(if stray & 32 > 0 { wits.number(last) } else { 0 }),
-        reject: wits.is(),
-        reject_hint: Index(wits.number(last)),
+        request_snapshot: Index(if stray & 32 > 0 { choices.number(last) } else { 0 }),
+        reject: choices.is(),
+        reject_hint: Index(choices.number(last)),
         context,
         priority: if stray & 64 > 0 { -1 } else { 0 },
     }
 }
 
-fn entries(after: u64, term: u64, wits: &mut Wits<'_>) -> Vec<Entry> {
-    let entry = |n: u8, wits: &mut Wits<'_>| {
-        let skewed = wits.byte();
+fn entries(after: u64, term: u64, choices: &mut Choices<'_>) -> Vec<Entry> {
+    let entry = |n: u8, choices: &mut Choices<'_>| {
+        let skewed = choices.byte();
         let index = after.wrapping_add(u64::from(n));
         Entry {
-            index: Index(if skewed == 255 { wits.number(after) } else { index }),
-            term: Term(if skewed > 240 { wits.number(term) } else { term }),
-            payload: wits.payload(),
+            index: Index(if skewed == 255 { choices.number(after) } else { index }),
+            term: Term(if skewed > 240 { choices.number(term) } else { term }),
+            payload: choices.payload(),
         }
     };
-    (1..=wits.below(6)).map(|n| entry(n, wits)).collect()
+    (1..=choices.below(6)).map(|n| entry(n, choices)).collect()
 }

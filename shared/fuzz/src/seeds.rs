@@ -189,7 +189,7 @@ fn commands() -> Vec<Command> {
         C::RolledBack { run: RunId(6), version: Version(1) },
         C::RotateKey { member, rsa_public: rsa_key(3) },
         C::AddressChanged { member, addresses: vec![([10, 0, 0, 9], 7_000).into()] },
-        C::SilenceChanged { member, silent: true },
+        C::ReachabilityChanged { member, silent: true },
         C::ClientCreated(client),
         C::SessionOpened,
         C::SessionClosed { session: SessionId(18) },

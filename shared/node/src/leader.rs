@@ -263,7 +263,7 @@ impl<U: StateMachine> Node<U> {
         if self.duties.seat_proposed || self.duties.publishing.is_some() {
             return;
         }
-        let command = self.changed_silence().or_else(|| {
+        let command = self.changed_reachability().or_else(|| {
             let decision = next_seat(&self.seat_view())?;
             Some(ControlCommand::SeatChanged { give: decision.give, take: decision.take })
         });
@@ -282,7 +282,7 @@ impl<U: StateMachine> Node<U> {
 
     /// A member that fell silent, or is heard again. Committed, since its time must not begin anew with every leader, and
     /// since a seat that becomes free goes to somebody who is heard.
-    fn changed_silence(&self) -> Option<ControlCommand> {
+    fn changed_reachability(&self) -> Option<ControlCommand> {
         let (control, membership) = (self.state.control(), self.consensus.membership());
         let silent_after = self.consensus.election_timeout() * SILENT_AFTER_TIMEOUTS;
         let changed = |progress: &Progress| {
@@ -291,7 +291,7 @@ impl<U: StateMachine> Node<U> {
                 (control.silent_since_ms(member).is_some(), progress.silent >= silent_after);
             let changed =
                 if known { progress.heard && !silent } else { silent && membership.contains(member) };
-            changed.then_some(ControlCommand::SilenceChanged { member, silent: !known })
+            changed.then_some(ControlCommand::ReachabilityChanged { member, silent: !known })
         };
         self.consensus.progress().iter().find_map(changed)
     }

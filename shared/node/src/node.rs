@@ -7,7 +7,7 @@ use crate::io::{Boot, Input, Output, TenureKey};
 use crate::issuer::Issuer;
 use crate::requests::{Answer, Asked, Duty, Proposer, RequestId, Requests};
 use crate::roster::Roster;
-use crate::sides::Sides;
+use crate::round_driver::RoundDriver;
 use crate::starts::Starts;
 use crate::voters::VotersQuestion;
 use crate::{Event, leader::Duties};
@@ -32,7 +32,7 @@ pub struct Node<U: StateMachine> {
     pub(crate) now: Time,
     pub(crate) consensus: Consensus,
     pub(crate) state: Replicated<U>,
-    pub(crate) sides: Sides,
+    pub(crate) round_driver: RoundDriver,
     pub(crate) duties: Duties,
     pub(crate) requests: Requests,
     pub(crate) compactor: Compactor,
@@ -96,7 +96,7 @@ impl<U: StateMachine> Node<U> {
             if state.control().initialised() { state.control().settings() } else { &boot.settings };
         let config = consensus::Config::from_settings(settings);
         let compactor = Compactor::new(boot.snapshot.data.len());
-        let sides = Sides::new(&boot);
+        let round_driver = RoundDriver::new(&boot);
         let starts = Starts::new(&boot, now);
         let issuer = Issuer::new(boot.signer.clone(), starts.incarnation());
         let log = consensus::Boot {
@@ -114,7 +114,7 @@ impl<U: StateMachine> Node<U> {
             now,
             consensus,
             state,
-            sides,
+            round_driver,
             duties: Duties::default(),
             requests: Requests::default(),
             compactor,
@@ -176,7 +176,7 @@ impl<U: StateMachine> Node<U> {
         let deadlines = [
             self.consensus.deadline(),
             self.requests.deadline(),
-            self.sides.deadline(),
+            self.round_driver.deadline(),
             self.duties.deadline(),
             self.starts.deadline(),
         ];
@@ -300,7 +300,7 @@ impl<U: StateMachine> Node<U> {
         self.order_digest();
         self.serve_requests();
         self.flush_proposals();
-        debug_assert!(self.sides.heard_all(), "the round machines were not told something");
+        debug_assert!(self.round_driver.heard_all(), "the round machines were not told something");
     }
 
     fn frame(&mut self, from: MemberId, frame: Frame) {

@@ -6,7 +6,7 @@
 
 use crate::machine::UserMachine;
 use crate::member::MemberFile;
-use crate::shell::{Happening, Shell};
+use crate::shell::{LoopEvent, Shell};
 use rafty_node::{Input, Request, is_worth_telling};
 use rafty_types::{Command, ControlCommand};
 use smol::channel::Sender;
@@ -24,7 +24,7 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) fn watch_address(
     executor: &Arc<Executor<'static>>,
     member: MemberFile,
-    loop_back: Sender<Happening>,
+    loop_back: Sender<LoopEvent>,
 ) {
     let watch = async move {
         loop {
@@ -33,7 +33,7 @@ pub(crate) fn watch_address(
             // A name is asked for, which may take seconds.
             let own = smol::unblock(move || own_address(&member)).await;
             if let Some(own) = own
-                && loop_back.send(Happening::Located(own)).await.is_err()
+                && loop_back.send(LoopEvent::Located(own)).await.is_err()
             {
                 return;
             }

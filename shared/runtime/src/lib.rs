@@ -9,9 +9,9 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 mod address;
-mod alarm;
 mod clients;
 mod copies;
+mod deadline_timer;
 mod envelopes;
 pub mod exact_json;
 mod host_port;
@@ -21,6 +21,7 @@ mod log_writer;
 mod machine;
 mod measure;
 mod member;
+mod member_status;
 mod narrate;
 pub mod net;
 mod offers;
@@ -34,12 +35,11 @@ pub mod restore;
 mod seek;
 pub mod setup;
 mod shell;
-mod signs;
-mod standing;
 mod state_worker;
 mod trainer;
 mod up;
 mod upkeep;
+mod watchdog;
 mod watchers;
 mod work;
 
@@ -52,8 +52,8 @@ pub use member::{MemberError, MemberFile};
 pub use rafty_node::{IF_MOVED, StartError, copied_in_words};
 pub use rafty_storage::Origin;
 pub use seek::Lookout;
-pub use signs::{Sign, Supervisor};
 pub use trainer::{Contribution, HeldUp, Trainer};
 pub use up::{Running, UpError, up, up_with};
 pub use upkeep::Lateness;
+pub use watchdog::{Sign, Supervisor};
 pub use work::CURRENT_MODEL;

@@ -3,7 +3,7 @@
 //! The numbers are quinn's own; nothing extra is sent.
 
 use crate::net::{FEWEST_PACKETS, Net, PeerStats};
-use crate::shell::Happening;
+use crate::shell::LoopEvent;
 use rafty_consensus::Link;
 use rafty_types::MemberId;
 use smol::channel::Sender;
@@ -16,14 +16,14 @@ use std::time::Duration;
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// Tells the loop, for as long as it goes on.
-pub(crate) fn measure_links(executor: &Arc<Executor<'static>>, net: Net, loop_back: Sender<Happening>) {
+pub(crate) fn measure_links(executor: &Arc<Executor<'static>>, net: Net, loop_back: Sender<LoopEvent>) {
     let measure = async move {
         let mut before = BTreeMap::new();
         loop {
             Timer::after(MEASURE_EVERY).await;
             let now = net.stats().peers;
             let links = now.iter().filter_map(|(member, stats)| since(before.get(member), stats, *member));
-            if loop_back.send(Happening::Measured(links.collect())).await.is_err() {
+            if loop_back.send(LoopEvent::Measured(links.collect())).await.is_err() {
                 return;
             }
             before = now;

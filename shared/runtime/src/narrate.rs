@@ -1,7 +1,7 @@
 //! What a member tells: a line a happening on stderr, and JSON lines to whoever follows.
 
 use crate::log_writer::{LogLevel, log};
-use crate::operator::desk::Line;
+use crate::operator::listener::Line;
 use crate::operator::wall_us;
 use rafty_node::Event;
 use rafty_types::{MemberId, printable_json};

@@ -3,7 +3,7 @@
 use crate::envelopes::MAX_BROADCAST_BODY;
 use crate::machine::UserMachine;
 use crate::net;
-use crate::shell::{Happening, Shell};
+use crate::shell::{LoopEvent, Shell};
 use rafty_seal::{SignedHeader, verify};
 use rafty_storage::{Spool, SpoolHandle};
 use rafty_types::{EnvelopeHeader, MemberId};
@@ -29,11 +29,11 @@ pub(crate) struct Offer {
 /// Envelopes that are wanted go into the spool.
 pub(crate) struct Inbox {
     spool: Arc<Spool>,
-    loop_back: Sender<Happening>,
+    loop_back: Sender<LoopEvent>,
 }
 
 impl Inbox {
-    pub(crate) fn new(spool: &Arc<Spool>, loop_back: &Sender<Happening>) -> Self {
+    pub(crate) fn new(spool: &Arc<Spool>, loop_back: &Sender<LoopEvent>) -> Self {
         Self { spool: spool.clone(), loop_back: loop_back.clone() }
     }
 }
@@ -43,7 +43,7 @@ impl net::Spool for Inbox {
         let Ok(head) = SignedHeader::decode(header) else { return false };
         let (answer, answered) = bounded(1);
         let offer = Box::new(Offer { from, head, len, answer });
-        self.loop_back.send_blocking(Happening::Offered(offer)).is_ok()
+        self.loop_back.send_blocking(LoopEvent::Offered(offer)).is_ok()
             && answered.recv_blocking().unwrap_or(false)
     }
 
@@ -80,7 +80,7 @@ impl<U: UserMachine> Shell<U> {
     /// How long the body may be; `None` where the model is not here by which that is told.
     fn longest(&self, header: &EnvelopeHeader) -> Option<u64> {
         let (_, model) = self.node.base().filter(|(run, _)| *run == header.label.run)?;
-        let len = self.bench.models.len(model).ok()??;
+        let len = self.context.models.len(model).ok()??;
         Some(len.saturating_mul(LONGEST).saturating_add(MAX_BROADCAST_BODY))
     }
 }

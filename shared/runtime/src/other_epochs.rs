@@ -8,12 +8,12 @@ impl<U: UserMachine> Shell<U> {
     /// A member was met that is in another epoch. It is met again every second and told once.
     pub(crate) fn met_other_epoch(&mut self, member: MemberId, epoch: Epoch) {
         if self.other_epochs.insert(member, epoch) != Some(epoch) {
-            self.narrator.say(&other_epoch(self.bench.set.epoch, member, epoch));
+            self.narrator.say(&other_epoch(self.context.set.epoch, member, epoch));
         }
     }
 
     pub(crate) fn other_epochs(&self) -> Vec<String> {
-        let own = self.bench.set.epoch;
+        let own = self.context.set.epoch;
         self.other_epochs.iter().map(|(member, epoch)| other_epoch(own, *member, *epoch)).collect()
     }
 }

@@ -3,25 +3,25 @@
 //! Sockets, timers, the disk, threads and people meet here. The loop itself never waits for any of them: syncing,
 //! heavy work and big transfers are elsewhere, and every queue into it is bounded.
 
-use crate::alarm::Alarm;
 use crate::clients::{ClientCall, ClientDesk};
 use crate::copies;
+use crate::deadline_timer::DeadlineTimer;
 use crate::envelopes::{Envelopes, Spooled, broadcast};
 use crate::machine::UserMachine;
 use crate::member::MemberFile;
+use crate::member_status::MemberStatus;
 use crate::narrate::Narrator;
 use crate::net::{JoinDecision, Net, NetEvent, NetEvents, RosterPeer, Sighting};
 use crate::offers::Offer;
-use crate::operator::desk::{Call, Desk};
+use crate::operator::listener::{Call, OperatorListener};
 use crate::operator::{self, EnvelopeCounts, wall_ms};
 use crate::persist::{Persister, SYNC_WITHIN, Synced, Unsynced};
 use crate::seek::{self, Seeker};
-use crate::signs::{Sign, Signs};
-use crate::standing::Standing;
 use crate::state_worker::{DigestCache, StateDone, StateJob, StateWorker};
 use crate::upkeep::Lateness;
+use crate::watchdog::{Sign, Watchdog};
 use crate::watchers::Watchers;
-use crate::work::{Bench, Order, Report, Workers};
+use crate::work::{Order, Report, WorkerContext, Workers};
 use rafty_node::{Answer, Input, Knocks, Node, Output, RequestId};
 use rafty_rounds::{EnvelopeHandle, Work, WorkResult};
 use rafty_seal::{SignedHeader, Token};
@@ -37,9 +37,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How many happenings may wait for the loop.
+/// How many events may wait for the loop.
 pub(crate) const QUEUE: usize = 4_096;
-/// How many happenings the loop takes in at once; then it looks at its timer again.
+/// How many events the loop takes in at once; then it looks at its timer again.
 const MAX_TOGETHER: usize = 128;
 /// How long a stopping member waits for its leadership to be taken over.
 const RETIRE_WITHIN: Duration = Duration::from_secs(3);
@@ -47,7 +47,7 @@ const RETIRE_WITHIN: Duration = Duration::from_secs(3);
 const JOIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// Something for the loop, from a thread or a task of this process.
-pub(crate) enum Happening {
+pub(crate) enum LoopEvent {
     /// The sync thread.
     Synced(Synced),
     /// A worker thread.
@@ -80,26 +80,26 @@ pub(crate) struct Shell<U: UserMachine> {
     pub(crate) node: Node<U>,
     pub(crate) net: Net,
     pub(crate) net_events: NetEvents,
-    pub(crate) happenings: Receiver<Happening>,
-    pub(crate) loop_back: Sender<Happening>,
+    pub(crate) events: Receiver<LoopEvent>,
+    pub(crate) loop_back: Sender<LoopEvent>,
     pub(crate) persister: Persister,
     pub(crate) unsynced: Unsynced,
     pub(crate) disk_hangs: bool,
     pub(crate) workers: Workers,
     pub(crate) state_worker: StateWorker,
     pub(crate) digests: DigestCache,
-    pub(crate) bench: Arc<Bench>,
+    pub(crate) context: Arc<WorkerContext>,
     pub(crate) narrator: Narrator,
     pub(crate) watchers: Watchers,
     /// Held so that its socket goes with the shell.
-    pub(crate) _desk: Desk,
+    pub(crate) _operator_listener: OperatorListener,
     pub(crate) client_calls: Receiver<ClientCall>,
     pub(crate) clients: ClientDesk,
     pub(crate) envelopes: Envelopes,
     pub(crate) envelope_counts: EnvelopeCounts,
-    pub(crate) standing: Standing,
+    pub(crate) member_status: MemberStatus,
     pub(crate) delayed: BTreeMap<PersistId, Vec<(MemberId, Frame)>>,
-    pub(crate) requests: BTreeMap<RequestId, Asker>,
+    pub(crate) requests: BTreeMap<RequestId, PendingReply>,
     pub(crate) knocks: Knocks,
     pub(crate) seeker: Seeker,
     pub(crate) last_request: u64,
@@ -107,13 +107,13 @@ pub(crate) struct Shell<U: UserMachine> {
     /// Members that are in another epoch of the peer set, and in which.
     pub(crate) other_epochs: BTreeMap<MemberId, Epoch>,
     pub(crate) stopping: Option<Instant>,
-    pub(crate) alarm: Alarm,
-    pub(crate) signs: Signs,
+    pub(crate) timer: DeadlineTimer,
+    pub(crate) watchdog: Watchdog,
     pub(crate) lateness: Lateness,
 }
 
 /// Who waits for the answer to a request.
-pub(crate) enum Asker {
+pub(crate) enum PendingReply {
     /// A person.
     Person(Call),
     /// A person who gets a token when the peer set knows it.
@@ -145,16 +145,16 @@ impl<U: UserMachine> Shell<U> {
     /// Runs until the member ends.
     pub(crate) async fn run(mut self) -> Ended {
         self.digest_if_stale();
-        let ended = self.turn_after_turn().await;
+        let ended = self.run_loop().await;
         if matches!(ended, Ended::Removed(_)) {
             self.tell_who_removed_it();
         }
         ended
     }
 
-    async fn turn_after_turn(&mut self) -> Ended {
+    async fn run_loop(&mut self) -> Ended {
         loop {
-            self.signs.turn(Instant::now());
+            self.watchdog.turn(Instant::now());
             let mut inputs = self.next().await;
             self.gather(&mut inputs);
             self.seek_if_leaderless();
@@ -173,7 +173,7 @@ impl<U: UserMachine> Shell<U> {
             if self.has_retired() {
                 return Ended::Stopped;
             }
-            if self.standing.is_removed(self.started.elapsed(), self.is_gone()) {
+            if self.member_status.is_removed(self.started.elapsed(), self.is_gone()) {
                 return Ended::Removed("the other members do not let this one in".into());
             }
         }
@@ -192,16 +192,16 @@ impl<U: UserMachine> Shell<U> {
     /// Waits for whatever comes first and says what it means for the node.
     async fn next(&mut self) -> Vec<Input> {
         let deadline = self.node.deadline().map(|deadline| self.started + deadline.elapsed());
-        let alarm = &mut self.alarm;
+        let timer = &mut self.timer;
         let timer = async {
             match deadline {
-                Some(deadline) => poll_fn(|context| alarm.poll_at(deadline, context)).await,
+                Some(deadline) => poll_fn(|context| timer.poll_at(deadline, context)).await,
                 None => pending().await,
             }
             Woken::Timer
         };
         let net = async { self.net_events.recv().await.map_or(Woken::Ended, Woken::Net) };
-        let own = async { self.happenings.recv().await.map_or(Woken::Ended, Woken::Own) };
+        let own = async { self.events.recv().await.map_or(Woken::Ended, Woken::Own) };
         let client = async { self.client_calls.recv().await.map_or(Woken::Ended, Woken::Client) };
         // The timer is asked first: heartbeats go out however much comes in. Clients are asked last.
         match timer.or(own).or(net).or(client).await {
@@ -211,7 +211,7 @@ impl<U: UserMachine> Shell<U> {
             }
             Woken::Ended => vec![Input::Tick],
             Woken::Net(event) => self.net_said(event).into_iter().collect(),
-            Woken::Own(happening) => self.happened(happening),
+            Woken::Own(event) => self.on_event(event),
             Woken::Client(call) => self.client_called(call).into_iter().collect(),
         }
     }
@@ -219,8 +219,8 @@ impl<U: UserMachine> Shell<U> {
     /// Adds what else has happened already, so that it is done together.
     fn gather(&mut self, inputs: &mut Vec<Input>) {
         for _ in 0..MAX_TOGETHER {
-            if let Ok(happening) = self.happenings.try_recv() {
-                inputs.extend(self.happened(happening));
+            if let Ok(event) = self.events.try_recv() {
+                inputs.extend(self.on_event(event));
             } else if let Some(event) = self.net_events.try_recv() {
                 inputs.extend(self.net_said(event));
             } else if let Ok(call) = self.client_calls.try_recv() {
@@ -238,14 +238,14 @@ impl<U: UserMachine> Shell<U> {
         let look = async move {
             let found = smol::unblock(move || look.around()).await;
             // Closed only when the loop has ended.
-            let _ = report.send(Happening::Sighted(found)).await;
+            let _ = report.send(LoopEvent::Sighted(found)).await;
         };
         self.executor.spawn(look).detach();
     }
 
     fn note_last_seen(&mut self) {
         let Some(seen) = self.seeker.news(&self.net, self.node.advertised_names()) else { return };
-        let dir = self.bench.dir.clone();
+        let dir = self.context.dir.clone();
         self.executor.spawn(smol::unblock(move || seek::write(&dir, &seen))).detach();
     }
 
@@ -264,15 +264,15 @@ impl<U: UserMachine> Shell<U> {
             }
             NetEvent::Connected(member) => {
                 self.other_epochs.remove(&member);
-                self.standing.let_in(member);
+                self.member_status.let_in(member);
                 None
             }
             NetEvent::Disconnected(member) => {
-                self.standing.cut_off(member);
+                self.member_status.cut_off(member);
                 Some(Input::Unreachable(member))
             }
             NetEvent::Refused(member) => {
-                self.standing.refused(member, self.started.elapsed());
+                self.member_status.refused(member, self.started.elapsed());
                 None
             }
             NetEvent::OtherEpoch { member, epoch } => {
@@ -293,7 +293,7 @@ impl<U: UserMachine> Shell<U> {
             Ok(head) => head,
             Err(error) => {
                 // A file that stays behind goes at the next start.
-                let _ = self.bench.spool.remove(body);
+                let _ = self.context.spool.remove(body);
                 self.narrator.dropped(from, &error.to_string());
                 return None;
             }
@@ -301,7 +301,7 @@ impl<U: UserMachine> Shell<U> {
         let header = Box::new(head.header().clone());
         self.envelope_counts.received += 1;
         self.envelope_counts.for_me += u64::from(header.is_for(self.me));
-        let handle = self.envelopes.name(Arc::new(Spooled::new(head, self.bench.spool.clone(), body)));
+        let handle = self.envelopes.name(Arc::new(Spooled::new(head, self.context.spool.clone(), body)));
         Some(Input::Envelope { from, header, handle })
     }
 
@@ -315,12 +315,17 @@ impl<U: UserMachine> Shell<U> {
         }
         let command = rafty_types::Command::Control(rafty_types::ControlCommand::Enrol(enrolment));
         let request = rafty_node::Request::Commit { client: None, session: None, command };
-        Some(self.request(Asker::Newcomer(reply), request, JOIN_WITHIN))
+        Some(self.request(PendingReply::Newcomer(reply), request, JOIN_WITHIN))
     }
 
-    pub(crate) fn request(&mut self, asker: Asker, request: rafty_node::Request, within: Duration) -> Input {
+    pub(crate) fn request(
+        &mut self,
+        pending: PendingReply,
+        request: rafty_node::Request,
+        within: Duration,
+    ) -> Input {
         let input = self.own_request(request, within);
-        self.requests.insert(RequestId(self.last_request), asker);
+        self.requests.insert(RequestId(self.last_request), pending);
         input
     }
 
@@ -334,38 +339,38 @@ impl<U: UserMachine> Shell<U> {
         }
     }
 
-    fn happened(&mut self, happening: Happening) -> Vec<Input> {
-        match happening {
-            Happening::Synced(Synced::UpTo(id)) => {
+    fn on_event(&mut self, event: LoopEvent) -> Vec<Input> {
+        match event {
+            LoopEvent::Synced(Synced::UpTo(id)) => {
                 self.unsynced.synced(id);
                 self.send_delayed(id);
                 vec![Input::Persisted(id)]
             }
-            Happening::Synced(Synced::Failing(why)) => self.disk_fails(why),
-            Happening::Synced(Synced::Healed) => self.disk_works(),
-            Happening::Reported(report) => vec![self.reported(report)],
-            Happening::StateDone(done) => self.state_done(done).into_iter().collect(),
-            Happening::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
-            Happening::Measured(links) => {
+            LoopEvent::Synced(Synced::Failing(why)) => self.disk_fails(why),
+            LoopEvent::Synced(Synced::Healed) => self.disk_works(),
+            LoopEvent::Reported(report) => vec![self.reported(report)],
+            LoopEvent::StateDone(done) => self.state_done(done).into_iter().collect(),
+            LoopEvent::SnapshotSent { to, arrived } => vec![Input::SnapshotSent { to, arrived }],
+            LoopEvent::Measured(links) => {
                 let looked = [Input::Measured(links), Input::WallClock(wall_ms())];
                 looked.into_iter().chain(self.told_level()).collect()
             }
-            Happening::Located(address) => {
+            LoopEvent::Located(address) => {
                 self.note_last_seen();
                 self.located(address).into_iter().collect()
             }
-            Happening::Sighted(sightings) => {
+            LoopEvent::Sighted(sightings) => {
                 self.seeker.looked(self.now());
                 self.net.look_at(&sightings);
                 Vec::new()
             }
-            Happening::Offered(offer) => {
+            LoopEvent::Offered(offer) => {
                 self.offered(&offer);
                 Vec::new()
             }
-            Happening::Called(call) => self.called(call),
-            Happening::Stop => {
-                self.signs.give(Sign::Stopping);
+            LoopEvent::Called(call) => self.called(call),
+            LoopEvent::Stop => {
+                self.watchdog.give(Sign::Stopping);
                 self.stopping.get_or_insert_with(Instant::now);
                 vec![Input::Retire(true)]
             }
@@ -445,7 +450,7 @@ impl<U: UserMachine> Shell<U> {
             Output::Reply { id, answer } => return Ok(self.answered(id, answer)),
             Output::Work { id, work } => return Ok(self.order(id, *work)),
             Output::MakeTenureKey => self.workers.make_tenure_key(),
-            Output::ForgetTenureKeys { except } => self.bench.tenure_keys.forget(except),
+            Output::ForgetTenureKeys { except } => self.context.tenure_keys.forget(except),
             Output::SendEnvelope { to, handle } => return Ok(self.send_envelope(&to, handle)),
             Output::DropEnvelope(handle) => self.envelopes.forget(handle),
             Output::WithdrawEnvelope(handle) => self.envelopes.withdraw(handle),
@@ -456,14 +461,14 @@ impl<U: UserMachine> Shell<U> {
                 if !before.is_empty() {
                     self.net.look_at(&before);
                 }
-                self.standing.known(self.me, &peers);
+                self.member_status.known(self.me, &peers);
                 self.note_roster(members);
             }
             Output::UserApplied { index, command } => return Ok(self.entry_changed(index, &command)),
             Output::UserRestored => self.entries_restored(),
-            Output::NoCopy => copies::take_as_original(&self.executor, &self.bench.dir),
+            Output::NoCopy => copies::take_as_original(&self.executor, &self.context.dir),
             Output::Event(event) => {
-                copies::note_anomaly(&self.bench.dir, self.me, &event, self.node.has_diverged());
+                copies::note_anomaly(&self.context.dir, self.me, &event, self.node.has_diverged());
                 self.narrator.tell(&event);
             }
             Output::Dropped { from, reason } => self.narrator.dropped(from, &reason),
@@ -481,9 +486,9 @@ impl<U: UserMachine> Shell<U> {
 
     /// Who asked this member to remove itself gets no other answer: the node that would give it has ended.
     fn tell_who_removed_it(&mut self) {
-        for asker in std::mem::take(&mut self.requests).into_values() {
-            match asker {
-                Asker::Person(call) if matches!(call.request, operator::Request::Revoke { member } if member == self.me) =>
+        for pending in std::mem::take(&mut self.requests).into_values() {
+            match pending {
+                PendingReply::Person(call) if matches!(call.request, operator::Request::Revoke { member } if member == self.me) =>
                 {
                     call.answer(&operator::Reply::Done { index: None });
                 }
@@ -532,7 +537,7 @@ impl<U: UserMachine> Shell<U> {
             StateDone::MarkDigested { mark, digest } => {
                 let set = self.node.state().control().set();
                 let statement = state_digest_statement(set, self.me, mark, digest);
-                let signature = self.bench.secrets.identity.sign(&statement);
+                let signature = self.context.secrets.identity.sign(&statement);
                 Some(Input::StateDigested { mark, digest, signature })
             }
             StateDone::Digest { index, digest, took } => {
@@ -556,7 +561,7 @@ impl<U: UserMachine> Shell<U> {
         let arrived = async move {
             let arrived = sent.taken().await;
             // Closed only when the loop has ended.
-            let _ = report.send(Happening::SnapshotSent { to, arrived }).await;
+            let _ = report.send(LoopEvent::SnapshotSent { to, arrived }).await;
         };
         self.executor.spawn(arrived).detach();
     }
@@ -573,15 +578,15 @@ impl<U: UserMachine> Shell<U> {
 
     fn answered(&mut self, id: RequestId, answer: Answer) -> Option<Input> {
         match self.requests.remove(&id) {
-            Some(Asker::Person(call)) => self.answer_person(&call, answer),
-            Some(Asker::Token(call, token)) => self.hand_out_token(&call, &token, answer),
-            Some(Asker::Newcomer(reply)) => {
+            Some(PendingReply::Person(call)) => self.answer_person(&call, answer),
+            Some(PendingReply::Token(call, token)) => self.hand_out_token(&call, &token, answer),
+            Some(PendingReply::Newcomer(reply)) => {
                 let decision = JoinDecision::Reply(self.join_reply(answer));
                 let _ = reply.try_send(decision);
             }
-            Some(Asker::ClientToken(call, token)) => self.hand_out_client_token(&call, &token, answer),
-            Some(Asker::Client(call)) => return self.answer_client(call, answer),
-            Some(Asker::Stranger(call)) => return self.stranger_looked_up(call, answer),
+            Some(PendingReply::ClientToken(call, token)) => self.hand_out_client_token(&call, &token, answer),
+            Some(PendingReply::Client(call)) => return self.answer_client(call, answer),
+            Some(PendingReply::Stranger(call)) => return self.stranger_looked_up(call, answer),
             None => {}
         }
         None
@@ -622,7 +627,7 @@ impl<U: UserMachine> Shell<U> {
 enum Woken {
     Timer,
     Net(NetEvent),
-    Own(Happening),
+    Own(LoopEvent),
     Client(ClientCall),
     Ended,
 }

@@ -1,32 +1,32 @@
 //! A member runs: its directory is opened, its parts are started, and the loop goes until it ends.
 
 use crate::address::{own_address, watch_address};
-use crate::alarm::Alarm;
 use crate::clients::{self, CALLS, ClientDesk, client_addresses};
 use crate::copies::{self, looks_copied};
+use crate::deadline_timer::DeadlineTimer;
 use crate::envelopes::Envelopes;
 use crate::host_port::HostPort;
 use crate::log_writer::{LogLevel, flush_log, log};
 use crate::machine::UserMachine;
 use crate::measure::measure_links;
 use crate::member::{MEMBER_FILE, MODELS, MemberError, MemberFile, Secrets, load};
+use crate::member_status::MemberStatus;
 use crate::narrate::Narrator;
 use crate::net::{Net, NetConfig, NetEvents};
 use crate::offers::Inbox;
-use crate::operator::desk::Desk;
+use crate::operator::listener::OperatorListener;
 use crate::operator::{EnvelopeCounts, wall_ms};
 use crate::persist::{Persister, Unsynced};
 use crate::rejoin::{RejoinError, re_enrol};
 use crate::seek::{self, Lookout, Seeker};
 use crate::setup::{free_port, write_member};
-use crate::shell::{Ended, Happening, QUEUE, Shell, roster_peer};
-use crate::signs::{Signs, Supervisor};
-use crate::standing::Standing;
+use crate::shell::{Ended, LoopEvent, QUEUE, Shell, roster_peer};
 use crate::state_worker::{DigestCache, StateWorker};
 use crate::trainer::Trainer;
 use crate::upkeep::Lateness;
+use crate::watchdog::{Supervisor, Watchdog};
 use crate::watchers::Watchers;
-use crate::work::{Bench, TenureKeys, Workers};
+use crate::work::{TenureKeys, WorkerContext, Workers};
 use rafty_dictionary::Entries;
 use rafty_node::{Boot, Knocks, Node};
 use rafty_seal::Identity;
@@ -253,7 +253,7 @@ fn assemble<U: UserMachine>(
     }
 
     let started = Instant::now();
-    let (loop_back, happenings) = bounded(QUEUE);
+    let (loop_back, events) = bounded(QUEUE);
     let (net, net_events) = listen(executor, &member, &secrets, Inbox::new(&spool, &loop_back))?;
     let (calls, client_calls) = bounded(CALLS);
     let addresses = client_addresses(net.local_addr().unwrap_or(member.listen), member.clients);
@@ -262,10 +262,10 @@ fn assemble<U: UserMachine>(
     if member != before {
         write_member(&dir, &member).map_err(|error| disk(&error))?;
     }
-    let standing = admit_known_members(&node, &net, &member);
+    let member_status = admit_known_members(&node, &net, &member);
     let last_seen = seek::read(&dir);
     let dir_for_notes = dir.clone();
-    let bench = Arc::new(Bench {
+    let context = Arc::new(WorkerContext {
         me: member.member,
         set: member.set(),
         secrets,
@@ -276,10 +276,10 @@ fn assemble<U: UserMachine>(
         tenure_keys: TenureKeys::default(),
         accumulators: std::sync::Mutex::default(),
     });
-    let desk = Desk::open(executor, &path, loop_back.clone())?;
-    let persister = Persister::start(log, log_dir, say(&loop_back, Happening::Synced))?;
-    let workers = Workers::start(bench.clone(), trainer, say(&loop_back, Happening::Reported))?;
-    let state_worker = StateWorker::start(say(&loop_back, Happening::StateDone))?;
+    let listener = OperatorListener::open(executor, &path, loop_back.clone())?;
+    let persister = Persister::start(log, log_dir, say(&loop_back, LoopEvent::Synced))?;
+    let workers = Workers::start(context.clone(), trainer, say(&loop_back, LoopEvent::Reported))?;
+    let state_worker = StateWorker::start(say(&loop_back, LoopEvent::StateDone))?;
     stop_on_signals(executor, loop_back.clone())?;
     measure_links(executor, net.clone(), loop_back.clone());
     watch_address(executor, member.clone(), loop_back.clone());
@@ -294,7 +294,7 @@ fn assemble<U: UserMachine>(
         node,
         net,
         net_events,
-        happenings,
+        events,
         loop_back,
         persister,
         unsynced: Unsynced::default(),
@@ -302,15 +302,15 @@ fn assemble<U: UserMachine>(
         workers,
         state_worker,
         digests: DigestCache::default(),
-        bench,
+        context,
         narrator,
         watchers: Watchers::default(),
-        _desk: desk,
+        _operator_listener: listener,
         client_calls,
         clients: ClientDesk::new(certificate),
         envelopes: Envelopes::default(),
         envelope_counts: EnvelopeCounts::default(),
-        standing,
+        member_status,
         delayed: BTreeMap::new(),
         requests: BTreeMap::new(),
         knocks: Knocks::default(),
@@ -319,21 +319,21 @@ fn assemble<U: UserMachine>(
         trouble: None,
         other_epochs: BTreeMap::new(),
         stopping: None,
-        alarm: Alarm::default(),
-        signs: Signs::new(supervisor),
+        timer: DeadlineTimer::default(),
+        watchdog: Watchdog::new(supervisor),
         lateness: Lateness::default(),
     })
 }
 
 /// Until a newcomer has a state, the network lets in those whom it was told of when it joined.
-fn admit_known_members<U: UserMachine>(node: &Node<U>, net: &Net, member: &MemberFile) -> Standing {
-    let mut standing = Standing::default();
+fn admit_known_members<U: UserMachine>(node: &Node<U>, net: &Net, member: &MemberFile) -> MemberStatus {
+    let mut member_status = MemberStatus::default();
     if !node.state().control().initialised() {
         let peers: Vec<_> = member.members.iter().map(roster_peer).collect();
         net.set_roster(member.member, &peers);
-        standing.known(member.member, &peers);
+        member_status.known(member.member, &peers);
     }
-    standing
+    member_status
 }
 
 /// The log; or a new one and a new id, when it is lost or damaged: this member never votes with such a log.
@@ -454,19 +454,19 @@ fn note_rosters(executor: &Arc<Executor<'static>>, dir: Arc<DataDir>) -> Sender<
 }
 
 /// Brings what a thread says to the loop. Blocks the thread, never the loop, when too much waits.
-fn say<T, F>(loop_back: &Sender<Happening>, as_happening: F) -> impl Fn(T) + Clone + use<T, F>
+fn say<T, F>(loop_back: &Sender<LoopEvent>, as_event: F) -> impl Fn(T) + Clone + use<T, F>
 where
-    F: Fn(T) -> Happening + Clone,
+    F: Fn(T) -> LoopEvent + Clone,
 {
     let loop_back = loop_back.clone();
     move |what| {
         // Closed only when the loop has ended.
-        let _ = loop_back.send_blocking(as_happening(what));
+        let _ = loop_back.send_blocking(as_event(what));
     }
 }
 
-fn stop_when_told(stop: std::sync::mpsc::Receiver<()>, loop_back: &Sender<Happening>) -> std::io::Result<()> {
-    let stopped = say(loop_back, |()| Happening::Stop);
+fn stop_when_told(stop: std::sync::mpsc::Receiver<()>, loop_back: &Sender<LoopEvent>) -> std::io::Result<()> {
+    let stopped = say(loop_back, |()| LoopEvent::Stop);
     let wait = move || {
         let _ = stop.recv();
         stopped(());
@@ -474,14 +474,14 @@ fn stop_when_told(stop: std::sync::mpsc::Receiver<()>, loop_back: &Sender<Happen
     std::thread::Builder::new().name("rafty-stop".into()).spawn(wait).map(drop)
 }
 
-fn stop_on_signals(executor: &Arc<Executor<'static>>, loop_back: Sender<Happening>) -> Result<(), UpError> {
+fn stop_on_signals(executor: &Arc<Executor<'static>>, loop_back: Sender<LoopEvent>) -> Result<(), UpError> {
     use async_signal::{Signal, Signals};
     let mut signals = Signals::new([Signal::Term, Signal::Int])?;
     crate::interrupt::member_runs();
     let wait = async move {
         use smol::stream::StreamExt;
         while signals.next().await.is_some() {
-            let _ = loop_back.send(Happening::Stop).await;
+            let _ = loop_back.send(LoopEvent::Stop).await;
         }
     };
     executor.spawn(wait).detach();

@@ -4,7 +4,7 @@
 //! reads too slowly is let go.
 
 use crate::machine::{NO_DICTIONARY, UserMachine};
-use crate::operator::desk::{Call, Line};
+use crate::operator::listener::{Call, Line};
 use crate::operator::{WatchLine, json_of};
 use crate::shell::Shell;
 use rafty_dictionary::{Entries, EntryCommand};

@@ -2,8 +2,8 @@
 //!
 //! Whom a fault hits is a raw number here; the world resolves it when the time comes.
 
-use crate::dice::Dice;
 use crate::member::WALL_MS;
+use crate::rng::SimRng;
 use crate::worker::{FLAWS, Flaw};
 use rafty_types::Time;
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub enum Fault {
     OneWay { from: Who, to: Who, lasts: Duration },
     /// Nobody hears this member, or it hears nobody.
     Deaf { who: Who, hears: bool, lasts: Duration },
-    /// The weather turns.
-    Weather { seed: u64, lasts: Duration },
+    /// The fault rates change.
+    FaultRates { seed: u64, lasts: Duration },
     /// The monotonic clock goes at another rate; a million is right.
     ClockRate { who: Who, rate: u64, lasts: Duration },
     /// The wall clock is set: it is wrong by so much from now on.
@@ -110,18 +110,18 @@ const CALM: (u64, u64) = (2_000, 15_000);
 const BURST_CHANCE: u64 = 70;
 
 /// The faults of a seed until `end`.
-pub fn draw(dice: &mut Dice, start: Time, end: Time) -> Vec<Planned> {
-    let kinds: Vec<u64> = (0..KINDS).filter(|_| dice.percent(KIND_CHANCE)).collect();
+pub fn draw(rng: &mut SimRng, start: Time, end: Time) -> Vec<Planned> {
+    let kinds: Vec<u64> = (0..KINDS).filter(|_| rng.percent(KIND_CHANCE)).collect();
     let mut plan = vec![Planned { at: start, fault: Fault::Backup }];
     let mut at = start;
     loop {
-        let span = if dice.percent(BURST_CHANCE) { BURST } else { CALM };
-        at = at + dice.ms(span);
+        let span = if rng.percent(BURST_CHANCE) { BURST } else { CALM };
+        at = at + rng.ms(span);
         if at >= end {
             return plan;
         }
-        if let Some(kind) = dice.pick(&kinds) {
-            plan.push(Planned { at, fault: fault(kind, dice) });
+        if let Some(kind) = rng.pick(&kinds) {
+            plan.push(Planned { at, fault: fault(kind, rng) });
         }
     }
 }
@@ -130,10 +130,10 @@ pub fn draw(dice: &mut Dice, start: Time, end: Time) -> Vec<Planned> {
 const BETWEEN_ROTS: (u64, u64) = (20_000, 150_000);
 
 /// States that rot, until `end`.
-pub fn draw_rots(dice: &mut Dice, end: Time) -> Vec<Planned> {
-    let first = dice.ms(BETWEEN_ROTS);
-    let rot = |dice: &mut Dice| Fault::Rot { who: anyone(dice), down: dice.ms(DOWN) };
-    again_and_again(dice, first, BETWEEN_ROTS, end, rot)
+pub fn draw_rots(rng: &mut SimRng, end: Time) -> Vec<Planned> {
+    let first = rng.ms(BETWEEN_ROTS);
+    let rot = |rng: &mut SimRng| Fault::Rot { who: anyone(rng), down: rng.ms(DOWN) };
+    again_and_again(rng, first, BETWEEN_ROTS, end, rot)
 }
 
 /// How long participants are absent from rounds, each time, and how long one is down in each of them, in milliseconds.
@@ -143,12 +143,12 @@ const DOWN: (u64, u64) = (500, 30_000);
 const BETWEEN_ABSENCES: (u64, u64) = (5_000, 60_000);
 
 /// Participants that are absent from rounds, from the first round on until `end`.
-pub fn draw_absences(dice: &mut Dice, end: Time) -> Vec<Planned> {
-    let first = dice.ms((0, 2_000));
-    again_and_again(dice, first, BETWEEN_ABSENCES, end, |dice| {
-        let (who, lasts) = (anyone(dice), dice.ms(ABSENCE));
-        match dice.percent(50) {
-            true => Fault::DiesInRounds { who, down: dice.ms(DOWN), lasts },
+pub fn draw_absences(rng: &mut SimRng, end: Time) -> Vec<Planned> {
+    let first = rng.ms((0, 2_000));
+    again_and_again(rng, first, BETWEEN_ABSENCES, end, |rng| {
+        let (who, lasts) = (anyone(rng), rng.ms(ABSENCE));
+        match rng.percent(50) {
+            true => Fault::DiesInRounds { who, down: rng.ms(DOWN), lasts },
             false => Fault::Withholds { who, lasts },
         }
     })
@@ -159,15 +159,15 @@ const BETWEEN_TWINS: (u64, u64) = (1_000, 8_000);
 const TWIN_LASTS: (u64, u64) = (1_000, 12_000);
 
 /// Copies of members beside their originals again and again, until `end`.
-pub fn draw_twins(dice: &mut Dice, end: Time) -> Vec<Planned> {
-    let first = dice.ms(BETWEEN_TWINS);
-    again_and_again(dice, first, BETWEEN_TWINS, end, |dice| match dice.percent(20) {
+pub fn draw_twins(rng: &mut SimRng, end: Time) -> Vec<Planned> {
+    let first = rng.ms(BETWEEN_TWINS);
+    again_and_again(rng, first, BETWEEN_TWINS, end, |rng| match rng.percent(20) {
         true => Fault::Backup,
         false => Fault::Twin {
-            who: anyone(dice),
-            which: dice.roll(),
-            raw: dice.percent(50),
-            lasts: dice.ms(TWIN_LASTS),
+            who: anyone(rng),
+            which: rng.roll(),
+            raw: rng.percent(50),
+            lasts: rng.ms(TWIN_LASTS),
         },
     })
 }
@@ -178,17 +178,17 @@ const BETWEEN_MOVES: (u64, u64) = (2_000, 40_000);
 const KNOCKS: (u64, u64) = (50, 600);
 
 /// Moves, until `end`; with `all`, of everybody at once, too.
-pub fn draw_moves(dice: &mut Dice, all: bool, end: Time) -> Vec<Planned> {
-    let first = dice.ms(BETWEEN_MOVES);
-    again_and_again(dice, first, BETWEEN_MOVES, end, |dice| {
-        let away = if dice.percent(50) { Duration::ZERO } else { lasts(dice) };
-        let who = anyone(dice);
-        match dice.below(10) {
+pub fn draw_moves(rng: &mut SimRng, all: bool, end: Time) -> Vec<Planned> {
+    let first = rng.ms(BETWEEN_MOVES);
+    again_and_again(rng, first, BETWEEN_MOVES, end, |rng| {
+        let away = if rng.percent(50) { Duration::ZERO } else { lasts(rng) };
+        let who = anyone(rng);
+        match rng.below(10) {
             0..5 => Fault::Move { who, away },
             5..7 => Fault::Rebind { who },
             7..9 if all => Fault::MoveAll { away },
             7..9 => Fault::Move { who, away },
-            _ => Fault::Knocks { at: who, times: dice.between(KNOCKS) as u32 },
+            _ => Fault::Knocks { at: who, times: rng.between(KNOCKS) as u32 },
         }
     })
 }
@@ -202,11 +202,11 @@ const SLOW_LINK_LASTS: (u64, u64) = (5_000, 90_000);
 const BETWEEN_SLOW_LINKS: (u64, u64) = (2_000, 60_000);
 
 /// Links that are slow, until `end`.
-pub fn draw_slow_links(dice: &mut Dice, end: Time) -> Vec<Planned> {
-    let first = dice.ms(BETWEEN_SLOW_LINKS);
-    again_and_again(dice, first, BETWEEN_SLOW_LINKS, end, |dice| {
-        let (who, bytes_per_ms, lasts) = (anyone(dice), dice.between(SLOW_LINK), dice.ms(SLOW_LINK_LASTS));
-        match dice.percent(20) {
+pub fn draw_slow_links(rng: &mut SimRng, end: Time) -> Vec<Planned> {
+    let first = rng.ms(BETWEEN_SLOW_LINKS);
+    again_and_again(rng, first, BETWEEN_SLOW_LINKS, end, |rng| {
+        let (who, bytes_per_ms, lasts) = (anyone(rng), rng.between(SLOW_LINK), rng.ms(SLOW_LINK_LASTS));
+        match rng.percent(20) {
             true => Fault::SlowLinks { bytes_per_ms, lasts },
             false => Fault::SlowLink { who, bytes_per_ms, lasts },
         }
@@ -217,25 +217,25 @@ pub fn draw_slow_links(dice: &mut Dice, end: Time) -> Vec<Planned> {
 const BETWEEN_LIES: (u64, u64) = (50, 2_000);
 
 /// Members that lie, until `end`.
-pub fn draw_lies(dice: &mut Dice, end: Time) -> Vec<Planned> {
-    let first = dice.ms(BETWEEN_LIES);
-    let forges = |dice: &mut Dice| Fault::Forges { who: anyone(dice), seed: dice.roll() };
-    again_and_again(dice, first, BETWEEN_LIES, end, forges)
+pub fn draw_lies(rng: &mut SimRng, end: Time) -> Vec<Planned> {
+    let first = rng.ms(BETWEEN_LIES);
+    let forges = |rng: &mut SimRng| Fault::Forges { who: anyone(rng), seed: rng.roll() };
+    again_and_again(rng, first, BETWEEN_LIES, end, forges)
 }
 
 /// Faults of one kind, the first after a while and the others after pauses between these, in milliseconds, until `end`.
 fn again_and_again(
-    dice: &mut Dice,
+    rng: &mut SimRng,
     first: Duration,
     pauses: (u64, u64),
     end: Time,
-    draw: impl Fn(&mut Dice) -> Fault,
+    draw: impl Fn(&mut SimRng) -> Fault,
 ) -> Vec<Planned> {
     let mut plan = Vec::new();
     let mut at = Time::ZERO + first;
     while at < end {
-        plan.push(Planned { at, fault: draw(dice) });
-        at = at + dice.ms(pauses);
+        plan.push(Planned { at, fault: draw(rng) });
+        at = at + rng.ms(pauses);
     }
     plan
 }
@@ -245,26 +245,26 @@ const SLOWEST_CLOCK: u64 = 700_000;
 /// The fastest one.
 pub const FASTEST_CLOCK: u64 = 1_400_000;
 
-fn fault(kind: u64, dice: &mut Dice) -> Fault {
-    let (who, other) = (anyone(dice), anyone(dice));
-    let lasts = lasts(dice);
-    let yes = dice.percent(50);
+fn fault(kind: u64, rng: &mut SimRng) -> Fault {
+    let (who, other) = (anyone(rng), anyone(rng));
+    let lasts = lasts(rng);
+    let yes = rng.percent(50);
     match kind {
         0 => Fault::Crash { who, lasts },
-        1 if dice.percent(20) => Fault::CrashAll { lasts },
+        1 if rng.percent(20) => Fault::CrashAll { lasts },
         1 => Fault::Crash { who, lasts: lasts / 4 },
         2 => Fault::Pause { who, lasts, asleep: yes },
-        3 => Fault::Partition { sides: dice.roll(), lasts },
+        3 => Fault::Partition { sides: rng.roll(), lasts },
         4 => Fault::OneWay { from: who, to: other, lasts },
         5 => Fault::Deaf { who, hears: yes, lasts },
-        6 => Fault::Weather { seed: dice.roll(), lasts: lasts * 2 },
+        6 => Fault::FaultRates { seed: rng.roll(), lasts: lasts * 2 },
         7 => Fault::ClockRate {
             who,
-            rate: SLOWEST_CLOCK + dice.below(FASTEST_CLOCK - SLOWEST_CLOCK),
+            rate: SLOWEST_CLOCK + rng.below(FASTEST_CLOCK - SLOWEST_CLOCK),
             lasts: lasts * 4,
         },
-        8 => Fault::WallJump { who, ms: wall_jump(dice) },
-        9 => Fault::SlowDisk { who, times: 2 + dice.below(60) as u32, lasts },
+        8 => Fault::WallJump { who, ms: wall_jump(rng) },
+        9 => Fault::SlowDisk { who, times: 2 + rng.below(60) as u32, lasts },
         10 => Fault::DiskError { who, lasts },
         11 => Fault::Flip { who, down: lasts },
         12 => Fault::Wipe { who, down: lasts },
@@ -274,37 +274,37 @@ fn fault(kind: u64, dice: &mut Dice) -> Fault {
         16 => Fault::Revoke { at: who, who: other },
         17 => Fault::SlowTraining { who, lasts: lasts * 2 },
         18 => {
-            let flaw = FLAWS[dice.below(FLAWS.len() as u64) as usize];
+            let flaw = FLAWS[rng.below(FLAWS.len() as u64) as usize];
             Fault::Lie { who, flaw, lasts: lasts * 2 }
         }
         19 => Fault::Replay { who, lasts: lasts * 2 },
         20 => Fault::StopRun { at: who },
-        _ if dice.percent(40) => Fault::Backup,
-        _ if dice.percent(40) => Fault::Twin { who, which: dice.roll(), raw: yes, lasts: lasts * 4 },
-        _ => Fault::PutBack { who, which: dice.roll(), raw: yes, down: lasts },
+        _ if rng.percent(40) => Fault::Backup,
+        _ if rng.percent(40) => Fault::Twin { who, which: rng.roll(), raw: yes, lasts: lasts * 4 },
+        _ => Fault::PutBack { who, which: rng.roll(), raw: yes, down: lasts },
     }
 }
 
 /// A wall clock is an hour off, begins at 1970 again, is 20 years ahead, or is put right.
-fn wall_jump(dice: &mut Dice) -> i64 {
-    match dice.below(4) {
-        0 => dice.below(7_200_000) as i64 - 3_600_000,
+fn wall_jump(rng: &mut SimRng) -> i64 {
+    match rng.below(4) {
+        0 => rng.below(7_200_000) as i64 - 3_600_000,
         1 => -(WALL_MS as i64),
         2 => 20 * 365 * 86_400_000,
         _ => 0,
     }
 }
 
-fn anyone(dice: &mut Dice) -> Who {
-    if dice.percent(30) { Who::Leader } else { Who::Some(dice.roll()) }
+fn anyone(rng: &mut SimRng) -> Who {
+    if rng.percent(30) { Who::Leader } else { Who::Some(rng.roll()) }
 }
 
 /// Mostly short, seldom long.
-fn lasts(dice: &mut Dice) -> Duration {
-    let span = match dice.below(10) {
+fn lasts(rng: &mut SimRng) -> Duration {
+    let span = match rng.below(10) {
         0..5 => (50, 1_000),
         5..9 => (500, 6_000),
         _ => (5_000, 30_000),
     };
-    dice.ms(span)
+    rng.ms(span)
 }

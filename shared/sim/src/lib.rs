@@ -4,7 +4,7 @@
 //! members with a virtual clock, network and disk. All chance comes from one seed: the same seed gives the same run,
 //! event by event, on any machine and however the program was built.
 //!
-//! A run ([`story`]) has two phases. First the world turns on its members ([`faults`], [`weather`]) while clients and
+//! A run ([`story`]) has two phases. First the world turns on its members ([`faults`], [`rates`]) while clients and
 //! federated rounds go on; then everything works again. After every step the [`invariants`] are checked; after healing
 //! there must be a leader, progress of writes and rounds, and equal states everywhere. What clients saw of each key
 //! must be [linearizable](linearizability).
@@ -15,7 +15,6 @@
 
 pub mod agenda;
 pub mod clock;
-pub mod dice;
 pub mod disk;
 pub mod faults;
 pub mod history;
@@ -24,8 +23,11 @@ pub mod linearizability;
 pub mod links;
 pub mod member;
 pub mod network;
+pub mod observer;
+pub mod rates;
 pub mod recovery;
 pub mod report;
+pub mod rng;
 pub mod run;
 pub mod shrink;
 pub mod slow_links;
@@ -33,7 +35,5 @@ pub mod story;
 pub mod tally;
 pub mod terms;
 pub mod trace;
-pub mod weather;
-pub mod witness;
 pub mod worker;
 pub mod world;

@@ -85,7 +85,7 @@ fn effect(action: Action, value: Option<u64>) -> Option<Option<u64>> {
 mod tests {
     use super::Action::{Delete, Get, Set};
     use super::*;
-    use crate::dice::Dice;
+    use crate::rng::SimRng;
     use std::time::Duration;
 
     fn at(ms: u64) -> Time {
@@ -150,21 +150,21 @@ mod tests {
     }
 
     /// A history of a real register: each operation takes effect at a moment of its own, between call and return.
-    fn real(dice: &mut Dice, len: u64) -> Vec<Operation> {
-        let mut effects: Vec<_> = (0..len).map(|number| (dice.below(10 * len), number)).collect();
+    fn real(rng: &mut SimRng, len: u64) -> Vec<Operation> {
+        let mut effects: Vec<_> = (0..len).map(|number| (rng.below(10 * len), number)).collect();
         effects.sort_unstable();
         let mut value = None;
         let mut history = Vec::new();
         for (moment, number) in effects {
-            let action = match dice.below(4) {
+            let action = match rng.below(4) {
                 0 => Get(value),
                 1 => Delete(Some(value.is_some())),
                 _ => Set(number),
             };
             value = effect(action, value).expect("a real register");
-            let lost = dice.percent(15) && !matches!(action, Get(_));
+            let lost = rng.percent(15) && !matches!(action, Get(_));
             let action = if lost && matches!(action, Delete(_)) { Delete(None) } else { action };
-            let (before, after) = (dice.below(20), dice.below(20));
+            let (before, after) = (rng.below(20), rng.below(20));
             let returned = (!lost).then(|| at(100 + moment + after));
             history.push(Operation { action, called: at(100 + moment - before), returned });
         }
@@ -173,9 +173,9 @@ mod tests {
 
     #[test]
     fn what_a_real_register_did_is_always_explained() {
-        let mut dice = Dice::new(5, 0);
+        let mut rng = SimRng::new(5, 0);
         for _ in 0..300 {
-            let history = real(&mut dice, 30);
+            let history = real(&mut rng, 30);
             assert!(is_linearizable(&history), "{history:#?}");
         }
     }
@@ -197,13 +197,13 @@ mod tests {
 
     #[test]
     fn small_histories_are_judged_as_by_definition() {
-        let (mut dice, mut bad) = (Dice::new(6, 0), 0);
+        let (mut rng, mut bad) = (SimRng::new(6, 0), 0);
         for _ in 0..2_000 {
-            let mut history = real(&mut dice, 6);
+            let mut history = real(&mut rng, 6);
             // One wrong answer, which may or may not show.
-            let lie = dice.below(6) as usize;
+            let lie = rng.below(6) as usize;
             if let Get(read) = &mut history[lie].action {
-                *read = dice.percent(50).then(|| dice.below(6));
+                *read = rng.percent(50).then(|| rng.below(6));
             }
             let truth = by_definition(&history, 0, None);
             bad += u32::from(!truth);

@@ -1,11 +1,11 @@
 //! One member: its disk, which outlives it, and its process, which does not.
 
 use crate::clock::Clock;
-use crate::dice::Dice;
 use crate::disk::Disk;
+use crate::observer::{Observer, rot_of};
+use crate::rates::FaultRates;
+use crate::rng::SimRng;
 use crate::terms::Terms;
-use crate::weather::Weather;
-use crate::witness::{Witness, rot_of};
 use crate::worker::{Flaw, Worker};
 use crate::world::{Happening, InParts, Way};
 use rafty_consensus::Role;
@@ -75,7 +75,7 @@ pub struct Device {
     pub slow_disk: u32,
     /// Until when nothing can be written.
     pub disk_fails_until: Time,
-    /// How long training takes beside what the weather says.
+    /// How long training takes beside what the fault rates say.
     pub slow_training: Duration,
     /// Whether envelopes are sent twice.
     pub replays: bool,
@@ -103,7 +103,7 @@ pub const SOUND: Device = Device {
 /// A running member.
 pub struct Process {
     /// The code under test.
-    pub node: Node<Witness>,
+    pub node: Node<Observer>,
     /// The monotonic clock.
     pub clock: Clock,
     /// Its workers.
@@ -210,7 +210,7 @@ impl Member {
 
     /// Starts from what the disk holds. `false` when it runs already or cannot.
     /// `named` ones advertise their names.
-    pub fn start(&mut self, now: Time, settings: &Settings, named: bool, dice: &mut Dice) -> bool {
+    pub fn start(&mut self, now: Time, settings: &Settings, named: bool, rng: &mut SimRng) -> bool {
         let unusable = self.disk.damaged || self.disk.incarnations.diverged.is_some();
         if self.process.is_some() || self.halted.is_some() || unusable {
             return false;
@@ -234,9 +234,9 @@ impl Member {
             suspected: disk.looks_copied,
             address: Some(self.place),
             signer: Arc::new(Identity::from_secret_bytes(&self.identity.to_secret_bytes())),
-            seed: dice.roll(),
+            seed: rng.roll(),
         };
-        let node = Node::new(boot, Witness::default(), Time::ZERO).expect("a sound disk makes a member");
+        let node = Node::new(boot, Observer::default(), Time::ZERO).expect("a sound disk makes a member");
         self.process = Some(Process {
             node,
             clock: Clock::started(now, self.device.clock_rate),
@@ -308,9 +308,9 @@ impl Member {
 
     /// Power loss: of what was on its way to the disk only a first part may have arrived. Returns that, and how many
     /// batches have not.
-    pub fn kill(&mut self, dice: &mut Dice) -> (Vec<Box<Batch>>, usize) {
+    pub fn kill(&mut self, rng: &mut SimRng) -> (Vec<Box<Batch>>, usize) {
         let Some(process) = self.process.take() else { return (Vec::new(), 0) };
-        let arrived = dice.below(process.unsynced.len() as u64 + 1) as usize;
+        let arrived = rng.below(process.unsynced.len() as u64 + 1) as usize;
         let lost = process.unsynced.len() - arrived;
         let arrived: Vec<_> = process.unsynced.into_values().take(arrived).collect();
         arrived.iter().for_each(|batch| self.disk.write(batch));
@@ -323,8 +323,8 @@ impl Member {
     }
 
     /// When a sync that begins now is over.
-    pub fn sync_until(&mut self, now: Time, weather: &Weather, dice: &mut Dice) -> Time {
-        let takes = dice.ms(weather.sync) * self.device.slow_disk;
+    pub fn sync_until(&mut self, now: Time, rates: &FaultRates, rng: &mut SimRng) -> Time {
+        let takes = rng.ms(rates.sync) * self.device.slow_disk;
         let from = now.max(self.device.disk_fails_until);
         let process = self.process();
         process.synced_at = (from + takes).max(process.synced_at);

@@ -3,9 +3,9 @@
 //! Datagrams may be lost, doubled and overtaken; the transport drops what is late, as the shipping one does. Streams
 //! are repeated until they are through, unless they break. It carries nothing itself.
 
-use crate::dice::Dice;
+use crate::rates::FaultRates;
+use crate::rng::SimRng;
 use crate::tally::{Evil, Tally};
-use crate::weather::Weather;
 use rafty_types::MemberId;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -62,22 +62,22 @@ impl Network {
     pub fn datagram(
         &self,
         len: usize,
-        weather: &Weather,
-        dice: &mut Dice,
+        rates: &FaultRates,
+        rng: &mut SimRng,
         tally: &mut Tally,
     ) -> (Option<Duration>, Option<Duration>) {
-        if dice.permille(weather.drop) {
+        if rng.permille(rates.drop) {
             tally.evil(Evil::Drop);
             return (None, None);
         }
-        let mut after = dice.ms(weather.latency) + transfer(len, weather);
-        if dice.permille(weather.reorder) {
+        let mut after = rng.ms(rates.latency) + transfer(len, rates);
+        if rng.permille(rates.reorder) {
             tally.evil(Evil::Reorder);
-            after += dice.ms(OVERTAKEN);
+            after += rng.ms(OVERTAKEN);
         }
-        if dice.permille(weather.duplicate) {
+        if rng.permille(rates.duplicate) {
             tally.evil(Evil::Duplicate);
-            return (Some(after), Some(after + dice.ms(OVERTAKEN)));
+            return (Some(after), Some(after + rng.ms(OVERTAKEN)));
         }
         (Some(after), None)
     }
@@ -86,27 +86,27 @@ impl Network {
     pub fn stream(
         &self,
         len: usize,
-        weather: &Weather,
-        dice: &mut Dice,
+        rates: &FaultRates,
+        rng: &mut SimRng,
         tally: &mut Tally,
     ) -> Option<Duration> {
-        if dice.permille(weather.reset) {
+        if rng.permille(rates.reset) {
             tally.evil(Evil::Reset);
             return None;
         }
-        let mut after = dice.ms(weather.latency) + transfer(len, weather);
+        let mut after = rng.ms(rates.latency) + transfer(len, rates);
         let mut sent = 1;
-        while dice.permille(weather.drop) {
+        while rng.permille(rates.drop) {
             if sent == MAX_TIMES_SENT {
                 return None;
             }
             sent += 1;
-            after += dice.ms(SENT_AGAIN);
+            after += rng.ms(SENT_AGAIN);
         }
         Some(after)
     }
 }
 
-fn transfer(len: usize, weather: &Weather) -> Duration {
-    Duration::from_micros(len as u64 * 1_000 / weather.bandwidth)
+fn transfer(len: usize, rates: &FaultRates) -> Duration {
+    Duration::from_micros(len as u64 * 1_000 / rates.bandwidth)
 }

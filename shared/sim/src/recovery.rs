@@ -6,8 +6,8 @@
 
 use crate::disk::Disk;
 use crate::member::Member;
+use crate::observer::Observer;
 use crate::story::short_times;
-use crate::witness::Witness;
 use crate::world::{World, ms};
 use rafty_dictionary::{Outcome, Replicated};
 use rafty_node::recovery::{recover, replay};
@@ -44,13 +44,13 @@ pub fn tell(seed: u64) {
 fn write_and_lose_the_majority(world: &mut World) {
     world.run_until("a tenure", ms(20_000), |world| world.aggregator().is_some());
     let ids: Vec<_> = world.members.keys().copied().collect();
-    for _ in 0..=world.dice.below(MAX_WRITES) {
-        let at = world.dice.pick(&ids).expect("members");
+    for _ in 0..=world.rng.below(MAX_WRITES) {
+        let at = world.rng.pick(&ids).expect("members");
         world.write(at, ms(2_000));
     }
     world.run_for(ms(2_500));
     world.run_until("agreement", ms(20_000), World::agree);
-    let survivor = world.dice.pick(&ids).expect("members");
+    let survivor = world.rng.pick(&ids).expect("members");
     for other in ids.into_iter().filter(|id| *id != survivor) {
         world.kill(other);
     }
@@ -66,14 +66,14 @@ fn go_on(world: &mut World) -> (MemberId, World) {
     let survivor = longest.expect("members").id;
     let mut member = world.members.remove(&survivor).expect("just found");
     let disk = &member.disk;
-    let mut state = replay(&disk.snapshot, &disk.entries, Witness::default()).expect("a sound disk");
+    let mut state = replay(&disk.snapshot, &disk.entries, Observer::default()).expect("a sound disk");
     let last = disk.entries.last().map_or(disk.snapshot.meta.term, |entry| entry.term);
     let mut bits = [0; 16];
-    bits[..8].copy_from_slice(&world.dice.roll().to_le_bytes());
+    bits[..8].copy_from_slice(&world.rng.roll().to_le_bytes());
     let batch = recover(&mut state, survivor, disk.hard_state.term.max(last), bits).expect("a member");
     assert_eq!(state.broken_invariant(), None, "state-machine safety: a recovered state");
     member.disk.write(&batch);
-    let mut recovered = World::new(world.dice.roll(), world.settings.clone());
+    let mut recovered = World::new(world.rng.roll(), world.settings.clone());
     recovered.go_on(state.control().set(), member);
     (survivor, recovered)
 }
@@ -95,7 +95,7 @@ fn nothing_of_another_epoch_counts(world: &mut World, survivor: MemberId, old: &
 }
 
 /// Whether a command counts that a member issued in this peer set and epoch.
-fn counts(member: &Member, state: &Replicated<Witness>, set: SetId, command: ControlCommand) -> bool {
+fn counts(member: &Member, state: &Replicated<Observer>, set: SetId, command: ControlCommand) -> bool {
     let mut state = state.clone();
     let (index, seen_ms) = (state.applied().next(), state.elapsed_ms());
     let serial = IssueSerial { incarnation: u64::MAX, count: 1 };

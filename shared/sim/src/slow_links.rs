@@ -25,9 +25,9 @@ const SLOW_AFTER: (u64, u64) = (0, 3_000);
 pub fn tell(seed: u64) -> Duration {
     let mut world = World::new(seed, Settings::default());
     world.found(5);
-    world.weather.model_len = MODEL_LEN;
+    world.rates.model_len = MODEL_LEN;
     world.begin_run(ROUNDS);
-    let after = world.dice.ms(SLOW_AFTER);
+    let after = world.rng.ms(SLOW_AFTER);
     world.run_for(after);
     let begun = world.now;
     world.links_are_slow(SLOWEST_LINK, FOR_GOOD);

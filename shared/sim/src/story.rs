@@ -2,8 +2,8 @@
 //!
 //! What a seed brings is drawn before it begins ([`Plan`]), so that a failing one can be told again with less.
 
-use crate::dice::Dice;
 use crate::faults::{self, Planned};
+use crate::rng::SimRng;
 use crate::tally::{Sometimes, Tally};
 use crate::world::{Finding, World, ms};
 use rafty_dictionary::RunStatus;
@@ -99,53 +99,53 @@ pub struct Outcome {
 impl Plan {
     /// The plan of a seed, of so many members if that is said.
     pub fn draw(seed: u64, members: Option<u64>) -> Self {
-        let mut dice = Dice::new(seed, 2);
-        let drawn = match dice.below(100) {
-            0..10 => 1 + dice.below(2),
+        let mut rng = SimRng::new(seed, 2);
+        let drawn = match rng.below(100) {
+            0..10 => 1 + rng.below(2),
             10..45 => 3,
             45..80 => 5,
             80..90 => 4,
-            90..97 => 6 + dice.below(4),
-            _ => 10 + dice.below(6),
+            90..97 => 6 + rng.below(4),
+            _ => 10 + rng.below(6),
         };
-        let mut settings = settings(&mut dice);
+        let mut settings = settings(&mut rng);
         let start = Time::since_start(ms(2_000));
-        let clients = 1 + dice.below(4) as usize;
-        let big_values = dice.percent(3);
-        let through_bytes = dice.percent(10);
+        let clients = 1 + rng.below(4) as usize;
+        let big_values = rng.percent(3);
+        let through_bytes = rng.percent(10);
         let end = Time::since_start(TROUBLE);
-        let mut faults = faults::draw(&mut dice, start, end);
-        let mut dice = Dice::new(seed, 3);
-        if dice.percent(ABSENCES_CHANCE) {
-            settings.first_deadline = dice.ms(LONG_DEADLINE);
-            faults.extend(faults::draw_absences(&mut dice, end));
+        let mut faults = faults::draw(&mut rng, start, end);
+        let mut rng = SimRng::new(seed, 3);
+        if rng.percent(ABSENCES_CHANCE) {
+            settings.first_deadline = rng.ms(LONG_DEADLINE);
+            faults.extend(faults::draw_absences(&mut rng, end));
             faults.sort_by_key(|planned| planned.at);
         }
-        let mut dice = Dice::new(seed, 4);
-        if dice.percent(ROTS_CHANCE) {
-            faults.extend(faults::draw_rots(&mut dice, end));
+        let mut rng = SimRng::new(seed, 4);
+        if rng.percent(ROTS_CHANCE) {
+            faults.extend(faults::draw_rots(&mut rng, end));
             faults.sort_by_key(|planned| planned.at);
         }
-        let mut dice = Dice::new(seed, 5);
-        let devices = if dice.percent(DEVICES_CHANCE) { dice.between(DEVICE_CHANCE) } else { 0 };
-        let mut dice = Dice::new(seed, 7);
-        let finding = dice.percent(MOVES_CHANCE).then(|| match dice.below(3) {
+        let mut rng = SimRng::new(seed, 5);
+        let devices = if rng.percent(DEVICES_CHANCE) { rng.between(DEVICE_CHANCE) } else { 0 };
+        let mut rng = SimRng::new(seed, 7);
+        let finding = rng.percent(MOVES_CHANCE).then(|| match rng.below(3) {
             0 => Finding::Announcements,
             1 => Finding::Names,
             _ => Finding::Person,
         });
         if let Some(finding) = finding {
-            faults.extend(faults::draw_moves(&mut dice, finding != Finding::Person, end));
+            faults.extend(faults::draw_moves(&mut rng, finding != Finding::Person, end));
             faults.sort_by_key(|planned| planned.at);
         }
-        let mut dice = Dice::new(seed, 8);
-        if dice.percent(SLOW_LINKS_CHANCE) {
-            faults.extend(faults::draw_slow_links(&mut dice, end));
+        let mut rng = SimRng::new(seed, 8);
+        if rng.percent(SLOW_LINKS_CHANCE) {
+            faults.extend(faults::draw_slow_links(&mut rng, end));
             faults.sort_by_key(|planned| planned.at);
         }
-        let mut dice = Dice::new(seed, 10);
-        if dice.percent(LIES_CHANCE) {
-            faults.extend(faults::draw_lies(&mut dice, end));
+        let mut rng = SimRng::new(seed, 10);
+        if rng.percent(LIES_CHANCE) {
+            faults.extend(faults::draw_lies(&mut rng, end));
             faults.sort_by_key(|planned| planned.at);
         }
         let members = members.unwrap_or(drawn);
@@ -154,32 +154,32 @@ impl Plan {
 
     /// The same with copies of members beside their originals again and again.
     pub fn with_twins(mut self) -> Self {
-        let mut dice = Dice::new(self.seed, 9);
-        self.faults.extend(faults::draw_twins(&mut dice, Time::since_start(TROUBLE)));
+        let mut rng = SimRng::new(self.seed, 9);
+        self.faults.extend(faults::draw_twins(&mut rng, Time::since_start(TROUBLE)));
         self.faults.sort_by_key(|planned| planned.at);
         self
     }
 }
 
-fn settings(dice: &mut Dice) -> Settings {
-    let heartbeat = 20 + dice.below(100);
-    let election_min = heartbeat * 2 + 1 + dice.below(300);
-    let tenure = 1_000 + dice.below(15_000);
+fn settings(rng: &mut SimRng) -> Settings {
+    let heartbeat = 20 + rng.below(100);
+    let election_min = heartbeat * 2 + 1 + rng.below(300);
+    let tenure = 1_000 + rng.below(15_000);
     Settings {
         heartbeat: ms(heartbeat),
         election_min: ms(election_min.max(50)),
-        election_max: ms(election_min.max(50) + heartbeat + dice.below(400)),
-        target_voters: dice.between((3, 7)) as u32,
+        election_max: ms(election_min.max(50) + heartbeat + rng.below(400)),
+        target_voters: rng.between((3, 7)) as u32,
         max_members: 31,
         tenure: ms(tenure),
-        grace: ms(dice.below(tenure)),
-        replace_after: ms(10_000 + dice.below(30_000)),
-        compact_after: 5 + dice.below(100),
-        tail: 1 + dice.below(100),
-        append_batch: 1 + dice.below(100) as u32,
-        first_deadline: ms(1_000 + dice.below(5_000)),
-        quorum_percent: 30 + dice.below(50) as u32,
-        announce_every: ms(1_000 + dice.below(3_000)),
+        grace: ms(rng.below(tenure)),
+        replace_after: ms(10_000 + rng.below(30_000)),
+        compact_after: 5 + rng.below(100),
+        tail: 1 + rng.below(100),
+        append_batch: 1 + rng.below(100) as u32,
+        first_deadline: ms(1_000 + rng.below(5_000)),
+        quorum_percent: 30 + rng.below(50) as u32,
+        announce_every: ms(1_000 + rng.below(3_000)),
         ..Settings::default()
     }
 }
@@ -212,8 +212,8 @@ pub fn tell(plan: &Plan, world: &mut World) -> Outcome {
 /// The members at first. Who is a device does not depend on what happens, so that a plan without some of its faults has
 /// the same members.
 fn found(plan: &Plan, world: &mut World) -> Vec<MemberId> {
-    let mut dice = Dice::new(plan.seed, 6);
-    let mut role = || if dice.percent(plan.devices) { PeerRole::Agent } else { PeerRole::Peer };
+    let mut rng = SimRng::new(plan.seed, 6);
+    let mut role = || if rng.percent(plan.devices) { PeerRole::Agent } else { PeerRole::Peer };
     let roles: Vec<_> =
         (0..plan.members).map(|number| if number == 0 { PeerRole::Peer } else { role() }).collect();
     (world.devices, world.finding) = (plan.devices, plan.finding);

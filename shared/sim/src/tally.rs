@@ -31,7 +31,7 @@ named! {
         Late => "datagrams refused as late",
         Partition => "partitions",
         OneWay => "one-way cuts",
-        Foul => "spells of foul weather",
+        Foul => "spells of foul rates",
         Crash => "crashes",
         CrashAll => "crashes of everyone",
         Unsynced => "batches lost unsynced",

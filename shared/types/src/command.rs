@@ -216,7 +216,7 @@ pub enum ControlCommand {
         without: Vec<MemberId>,
     },
     /// The leader does not hear a member any more, or hears it again.
-    SilenceChanged {
+    ReachabilityChanged {
         /// Who.
         member: MemberId,
         /// Whether it is silent.

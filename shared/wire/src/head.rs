@@ -75,7 +75,7 @@ impl BulkHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BulkReply {
     /// All bytes are there and handed on.
-    Taken,
+    Accepted,
     /// They were not taken; nothing was changed.
     Refused,
     /// So much of the snapshot or envelope is there already, from its start, in bytes. Answers an empty piece at 0, and

@@ -33,7 +33,7 @@ fn every_unit_is_written_and_read_as_it_was_pinned() {
     written += &head::<BulkHead>("bulk-envelope", &samples::envelope());
     written += &head::<BulkHead>("bulk-snapshot-chunk", &samples::snapshot_chunk());
     written += &head::<BulkHead>("bulk-long-envelope", &samples::long_envelope());
-    written += &head::<BulkReply>("bulk-taken", &BulkReply::Taken);
+    written += &head::<BulkReply>("bulk-taken", &BulkReply::Accepted);
     written += &head::<BulkReply>("bulk-refused", &BulkReply::Refused);
     written += &head::<BulkReply>("bulk-taken-up-to", &BulkReply::TakenUpTo(3 * 1024 * 1024));
     written += &head::<JoinRequest>("join-request", &samples::join_request());

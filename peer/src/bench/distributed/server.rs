@@ -38,8 +38,8 @@ pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
     let board = Board::at(&head_address)?;
     let plan: TestPlan = board.wait(PLAN, &interrupt, Some)?;
     let base = folder()?;
-    let abroad = (!listen.ip().is_loopback()).then(|| listen.ip());
-    let member = Local::join(base.path(), &plan.admission, &head_address.member, listen, abroad, &interrupt)?;
+    let remote = (!listen.ip().is_loopback()).then(|| listen.ip());
+    let member = Local::join(base.path(), &plan.admission, &head_address.member, listen, remote, &interrupt)?;
     board.put(&format!("{SERVING}{listen}"), &true, &interrupt)?;
     output::note(format_args!("joined; serves on {listen} until the head is done"));
     loop {

@@ -14,9 +14,9 @@ use std::time::Duration;
 const COMPACT_AFTER: usize = 40;
 
 /// Draws for the network and the scripts; SplitMix64 like the machine's own, but another stream.
-pub(crate) struct Dice(u64);
+pub(crate) struct SimRng(u64);
 
-impl Dice {
+impl SimRng {
     pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -74,7 +74,7 @@ pub(crate) struct Net {
     pub(crate) now: Time,
     pub(crate) members: BTreeMap<MemberId, Member>,
     pub(crate) oracle: Oracle,
-    pub(crate) dice: Dice,
+    pub(crate) rng: SimRng,
     pub(crate) faults: Faults,
     /// Pairs that cannot hear each other.
     pub(crate) cut: BTreeSet<(MemberId, MemberId)>,
@@ -117,7 +117,7 @@ impl Net {
             now: Time::ZERO,
             members: BTreeMap::new(),
             oracle: Oracle::default(),
-            dice: Dice(seed),
+            rng: SimRng(seed),
             faults: Faults { max_delay_ms: 3, max_sync_ms: 3, ..Faults::default() },
             cut: BTreeSet::new(),
             ready_reads: BTreeMap::new(),
@@ -184,7 +184,7 @@ impl Net {
     /// Power loss: of what was on its way to the disk, only a first part may have arrived.
     pub(crate) fn crash(&mut self, member: MemberId) {
         let Some(running) = self.members.get_mut(&member).unwrap().running.take() else { return };
-        let arrived = self.dice.below(running.queue.len() as u64 + 1) as usize;
+        let arrived = self.rng.below(running.queue.len() as u64 + 1) as usize;
         for (_, batch) in running.queue.into_iter().take(arrived) {
             self.write(member, &batch);
         }
@@ -385,7 +385,7 @@ impl Net {
     }
 
     fn persist(&mut self, member: MemberId, id: PersistId, batch: Batch) {
-        let delay = ms(self.dice.below(self.faults.max_sync_ms + 1));
+        let delay = ms(self.rng.below(self.faults.max_sync_ms + 1));
         let now = self.now;
         let stored = self.members.get_mut(&member).unwrap();
         let running = stored.running.as_mut().expect("it runs");
@@ -430,12 +430,12 @@ impl Net {
         if let Some(sender) = self.members.get(&message.from) {
             invariants::promises_are_synced(&sender.disk, &message);
         }
-        if self.is_cut(message.from, message.to) || self.dice.percent(self.faults.drop_percent) {
+        if self.is_cut(message.from, message.to) || self.rng.percent(self.faults.drop_percent) {
             return;
         }
-        let copies = 1 + u64::from(self.dice.percent(self.faults.duplicate_percent));
+        let copies = 1 + u64::from(self.rng.percent(self.faults.duplicate_percent));
         for _ in 0..copies {
-            let at = self.now + ms(1 + self.dice.below(self.faults.max_delay_ms + 1));
+            let at = self.now + ms(1 + self.rng.below(self.faults.max_delay_ms + 1));
             self.schedule(at, Event::Deliver(Box::new(message.clone()), None));
         }
     }
@@ -445,8 +445,8 @@ impl Net {
         assert_eq!(message.snapshot.as_ref(), Some(&snapshot.meta));
         self.snapshots_sent += 1;
         let (member, to) = (message.from, message.to);
-        let at = self.now + ms(5 + self.faults.snapshot_ms + self.dice.below(50));
-        let ok = !self.is_cut(member, to) && !self.dice.percent(self.faults.drop_percent);
+        let at = self.now + ms(5 + self.faults.snapshot_ms + self.rng.below(50));
+        let ok = !self.is_cut(member, to) && !self.rng.percent(self.faults.drop_percent);
         if ok {
             self.schedule(at, Event::Deliver(Box::new(message), Some(snapshot.data)));
         }

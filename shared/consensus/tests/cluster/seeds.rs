@@ -34,21 +34,21 @@ impl Wishes {
     fn change(&mut self, net: &mut Net) {
         let learners: Vec<_> = self.learners.iter().copied().collect();
         let voters: Vec<_> = self.voters.iter().copied().collect();
-        match net.dice.below(3) {
+        match net.rng.below(3) {
             0 if self.next_id <= MAX_ID => {
                 net.newcomer(id(self.next_id));
                 self.learners.insert(id(self.next_id));
                 self.next_id += 1;
             }
             1 if !learners.is_empty() => {
-                let member = net.dice.pick(&learners).unwrap();
+                let member = net.rng.pick(&learners).unwrap();
                 self.learners.remove(&member);
                 self.voters.insert(member);
             }
             2 if voters.len() > 1 => {
-                let member = net.dice.pick(&voters).unwrap();
+                let member = net.rng.pick(&voters).unwrap();
                 self.voters.remove(&member);
-                if net.dice.percent(50) {
+                if net.rng.percent(50) {
                     self.learners.insert(member);
                 }
             }
@@ -66,15 +66,15 @@ fn run(seed: u64, in_words: bool) -> (Option<u64>, usize) {
     let voters = (1..=founders).map(id).collect();
     let mut wishes = Wishes { voters, learners: BTreeSet::new(), next_id: founders + 1 };
     net.faults = Faults {
-        drop_percent: net.dice.below(20),
-        duplicate_percent: net.dice.below(20),
-        max_delay_ms: 1 + net.dice.below(60),
-        max_sync_ms: 1 + net.dice.below(120),
-        snapshot_ms: net.dice.below(200),
+        drop_percent: net.rng.below(20),
+        duplicate_percent: net.rng.below(20),
+        max_delay_ms: 1 + net.rng.below(60),
+        max_sync_ms: 1 + net.rng.below(120),
+        snapshot_ms: net.rng.below(200),
     };
     for step in 0..STEPS {
         disturb(&mut net, &mut wishes, step);
-        let pause = ms(1 + net.dice.below(60));
+        let pause = ms(1 + net.rng.below(60));
         net.run_for(pause);
     }
     recover(&mut net, &wishes);
@@ -83,18 +83,18 @@ fn run(seed: u64, in_words: bool) -> (Option<u64>, usize) {
 
 fn disturb(net: &mut Net, wishes: &mut Wishes, step: u64) {
     let all: Vec<_> = net.members.keys().copied().collect();
-    let someone = net.dice.pick(&all).unwrap();
+    let someone = net.rng.pick(&all).unwrap();
     let leader = net.leader();
-    match net.dice.below(100) {
+    match net.rng.below(100) {
         0..40 => {
-            let burst = 1 + net.dice.below(12);
+            let burst = 1 + net.rng.below(12);
             (0..burst).for_each(|n| net.propose(leader.unwrap_or(someone), 100 * step + n));
         }
         40..58 => net.read(someone, 1_000_000 + step),
         58..63 => net.crash(someone),
         63..75 => net.restart(someone),
         75..79 => {
-            let other = net.dice.pick(&all).unwrap();
+            let other = net.rng.pick(&all).unwrap();
             net.cut.insert((someone.min(other), someone.max(other)));
         }
         79..83 => net.cut.clear(),

@@ -236,7 +236,7 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
             (by, control(C::SeatChanged { give: list(give), take: list(take) }))
         }
         Command::Silence(by, who, silent) => {
-            (by, control(C::SilenceChanged { member: id(who), silent: *silent }))
+            (by, control(C::ReachabilityChanged { member: id(who), silent: *silent }))
         }
         Command::Submit(by, rounds) => (by, control(C::RunSubmitted(run_spec(*rounds)))),
         Command::Stop(by) => (by, control(C::RunStopped { run: place.run })),

@@ -120,7 +120,7 @@ impl Walk {
             20 if x.is_multiple_of(4) => C::ClientCreated(client(name)),
             20 if x.is_multiple_of(3) => C::ClientRevoked { name: name.into() },
             20 => C::SessionOpened,
-            21 if y.is_multiple_of(2) => C::SilenceChanged { member, silent: x.is_multiple_of(2) },
+            21 if y.is_multiple_of(2) => C::ReachabilityChanged { member, silent: x.is_multiple_of(2) },
             21 => C::SessionClosed { session: SessionId(u64::from(x)) },
             _ => self.round_command(what, run, member, x, y),
         }

@@ -67,9 +67,9 @@ fn median(mut values: Vec<u64>) -> u64 {
     values.get(values.len() / 2).copied().unwrap_or(0)
 }
 
-/// The patience of one attempt, as points in time.
+/// The timeouts of one attempt, as points in time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct AttemptTimeouts {
     /// When the attempt began here.
     pub(super) since: Time,
     /// Until when an agent that has said nothing is waited for.
@@ -86,7 +86,7 @@ pub(super) struct Patience {
     last_call: Option<Time>,
 }
 
-impl Patience {
+impl AttemptTimeouts {
     /// Of an attempt that begins `now`, in a round with this deadline that has spent `spent_ms` already. An attempt
     /// always has a quarter of the deadline: sealing and sending anew takes time too.
     pub(super) fn new(now: Time, deadline_ms: u64, spent_ms: u64) -> Self {
@@ -122,12 +122,12 @@ pub(super) fn is_present(view: &View<'_>, member: &MemberView<'_>) -> bool {
 }
 
 /// Who takes part in an attempt at this moment: whoever said that it trains or sends, present or not, until it has been
-/// silent for long or the patience with the absent ends; and at first every agent that is present, for it may be about
+/// silent for long or the absent are waited for no longer; and at first every agent that is present, for it may be about
 /// to begin. Never one who has no data or has failed, nor one that has missed too many rounds unless all have.
 pub(super) fn cohort(
     view: &View<'_>,
     attendance: &Attendance,
-    patience: &Patience,
+    timeouts: &AttemptTimeouts,
     now: Time,
 ) -> BTreeSet<MemberId> {
     let takes_part = |member: &&MemberView<'_>| {
@@ -135,9 +135,9 @@ pub(super) fn cohort(
         match attendance.heard(member.id) {
             Some(Progress::NoData | Progress::Failed | Progress::Resting(_)) => false,
             Some(Progress::Training(_) | Progress::Sending) => {
-                present || member.silent < GONE_AFTER && now < patience.absence
+                present || member.silent < GONE_AFTER && now < timeouts.absence
             }
-            None => member.role == PeerRole::Agent && present && now < patience.silence,
+            None => member.role == PeerRole::Agent && present && now < timeouts.silence,
         }
     };
     // Who cannot get the model that the round starts from makes no update of it.
@@ -150,7 +150,7 @@ pub(super) fn cohort(
 
 /// What stands in an attempt when nothing is on its way into it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Standing {
+pub(super) struct RoundStanding {
     /// Updates accepted.
     pub(super) accepted: usize,
     /// The cohort with everyone who was accepted and without those who were refused.
@@ -179,19 +179,19 @@ pub(super) enum Decision {
 /// The closing rule. An attempt in which nobody can take part just waits: data or members may come. One that could
 /// close leaves nobody behind whose update is under way, for a while that starts when it first could.
 pub(super) fn decide(
-    standing: &Standing,
-    patience: &mut Patience,
+    standing: &RoundStanding,
+    timeouts: &mut AttemptTimeouts,
     quorum_percent: u32,
     now: Time,
 ) -> Decision {
-    let Standing { accepted, cohort, missing, waited_for, under_way, refused } = *standing;
+    let RoundStanding { accepted, cohort, missing, waited_for, under_way, refused } = *standing;
     let quorum = accepted > 0 && has_quorum(accepted, cohort, quorum_percent);
     if accepted > 0 && missing == 0 || quorum && waited_for == 0 {
         Decision::Close
-    } else if quorum && now >= patience.due {
-        let last_call = *patience.last_call.get_or_insert(now + patience.under_way);
+    } else if quorum && now >= timeouts.due {
+        let last_call = *timeouts.last_call.get_or_insert(now + timeouts.under_way);
         if under_way == 0 || now >= last_call { Decision::Close } else { Decision::Wait }
-    } else if now >= patience.give_up && cohort + refused > 0 {
+    } else if now >= timeouts.give_up && cohort + refused > 0 {
         Decision::GiveUp
     } else {
         Decision::Wait
@@ -228,14 +228,14 @@ mod tests {
     #[test]
     fn an_attempt_never_has_less_than_a_quarter_of_the_deadline() {
         let at = |ms| Time::ZERO + Duration::from_millis(ms);
-        assert_eq!(Patience::new(at(0), 20_000, 4_000).due, at(16_000));
-        assert_eq!(Patience::new(at(0), 20_000, 90_000).due, at(5_000));
+        assert_eq!(AttemptTimeouts::new(at(0), 20_000, 4_000).due, at(16_000));
+        assert_eq!(AttemptTimeouts::new(at(0), 20_000, 90_000).due, at(5_000));
     }
 
     #[test]
     fn closing_needs_everyone_or_a_quorum_after_the_deadline() {
         let after = |ms| Time::ZERO + Duration::from_millis(ms);
-        let standing = |accepted, missing| Standing {
+        let standing = |accepted, missing| RoundStanding {
             accepted,
             cohort: accepted + missing,
             missing,
@@ -243,7 +243,8 @@ mod tests {
             under_way: 0,
             refused: 0,
         };
-        let decide = |standing, at| decide(&standing, &mut Patience::new(Time::ZERO, 10_000, 0), 60, at);
+        let decide =
+            |standing, at| decide(&standing, &mut AttemptTimeouts::new(Time::ZERO, 10_000, 0), 60, at);
         assert_eq!(decide(standing(3, 0), after(1)), Decision::Close);
         assert_eq!(decide(standing(3, 2), after(9_999)), Decision::Wait);
         assert_eq!(decide(standing(3, 2), after(10_000)), Decision::Close);
@@ -251,13 +252,13 @@ mod tests {
         assert_eq!(decide(standing(2, 2), after(40_000)), Decision::GiveUp);
         assert_eq!(decide(standing(0, 0), after(90_000)), Decision::Wait, "nobody can take part");
         let refused =
-            Standing { accepted: 0, cohort: 0, missing: 0, waited_for: 0, under_way: 0, refused: 2 };
+            RoundStanding { accepted: 0, cohort: 0, missing: 0, waited_for: 0, under_way: 0, refused: 2 };
         assert_eq!(decide(refused, after(90_000)), Decision::GiveUp, "everyone was refused");
     }
 
     #[test]
     fn silent_ones_are_not_waited_for_once_a_quorum_is_in() {
-        let standing = |accepted, waited_for| Standing {
+        let standing = |accepted, waited_for| RoundStanding {
             accepted,
             cohort: 5,
             missing: 5 - accepted,
@@ -265,7 +266,8 @@ mod tests {
             under_way: 0,
             refused: 0,
         };
-        let decide = |standing| decide(&standing, &mut Patience::new(Time::ZERO, 10_000, 0), 60, Time::ZERO);
+        let decide =
+            |standing| decide(&standing, &mut AttemptTimeouts::new(Time::ZERO, 10_000, 0), 60, Time::ZERO);
         assert_eq!(decide(standing(3, 0)), Decision::Close);
         assert_eq!(decide(standing(3, 1)), Decision::Wait, "one of the two is slow, not silent");
         assert_eq!(decide(standing(2, 0)), Decision::Wait, "no quorum");
@@ -273,18 +275,24 @@ mod tests {
 
     #[test]
     fn updates_under_way_are_waited_for_but_not_for_ever() {
-        let mut patience = Patience::new(Time::ZERO, 10_000, 0);
+        let mut timeouts = AttemptTimeouts::new(Time::ZERO, 10_000, 0);
         let after = |ms| Time::ZERO + Duration::from_millis(ms);
-        let sending =
-            |under_way| Standing { accepted: 3, cohort: 5, missing: 2, waited_for: 2, under_way, refused: 0 };
-        assert_eq!(decide(&sending(1), &mut patience, 60, after(11_000)), Decision::Wait);
+        let sending = |under_way| RoundStanding {
+            accepted: 3,
+            cohort: 5,
+            missing: 2,
+            waited_for: 2,
+            under_way,
+            refused: 0,
+        };
+        assert_eq!(decide(&sending(1), &mut timeouts, 60, after(11_000)), Decision::Wait);
         assert_eq!(
-            patience.next(after(11_000)),
+            timeouts.next(after(11_000)),
             Some(after(13_500)),
             "a quarter of the deadline from then on"
         );
-        assert_eq!(decide(&sending(1), &mut patience, 60, after(13_499)), Decision::Wait);
-        assert_eq!(decide(&sending(1), &mut patience, 60, after(13_500)), Decision::Close);
-        assert_eq!(decide(&sending(0), &mut patience, 60, after(13_000)), Decision::Close, "nobody sends");
+        assert_eq!(decide(&sending(1), &mut timeouts, 60, after(13_499)), Decision::Wait);
+        assert_eq!(decide(&sending(1), &mut timeouts, 60, after(13_500)), Decision::Close);
+        assert_eq!(decide(&sending(0), &mut timeouts, 60, after(13_000)), Decision::Close, "nobody sends");
     }
 }

@@ -3,6 +3,7 @@
 //! It acts while this member's own tenure is current; the moment the view shows another tenure or attempt, everything
 //! that belongs to the old one is dropped. Not here: when a tenure begins or ends, and whether a command counts.
 
+mod accepted;
 mod attendance;
 mod closing;
 mod collecting;
@@ -11,13 +12,13 @@ mod failed;
 mod opening;
 mod publishing;
 mod refusals;
-mod taken;
 
 pub use closing::{EARLIEST_DEADLINE_MS, LATEST_DEADLINE_MS, deadline_ms};
 
 use crate::models::{Models, in_words};
 use crate::step::{Proposing, Step};
 use crate::{AttemptKey, DropReason, EnvelopeHandle, ProposalId, RoundEvent, View, Work, WorkId, WorkResult};
+use accepted::{AcceptedUpdate, AcceptedUpdates};
 use attendance::Attendance;
 use collecting::Collecting;
 use combining::Combining;
@@ -31,7 +32,6 @@ use rafty_types::{
 use refusals::Refusals;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use taken::{Taken, TakenUpdate};
 
 /// Where the aggregator side stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,8 +146,8 @@ impl Aggregator {
         if let (Some(key), Some((_, open))) = (current, view.open()) {
             self.round_opened.1 = Proposing::default();
             self.phase = if open.accepted.is_empty() {
-                let taken = Taken::new(key, open.base, self.refusals.out());
-                Phase::Collecting(Box::new(Collecting::begin(step, &self.attendance, taken)))
+                let accepted = AcceptedUpdates::new(key, open.base, self.refusals.out());
+                Phase::Collecting(Box::new(Collecting::begin(step, &self.attendance, accepted)))
             } else {
                 // Another process folded them: they are in no accumulator any more.
                 fail(step, key, "what this attempt accepted before is not in memory any more")
@@ -199,7 +199,7 @@ impl Aggregator {
         handle: EnvelopeHandle,
     ) {
         if !is_ahead(step.view, from, &label) {
-            return self.take_in(step, from, label, handle);
+            return self.accept(step, from, label, handle);
         }
         if let Some(replaced) = self.early.insert(from, Early { label, handle, until: step.now + EARLY }) {
             step.drop_envelope(replaced.handle);
@@ -215,12 +215,12 @@ impl Aggregator {
                 step.wake(early.until);
                 self.early.insert(from, early);
             } else {
-                self.take_in(step, from, early.label, early.handle);
+                self.accept(step, from, early.label, early.handle);
             }
         }
     }
 
-    fn take_in(&mut self, step: &mut Step<'_>, from: MemberId, label: Label, handle: EnvelopeHandle) {
+    fn accept(&mut self, step: &mut Step<'_>, from: MemberId, label: Label, handle: EnvelopeHandle) {
         let why = match self.judge(step, from, &label) {
             Ok(collecting) => return collecting.enqueue(step, label, handle),
             Err(why) => why,
@@ -240,18 +240,18 @@ impl Aggregator {
         if step.view.member(from).is_none() {
             return Err(DropReason::Stranger);
         }
-        let taken = self.phase.taken_mut().ok_or(DropReason::WrongLabel)?;
-        let of_attempt = key == taken.key || planted(Mutation::StaleEnvelopeFolded);
-        let exact = label.kind == EnvelopeKind::Update && of_attempt && label.version == taken.base;
+        let accepted = self.phase.accepted_mut().ok_or(DropReason::WrongLabel)?;
+        let of_attempt = key == accepted.key || planted(Mutation::StaleEnvelopeFolded);
+        let exact = label.kind == EnvelopeKind::Update && of_attempt && label.version == accepted.base;
         if !exact || !step.view.is_sound(label, from) {
             return Err(DropReason::WrongLabel);
         }
-        if taken.refuse_out(step, from, label.content) {
+        if accepted.refuse_out(step, from, label.content) {
             return Err(DropReason::OutOfRound);
         }
         let again = planted(Mutation::UpdateCountedTwice);
-        if taken.knows(from) && !again {
-            taken.repeat_verdict(step, from);
+        if accepted.knows(from) && !again {
+            accepted.repeat_verdict(step, from);
             return Err(DropReason::Duplicate);
         }
         let opened = self.opening.as_ref().is_some_and(|o| o.key() == key && o.label.sender == from);
@@ -260,7 +260,7 @@ impl Aggregator {
             return Err(DropReason::Duplicate);
         }
         if self.refusals.is_barred(from, label.content) {
-            collecting.taken.refuse(step, from, label.content, Refusal::BadWeight);
+            collecting.accepted.refuse(step, from, label.content, Refusal::BadWeight);
             self.refusals.count(step, key, from, Refusal::BadWeight);
             return Err(DropReason::Duplicate);
         }
@@ -310,7 +310,7 @@ impl Aggregator {
         step.drop_envelope(opening.envelope);
         let (key, participant, digest) = (opening.key(), opening.label.sender, opening.label.content);
         let any = planted(Mutation::StaleEnvelopeFolded);
-        let Some(taken) = self.phase.taken_mut().filter(|taken| taken.key == key || any) else {
+        let Some(accepted) = self.phase.accepted_mut().filter(|accepted| accepted.key == key || any) else {
             // The worker may have made the accumulator anew after it was forgotten.
             step.work(Work::ForgetAttempt { key });
             return;
@@ -318,15 +318,17 @@ impl Aggregator {
         match result {
             WorkResult::Opened { num_examples, metrics } => {
                 step.event(RoundEvent::UpdateOpened { key, participant, num_examples });
-                let update = TakenUpdate::new(digest, num_examples, metrics, opening.arrived_ms);
-                taken.updates.insert(participant, update);
+                let update = AcceptedUpdate::new(digest, num_examples, metrics, opening.arrived_ms);
+                accepted.updates.insert(participant, update);
             }
             WorkResult::Refused(_) if planted(Mutation::RefusedUpdateCounted) => {
-                taken.updates.insert(participant, TakenUpdate::new(digest, 1, Metrics::default(), None));
+                accepted
+                    .updates
+                    .insert(participant, AcceptedUpdate::new(digest, 1, Metrics::default(), None));
             }
             WorkResult::Refused(refusal) => {
                 step.event(RoundEvent::UpdateRefused { key, participant, refusal });
-                taken.refuse(step, participant, digest, refusal);
+                accepted.refuse(step, participant, digest, refusal);
                 self.refusals.count(step, key, participant, refusal);
             }
             // Nobody is to blame but this device; the participant sends again.
@@ -340,8 +342,8 @@ impl Aggregator {
     pub(crate) fn on_proposal_lost(&mut self, step: &Step<'_>, id: ProposalId) {
         if let Some(proposing) = self.proposing(id) {
             proposing.lost(step.now);
-        } else if let Some(taken) = self.phase.taken_mut() {
-            taken.on_proposal_lost(step.now, id);
+        } else if let Some(accepted) = self.phase.accepted_mut() {
+            accepted.on_proposal_lost(step.now, id);
         }
     }
 
@@ -353,9 +355,9 @@ impl Aggregator {
         if let Some(proposing) = self.proposing(id) {
             return proposing.rejected(step.now);
         }
-        let Some(taken) = self.phase.taken_mut() else { return };
-        let key = taken.key;
-        if let Some((member, digest)) = taken.on_proposal_rejected(step, id) {
+        let Some(accepted) = self.phase.accepted_mut() else { return };
+        let key = accepted.key;
+        if let Some((member, digest)) = accepted.on_proposal_rejected(step, id) {
             self.refusals.count(step, key, member, Refusal::BadWeight);
             self.refusals.bar(member, digest);
             self.go(step, Next::Fail(format!("the update of member {member} does not count: {why}")));
@@ -413,10 +415,10 @@ impl Aggregator {
         self.phase.drop_envelopes(step);
         self.phase = match (next, std::mem::take(&mut self.phase), step.view.run) {
             (Next::Combine { duration_ms }, Phase::Collecting(from), Some(run)) => {
-                Phase::Combining(Combining::begin(step, &run, from.taken, duration_ms))
+                Phase::Combining(Combining::begin(step, &run, from.accepted, duration_ms))
             }
             (Next::Publish { model }, Phase::Combining(from), _) => {
-                Phase::Publishing(Box::new(Publishing::new(from.taken, model, from.duration_ms)))
+                Phase::Publishing(Box::new(Publishing::new(from.accepted, model, from.duration_ms)))
             }
             (Next::Fail(reason), ..) => fail(step, key, &reason),
             (next, phase, _) => {
@@ -437,7 +439,7 @@ impl Aggregator {
                 collecting.waiting_for(view, &self.attendance, now, self.opening.is_some())
             }
             Phase::Combining(combining) => {
-                let Taken { key, updates, .. } = &combining.taken;
+                let AcceptedUpdates { key, updates, .. } = &combining.accepted;
                 format!("combines {} updates of round {}", updates.len(), key.round)
             }
             Phase::Publishing(publishing) => publishing.waiting_for(view),
@@ -455,19 +457,19 @@ impl Phase {
     fn key(&self) -> Option<AttemptKey> {
         match self {
             Self::Idle => None,
-            Self::Collecting(phase) => Some(phase.taken.key),
-            Self::Combining(phase) => Some(phase.taken.key),
-            Self::Publishing(phase) => Some(phase.taken.key),
+            Self::Collecting(phase) => Some(phase.accepted.key),
+            Self::Combining(phase) => Some(phase.accepted.key),
+            Self::Publishing(phase) => Some(phase.accepted.key),
             Self::Failed(phase) => Some(phase.key),
         }
     }
 
-    fn taken_mut(&mut self) -> Option<&mut Taken> {
+    fn accepted_mut(&mut self) -> Option<&mut AcceptedUpdates> {
         match self {
             Self::Idle | Self::Failed(_) => None,
-            Self::Collecting(phase) => Some(&mut phase.taken),
-            Self::Combining(phase) => Some(&mut phase.taken),
-            Self::Publishing(phase) => Some(&mut phase.taken),
+            Self::Collecting(phase) => Some(&mut phase.accepted),
+            Self::Combining(phase) => Some(&mut phase.accepted),
+            Self::Publishing(phase) => Some(&mut phase.accepted),
         }
     }
 

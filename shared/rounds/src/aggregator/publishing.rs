@@ -2,8 +2,8 @@
 //!
 //! What a receiver does with it is in `models`.
 
+use super::accepted::AcceptedUpdates;
 use super::attendance::Attendance;
-use super::taken::Taken;
 use super::{Next, list};
 use crate::models::in_words;
 use crate::step::{Proposing, Step, back_off};
@@ -22,7 +22,7 @@ type Recipients = Vec<(MemberId, Vec<u8>)>;
 
 #[derive(Debug)]
 pub(super) struct Publishing {
-    pub(super) taken: Taken,
+    pub(super) accepted: AcceptedUpdates,
     model: Digest,
     duration_ms: u64,
     recipients: Recipients,
@@ -54,9 +54,9 @@ enum Stage {
 }
 
 impl Publishing {
-    pub(super) fn new(taken: Taken, model: Digest, duration_ms: u64) -> Self {
+    pub(super) fn new(accepted: AcceptedUpdates, model: Digest, duration_ms: u64) -> Self {
         Self {
-            taken,
+            accepted,
             model,
             duration_ms,
             recipients: Vec::new(),
@@ -123,7 +123,7 @@ impl Publishing {
     }
 
     fn send(&self, step: &mut Step<'_>, envelope: EnvelopeHandle) {
-        let (key, recipients) = (self.taken.key, self.recipients.len());
+        let (key, recipients) = (self.accepted.key, self.recipients.len());
         step.event(RoundEvent::ModelSealed { key, model: self.model, recipients });
         if step.view.members.len() <= step.view.settings.broadcast_members as usize {
             return step.emit(Output::Broadcast { envelope });
@@ -134,7 +134,7 @@ impl Publishing {
     }
 
     pub(super) fn advance(&mut self, step: &mut Step<'_>, attendance: &Attendance) -> Next {
-        if let Some(member) = self.taken.lost(step.view) {
+        if let Some(member) = self.accepted.lost(step.view) {
             return Next::Fail(format!("the accepted update of member {member} does not count any more"));
         }
         self.seal_for_new_voters(step);
@@ -144,13 +144,13 @@ impl Publishing {
         if safe || planted(Mutation::PublishedWithoutHolders) {
             if !self.safe {
                 self.safe = true;
-                let (key, model) = (self.taken.key, self.model);
+                let (key, model) = (self.accepted.key, self.model);
                 step.event(RoundEvent::ModelSafe { key, model, voters: held });
             }
-            let (taken, model, duration_ms) = (&self.taken, self.model, self.duration_ms);
+            let (accepted, model, duration_ms) = (&self.accepted, self.model, self.duration_ms);
             let resting = attendance.resting(step.now).map(|(member, rest)| (member, rest.cause));
             self.proposing.propose(step, || {
-                ControlCommand::RoundPublished(taken.publication(model, resting.collect(), duration_ms))
+                ControlCommand::RoundPublished(accepted.publication(model, resting.collect(), duration_ms))
             });
         }
         Next::Stay
@@ -194,8 +194,8 @@ impl Publishing {
                 if self.recipients.is_empty() {
                     return; // a peer set of one, or of one that has a key
                 }
-                let (key, model) = (self.taken.key, self.model);
-                let label = step.view.label(key, EnvelopeKind::Publication, self.taken.base.next(), model);
+                let (key, model) = (self.accepted.key, self.model);
+                let label = step.view.label(key, EnvelopeKind::Publication, self.accepted.base.next(), model);
                 let recipients = self.recipients.clone();
                 self.stage = Stage::Sealing {
                     work: step.work(Work::SealModel { model, label, recipients }),
@@ -222,7 +222,7 @@ impl Publishing {
     }
 
     fn find_recipients(&mut self, step: &mut Step<'_>, attendance: &Attendance) {
-        let all = recipients(step.view, attendance, &self.taken);
+        let all = recipients(step.view, attendance, &self.accepted);
         let (able, unable): (Vec<&MemberView<'_>>, Vec<_>) =
             all.partition(|member| member.can_be_sealed_to());
         self.recipients = able.into_iter().map(|member| (member.id, member.rsa_public.to_vec())).collect();
@@ -244,7 +244,7 @@ impl Publishing {
     }
 
     fn what_is_missing(&self, view: &View<'_>) -> String {
-        let round = self.taken.key.round;
+        let round = self.accepted.key.round;
         let (held, voters) = self.held(view);
         if !self.is_on_its_way() {
             return format!("round {round} is combined; seals the model");
@@ -269,11 +269,11 @@ impl Publishing {
 fn recipients<'a>(
     view: &View<'a>,
     attendance: &Attendance,
-    taken: &Taken,
+    accepted: &AcceptedUpdates,
 ) -> impl Iterator<Item = &'a MemberView<'a>> {
     let me = view.me;
     let trains = move |id| {
-        taken.knows(id) || matches!(attendance.heard(id), Some(Progress::Training(_) | Progress::Sending))
+        accepted.knows(id) || matches!(attendance.heard(id), Some(Progress::Training(_) | Progress::Sending))
     };
     let members = view.members.iter();
     members

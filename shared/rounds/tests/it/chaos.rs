@@ -1,7 +1,7 @@
 //! Everything at once, from a seed: loss, repetition, delay, crashes, new tenures, failing disks. Then the faults stop.
 
 use crate::shell::{Data, Envelope};
-use crate::world::{FAIR, Weather, World, id};
+use crate::world::{FAIR, FaultRates, World, id};
 use rafty_rounds::{Input, ProposalId, WorkId, WorkResult};
 use rafty_types::{
     Attempt, ClusterId, Digest, EnvelopeKind, Frame, Label, MemberId, Progress, Refusal, Rejection, Rest,
@@ -10,8 +10,8 @@ use rafty_types::{
 
 /// Answers to members that ask for a model are kept for a while, in case they ask again.
 const ANSWERS_FORGOTTEN_MS: u64 = 400_000;
-const STORM: Weather =
-    Weather { latency: (1, 400), work: (1, 1_500), lose: 15, repeat: 15, lose_proposal: 20, fail_work: 5 };
+const STORM: FaultRates =
+    FaultRates { latency: (1, 400), work: (1, 1_500), lose: 15, repeat: 15, lose_proposal: 20, fail_work: 5 };
 const ROUNDS: u32 = 10;
 
 fn storm(seed: u64) {
@@ -19,7 +19,7 @@ fn storm(seed: u64) {
     let (poisoned, empty) = (id(world.draw(1, 5)), id(world.draw(1, 5)));
     world.members.get_mut(&empty).unwrap().shell.data = Data::None;
     world.members.get_mut(&poisoned).unwrap().shell.data = Data::Poisoned;
-    world.weather = STORM;
+    world.rates = STORM;
     world.submit(ROUNDS);
     for _ in 0..40 {
         let member = id(world.draw(1, 5));
@@ -38,7 +38,7 @@ fn storm(seed: u64) {
         world.published(),
         world.truth.run.as_ref().map(|r| r.failures.len())
     );
-    world.weather = FAIR;
+    world.rates = FAIR;
     for member in 1..=5 {
         if !world.running().contains(&id(member)) {
             world.start(id(member));

@@ -234,7 +234,7 @@ impl Runner for Group {
                 world.members.get_mut(&id(*who)).ok_or("no such member")?.shell.data = Data::Examples(100);
             }
             ManyCommand::Lose(what) => {
-                world.weather.lose = if what == "everything" { 100 } else { 0 };
+                world.rates.lose = if what == "everything" { 100 } else { 0 };
                 world.censor = match what.as_str() {
                     "holds" => |_, _, frame| matches!(frame, Frame::Holds { .. }),
                     "verdicts" => |_, _, frame| matches!(frame, Frame::Verdict { .. }),

@@ -43,7 +43,7 @@ fn one_without_data_is_not_waited_for_and_laptops_take_part_when_they_have_some(
 #[test]
 fn lost_proposals_are_made_again() {
     let mut world = World::new(1, &THREE);
-    world.weather.lose_proposal = 70;
+    world.rates.lose_proposal = 70;
     world.begin_tenure(id(1));
     world.submit(3);
     world.run_until(60_000, |world| world.published() == 3);

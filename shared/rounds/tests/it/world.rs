@@ -13,7 +13,7 @@ const MAX_EVENTS: usize = 400_000;
 
 /// How unkind the world is. All times in milliseconds.
 #[derive(Clone, Debug)]
-pub(crate) struct Weather {
+pub(crate) struct FaultRates {
     pub(crate) latency: (u64, u64),
     pub(crate) work: (u64, u64),
     /// Chances in percent.
@@ -24,8 +24,8 @@ pub(crate) struct Weather {
 }
 
 /// Nothing is lost; everything takes one millisecond.
-pub(crate) const FAIR: Weather =
-    Weather { latency: (1, 1), work: (1, 1), lose: 0, repeat: 0, lose_proposal: 0, fail_work: 0 };
+pub(crate) const FAIR: FaultRates =
+    FaultRates { latency: (1, 1), work: (1, 1), lose: 0, repeat: 0, lose_proposal: 0, fail_work: 0 };
 
 pub(crate) struct Member {
     pub(crate) rounds: Rounds,
@@ -56,7 +56,7 @@ struct Entry {
 
 pub(crate) struct World {
     pub(crate) now: Time,
-    pub(crate) weather: Weather,
+    pub(crate) rates: FaultRates,
     pub(crate) members: BTreeMap<MemberId, Member>,
     pub(crate) leader: Option<MemberId>,
     /// The state of a reader that is never behind.
@@ -91,7 +91,7 @@ impl World {
         let truth = State { index: 0, tenure: None, run: None, members: roster, settings };
         let mut world = Self {
             now: Time::ZERO + Duration::from_secs(1),
-            weather: FAIR,
+            rates: FAIR,
             members: BTreeMap::new(),
             leader: None,
             truth,
@@ -341,7 +341,7 @@ impl World {
     /// Everyone learns of new entries or of members that came or went, each in its own time.
     fn everyone_sees(&mut self) {
         for to in self.running() {
-            let (low, high) = self.weather.latency;
+            let (low, high) = self.rates.latency;
             let after = if self.leader == Some(to) { 0 } else { self.draw(low, high) };
             self.schedule(after, to, Happening::Apply);
         }
@@ -404,7 +404,7 @@ impl World {
 
     fn propose(&mut self, me: MemberId, id: ProposalId, command: ControlCommand) {
         let process = self.members[&me].process;
-        if self.leader == Some(me) && !self.chance(self.weather.lose_proposal) {
+        if self.leader == Some(me) && !self.chance(self.rates.lose_proposal) {
             self.append(me, command, Some((process, id)));
         } else {
             self.schedule(1, me, Happening::Lost { process, id });
@@ -413,7 +413,7 @@ impl World {
 
     /// A worker takes an order; it may overtake others.
     fn order(&mut self, me: MemberId, id: WorkId, work: Work) {
-        let (low, high) = self.weather.work;
+        let (low, high) = self.rates.work;
         let slow = self.training_ms.get(&me).filter(|_| matches!(work, Work::Train { .. })).copied();
         let after = slow.unwrap_or_else(|| self.draw(low, high));
         let member = self.members.get_mut(&me).expect("a member");
@@ -438,7 +438,7 @@ impl World {
         }
         let deletes =
             matches!(work, Work::ForgetAttempt { .. } | Work::DropUpdate { .. } | Work::DropModels { .. });
-        let result = if self.chance(self.weather.fail_work) && !deletes {
+        let result = if self.chance(self.rates.fail_work) && !deletes {
             WorkResult::Failed("the disk is full".into())
         } else {
             self.members.get_mut(&me).expect("a member").shell.perform(work)
@@ -468,8 +468,8 @@ impl World {
         if from == to {
             return vec![0];
         }
-        let (low, high) = self.weather.latency;
-        let copies = match (self.chance(self.weather.lose), self.chance(self.weather.repeat)) {
+        let (low, high) = self.rates.latency;
+        let copies = match (self.chance(self.rates.lose), self.chance(self.rates.repeat)) {
             (true, _) => 0,
             (false, true) => 2,
             (false, false) => 1,

@@ -6,7 +6,7 @@
 
 use crate::clients::{ClientCall, error};
 use crate::machine::UserMachine;
-use crate::shell::{Asker, Shell};
+use crate::shell::{PendingReply, Shell};
 use rafty_dictionary::Expiring;
 use rafty_node::{Answer, Input, Request as NodeRequest};
 use rafty_types::{ClientId, ClientRecord};
@@ -34,7 +34,7 @@ impl<U: UserMachine> Shell<U> {
             Admission::Granted => return self.serve_client(call),
             Admission::Unknown if self.clients.strangers < MAX_STRANGERS => {
                 self.clients.strangers += 1;
-                return Some(self.request(Asker::Stranger(call), NodeRequest::Read, STRANGER_WITHIN));
+                return Some(self.request(PendingReply::Stranger(call), NodeRequest::Read, STRANGER_WITHIN));
             }
             Admission::Unknown => self.tell(&call, unknown().encode()),
             Admission::Refused(reply) => self.tell(&call, reply.encode()),
@@ -77,7 +77,7 @@ impl<U: UserMachine> Shell<U> {
             };
         }
         let Some(token) = &call.token else {
-            return if call.way.near { Admission::Granted } else { Admission::Refused(no_token()) };
+            return if call.way.local { Admission::Granted } else { Admission::Refused(no_token()) };
         };
         match self.client(&token.id()) {
             None => Admission::Unknown,

@@ -9,7 +9,7 @@ use crate::clients::whole::{Form, LastWhole, WholeReply};
 use crate::clients::{Body, ClientCall, MAX_REPLY_BYTES, Outgoing, error};
 use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::operator::wall_ms;
-use crate::shell::{Asker, Shell};
+use crate::shell::{PendingReply, Shell};
 use rafty_consensus::Role;
 use rafty_dictionary::{CLUSTER_KEY, EntryCommand, EntryRefusal, EntryResult};
 use rafty_node::{Answer, DEFAULT_TIMEOUT, Input, Request as NodeRequest};
@@ -152,7 +152,7 @@ impl<U: UserMachine> Shell<U> {
 
     fn client_request(&mut self, call: ClientCall, request: NodeRequest) -> Input {
         let within = call.request.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        self.request(Asker::Client(call), request, within)
+        self.request(PendingReply::Client(call), request, within)
     }
 
     /// The node answered what a client asked. The member that the client named may be known only now.

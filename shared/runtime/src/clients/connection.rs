@@ -5,9 +5,9 @@
 //! The reader stops at the first request that does not keep the connection, and at whatever it cannot understand; the
 //! writer then answers what was asked and closes. So every request that was read is answered, in order.
 
-use crate::alarm::Alarm;
 use crate::clients::limits::Budget;
 use crate::clients::{Body, ClientCall, Outgoing, Port, Way, error, tls};
+use crate::deadline_timer::DeadlineTimer;
 use rafty_wire::client::{Ask, ClientToken, ErrorCode, Parser, Reply, Request};
 use smol::channel::{Receiver, Sender, bounded};
 use smol::future::poll_fn;
@@ -49,8 +49,8 @@ enum Answer {
     Awaited(Receiver<Outgoing>, bool),
 }
 
-/// Serves a client of this machine, `near`, or of another one to its end.
-pub(super) async fn serve(stream: TcpStream, near: bool, port: Port) {
+/// Serves a client of this machine, `local`, or of another one to its end.
+pub(super) async fn serve(stream: TcpStream, local: bool, port: Port) {
     let _ = stream.set_nodelay(true);
     let deadline = Instant::now() + FIRST_WITHIN;
     let mut first = [0];
@@ -58,10 +58,10 @@ pub(super) async fn serve(stream: TcpStream, near: bool, port: Port) {
         Ok(1..) if first[0] == tls::HANDSHAKE => {
             // Whoever does not get through the handshake hears of it from TLS.
             if let Ok(stream) = before(deadline, port.tls.accept(stream)).await {
-                talk(stream, Way { near, sealed: true }, port).await;
+                talk(stream, Way { local, sealed: true }, port).await;
             }
         }
-        Ok(1..) if near => talk(stream, Way { near, sealed: false }, port).await,
+        Ok(1..) if local => talk(stream, Way { local, sealed: false }, port).await,
         Ok(1..) => turn_back(stream).await,
         Ok(0) | Err(_) => {}
     }
@@ -81,7 +81,7 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, way:
     let Some(executor) = port.executor.upgrade() else { return };
     let (mut reading, writing) = split(stream);
     let (owed, to_pay) = bounded(MAX_IN_FLIGHT);
-    let known = Arc::new(AtomicBool::new(way.near));
+    let known = Arc::new(AtomicBool::new(way.local));
     // A task of its own, so that a reply does not wake the reader.
     let writer = executor.spawn(write(writing, to_pay));
     Reader { stream: &mut reading, way, port, owed, owes: Arc::default(), token: None, known }.run().await;
@@ -111,13 +111,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
         let mut share = self.budget().nothing();
         let mut since = Instant::now();
         let mut idle = FIRST_WITHIN;
-        let mut alarm = Alarm::default();
+        let mut timer = DeadlineTimer::default();
         loop {
             let deadline = match parser.pending() {
                 0 => since + idle,
                 pending => since + allowance(pending),
             };
-            let read = match until(&mut alarm, deadline, self.stream.read(&mut chunk)).await {
+            let read = match until(&mut timer, deadline, self.stream.read(&mut chunk)).await {
                 Err(late) if late.kind() == io::ErrorKind::TimedOut && parser.pending() > 0 => {
                     let why =
                         "the request did not arrive in time; nothing was changed; send it again, faster";
@@ -196,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<'_, S> {
         self.owe(Answer::Awaited(answer, change)).await?;
         // When the loop has ended, the reply's sender goes with the call, and the writer says so.
         let (way, token, known) = (self.way, self.token.clone(), self.known.clone());
-        let _ = self.port.calls.send(ClientCall { request, reply, way, token, known, _share: share }).await;
+        let _ = self.port.calls.send(ClientCall { request, reply, way, token, known, _permit: share }).await;
         Some(keep)
     }
 
@@ -267,18 +267,18 @@ fn allowance(bytes: usize) -> Duration {
 }
 
 async fn before<T>(deadline: Instant, io: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    until(&mut Alarm::default(), deadline, io).await
+    until(&mut DeadlineTimer::default(), deadline, io).await
 }
 
 /// Awaits `io`, until `deadline`.
 async fn until<T>(
-    alarm: &mut Alarm,
+    timer: &mut DeadlineTimer,
     deadline: Instant,
     io: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {
     let mut io = pin!(io);
     poll_fn(|context| match io.as_mut().poll(context) {
-        Poll::Pending => alarm.poll_at(deadline, context).map(|()| Err(io::ErrorKind::TimedOut.into())),
+        Poll::Pending => timer.poll_at(deadline, context).map(|()| Err(io::ErrorKind::TimedOut.into())),
         done => done,
     })
     .await
@@ -311,6 +311,6 @@ impl Body {
                 (error(ErrorCode::Busy, why).encode(), replies.nothing())
             }
         };
-        Arc::new(Self { bytes, _share: share })
+        Arc::new(Self { bytes, _permit: share })
     }
 }

@@ -1,6 +1,6 @@
 //! How many clients, and how many bytes of theirs.
 
-use crate::clients::{MAX_CONNECTIONS, MAX_FROM_ABROAD, MAX_OF_ADDRESS, MAX_OF_LOOPBACK, is_near};
+use crate::clients::{MAX_CONNECTIONS, MAX_OF_ADDRESS, MAX_OF_LOOPBACK, MAX_REMOTE, is_local};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ pub(super) fn files_to_spare() -> usize {
 
 /// Counts connections, in all and by address.
 #[derive(Clone)]
-pub(super) struct Doors {
+pub(super) struct ConnectionLimit {
     inside: Arc<Mutex<Inside>>,
     max: usize,
 }
@@ -35,46 +35,46 @@ pub(super) struct Doors {
 #[derive(Default)]
 struct Inside {
     all: usize,
-    from_abroad: usize,
+    remote: usize,
     by_address: BTreeMap<IpAddr, usize>,
 }
 
 /// A connection that counts as long as this is held.
-pub(super) struct Place {
+pub(super) struct ConnectionPermit {
     inside: Arc<Mutex<Inside>>,
     address: IpAddr,
 }
 
-impl Doors {
+impl ConnectionLimit {
     /// At most `max` in all; of that, a part for all other machines, for each of them, and for this one.
     pub(super) fn new(max: usize) -> Self {
         Self { inside: Arc::default(), max }
     }
 
     /// Lets a connection of this address in, unless there are enough.
-    pub(super) fn enter(&self, address: IpAddr) -> Option<Place> {
+    pub(super) fn enter(&self, address: IpAddr) -> Option<ConnectionPermit> {
         let address = address.to_canonical();
-        let near = is_near(address);
+        let local = is_local(address);
         let share = |of: usize| (self.max * of / MAX_CONNECTIONS).max(1);
-        let most = share(if near { MAX_OF_LOOPBACK } else { MAX_OF_ADDRESS });
+        let most = share(if local { MAX_OF_LOOPBACK } else { MAX_OF_ADDRESS });
         let mut inside = lock(&self.inside);
         let of_address = inside.by_address.get(&address).copied().unwrap_or(0);
-        let too_many_from_abroad = !near && inside.from_abroad >= share(MAX_FROM_ABROAD);
-        if inside.all >= self.max || of_address >= most || too_many_from_abroad {
+        let too_many_remote = !local && inside.remote >= share(MAX_REMOTE);
+        if inside.all >= self.max || of_address >= most || too_many_remote {
             return None;
         }
         inside.all += 1;
-        inside.from_abroad += usize::from(!near);
+        inside.remote += usize::from(!local);
         inside.by_address.insert(address, of_address + 1);
-        Some(Place { inside: self.inside.clone(), address })
+        Some(ConnectionPermit { inside: self.inside.clone(), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         let mut inside = lock(&self.inside);
         inside.all -= 1;
-        inside.from_abroad -= usize::from(!is_near(self.address));
+        inside.remote -= usize::from(!is_local(self.address));
         if let Some(count) = inside.by_address.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -96,7 +96,7 @@ pub(crate) struct Budget {
 }
 
 /// A part of a budget; given back when dropped.
-pub(crate) struct Share {
+pub(crate) struct BytePermit {
     budget: Budget,
     bytes: usize,
 }
@@ -107,18 +107,18 @@ impl Budget {
     }
 
     /// A share without bytes.
-    pub(crate) fn nothing(&self) -> Share {
-        Share { budget: self.clone(), bytes: 0 }
+    pub(crate) fn nothing(&self) -> BytePermit {
+        BytePermit { budget: self.clone(), bytes: 0 }
     }
 
     /// A share of so many bytes, if they are there.
-    pub(crate) fn take(&self, bytes: usize) -> Option<Share> {
+    pub(crate) fn take(&self, bytes: usize) -> Option<BytePermit> {
         let mut share = self.nothing();
         share.resize(bytes).then_some(share)
     }
 }
 
-impl Share {
+impl BytePermit {
     /// Makes it so large. `false`, and as it was, when the budget does not have that much.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         let grown = self.budget.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
@@ -132,7 +132,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for BytePermit {
     fn drop(&mut self) {
         self.budget.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -142,24 +142,24 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    fn enter(doors: &Doors, ip: &str, times: usize) -> Vec<Place> {
-        (0..times).filter_map(|_| doors.enter(ip.parse().unwrap())).collect()
+    fn enter(limit: &ConnectionLimit, ip: &str, times: usize) -> Vec<ConnectionPermit> {
+        (0..times).filter_map(|_| limit.enter(ip.parse().unwrap())).collect()
     }
 
     #[test]
     fn connections_are_counted_in_all_and_by_address_and_leave_no_trace() {
-        let doors = Doors::new(16);
-        let one = [enter(&doors, "192.0.2.7", 3), enter(&doors, "::ffff:192.0.2.7", 3)];
+        let limit = ConnectionLimit::new(16);
+        let one = [enter(&limit, "192.0.2.7", 3), enter(&limit, "::ffff:192.0.2.7", 3)];
         assert_eq!(one.each_ref().map(Vec::len), [3, 1], "a quarter for one address, however it is written");
-        let others = ["192.0.2.8", "2001:db8::1", "2001:db8::2"].map(|ip| enter(&doors, ip, 16));
+        let others = ["192.0.2.8", "2001:db8::1", "2001:db8::2"].map(|ip| enter(&limit, ip, 16));
         assert_eq!(others.each_ref().map(Vec::len), [4, 4, 0], "three quarters for all other machines");
-        assert_eq!(enter(&doors, "127.0.0.1", 16).len(), 4, "the rest is kept for this one");
+        assert_eq!(enter(&limit, "127.0.0.1", 16).len(), 4, "the rest is kept for this one");
         drop((one, others));
-        let near = enter(&doors, "::1", 16);
-        assert_eq!((near.len(), enter(&doors, "192.0.2.7", 16).len()), (12, 4));
-        drop(near);
-        let inside = lock(&doors.inside);
-        assert!(inside.by_address.is_empty() && inside.all == 0 && inside.from_abroad == 0);
+        let local = enter(&limit, "::1", 16);
+        assert_eq!((local.len(), enter(&limit, "192.0.2.7", 16).len()), (12, 4));
+        drop(local);
+        let inside = lock(&limit.inside);
+        assert!(inside.by_address.is_empty() && inside.all == 0 && inside.remote == 0);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod whole;
 
 pub(crate) use answers::ClientDesk;
 
-use crate::clients::limits::{Budget, Doors, Share};
+use crate::clients::limits::{Budget, BytePermit, ConnectionLimit};
 use crate::clients::tls::PortTls;
 use crate::clients::whole::WholeReply;
 use rafty_wire::client::{ClientToken, ErrorCode, Reply, Request};
@@ -41,7 +41,7 @@ const MAX_OF_ADDRESS: usize = 256;
 /// How many of this machine itself, which all its programs share.
 const MAX_OF_LOOPBACK: usize = 768;
 /// How many of all other machines together, so that some are left for this one.
-const MAX_FROM_ABROAD: usize = 768;
+const MAX_REMOTE: usize = 768;
 /// How many bytes of requests may wait for their answers, over all connections.
 const MAX_REQUEST_BYTES: usize = 32 * 1024 * 1024;
 /// The same for connections from elsewhere on which no token was found good yet.
@@ -63,7 +63,7 @@ pub(crate) struct ClientCall {
     /// Whether a token of its connection was found good, or none is needed.
     known: Arc<AtomicBool>,
     /// What it takes of the budget of requests, until it is answered.
-    pub(crate) _share: Share,
+    pub(crate) _permit: BytePermit,
 }
 
 /// What a client is answered.
@@ -77,14 +77,14 @@ pub(crate) enum Outgoing {
 /// The bytes of a reply, and what they take of the budget of replies.
 pub(crate) struct Body {
     bytes: Vec<u8>,
-    _share: Share,
+    _permit: BytePermit,
 }
 
 /// How a connection comes here.
 #[derive(Clone, Copy)]
 struct Way {
     /// From this machine itself.
-    near: bool,
+    local: bool,
     /// Over TLS.
     sealed: bool,
 }
@@ -110,14 +110,14 @@ pub(crate) fn client_address(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Everywhere to listen for clients: for those of this machine, and for others on `abroad`, when that is given.
-pub(crate) fn client_addresses(listen: SocketAddr, abroad: Option<IpAddr>) -> Vec<SocketAddr> {
-    let near = client_address(listen);
-    let abroad = abroad.map(|ip| SocketAddr::new(ip, near.port())).filter(|abroad| *abroad != near);
-    match abroad {
+/// Everywhere to listen for clients: for those of this machine, and for others on `remote`, when that is given.
+pub(crate) fn client_addresses(listen: SocketAddr, remote: Option<IpAddr>) -> Vec<SocketAddr> {
+    let local = client_address(listen);
+    let remote = remote.map(|ip| SocketAddr::new(ip, local.port())).filter(|remote| *remote != local);
+    match remote {
         // All addresses have this machine's own among them, and those of IPv6 the ones of IPv4.
-        Some(all) if all.ip().is_unspecified() && (all.is_ipv6() || near.is_ipv4()) => vec![all],
-        abroad => std::iter::once(near).chain(abroad).collect(),
+        Some(all) if all.ip().is_unspecified() && (all.is_ipv6() || local.is_ipv4()) => vec![all],
+        remote => std::iter::once(local).chain(remote).collect(),
     }
 }
 
@@ -138,9 +138,9 @@ pub(crate) fn open(
     let (tls, certificate) = PortTls::new().map_err(|why| (addresses[0], why))?;
     let (requests, strange_requests) = (Budget::new(MAX_REQUEST_BYTES), Budget::new(MAX_STRANGE_BYTES));
     let port = Port { executor: Arc::downgrade(executor), calls, tls, requests, strange_requests };
-    let doors = Doors::new(MAX_CONNECTIONS.min(limits::files_to_spare()));
+    let limit = ConnectionLimit::new(MAX_CONNECTIONS.min(limits::files_to_spare()));
     for listener in listeners {
-        executor.spawn(accept(executor.clone(), listener, port.clone(), doors.clone())).detach();
+        executor.spawn(accept(executor.clone(), listener, port.clone(), limit.clone())).detach();
     }
     Ok(certificate)
 }
@@ -152,20 +152,20 @@ fn bind(address: SocketAddr) -> io::Result<smol::Async<std::net::TcpListener>> {
     Ok(listener)
 }
 
-async fn accept(executor: Arc<Executor<'static>>, listener: TcpListener, port: Port, doors: Doors) {
+async fn accept(executor: Arc<Executor<'static>>, listener: TcpListener, port: Port, limit: ConnectionLimit) {
     loop {
         let Ok((stream, from)) = listener.accept().await else {
             // No more files, most likely: some will be closed.
             Timer::after(ACCEPT_PAUSE).await;
             continue;
         };
-        let Some(place) = doors.enter(from.ip()) else {
+        let Some(place) = limit.enter(from.ip()) else {
             turn_away(stream).await;
             continue;
         };
         let port = port.clone();
         let serve = async move {
-            connection::serve(stream, is_near(from.ip()), port).await;
+            connection::serve(stream, is_local(from.ip()), port).await;
             drop(place);
         };
         executor.spawn(serve).detach();
@@ -173,7 +173,7 @@ async fn accept(executor: Arc<Executor<'static>>, listener: TcpListener, port: P
 }
 
 /// Whether an address is this machine's own.
-fn is_near(ip: IpAddr) -> bool {
+fn is_local(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
 
@@ -193,9 +193,9 @@ mod tests {
 
     #[test]
     fn this_machine_is_served_wherever_else_a_member_serves() {
-        let at = |listen: &str, abroad: Option<&str>| {
-            let abroad = abroad.map(|ip| ip.parse().unwrap());
-            client_addresses(listen.parse().unwrap(), abroad)
+        let at = |listen: &str, remote: Option<&str>| {
+            let remote = remote.map(|ip| ip.parse().unwrap());
+            client_addresses(listen.parse().unwrap(), remote)
                 .iter()
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()

@@ -133,7 +133,7 @@ async fn read(
             }
         }
     }
-    Some(BulkReply::Taken)
+    Some(BulkReply::Accepted)
 }
 
 fn is_snapshot(message: &Message, from: MemberId, me: MemberId) -> bool {

@@ -290,7 +290,7 @@ impl<'a, 'b> Stream<'a, 'b> {
 
     /// `Some` when the receiver says that it took it.
     async fn finish(self) -> Option<()> {
-        (self.reply().await? == BulkReply::Taken).then_some(())
+        (self.reply().await? == BulkReply::Accepted).then_some(())
     }
 
     /// Ends what is sent, and waits for the receiver's word.

@@ -12,14 +12,14 @@ pub(super) struct Callers(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
 
 /// One handshake under way.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct HandshakePermit {
     callers: Callers,
     of: IpAddr,
 }
 
 impl Callers {
     /// A place for one more of this address, unless it has `most` already.
-    pub(super) fn admit(&self, address: IpAddr, most: usize) -> Option<Place> {
+    pub(super) fn admit(&self, address: IpAddr, most: usize) -> Option<HandshakePermit> {
         let of = network(address);
         let mut under_way = self.under_way();
         let count = under_way.entry(of).or_default();
@@ -27,7 +27,7 @@ impl Callers {
             return None;
         }
         *count += 1;
-        Some(Place { callers: self.clone(), of })
+        Some(HandshakePermit { callers: self.clone(), of })
     }
 
     fn under_way(&self) -> MutexGuard<'_, BTreeMap<IpAddr, usize>> {
@@ -35,7 +35,7 @@ impl Callers {
     }
 }
 
-impl Drop for Place {
+impl Drop for HandshakePermit {
     fn drop(&mut self) {
         let mut under_way = self.callers.under_way();
         if let Some(count) = under_way.get_mut(&self.of) {

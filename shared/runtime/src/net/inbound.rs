@@ -1,6 +1,6 @@
 //! Connections that others dial: who is let in, and what is read from them.
 
-use super::callers::{Callers, Place};
+use super::callers::{Callers, HandshakePermit};
 use super::counters::DropReason;
 use super::link::Link;
 use super::parts::Parts;
@@ -139,7 +139,7 @@ pub(super) async fn accept(net: Arc<Inner>) {
 }
 
 /// One call, from handshake to hang-up.
-async fn take(net: Arc<Inner>, incoming: Incoming, admitted: (Place, SemaphoreGuardArc)) {
+async fn take(net: Arc<Inner>, incoming: Incoming, admitted: (HandshakePermit, SemaphoreGuardArc)) {
     let Some(connection) = shake_hands(&net, incoming).await else { return };
     drop(admitted);
     let (lane, epoch) = called(&connection, net.set.cluster);

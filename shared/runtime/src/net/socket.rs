@@ -3,7 +3,7 @@
 //! Sends at once, and asks the reactor for room only after the system had none: asking first, as quinn's own socket
 //! does, holds every datagram back for a turn of the reactor's loop. It decides nothing about what is sent.
 
-use crate::alarm::Alarm;
+use crate::deadline_timer::DeadlineTimer;
 use async_io::{Async, WritableOwned};
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncTimer, AsyncUdpSocket, UdpPoller};
@@ -101,13 +101,13 @@ impl UdpPoller for Room {
 /// A timer of one connection.
 #[derive(Debug)]
 pub(super) struct ConnectionTimer {
-    alarm: Alarm,
+    timer: DeadlineTimer,
     due: Instant,
 }
 
 impl ConnectionTimer {
     pub(super) fn at(due: Instant) -> Self {
-        Self { alarm: Alarm::default(), due }
+        Self { timer: DeadlineTimer::default(), due }
     }
 }
 
@@ -118,7 +118,7 @@ impl AsyncTimer for ConnectionTimer {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let due = self.due;
-        self.alarm.poll_at(due, context)
+        self.timer.poll_at(due, context)
     }
 }
 

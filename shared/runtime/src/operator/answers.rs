@@ -3,9 +3,9 @@
 use crate::clients::client_address;
 use crate::machine::{NO_DICTIONARY, UserMachine};
 use crate::member::MODELS;
-use crate::operator::desk::Call;
+use crate::operator::listener::Call;
 use crate::operator::{BackupState, MemberStatus, ModelInfo, Reply, Request, Room, RunLog, json_of};
-use crate::shell::{Asker, Shell};
+use crate::shell::{PendingReply, Shell};
 use crate::upkeep::written_bytes;
 use rafty_dictionary::{EntryCommand, EntryResult, RunStatus};
 use rafty_node::{Answer, Input};
@@ -31,7 +31,7 @@ impl<U: UserMachine> Shell<U> {
         match self.command_of(&call) {
             Ok(Some(command)) => {
                 let request = rafty_node::Request::Commit { client: None, session: None, command };
-                vec![self.request(Asker::Person(call), request, ANSWER_WITHIN)]
+                vec![self.request(PendingReply::Person(call), request, ANSWER_WITHIN)]
             }
             Ok(None) => self.look_up(call),
             Err(why) => {
@@ -95,7 +95,11 @@ impl<U: UserMachine> Shell<U> {
             },
             Request::Backup { stale: true } => self.answer_backup(&call),
             Request::Get { .. } | Request::Backup { .. } => {
-                return vec![self.request(Asker::Person(call), rafty_node::Request::Read, ANSWER_WITHIN)];
+                return vec![self.request(
+                    PendingReply::Person(call),
+                    rafty_node::Request::Read,
+                    ANSWER_WITHIN,
+                )];
             }
             Request::Transfer { .. } if !self.node.is_laptop(self.me) => {
                 call.refuse("devices move no leadership; ask on a laptop; nothing was changed");
@@ -151,12 +155,12 @@ impl<U: UserMachine> Shell<U> {
 
     /// A token is shown only when the peer set knows it.
     fn create_token(&mut self, call: Call, role: PeerRole, may_lead: bool, ttl_s: u64, uses: u32) -> Input {
-        let own_key = self.bench.secrets.identity.key();
-        let token = Token::generate(self.bench.set.cluster, &own_key, &mut crate::random::rng());
+        let own_key = self.context.secrets.identity.key();
+        let token = Token::generate(self.context.set.cluster, &own_key, &mut crate::random::rng());
         let record = token.record(role, may_lead, ttl_s.saturating_mul(1_000), uses);
         let command = Command::Control(ControlCommand::TokenCreated(record));
         let request = rafty_node::Request::Commit { client: None, session: None, command };
-        self.request(Asker::Token(call, token), request, ANSWER_WITHIN)
+        self.request(PendingReply::Token(call, token), request, ANSWER_WITHIN)
     }
 
     pub(crate) fn hand_out_token(&self, call: &Call, token: &Token, answer: Answer) {
@@ -181,8 +185,8 @@ impl<U: UserMachine> Shell<U> {
 
     fn answer_backup(&self, call: &Call) {
         let frozen = self.node.freeze();
-        let state = self.bench.dir.temporary("backup");
-        let models = self.bench.dir.file(MODELS);
+        let state = self.context.dir.temporary("backup");
+        let models = self.context.dir.file(MODELS);
         call.answer_later(move || match replace_file(&state, &frozen.backup(), true) {
             Ok(()) => Reply::Backup(BackupState { index: frozen.index(), state, models }),
             Err(error) => Reply::Error { error: error.to_string(), unknown: false },
@@ -203,12 +207,12 @@ impl<U: UserMachine> Shell<U> {
         let control = self.node.state().control();
         MemberStatus {
             name: if control.initialised() { control.name().to_string() } else { self.member.name.clone() },
-            dir: self.bench.dir.root().to_path_buf(),
+            dir: self.context.dir.root().to_path_buf(),
             listen: self.net.local_addr().unwrap_or(self.member.listen),
             clients: client_address(self.net.local_addr().unwrap_or(self.member.listen)),
             settings: self.node.settings().clone(),
             node: self.node.status(self.digests.newest()),
-            epoch: self.bench.set.epoch,
+            epoch: self.context.set.epoch,
             other_epochs: self.other_epochs(),
             trouble: self.trouble.clone(),
             envelopes: self.envelope_counts,
@@ -237,13 +241,13 @@ impl<U: UserMachine> Shell<U> {
 
     fn model(&self) -> Option<ModelInfo> {
         let run = self.node.state().control().runs().values().next_back()?;
-        let newest = run.versions.iter().rev().find(|(_, digest)| self.bench.models.contains(**digest));
+        let newest = run.versions.iter().rev().find(|(_, digest)| self.context.models.contains(**digest));
         let (version, digest) = newest?;
         Some(ModelInfo {
             run: run.id,
             version: *version,
             digest: *digest,
-            path: self.bench.models.path(*digest),
+            path: self.context.models.path(*digest),
         })
     }
 }

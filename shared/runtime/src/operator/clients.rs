@@ -2,9 +2,9 @@
 
 use crate::machine::UserMachine;
 use crate::operator::answers::ANSWER_WITHIN;
-use crate::operator::desk::Call;
+use crate::operator::listener::Call;
 use crate::operator::{ClientLine, Reply};
-use crate::shell::{Asker, Shell};
+use crate::shell::{PendingReply, Shell};
 use rafty_dictionary::Expiring;
 use rafty_node::{Answer, Input};
 use rafty_types::{Command, ControlCommand, ControlResult};
@@ -22,19 +22,19 @@ impl<U: UserMachine> Shell<U> {
         let record = token.record(name, read_only, ttl_s.saturating_mul(1_000));
         let command = Command::Control(ControlCommand::ClientCreated(record));
         let request = rafty_node::Request::Commit { client: None, session: None, command };
-        self.request(Asker::ClientToken(call, token), request, ANSWER_WITHIN)
+        self.request(PendingReply::ClientToken(call, token), request, ANSWER_WITHIN)
     }
 
     pub(crate) fn hand_out_client_token(&self, call: &Call, token: &ClientToken, answer: Answer) {
         if !matches!(answer, Answer::Control(ControlResult::Done, _)) {
             return self.answer_person(call, answer);
         }
-        let abroad = self.member.clients.filter(|ip| !ip.is_loopback());
+        let remote = self.member.clients.filter(|ip| !ip.is_loopback());
         let mut members: Vec<_> = self.node.state().control().members().values().collect();
         members.sort_by_key(|member| member.id != self.me);
         let addresses: Vec<SocketAddr> =
             members.into_iter().filter_map(|member| member.addresses.first().copied()).collect();
-        call.answer(&Reply::ClientToken { token: token.to_text().to_string(), addresses, abroad });
+        call.answer(&Reply::ClientToken { token: token.to_text().to_string(), addresses, remote });
     }
 
     pub(super) fn client_list(&self) -> Reply {

@@ -6,7 +6,7 @@
 
 mod answers;
 mod clients;
-pub(crate) mod desk;
+pub(crate) mod listener;
 mod room;
 
 pub(crate) use answers::{wall_ms, wall_us};
@@ -156,7 +156,7 @@ pub enum Reply {
         /// Where members are, this one first.
         addresses: Vec<std::net::SocketAddr>,
         /// Where this member serves other machines; none when it does not.
-        abroad: Option<std::net::IpAddr>,
+        remote: Option<std::net::IpAddr>,
     },
     /// To [`Request::Clients`], as this member has applied them.
     Clients {

@@ -3,7 +3,7 @@
 //! Memory is that of two models, however many participants there are: the mean, and one update at a time.
 
 use crate::envelopes::Spooled;
-use crate::work::Bench;
+use crate::work::WorkerContext;
 use rafty_aggregation::{Distance, FedAvg, Update, UpdateMeta, decode_update, update_len};
 use rafty_learning::{Task, read_model, weights_begin, write_model};
 use rafty_rounds::{AttemptKey, WorkResult};
@@ -24,25 +24,25 @@ pub(crate) struct Accumulator {
 
 /// Opens an update, checks it against its base, and folds it in. Anything that fails leaves the accumulator as it was.
 pub(crate) fn open_update(
-    bench: &Bench,
+    context: &WorkerContext,
     envelope: Option<(Arc<Spooled>, PeerKey)>,
     label: &Label,
     base: Digest,
 ) -> WorkResult {
     let Some((envelope, sender_key)) = envelope else { return WorkResult::Refused(Refusal::NotAuthentic) };
-    let mut accumulators = bench.accumulators.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut accumulators = context.accumulators.lock().unwrap_or_else(PoisonError::into_inner);
     let accumulator = match accumulators.entry(AttemptKey::of(label)) {
         std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
-        std::collections::btree_map::Entry::Vacant(place) => match Accumulator::new(bench, base) {
+        std::collections::btree_map::Entry::Vacant(place) => match Accumulator::new(context, base) {
             Ok(accumulator) => place.insert(accumulator),
             Err(why) => return WorkResult::Failed(why),
         },
     };
-    let plaintext = match decrypt(bench, &envelope, &sender_key, label, accumulator.base.params) {
+    let plaintext = match decrypt(context, &envelope, &sender_key, label, accumulator.base.params) {
         Ok(plaintext) => plaintext,
         Err(result) => return result,
     };
-    match accumulator.take_in(&plaintext) {
+    match accumulator.accept(&plaintext) {
         Ok(Ok(UpdateMeta { num_examples, metrics })) => WorkResult::Opened { num_examples, metrics },
         Ok(Err(refusal)) => WorkResult::Refused(refusal),
         Err(why) => WorkResult::Failed(why.to_string()),
@@ -50,15 +50,15 @@ pub(crate) fn open_update(
 }
 
 /// Finishes an attempt's accumulator into a model on the disk.
-pub(crate) fn combine(bench: &Bench, key: AttemptKey, spec: &RunSpec) -> WorkResult {
-    let accumulators = bench.accumulators.lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn combine(context: &WorkerContext, key: AttemptKey, spec: &RunSpec) -> WorkResult {
+    let accumulators = context.accumulators.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(accumulator) = accumulators.get(&key) else {
         return WorkResult::Failed("no update was folded in for this attempt".into());
     };
     let stored = (|| {
         let task = Task::from_toml(&spec.task).map_err(|error| error.to_string())?;
         let weights = accumulator.combined.mean().map_err(|error| error.to_string())?;
-        let mut blob = bench.models.writer().map_err(|error| error.to_string())?;
+        let mut blob = context.models.writer().map_err(|error| error.to_string())?;
         write_model(&spec.task, task.layout(), weights, &mut blob).map_err(|error| error.to_string())?;
         blob.commit().map_err(|error| error.to_string())
     })();
@@ -68,20 +68,20 @@ pub(crate) fn combine(bench: &Bench, key: AttemptKey, spec: &RunSpec) -> WorkRes
     }
 }
 
-pub(crate) fn forget(bench: &Bench, key: AttemptKey) -> WorkResult {
-    bench.accumulators.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+pub(crate) fn forget(context: &WorkerContext, key: AttemptKey) -> WorkResult {
+    context.accumulators.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     WorkResult::Done
 }
 
 impl Accumulator {
-    fn new(bench: &Bench, base: Digest) -> Result<Self, String> {
-        let base = Base::open(bench, base)?;
+    fn new(context: &WorkerContext, base: Digest) -> Result<Self, String> {
+        let base = Base::open(context, base)?;
         let combined = FedAvg::new(base.params);
         Ok(Self { base, combined })
     }
 
     /// Holds an update against its base and folds it in.
-    fn take_in(&mut self, plaintext: &[u8]) -> io::Result<Result<UpdateMeta, Refusal>> {
+    fn accept(&mut self, plaintext: &[u8]) -> io::Result<Result<UpdateMeta, Refusal>> {
         let update = match decode_update(plaintext, self.base.params) {
             Ok(update) => update,
             Err(refusal) => return Ok(Err(refusal)),
@@ -103,15 +103,15 @@ struct Base {
 
 impl Base {
     /// Reads it once as a whole, to know that it is what its digest names and lies as this program writes it.
-    fn open(bench: &Bench, base: Digest) -> Result<Self, String> {
-        let model = bench.models.get(base).map_err(|error| error.to_string())?;
+    fn open(context: &WorkerContext, base: Digest) -> Result<Self, String> {
+        let model = context.models.get(base).map_err(|error| error.to_string())?;
         let (_, weights) = read_model(&model).map_err(|error| error.to_string())?;
         let (params, begin) = (weights.len(), weights_begin(model.len() as u64, weights.len()));
         let (stored, _) = model[begin as usize..].as_chunks();
         if !stored.iter().copied().map(f32::from_le_bytes).eq(weights) {
             return Err("the model's weights do not lie as rafty writes them".into());
         }
-        let file = File::open(bench.models.path(base)).map_err(|error| error.to_string())?;
+        let file = File::open(context.models.path(base)).map_err(|error| error.to_string())?;
         Ok(Self { file, params, begin })
     }
 
@@ -133,7 +133,7 @@ impl Base {
 
 /// The plaintext of an update with at most so many `params`, or what to report instead.
 fn decrypt(
-    bench: &Bench,
+    context: &WorkerContext,
     envelope: &Spooled,
     sender_key: &PeerKey,
     label: &Label,
@@ -144,9 +144,9 @@ fn decrypt(
     if header.ciphertext_len > most {
         return Err(WorkResult::Refused(Refusal::WrongShape));
     }
-    let key = header.recipients.iter().find_map(|recipient| bench.tenure_keys.get(recipient.key_id));
+    let key = header.recipients.iter().find_map(|recipient| context.tenure_keys.get(recipient.key_id));
     let key = key.ok_or(WorkResult::Refused(Refusal::NotAuthentic))?;
-    let opening = Opening { label, sender_key, member: bench.me, key: &key };
+    let opening = Opening { label, sender_key, member: context.me, key: &key };
     let mut plaintext = Vec::with_capacity(update_len(params));
     let opened = File::open(envelope.path()).map_err(OpenError::Io).and_then(|file| {
         let mut ciphertext = BufReader::new(file);

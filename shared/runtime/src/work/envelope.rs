@@ -1,7 +1,7 @@
 //! Sealing what is on the disk, and opening a model to the disk.
 
 use crate::envelopes::Spooled;
-use crate::work::Bench;
+use crate::work::WorkerContext;
 use crate::work::model::check_model;
 use rafty_rounds::WorkResult;
 use rafty_seal::{OpenError, Opening, RsaPublic, SealError};
@@ -39,7 +39,7 @@ fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Seals the blob `content` of `blobs` for `recipients`, each with its RSA public key in PKCS#1 DER.
 pub(crate) fn seal(
-    bench: &Bench,
+    context: &WorkerContext,
     blobs: &Blobs,
     content: Digest,
     label: Label,
@@ -51,12 +51,12 @@ pub(crate) fn seal(
         .collect::<Result<Vec<_>, _>>()?;
     let mut plaintext = blobs.open_reader(content)?;
     let len = rafty_seal::ciphertext_len(blobs.len(content)?.ok_or(SealFailure::Gone)?);
-    let (body, file) = bench.spool.create(len)?;
+    let (body, file) = context.spool.create(len)?;
     let mut ciphertext = BufWriter::new(file);
     let head = rafty_seal::seal(
         label,
         &recipients,
-        &bench.secrets.identity,
+        &context.secrets.identity,
         &mut plaintext,
         &mut ciphertext,
         &mut crate::random::rng(),
@@ -64,13 +64,13 @@ pub(crate) fn seal(
     let head = head.map_err(SealFailure::from);
     let head = head.and_then(|head| Ok(ciphertext.flush().map(|()| head)?));
     // A file that stays behind goes at the next start.
-    let head = head.inspect_err(|_| drop(bench.spool.remove(body)))?;
-    Ok(Arc::new(Spooled::new(head, bench.spool.clone(), body)))
+    let head = head.inspect_err(|_| drop(context.spool.remove(body)))?;
+    Ok(Arc::new(Spooled::new(head, context.spool.clone(), body)))
 }
 
 /// Opens a model with this member's own key and stores it, if it is one.
 pub(crate) fn open_model(
-    bench: &Bench,
+    context: &WorkerContext,
     envelope: Option<(Arc<Spooled>, PeerKey)>,
     label: &Label,
     spec: &RunSpec,
@@ -78,24 +78,26 @@ pub(crate) fn open_model(
 ) -> WorkResult {
     let Some((envelope, sender_key)) = envelope else { return WorkResult::Refused(Refusal::NotAuthentic) };
     let stored = (|| {
-        let mut blob = bench.models.writer().map_err(|error| OpenError::Io(std::io::Error::other(error)))?;
-        let opening = Opening { label, sender_key: &sender_key, member: bench.me, key: &bench.secrets.rsa };
+        let mut blob =
+            context.models.writer().map_err(|error| OpenError::Io(std::io::Error::other(error)))?;
+        let opening =
+            Opening { label, sender_key: &sender_key, member: context.me, key: &context.secrets.rsa };
         let mut ciphertext = BufReader::new(File::open(envelope.path())?);
         rafty_seal::open(&envelope.head, &opening, &mut ciphertext, &mut blob, &mut crate::random::rng())?;
         blob.commit().map_err(|error| OpenError::Io(std::io::Error::other(error)))
     })();
     match stored {
-        Ok(digest) => keep_model(bench, digest, spec, base),
+        Ok(digest) => keep_model(context, digest, spec, base),
         Err(OpenError::NotAuthentic) => WorkResult::Refused(Refusal::NotAuthentic),
         Err(OpenError::Io(error)) => WorkResult::Failed(error.to_string()),
     }
 }
 
 /// Whoever holds a model vouches for it: what no member could train from is not kept.
-fn keep_model(bench: &Bench, digest: Digest, spec: &RunSpec, base: Option<Digest>) -> WorkResult {
-    match check_model(&bench.models, digest, spec, base) {
+fn keep_model(context: &WorkerContext, digest: Digest, spec: &RunSpec, base: Option<Digest>) -> WorkResult {
+    match check_model(&context.models, digest, spec, base) {
         Ok(Ok(())) => WorkResult::Model { digest },
-        Ok(Err(refusal)) => match bench.models.remove(digest) {
+        Ok(Err(refusal)) => match context.models.remove(digest) {
             Ok(()) => WorkResult::Refused(refusal),
             Err(error) => WorkResult::Failed(error.to_string()),
         },

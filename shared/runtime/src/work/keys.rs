@@ -2,7 +2,7 @@
 //!
 //! The private halves are here and nowhere else: never on disk, never in a log.
 
-use crate::work::Bench;
+use crate::work::WorkerContext;
 use rafty_node::TenureKey;
 use rafty_seal::RsaKey;
 use rafty_types::Digest;
@@ -44,10 +44,10 @@ impl TenureKeys {
 }
 
 /// Makes a tenure key. Takes from a third of a second to tens of seconds.
-pub(crate) fn make_tenure_key(bench: &Bench) -> TenureKey {
+pub(crate) fn make_tenure_key(context: &WorkerContext) -> TenureKey {
     let key = RsaKey::generate(&mut crate::random::rng());
     let rsa_public = key.public_der();
-    bench.tenure_keys.add(key);
+    context.tenure_keys.add(key);
     TenureKey { rsa_public }
 }
 

@@ -4,14 +4,14 @@
 //! priority; one makes keys ahead, with low priority. Each has a bounded queue. They decide nothing: an order says
 //! all, and what went wrong is reported in words.
 
-mod bench;
 mod combine;
+mod context;
 mod envelope;
 mod keys;
 mod model;
 mod train;
 
-pub(crate) use bench::Bench;
+pub(crate) use context::WorkerContext;
 pub(crate) use keys::TenureKeys;
 pub use model::CURRENT_MODEL;
 
@@ -49,7 +49,7 @@ pub(crate) enum Report {
     Done(WorkId, WorkResult),
     /// An envelope was sealed; it needs a name.
     Sealed(WorkId, Arc<Spooled>),
-    /// A tenure key was made; its private half is among the bench's.
+    /// A tenure key was made; its private half is with the workers.
     TenureKey(TenureKey),
 }
 
@@ -65,16 +65,16 @@ pub(crate) struct Workers {
 impl Workers {
     /// Starts the threads. `report` is called on them.
     pub(crate) fn start(
-        bench: Arc<Bench>,
+        context: Arc<WorkerContext>,
         trainer: Option<Box<dyn Trainer>>,
         report: impl Fn(Report) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
         let (heavy, orders) = sync_channel::<Order>(QUEUE);
-        let (say, at) = (report.clone(), bench.clone());
+        let (say, at) = (report.clone(), context.clone());
         spawn("rafty-heavy", move || work(&orders, |order| say(perform_heavy(&at, order))))?;
 
         let (train, orders) = sync_channel::<Order>(QUEUE);
-        let (say, at, mut trainer) = (report.clone(), bench.clone(), trainer);
+        let (say, at, mut trainer) = (report.clone(), context.clone(), trainer);
         let stopped = Arc::new(AtomicU64::new(0));
         let stop = stopped.clone();
         spawn("rafty-train", move || {
@@ -95,7 +95,7 @@ impl Workers {
             // A leader may be waiting for the first key; later ones are made ahead.
             let mut ahead = false;
             work(&orders, |()| {
-                report(Report::TenureKey(make_tenure_key(&bench)));
+                report(Report::TenureKey(make_tenure_key(&context)));
                 if !std::mem::replace(&mut ahead, true) {
                     be_nice();
                 }
@@ -144,24 +144,26 @@ pub(crate) fn be_nice() {
     let _ = rustix::process::nice(NICENESS);
 }
 
-fn perform_heavy(bench: &Bench, order: Order) -> Report {
+fn perform_heavy(context: &WorkerContext, order: Order) -> Report {
     let Order { id, work, envelope, sender_key } = order;
     let opened = envelope.zip(sender_key);
     let result = match work {
         Work::SealUpdate { update, label, to, rsa_public } => {
-            return sealed(id, envelope::seal(bench, &bench.updates, update, label, &[(to, rsa_public)]));
+            return sealed(id, envelope::seal(context, &context.updates, update, label, &[(to, rsa_public)]));
         }
         Work::SealModel { model, label, recipients } => {
-            return sealed(id, envelope::seal(bench, &bench.models, model, label, &recipients));
+            return sealed(id, envelope::seal(context, &context.models, model, label, &recipients));
         }
-        Work::OpenUpdate { label, base, .. } => combine::open_update(bench, opened, &label, base),
-        Work::OpenModel { label, spec, base, .. } => envelope::open_model(bench, opened, &label, &spec, base),
-        Work::Combine { key, spec } => combine::combine(bench, key, &spec),
-        Work::ForgetAttempt { key } => combine::forget(bench, key),
-        Work::DeriveInitial { spec, .. } => model::derive_initial(bench, &spec),
-        Work::Adopt { run, version, model } => model::adopt(bench, run, version, model),
-        Work::DropModels { models } => model::drop_models(bench, &models),
-        Work::DropUpdate { update } => model::drop_update(bench, update),
+        Work::OpenUpdate { label, base, .. } => combine::open_update(context, opened, &label, base),
+        Work::OpenModel { label, spec, base, .. } => {
+            envelope::open_model(context, opened, &label, &spec, base)
+        }
+        Work::Combine { key, spec } => combine::combine(context, key, &spec),
+        Work::ForgetAttempt { key } => combine::forget(context, key),
+        Work::DeriveInitial { spec, .. } => model::derive_initial(context, &spec),
+        Work::Adopt { run, version, model } => model::adopt(context, run, version, model),
+        Work::DropModels { models } => model::drop_models(context, &models),
+        Work::DropUpdate { update } => model::drop_update(context, update),
         Work::Train { .. } | Work::LookAgain { .. } | Work::StopTraining { .. } => {
             WorkResult::Failed("training has a thread of its own".into())
         }

@@ -1,6 +1,6 @@
 //! Models and updates on this member's disk.
 
-use crate::work::Bench;
+use crate::work::WorkerContext;
 use rafty_aggregation::Distance;
 use rafty_learning::{Task, encode_model, initial_weights, read_weights, write_model};
 use rafty_rounds::WorkResult;
@@ -11,11 +11,11 @@ use std::io::{self, Write};
 /// The newest model, for people: replaced whole at every version.
 pub const CURRENT_MODEL: &str = "current.safetensors";
 
-pub(crate) fn derive_initial(bench: &Bench, spec: &RunSpec) -> WorkResult {
+pub(crate) fn derive_initial(context: &WorkerContext, spec: &RunSpec) -> WorkResult {
     let stored = (|| {
         let task = Task::from_toml(&spec.task).map_err(|error| error.to_string())?;
         let model = encode_model(&spec.task, task.layout(), &initial_weights(&task, spec.seed));
-        bench.models.put(&model).map_err(|error| error.to_string())
+        context.models.put(&model).map_err(|error| error.to_string())
     })();
     match stored {
         Ok(digest) => WorkResult::Model { digest },
@@ -71,38 +71,39 @@ impl Write for Digests {
 }
 
 /// Makes a model the newest one for people. The model's file is linked, not copied: cards wear.
-pub(crate) fn adopt(bench: &Bench, run: RunId, version: Version, model: Digest) -> WorkResult {
+pub(crate) fn adopt(context: &WorkerContext, run: RunId, version: Version, model: Digest) -> WorkResult {
     let note = serde_json::json!({ "run": run, "version": version, "digest": model.to_string() });
-    let adopted =
-        bench.models.link(model, &bench.dir.file(CURRENT_MODEL)).map_err(|error| error.to_string()).and_then(
-            |()| {
-                let bytes = note.to_string();
-                replace_file(&bench.dir.file("current.json"), bytes.as_bytes(), false)
-                    .map_err(|error| error.to_string())
-            },
-        );
+    let adopted = context
+        .models
+        .link(model, &context.dir.file(CURRENT_MODEL))
+        .map_err(|error| error.to_string())
+        .and_then(|()| {
+            let bytes = note.to_string();
+            replace_file(&context.dir.file("current.json"), bytes.as_bytes(), false)
+                .map_err(|error| error.to_string())
+        });
     match adopted {
         Ok(()) => WorkResult::Done,
         Err(why) => WorkResult::Failed(why),
     }
 }
 
-pub(crate) fn drop_models(bench: &Bench, models: &[Digest]) -> WorkResult {
+pub(crate) fn drop_models(context: &WorkerContext, models: &[Digest]) -> WorkResult {
     models
         .iter()
-        .map(|model| bench.models.remove(*model))
+        .map(|model| context.models.remove(*model))
         .find_map(Result::err)
         .map_or(WorkResult::Done, failed)
 }
 
-pub(crate) fn drop_update(bench: &Bench, update: Digest) -> WorkResult {
+pub(crate) fn drop_update(context: &WorkerContext, update: Digest) -> WorkResult {
     // The next update may have been trained meanwhile: its note stays.
-    let noted = PendingUpdate::load(&bench.dir).ok().flatten();
+    let noted = PendingUpdate::load(&context.dir).ok().flatten();
     let cleared = match noted.filter(|noted| noted.update == update) {
-        Some(_) => PendingUpdate::clear(&bench.dir),
+        Some(_) => PendingUpdate::clear(&context.dir),
         None => Ok(()),
     };
-    cleared.and_then(|()| bench.updates.remove(update)).map_or_else(failed, |()| WorkResult::Done)
+    cleared.and_then(|()| context.updates.remove(update)).map_or_else(failed, |()| WorkResult::Done)
 }
 
 fn failed(error: impl ToString) -> WorkResult {

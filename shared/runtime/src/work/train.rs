@@ -1,7 +1,7 @@
 //! S1's first half: an update is trained and put on the disk before anybody hears of it.
 
 use crate::trainer::{Contribution, HeldUp, Trainer};
-use crate::work::Bench;
+use crate::work::WorkerContext;
 use rafty_aggregation::{UpdateMeta, encode_update};
 use rafty_learning::{TrainControl, read_model};
 use rafty_rounds::{Work, WorkId, WorkResult};
@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const SPARE: u64 = 1 << 20;
 
 pub(super) fn train(
-    bench: &Bench,
+    context: &WorkerContext,
     trainer: Option<&mut (dyn Trainer + 'static)>,
     work: &Work,
     until: &Until<'_>,
 ) -> WorkResult {
     let Some(trainer) = trainer else { return WorkResult::NoData };
-    match try_train(bench, trainer, work, until) {
+    match try_train(context, trainer, work, until) {
         Ok(Some(result)) => result,
         Ok(None) => WorkResult::NoData,
         Err(HeldUp { cause: RestCause::Training, reason }) => WorkResult::Failed(reason),
@@ -29,7 +29,7 @@ pub(super) fn train(
 }
 
 fn try_train(
-    bench: &Bench,
+    context: &WorkerContext,
     trainer: &mut dyn Trainer,
     work: &Work,
     until: &Until<'_>,
@@ -37,7 +37,7 @@ fn try_train(
     let Work::Train { run, round, spec, base } = work else {
         return Err("this thread only trains".to_string().into());
     };
-    let model = bench.models.get(*base).map_err(|error| error.to_string())?;
+    let model = context.models.get(*base).map_err(|error| error.to_string())?;
     let (_, weights) = read_model(&model).map_err(|error| error.to_string())?;
     drop(model);
     let Some(contribution) = trainer.train(spec, &weights, until)? else { return Ok(None) };
@@ -45,9 +45,9 @@ fn try_train(
     contribution.check()?;
     let Contribution { weights, num_examples, metrics } = contribution;
     let update = encode_update(&UpdateMeta { num_examples, metrics }, &weights);
-    let update = bench.updates.put(&update).map_err(disk)?;
+    let update = context.updates.put(&update).map_err(disk)?;
     let pending = PendingUpdate { run: *run, round: *round, base: *base, update, num_examples };
-    pending.save(&bench.dir).map_err(disk)?;
+    pending.save(&context.dir).map_err(disk)?;
     Ok(Some(WorkResult::Trained { update, num_examples }))
 }
 
@@ -58,22 +58,22 @@ fn disk(error: DiskError) -> HeldUp {
 
 /// Whether what held the last training up has gone.
 pub(super) fn look_again(
-    bench: &Bench,
+    context: &WorkerContext,
     trainer: Option<&mut (dyn Trainer + 'static)>,
     cause: RestCause,
     base: Digest,
 ) -> WorkResult {
     let gone = match cause {
-        RestCause::DiskFull => has_room(bench, base),
+        RestCause::DiskFull => has_room(context, base),
         _ => trainer.is_some_and(|trainer| trainer.can_train_again()),
     };
     if gone { WorkResult::Done } else { WorkResult::Failed(format!("still: {cause}")) }
 }
 
 /// Whether there is room for an update, which is as large as its base, and for what else is written meanwhile.
-fn has_room(bench: &Bench, base: Digest) -> bool {
-    let Ok(Some(len)) = bench.models.len(base) else { return false };
-    let Ok(disk) = statvfs(bench.dir.root()) else { return false };
+fn has_room(context: &WorkerContext, base: Digest) -> bool {
+    let Ok(Some(len)) = context.models.len(base) else { return false };
+    let Ok(disk) = statvfs(context.dir.root()) else { return false };
     disk.f_bavail.saturating_mul(disk.f_frsize) >= len.saturating_add(SPARE)
 }
 

@@ -1,6 +1,6 @@
 //! What clients may rely on: nothing acknowledged is lost, nothing denied is there, nothing counts twice.
 
-use crate::witness::{Witness, once};
+use crate::observer::{Observer, once};
 use rafty_dictionary::EntryResult;
 use rafty_node::{Answer, Node, Request, RequestId};
 use rafty_types::{Command, Index, MemberId, Rejection, Serial, SessionId};
@@ -54,7 +54,7 @@ impl Clients {
     }
 
     /// Somebody is answered.
-    pub fn answered(&mut self, request: RequestId, answer: &Answer, node: &Node<Witness>) {
+    pub fn answered(&mut self, request: RequestId, answer: &Answer, node: &Node<Observer>) {
         let write = self.writes.remove(&request);
         self.sessions_are_exactly_once(request, answer);
         match answer {
@@ -82,7 +82,7 @@ impl Clients {
         assert_eq!(*known, answer, "exactly once: command {place:?} was answered in two ways");
     }
 
-    fn a_read_sees_what_was_acknowledged_before(&self, request: RequestId, node: &Node<Witness>) {
+    fn a_read_sees_what_was_acknowledged_before(&self, request: RequestId, node: &Node<Observer>) {
         let before = self.reads[&request];
         let recent = &self.acknowledged[before.saturating_sub(LOOKED_BACK)..before];
         let missing = recent.iter().find(|key| node.state().user().entries.get(key).is_none());
@@ -96,7 +96,7 @@ impl Clients {
         &mut self,
         reader: (MemberId, u64),
         key: &[u8],
-        node: &Node<Witness>,
+        node: &Node<Observer>,
     ) {
         let applied = node.state().applied();
         let before = self.stale.insert(reader, applied).unwrap_or_default();
@@ -114,7 +114,7 @@ impl Clients {
 
     /// Newcomers are told by who knows them: whoever answers an enrolment has applied it, so that what it says of the
     /// others is not older.
-    pub fn newcomers_are_told_by_who_knows_them(newcomer: MemberId, node: &Node<Witness>) {
+    pub fn newcomers_are_told_by_who_knows_them(newcomer: MemberId, node: &Node<Observer>) {
         let applied = node.state().applied();
         assert!(
             applied.0 >= newcomer.0,
@@ -123,7 +123,7 @@ impl Clients {
     }
 
     /// Acknowledged writes are durable: everything that was acknowledged is there, and nothing that was denied.
-    pub fn acknowledged_writes_are_durable(&self, node: &Node<Witness>) {
+    pub fn acknowledged_writes_are_durable(&self, node: &Node<Observer>) {
         let there = |key: &&Vec<u8>| node.state().user().entries.get(key).is_some();
         let words = |key: &Vec<u8>| String::from_utf8_lossy(key).into_owned();
         let lost = self.acknowledged.iter().find(|key| !there(key)).map(words);

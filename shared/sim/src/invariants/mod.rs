@@ -24,8 +24,8 @@ pub use rounds::Rounds;
 
 use crate::faults::FASTEST_CLOCK;
 use crate::member::{Member, Process, RIGHT};
+use crate::observer::Observer;
 use crate::terms::Terms;
-use crate::witness::Witness;
 use rafty_dictionary::Replicated;
 use rafty_types::{Digest, Index, MemberId, Time, is_rsa_public};
 use std::collections::{BTreeMap, BTreeSet};
@@ -201,7 +201,7 @@ pub fn elapsed_time_is_real(now: Time, before_ms: u64, id: MemberId, process: &P
 /// the snapshot.)
 fn snapshots_are_whole(id: MemberId, process: &Process) {
     let state = process.node.state();
-    let mut restored = Replicated::new(Witness::default());
+    let mut restored = Replicated::new(Observer::default());
     restored.restore(&state.snapshot()).expect("snapshots are whole: one cannot be read");
     let same = restored.control() == state.control()
         && restored.sessions() == state.sessions()

@@ -2,8 +2,8 @@
 
 use super::arrivals::Arrivals;
 use crate::member::Member;
+use crate::observer::Observer;
 use crate::tally::{Sometimes, Tally};
-use crate::witness::Witness;
 use crate::worker::{model_of, update_of};
 use rafty_consensus::Progress;
 use rafty_node::{Event, Node, RoundLine};
@@ -94,7 +94,7 @@ impl Rounds {
     /// log, so that no planned hand-over widens the gap. Whom it has tried in vain is left out: in this term, in
     /// which it may begin to hand over before it has applied its own tenure; and since the last tenure, whatever terms
     /// came and went without another.
-    fn fairness(&mut self, id: MemberId, to: MemberId, node: &Node<Witness>) {
+    fn fairness(&mut self, id: MemberId, to: MemberId, node: &Node<Observer>) {
         let (control, consensus) = (node.state().control(), node.consensus());
         let (term, tenure) = (consensus.term(), control.tenure().map_or(Tenure(0), |tenure| tenure.tenure));
         let handed = self.handed.entry(id).or_default();
@@ -134,7 +134,7 @@ impl Rounds {
 
     /// No update is lost: nobody trains again for a round that is open, from the same model, when it has a sound update.
     /// Whoever restarts is behind what was `committed` for a while, and may take a round for open that is over.
-    pub fn no_update_is_lost(&self, id: MemberId, work: &Work, node: &Node<Witness>, committed: Index) {
+    pub fn no_update_is_lost(&self, id: MemberId, work: &Work, node: &Node<Observer>, committed: Index) {
         let Work::Train { run, round, base, .. } = work else { return };
         let behind = node.state().applied() < committed;
         let active = node.state().control().active_run().filter(|active| active.id == *run);
@@ -144,7 +144,7 @@ impl Rounds {
     }
 
     /// Rounds are never lost: those that a state counts were all published.
-    pub fn none_is_lost(&self, node: &Node<Witness>) {
+    pub fn none_is_lost(&self, node: &Node<Observer>) {
         for run in node.state().control().runs().values() {
             let missing =
                 (1..=run.round.0).find(|round| !self.published.contains_key(&(run.id, Round(*round))));
@@ -237,7 +237,7 @@ fn voters(members: &BTreeMap<MemberId, Member>) -> Vec<MemberId> {
 }
 
 /// Who has applied most.
-fn newest(members: &BTreeMap<MemberId, Member>) -> Option<&Node<Witness>> {
+fn newest(members: &BTreeMap<MemberId, Member>) -> Option<&Node<Observer>> {
     let nodes = members.values().filter_map(|member| Some(&member.process.as_ref()?.node));
     nodes.max_by_key(|node| node.state().applied())
 }

@@ -1,9 +1,9 @@
 //! What scripts see of the world and ask of its members.
 
 use super::founding::control;
-use super::{Asker, World, ms};
+use super::{PendingReply, World, ms};
+use crate::observer::{Observer, set_once};
 use crate::tally::Sometimes;
-use crate::witness::{Witness, set_once};
 use rafty_consensus::Role;
 use rafty_node::{Answer, Input, Node, Request, RequestId};
 use rafty_types::{
@@ -16,7 +16,7 @@ impl World {
     ///
     /// # Panics
     /// When it does not run.
-    pub fn node(&self, id: MemberId) -> &Node<Witness> {
+    pub fn node(&self, id: MemberId) -> &Node<Observer> {
         &self.members[&id].process.as_ref().expect("it runs").node
     }
 
@@ -94,18 +94,18 @@ impl World {
 
     /// Asks a running member for something; the answer is found in `answers`.
     pub fn ask(&mut self, id: MemberId, request: Request, within: Duration) -> RequestId {
-        self.ask_as(Asker::Script, id, request, within)
+        self.ask_as(PendingReply::Script, id, request, within)
     }
 
     pub(super) fn ask_as(
         &mut self,
-        asker: Asker,
+        pending: PendingReply,
         id: MemberId,
         request: Request,
         within: Duration,
     ) -> RequestId {
         let name = self.ask_name();
-        self.ask_named(name, asker, id, request, within);
+        self.ask_named(name, pending, id, request, within);
         name
     }
 
@@ -117,14 +117,14 @@ impl World {
     pub(super) fn ask_named(
         &mut self,
         name: RequestId,
-        asker: Asker,
+        pending: PendingReply,
         id: MemberId,
         request: Request,
         within: Duration,
     ) {
         let until = self.members[&id].process.as_ref().expect("it runs").local(self.now) + within;
         self.invariants.clients.asked(name, &request);
-        self.waiting.insert(name, ((id, self.members[&id].epoch), asker));
+        self.waiting.insert(name, ((id, self.members[&id].epoch), pending));
         self.say(id, Input::Request { id: name, request: Box::new(request), until });
     }
 
@@ -133,12 +133,12 @@ impl World {
         let node = &self.members[&id].process.as_ref().expect("it runs").node;
         self.invariants.clients.answered(request, &answer, node);
         match self.waiting.remove(&request) {
-            Some((_, Asker::Script)) => {
+            Some((_, PendingReply::Script)) => {
                 self.answers.insert(request, answer);
             }
-            Some((_, Asker::Client(client))) => self.client_answered(client, id, request, answer),
-            Some((_, Asker::ReEnrols(who))) => self.re_enrolled(who, id, &answer),
-            Some((_, Asker::Newcomer(number))) => self.newcomer_answered(number, &answer),
+            Some((_, PendingReply::Client(client))) => self.client_answered(client, id, request, answer),
+            Some((_, PendingReply::ReEnrols(who))) => self.re_enrolled(who, id, &answer),
+            Some((_, PendingReply::Newcomer(number))) => self.newcomer_answered(number, &answer),
             None => panic!("one answer each: {request:?} was answered twice, or by another process"),
         }
     }
@@ -146,12 +146,12 @@ impl World {
     /// A process ended: whoever waits for it will hear nothing.
     pub(super) fn requests_are_lost(&mut self, id: MemberId, epoch: u64) {
         let lost: Vec<_> = self.waiting.extract_if(.., |_, (at, _)| *at == (id, epoch)).collect();
-        for (request, (_, asker)) in lost {
-            match asker {
-                Asker::Script => {}
-                Asker::Client(client) => self.client_answered(client, id, request, Answer::Unknown),
-                Asker::ReEnrols(who) => self.re_enrolled(who, id, &Answer::Unknown),
-                Asker::Newcomer(number) => self.newcomer_answered(number, &Answer::Unknown),
+        for (request, (_, pending)) in lost {
+            match pending {
+                PendingReply::Script => {}
+                PendingReply::Client(client) => self.client_answered(client, id, request, Answer::Unknown),
+                PendingReply::ReEnrols(who) => self.re_enrolled(who, id, &Answer::Unknown),
+                PendingReply::Newcomer(number) => self.newcomer_answered(number, &Answer::Unknown),
             }
         }
     }
@@ -180,7 +180,7 @@ impl World {
 
     /// Writes a key of its own.
     pub fn write(&mut self, at: MemberId, within: Duration) -> RequestId {
-        let command = Command::User(set_once(self.dice.roll()));
+        let command = Command::User(set_once(self.rng.roll()));
         self.ask(at, Request::Commit { client: None, session: None, command }, within)
     }
 

@@ -4,8 +4,8 @@ use super::World;
 use crate::disk::Disk;
 use crate::faults::Who;
 use crate::member::{Member, Process};
+use crate::observer::{Observer, rotted};
 use crate::tally::{Evil, Sometimes};
-use crate::witness::{Witness, rotted};
 use rafty_node::recovery::replay;
 use rafty_types::{Entry, Hello, MemberId, MembershipStep, Payload, RecordedIncarnation};
 use std::collections::BTreeSet;
@@ -189,7 +189,7 @@ fn knows_better(recorded: RecordedIncarnation, hello: &Hello) -> bool {
 /// The members of the state on a disk.
 fn known_to(disk: &Disk) -> Vec<MemberId> {
     let entries: Vec<_> = committed(disk).cloned().collect();
-    let state = replay(&disk.snapshot, &entries, Witness::default());
+    let state = replay(&disk.snapshot, &entries, Observer::default());
     state.map(|state| state.control().members().keys().copied().collect()).unwrap_or_default()
 }
 
@@ -201,6 +201,6 @@ fn committed(disk: &Disk) -> impl Iterator<Item = &Entry> {
 fn recorded_on_disk(member: &Member, of: MemberId) -> Option<RecordedIncarnation> {
     let disk = &member.disk;
     let entries: Vec<_> = committed(disk).cloned().collect();
-    let state = replay(&disk.snapshot, &entries, Witness::default()).ok()?;
+    let state = replay(&disk.snapshot, &entries, Observer::default()).ok()?;
     state.control().incarnation(of)
 }

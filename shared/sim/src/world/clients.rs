@@ -2,13 +2,13 @@
 //! again elsewhere when that cannot count twice. Those with a token have their sessions wherever they ask; the sessions of
 //! others are known only to the member at which they opened them.
 
-use super::{Asker, Turn, World, ms};
-use crate::dice::Dice;
+use super::{PendingReply, Turn, World, ms};
 use crate::history::{History, OperationId};
 use crate::invariants::Clients;
 use crate::linearizability::Action;
+use crate::observer::set_once;
+use crate::rng::SimRng;
 use crate::tally::{Evil, Sometimes};
-use crate::witness::set_once;
 use rafty_dictionary::{EntryCommand, EntryResult};
 use rafty_node::{Answer, Request, RequestId};
 use rafty_types::{ClientId, Command, ControlCommand, ControlResult, MemberId, Serial, SessionId};
@@ -81,10 +81,10 @@ impl World {
     /// More clients.
     pub fn add_clients(&mut self, count: usize, big: bool) {
         for number in 0..count {
-            let thinks = if self.dice.percent(50) { BUSY_THINKS } else { LAZY_THINKS };
-            let wants_session = self.dice.percent(50);
+            let thinks = if self.rng.percent(50) { BUSY_THINKS } else { LAZY_THINKS };
+            let wants_session = self.rng.percent(50);
             let big = big && number == 0;
-            let token = match self.dice.below(3) {
+            let token = match self.rng.below(3) {
                 0 => None,
                 1 => Some(SHARED_TOKEN),
                 _ => Some(own_token(number as u8 % TOKENS)),
@@ -97,7 +97,7 @@ impl World {
 
     fn client_rests(&mut self, client: usize) {
         let thinks = self.clients[client].thinks;
-        let after = self.dice.ms(thinks);
+        let after = self.rng.ms(thinks);
         self.later(after, Turn::ClientWakes(client));
     }
 
@@ -120,8 +120,8 @@ impl World {
         let (what, command) = if wants_session && session.is_none() {
             (What::OpensSession, Some(Command::Control(ControlCommand::SessionOpened)))
         } else {
-            match self.dice.below(100) {
-                0..15 => (What::WritesOnce, Some(Command::User(set_once(self.dice.roll())))),
+            match self.rng.below(100) {
+                0..15 => (What::WritesOnce, Some(Command::User(set_once(self.rng.roll())))),
                 15..25 => return self.client_reads_stale(client),
                 25..28 if big => return self.client_writes_big(client),
                 _ => self.register_operation(),
@@ -136,12 +136,12 @@ impl World {
     }
 
     fn register_operation(&mut self) -> (What, Option<Command>) {
-        let place = self.dice.below(REGISTERS as u64) as usize;
+        let place = self.rng.below(REGISTERS as u64) as usize;
         let register = self.history.register(place, REGISTERS);
         let key = History::key(register);
         self.counter += 1;
         let number = self.counter;
-        let (action, command) = match self.dice.below(10) {
+        let (action, command) = match self.rng.below(10) {
             0..4 => (Action::Get(None), None),
             4..9 => (Action::Set(number), Some(EntryCommand::Set { key, value: value(number) })),
             _ => (Action::Delete(None), Some(EntryCommand::Delete { key })),
@@ -153,7 +153,7 @@ impl World {
 
     fn client_reads_stale(&mut self, client: usize) {
         let running = self.running();
-        let at = running[self.dice.below(running.len() as u64) as usize];
+        let at = running[self.rng.below(running.len() as u64) as usize];
         let register = self.history.register(self.clients.len() % REGISTERS, REGISTERS);
         let reader = (at, self.members[&at].epoch);
         let node = &self.members[&at].process.as_ref().expect("it runs").node;
@@ -163,7 +163,7 @@ impl World {
     }
 
     fn client_writes_big(&mut self, client: usize) {
-        let Some(at) = self.dice.pick(&self.running()) else { return };
+        let Some(at) = self.rng.pick(&self.running()) else { return };
         self.tally.evil(Evil::BigValue);
         let value = [&[0xdb][..], &(BIG as u32).to_be_bytes(), &vec![b'x'; BIG]].concat();
         let command = EntryCommand::Set { key: b"big".to_vec(), value };
@@ -178,7 +178,7 @@ impl World {
         let Some(doing) = self.clients[client].doing.clone() else { return };
         let session = self.clients[client].session.filter(|_| !matches!(doing.what, What::OpensSession));
         let home = self.clients[client].home.filter(|_| session.is_some() && doing.command.is_some());
-        let Some(at) = home.or_else(|| self.dice.pick(&self.running())) else {
+        let Some(at) = home.or_else(|| self.rng.pick(&self.running())) else {
             return self.client_rests(client);
         };
         if let Some(doing) = &mut self.clients[client].doing {
@@ -192,18 +192,18 @@ impl World {
         let request = match doing.command {
             None => Request::Read,
             // A client that talks to the leader itself is redirected by the others.
-            Some(command) if session.is_none() && self.dice.percent(30) => {
+            Some(command) if session.is_none() && self.rng.percent(30) => {
                 Request::CommitHere { client: client_id, session, command }
             }
             Some(command) => Request::Commit { client: client_id, session, command },
         };
-        let patience = self.dice.ms(PATIENCE);
+        let patience = self.rng.ms(PATIENCE);
         let name = self.ask_name();
         if let Some(doing) = &mut self.clients[client].doing {
             doing.request = Some(name);
         }
         self.later(patience + LATE, Turn::ClientGivesUp(client, name));
-        self.ask_named(name, Asker::Client(client), at, request, patience);
+        self.ask_named(name, PendingReply::Client(client), at, request, patience);
     }
 
     pub(super) fn client_gives_up(&mut self, client: usize, request: RequestId) {
@@ -281,9 +281,9 @@ impl World {
     }
 
     /// Somebody's session, and its last serial.
-    pub(super) fn a_session(&self, dice: &mut Dice) -> Option<(SessionId, Serial)> {
+    pub(super) fn a_session(&self, rng: &mut SimRng) -> Option<(SessionId, Serial)> {
         let open: Vec<_> = self.clients.iter().filter_map(|client| client.session).collect();
-        dice.pick(&open)
+        rng.pick(&open)
     }
 
     fn client_done(&mut self, doing: &Doing, result: Option<EntryResult>) {
@@ -325,9 +325,9 @@ impl World {
         self.agenda.retain(|event| {
             !matches!(event, super::Event::World(Turn::ClientWakes(_) | Turn::ClientGivesUp(..)))
         });
-        self.waiting.values_mut().for_each(|(_, asker)| {
-            if matches!(asker, Asker::Client(_)) {
-                *asker = Asker::Script;
+        self.waiting.values_mut().for_each(|(_, pending)| {
+            if matches!(pending, PendingReply::Client(_)) {
+                *pending = PendingReply::Script;
             }
         });
     }

@@ -4,7 +4,7 @@
 //! It seals with its own key, as any member may; so only what is said on the envelope, and what is in it, tells.
 
 use super::World;
-use crate::dice::Dice;
+use crate::rng::SimRng;
 use crate::tally::Evil;
 use crate::worker::sealed;
 use rafty_dictionary::{OpenRound, RunState, TenureState};
@@ -19,13 +19,13 @@ const FAR_ATTEMPTS: u64 = 1_000;
 
 impl World {
     /// A member sends one false envelope to whom it might harm.
-    pub(super) fn seals_falsely(&mut self, liar: MemberId, dice: &mut Dice) {
+    pub(super) fn seals_falsely(&mut self, liar: MemberId, rng: &mut SimRng) {
         let control = self.node(liar).state().control();
         let (set, tenure) = (control.set(), control.tenure().cloned());
         let (Some(run), Some(tenure)) = (control.active_run().cloned(), tenure) else { return };
         let others: Vec<_> = self.running().into_iter().filter(|id| *id != liar).collect();
-        let Some(victim) = dice.pick(&others) else { return };
-        let (from, to, header) = match (dice.below(4), &run.open) {
+        let Some(victim) = rng.pick(&others) else { return };
+        let (from, to, header) = match (rng.below(4), &run.open) {
             (0, Some(open)) => {
                 let stolen = self.update_of_another(liar);
                 let Some(content) = stolen else { return };

@@ -4,7 +4,7 @@
 
 use super::World;
 use super::backups::voters_on;
-use crate::dice::Dice;
+use crate::rng::SimRng;
 use crate::tally::Evil;
 use rafty_node::Input;
 use rafty_types::{
@@ -19,20 +19,20 @@ const FAR: u64 = 1 << 50;
 
 impl World {
     /// A member says to another one what only voters, or only laptops, may say.
-    pub(super) fn speaks_falsely(&mut self, liar: MemberId, dice: &mut Dice) {
+    pub(super) fn speaks_falsely(&mut self, liar: MemberId, rng: &mut SimRng) {
         let others: Vec<_> = self.running().into_iter().filter(|id| *id != liar).collect();
-        let Some(victim) = dice.pick(&others) else { return };
+        let Some(victim) = rng.pick(&others) else { return };
         if !self.is_heard_by(liar, victim) {
             return;
         }
         self.tally.evil(Evil::FalseVoice);
         let has_vote = self.members.values().any(|member| self.may_know_as_voter(member.id, liar));
-        match dice.below(5) {
-            0 => self.names_a_far_term(liar, victim, dice),
+        match rng.below(5) {
+            0 => self.names_a_far_term(liar, victim, rng),
             1 if !has_vote => self.says_who_votes(liar, victim),
-            2 if !has_vote => self.renames_a_member(liar, victim, dice),
-            3 => self.moves_leadership(liar, victim, dice),
-            _ if !has_vote => self.leads_without_a_vote(liar, victim, dice),
+            2 if !has_vote => self.renames_a_member(liar, victim, rng),
+            3 => self.moves_leadership(liar, victim, rng),
+            _ if !has_vote => self.leads_without_a_vote(liar, victim, rng),
             _ => {}
         }
     }
@@ -79,15 +79,15 @@ impl World {
     pub(super) fn names_a_far_term_to_a_newcomer(&mut self, newcomer: MemberId) {
         let Some(liar) = self.names_far_terms.filter(|_| !self.healed) else { return };
         if self.runs(liar) && self.runs(newcomer) && self.is_heard_by(liar, newcomer) {
-            let mut dice = Dice::new(self.dice.roll(), 0);
-            self.names_a_far_term(liar, newcomer, &mut dice);
+            let mut rng = SimRng::new(self.rng.roll(), 0);
+            self.names_a_far_term(liar, newcomer, &mut rng);
         }
     }
 
-    fn names_a_far_term(&mut self, liar: MemberId, victim: MemberId, dice: &mut Dice) {
+    fn names_a_far_term(&mut self, liar: MemberId, victim: MemberId, rng: &mut SimRng) {
         let kinds = [MessageKind::Heartbeat, MessageKind::AppendResponse, MessageKind::HeartbeatResponse];
-        let (Some(before), Some(far)) = (self.term_of(victim), dice.pick(&FAR_TERMS)) else { return };
-        let Some(kind) = dice.pick(&kinds) else { return };
+        let (Some(before), Some(far)) = (self.term_of(victim), rng.pick(&FAR_TERMS)) else { return };
+        let Some(kind) = rng.pick(&kinds) else { return };
         // Two that say the same are believed, and so is one where no second one votes; of whom no voter is known, nobody.
         let voters = self.node(victim).consensus().voters();
         let others = voters.iter().filter(|voter| **voter != victim).count();
@@ -103,7 +103,7 @@ impl World {
         );
     }
 
-    fn leads_without_a_vote(&mut self, liar: MemberId, victim: MemberId, dice: &mut Dice) {
+    fn leads_without_a_vote(&mut self, liar: MemberId, victim: MemberId, rng: &mut SimRng) {
         let Some(before) = self.term_of(victim) else { return };
         let last = self.node(victim).consensus().last_index();
         let Some(last_term) = self.members[&victim]
@@ -117,7 +117,7 @@ impl World {
         };
         let term = Term(before.0 + 1);
         let of = |kind| Message::new(kind, liar, victim, term);
-        let message = match dice.below(4) {
+        let message = match rng.below(4) {
             0 => Message { commit: last, ..of(MessageKind::Heartbeat) },
             1 => Message { index: Index(FAR), log_term: term, ..of(MessageKind::RequestVote) },
             2 => of(MessageKind::TimeoutNow),
@@ -153,10 +153,10 @@ impl World {
         );
     }
 
-    fn renames_a_member(&mut self, liar: MemberId, victim: MemberId, dice: &mut Dice) {
+    fn renames_a_member(&mut self, liar: MemberId, victim: MemberId, rng: &mut SimRng) {
         let members = self.node(victim).state().control().members();
         let others: Vec<_> = members.keys().copied().filter(|id| *id != liar).collect();
-        let Some(renamed) = dice.pick(&others).map(|id| members[&id].clone()) else { return };
+        let Some(renamed) = rng.pick(&others).map(|id| members[&id].clone()) else { return };
         let id_of =
             |world: &Self| world.members.get(&victim)?.process.as_ref()?.roster.get(&renamed.key).copied();
         let before = id_of(self);
@@ -169,11 +169,11 @@ impl World {
         );
     }
 
-    fn moves_leadership(&mut self, liar: MemberId, victim: MemberId, dice: &mut Dice) {
+    fn moves_leadership(&mut self, liar: MemberId, victim: MemberId, rng: &mut SimRng) {
         if self.node(victim).is_laptop(liar) {
             return;
         }
-        let Some(to) = dice.pick(&self.node(victim).consensus().membership().voters) else { return };
+        let Some(to) = rng.pick(&self.node(victim).consensus().membership().voters) else { return };
         let transfers = |world: &Self| world.runs(victim) && world.node(victim).consensus().is_transferring();
         let before = transfers(self);
         self.is_told(victim, liar, Frame::Transfer { to });

@@ -2,13 +2,13 @@
 //! back without their log.
 
 use super::clients::clients_with_tokens;
-use super::{Asker, Turn, World, ms};
+use super::{PendingReply, Turn, World, ms};
 use crate::disk::Disk;
 use crate::faults::Who;
 use crate::invariants::Clients;
 use crate::member::{Member, WALL_MS, home};
+use crate::observer::Observer;
 use crate::tally::{Evil, Sometimes};
-use crate::witness::Witness;
 use rafty_dictionary::{Replicated, is_issued};
 use rafty_node::{Answer, Request};
 use rafty_seal::{Identity, RsaKey, RsaPublic, Token, enrol, re_enrol};
@@ -50,7 +50,7 @@ pub(super) struct Newcomer {
 impl World {
     /// A peer set with one member.
     pub fn founder(&mut self) -> MemberId {
-        let identity = Identity::generate(self.dice.rng());
+        let identity = Identity::generate(self.rng.crypto());
         let state = self.state_of(&identity);
         self.settle(vec![(FOUNDER, identity)], &state);
         FOUNDER
@@ -74,16 +74,16 @@ impl World {
     fn found_with(
         &mut self,
         roles: &[PeerRole],
-        then: impl Fn(&mut Replicated<Witness>, &Identity),
+        then: impl Fn(&mut Replicated<Observer>, &Identity),
     ) -> Vec<MemberId> {
-        let identity = Identity::generate(self.dice.rng());
+        let identity = Identity::generate(self.rng.crypto());
         let mut state = self.state_of(&identity);
         let mut people = vec![(FOUNDER, identity)];
         let key = people[0].1.key();
         let mut tokens = Vec::new();
         for role in [PeerRole::Peer, PeerRole::Agent] {
             if roles[1..].contains(&role) || role == PeerRole::Peer {
-                let token = Token::generate(self.set.cluster, &key, self.dice.rng());
+                let token = Token::generate(self.set.cluster, &key, self.rng.crypto());
                 let record = token.record(role, true, LONG_MS, 100);
                 apply(&mut state, &people[0].1, ControlCommand::TokenCreated(record));
                 tokens.push((role, token));
@@ -91,7 +91,7 @@ impl World {
         }
         for (number, role) in (1..).zip(&roles[1..]) {
             let (_, token) = tokens.iter().find(|(of, _)| of == role).expect("a token of each role");
-            let identity = Identity::generate(self.dice.rng());
+            let identity = Identity::generate(self.rng.crypto());
             let enrolment =
                 enrol(&identity, &rsa_public(), token, self.set, [number as u8; 32], vec![home(number)]);
             let id = MemberId(apply(&mut state, &people[0].1, ControlCommand::Enrol(enrolment)).0);
@@ -109,7 +109,7 @@ impl World {
         ids
     }
 
-    fn state_of(&self, founder: &Identity) -> Replicated<Witness> {
+    fn state_of(&self, founder: &Identity) -> Replicated<Observer> {
         let founder = rafty_types::Member {
             id: FOUNDER,
             key: founder.key(),
@@ -126,10 +126,10 @@ impl World {
             settings: self.settings.clone(),
             founder,
         };
-        Replicated::found(genesis, Witness::default()).expect("a sound genesis")
+        Replicated::found(genesis, Observer::default()).expect("a sound genesis")
     }
 
-    fn settle(&mut self, people: Vec<(MemberId, Identity)>, state: &Replicated<Witness>) {
+    fn settle(&mut self, people: Vec<(MemberId, Identity)>, state: &Replicated<Observer>) {
         let voters = state.control().desired_voters().into_iter().collect();
         let learners = state.control().desired_learners().into_iter().collect();
         let membership = Membership { voters, learners, ..Membership::default() };
@@ -153,7 +153,7 @@ impl World {
     pub fn go_on(&mut self, set: SetId, member: Member) {
         self.set = set;
         self.founded_at = member.disk.snapshot.meta.index;
-        let mut state = Replicated::new(Witness::default());
+        let mut state = Replicated::new(Observer::default());
         state.restore(&member.disk.snapshot.data).expect("a sound snapshot");
         self.elapsed_before_ms = state.elapsed_ms();
         let id = member.id;
@@ -186,13 +186,13 @@ impl World {
 
     /// Somebody who holds a token, and its statement.
     pub fn newcomer(&mut self, token: &Token) -> (Identity, Enrolment) {
-        let identity = Identity::generate(self.dice.rng());
+        let identity = Identity::generate(self.rng.crypto());
         let enrolment = self.statement(&identity, token);
         (identity, enrolment)
     }
 
     fn statement(&mut self, identity: &Identity, token: &Token) -> Enrolment {
-        let address = home(self.dice.roll());
+        let address = home(self.rng.roll());
         let set = SetId { cluster: token.cluster, ..self.set };
         enrol(identity, &rsa_public(), token, set, self.exporter(), vec![address])
     }
@@ -200,7 +200,7 @@ impl World {
     /// Of a connection that no other statement was made on.
     fn exporter(&mut self) -> [u8; 32] {
         let mut exporter = [0; 32];
-        exporter[..8].copy_from_slice(&self.dice.roll().to_le_bytes());
+        exporter[..8].copy_from_slice(&self.rng.roll().to_le_bytes());
         exporter
     }
 
@@ -226,7 +226,7 @@ impl World {
 
     fn new_token(&mut self, at: MemberId, role: PeerRole, ttl_ms: u64, uses: u32) -> (Token, ControlCommand) {
         let responder = self.members[&at].identity.key();
-        let token = Token::generate(self.set.cluster, &responder, self.dice.rng());
+        let token = Token::generate(self.set.cluster, &responder, self.rng.crypto());
         let record = token.record(role, true, ttl_ms, uses);
         (token, ControlCommand::TokenCreated(record))
     }
@@ -239,11 +239,11 @@ impl World {
             return;
         }
         self.tally.evil(Evil::Join);
-        let identity = Identity::generate(self.dice.rng());
-        let role = if self.dice.percent(self.devices) { PeerRole::Agent } else { PeerRole::Peer };
+        let identity = Identity::generate(self.rng.crypto());
+        let role = if self.rng.percent(self.devices) { PeerRole::Agent } else { PeerRole::Peer };
         let (token, command) = self.new_token(at, role, LONG_MS, 1);
         self.newcomers.push(Some(Newcomer { identity, token, at, enrols: false }));
-        self.ask_as(Asker::Newcomer(self.newcomers.len() - 1), at, control(command), ENROL_WITHIN);
+        self.ask_as(PendingReply::Newcomer(self.newcomers.len() - 1), at, control(command), ENROL_WITHIN);
     }
 
     /// A newcomer is answered: first about its token, then about itself. One that hears nothing good stays away.
@@ -261,7 +261,7 @@ impl World {
         let enrolment = self.statement(&identity, &token);
         self.newcomers[number] = Some(Newcomer { identity, token, at, enrols: true });
         let command = control(ControlCommand::Enrol(enrolment));
-        self.ask_as(Asker::Newcomer(number), at, command, ENROL_WITHIN);
+        self.ask_as(PendingReply::Newcomer(number), at, command, ENROL_WITHIN);
     }
 
     fn strangers_keep_nobody_out(&mut self, at: MemberId, token: &Token) {
@@ -281,12 +281,12 @@ impl World {
         let identity = Identity::from_secret_bytes(&member.identity.to_secret_bytes());
         let enrolment = self.comes_back(&identity, id, replaced, self.set);
         let open: Vec<_> = self.running().into_iter().filter(|at| self.network.is_open(id, *at)).collect();
-        match self.dice.pick(&open) {
+        match self.rng.pick(&open) {
             None => self.later(ASK_AGAIN, Turn::ReEnrols(id)),
             Some(_) if self.keeps_to_itself(&enrolment) => self.later(ASK_AGAIN, Turn::ReEnrols(id)),
             Some(at) => {
                 let command = control(ControlCommand::Enrol(enrolment));
-                self.ask_as(Asker::ReEnrols(id), at, command, ENROL_WITHIN);
+                self.ask_as(PendingReply::ReEnrols(id), at, command, ENROL_WITHIN);
             }
         }
     }
@@ -322,7 +322,7 @@ impl World {
     }
 }
 
-fn place_of(state: &Replicated<Witness>, id: MemberId) -> SocketAddr {
+fn place_of(state: &Replicated<Observer>, id: MemberId) -> SocketAddr {
     let known = state.control().member(id).and_then(|member| member.addresses.first());
     known.copied().unwrap_or_else(|| home(id.0))
 }
@@ -332,7 +332,7 @@ pub(super) fn control(command: ControlCommand) -> Request {
 }
 
 /// The clients that have tokens.
-fn let_clients_in(state: &mut Replicated<Witness>, founder: &Identity) {
+fn let_clients_in(state: &mut Replicated<Observer>, founder: &Identity) {
     for (name, id) in clients_with_tokens() {
         let (stored_key, server_key) = ([0; 32], [0; 32]);
         let record = ClientRecord { name, id, stored_key, server_key, read_only: false, ttl_ms: LONG_MS };
@@ -341,7 +341,7 @@ fn let_clients_in(state: &mut Replicated<Witness>, founder: &Identity) {
 }
 
 /// Applies a command of the founder's to a state that no node runs yet.
-fn apply(state: &mut Replicated<Witness>, founder: &Identity, command: ControlCommand) -> Index {
+fn apply(state: &mut Replicated<Observer>, founder: &Identity, command: ControlCommand) -> Index {
     let (index, term) = (state.applied().next(), Term(1));
     let issue = is_issued(&command).then(|| {
         let serial = IssueSerial { incarnation: 0, count: index.0 };

@@ -160,7 +160,7 @@ impl World {
             Happening::LooksAround => self.look_around(to),
             Happening::Free => {
                 let inputs = std::mem::take(&mut process.inbox);
-                self.take_in(to, inputs);
+                self.accept(to, inputs);
             }
         }
     }

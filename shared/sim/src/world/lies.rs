@@ -5,8 +5,8 @@
 
 use super::World;
 use super::clients::SHARED_TOKEN;
-use crate::dice::Dice;
 use crate::faults::Who;
+use crate::rng::SimRng;
 use crate::tally::Evil;
 use rafty_dictionary::{EntryCommand, MAX_SESSIONS};
 use rafty_node::Input;
@@ -36,28 +36,28 @@ impl World {
     /// A member lies once: to itself when it leads, or else to its leader.
     pub(super) fn lies(&mut self, who: Who, seed: u64) {
         let Some(liar) = self.who(who) else { return };
-        let mut dice = Dice::new(seed, 0);
-        if dice.percent(40) {
-            return self.speaks_falsely(liar, &mut dice);
+        let mut rng = SimRng::new(seed, 0);
+        if rng.percent(40) {
+            return self.speaks_falsely(liar, &mut rng);
         }
-        if dice.percent(20) {
-            return self.seals_falsely(liar, &mut dice);
+        if rng.percent(20) {
+            return self.seals_falsely(liar, &mut rng);
         }
         let Some(leader) = self.node(liar).consensus().leader() else { return };
-        let Some(victim) = self.victim(liar, &mut dice) else { return };
-        if dice.percent(10) {
-            return self.wants_no_key(liar, &mut dice);
+        let Some(victim) = self.victim(liar, &mut rng) else { return };
+        if rng.percent(10) {
+            return self.wants_no_key(liar, &mut rng);
         }
-        if dice.below(FLOOD_CHANCE) == 0 {
+        if rng.below(FLOOD_CHANCE) == 0 {
             return self.floods(liar, leader);
         }
-        let frame = match dice.below(8) {
-            7 => Some(unsigned(ControlCommand::SilenceChanged { member: victim, silent: true })),
+        let frame = match rng.below(8) {
+            7 => Some(unsigned(ControlCommand::ReachabilityChanged { member: victim, silent: true })),
             6 => self.kept_returns.pop().map(|kept| unsigned(ControlCommand::Enrol(kept))),
-            0 => self.repeated(liar, &mut dice),
-            1 => self.signed_by_another(liar, victim, &mut dice),
-            2 | 3 => self.in_anothers_session(&mut dice),
-            _ => Some(unsigned(forged(victim, leader, &mut dice))),
+            0 => self.repeated(liar, &mut rng),
+            1 => self.signed_by_another(liar, victim, &mut rng),
+            2 | 3 => self.in_anothers_session(&mut rng),
+            _ => Some(unsigned(forged(victim, leader, &mut rng))),
         };
         let Some(frame) = frame else { return };
         self.tally.evil(Evil::Forged);
@@ -77,7 +77,7 @@ impl World {
     /// Whether whoever is asked to take a member back is a liar, which does not pass it on and keeps it for later.
     pub(super) fn keeps_to_itself(&mut self, enrolment: &Enrolment) -> bool {
         let lied = self.tally.count(Evil::Forged) > 0 && !self.healed;
-        let keeps = lied && self.kept_returns.len() < MAX_KEPT && self.dice.percent(KEPT_CHANCE);
+        let keeps = lied && self.kept_returns.len() < MAX_KEPT && self.rng.percent(KEPT_CHANCE);
         if keeps {
             self.tally.evil(Evil::KeptReturn);
             self.kept_returns.push(enrolment.clone());
@@ -99,15 +99,15 @@ impl World {
     }
 
     /// Goes on with somebody's session, or ends it: as itself, or with a token that more than one use.
-    fn in_anothers_session(&mut self, dice: &mut Dice) -> Option<Frame> {
-        let (id, last) = self.a_session(dice)?;
+    fn in_anothers_session(&mut self, rng: &mut SimRng) -> Option<Frame> {
+        let (id, last) = self.a_session(rng)?;
         let writes = EntryCommand::Set { key: FORGED.into(), value: vec![1] };
-        let (session, command) = match dice.percent(30) {
+        let (session, command) = match rng.percent(30) {
             true => (None, Command::Control(ControlCommand::SessionClosed { session: id })),
             false => (Some((id, last.next())), Command::User(writes.encode())),
         };
         let (request, command) = (NO_REQUEST, Box::new(command));
-        Some(match dice.percent(50) {
+        Some(match rng.percent(50) {
             true => Frame::Forward { request, session, command },
             false => Frame::ForwardForClient { request, client: SHARED_TOKEN, session, command },
         })
@@ -130,26 +130,26 @@ impl World {
     }
 
     /// It asks for a key of its own that is none.
-    fn wants_no_key(&mut self, liar: MemberId, dice: &mut Dice) {
+    fn wants_no_key(&mut self, liar: MemberId, rng: &mut SimRng) {
         let even = rsa_public_der(&[0xfe; 256]);
         let short = rsa_public_der(&[0xff; 255]);
         let nones = [vec![0x30; 300], [rsa_public_der(&[0xff; 384]), vec![0]].concat(), even, short];
-        let rsa_public = nones[dice.below(nones.len() as u64) as usize].clone();
+        let rsa_public = nones[rng.below(nones.len() as u64) as usize].clone();
         self.tally.evil(Evil::NoKey);
         self.control(liar, ControlCommand::RotateKey { member: liar, rsa_public });
     }
 
     /// An operator, if there is another one, in whose name it speaks.
-    fn victim(&mut self, liar: MemberId, dice: &mut Dice) -> Option<MemberId> {
+    fn victim(&mut self, liar: MemberId, rng: &mut SimRng) -> Option<MemberId> {
         let control = self.node(liar).state().control();
         let others = control.members().values().filter(|member| member.id != liar);
         let operators: Vec<_> =
             others.filter(|member| member.role == PeerRole::Peer).map(|member| member.id).collect();
-        dice.pick(&operators)
+        rng.pick(&operators)
     }
 
     /// Something that a member issued, from the liar's own log.
-    fn repeated(&mut self, liar: MemberId, dice: &mut Dice) -> Option<Frame> {
+    fn repeated(&mut self, liar: MemberId, rng: &mut SimRng) -> Option<Frame> {
         let issued = |payload: &Payload| match payload {
             Payload::Command(bytes) => match Proposal::decode(bytes, 1)? {
                 Proposal { issue: Some(issue), command: Command::Control(command), .. } => {
@@ -161,16 +161,16 @@ impl World {
         };
         let log = &self.members[&liar].disk.entries;
         let all: Vec<_> = log.iter().filter_map(|entry| issued(&entry.payload)).collect();
-        let at = dice.below(all.len().max(1) as u64) as usize;
+        let at = rng.below(all.len().max(1) as u64) as usize;
         let (issue, command) = all.into_iter().nth(at)?;
         Some(issued_frame(issue, command))
     }
 
     /// Something in another's name with the liar's own signature.
-    fn signed_by_another(&mut self, liar: MemberId, by: MemberId, dice: &mut Dice) -> Option<Frame> {
-        let command = forged(by, liar, dice);
+    fn signed_by_another(&mut self, liar: MemberId, by: MemberId, rng: &mut SimRng) -> Option<Frame> {
+        let command = forged(by, liar, rng);
         let state = self.node(liar).state();
-        let serial = IssueSerial { incarnation: dice.below(100), count: dice.roll() };
+        let serial = IssueSerial { incarnation: rng.below(100), count: rng.roll() };
         let (seen, seen_ms, set) = (state.applied(), state.elapsed_ms(), state.control().set());
         let issue = Issue { by, serial, seen, seen_ms, signature: Signature::default() };
         Some(issued_frame(issue.signed(&self.members[&liar].identity, set, &command), command))
@@ -178,8 +178,8 @@ impl World {
 }
 
 /// What an operator could have asked for.
-fn forged(victim: MemberId, leader: MemberId, dice: &mut Dice) -> ControlCommand {
-    match dice.below(8) {
+fn forged(victim: MemberId, leader: MemberId, rng: &mut SimRng) -> ControlCommand {
+    match rng.below(8) {
         0 => ControlCommand::FeatureLevel { level: FORGED_LEVEL, without: vec![victim, leader] },
         1 => ControlCommand::AddressChanged { member: victim, addresses: vec![FORGED_PLACE] },
         2 => ControlCommand::RunSubmitted(RunSpec {

@@ -27,16 +27,16 @@ use twins::Twin;
 pub use ways::{Finding, Way};
 
 use crate::agenda::Agenda;
-use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::history::History;
 use crate::invariants::{Invariants, elapsed_time_is_real};
 use crate::links::Links;
 use crate::member::{Device, Member, Process, RIGHT, SOUND};
 use crate::network::Network;
+use crate::rates::{FAIR, FaultRates};
+use crate::rng::SimRng;
 use crate::tally::{Evil, Sometimes, Tally};
 use crate::trace::Trace;
-use crate::weather::{FAIR, Weather};
 use rafty_node::{Answer, Input, RequestId};
 use rafty_types::{ClusterId, Enrolment, Index, MemberId, PeerRole, SetId, Settings, Term, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,7 +76,7 @@ enum Event {
 
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asker {
+enum PendingReply {
     /// The script.
     Script,
     /// A simulated client.
@@ -94,9 +94,9 @@ pub struct World {
     /// Everybody that ever was a member, halted ones too.
     pub members: BTreeMap<MemberId, Member>,
     /// All choices.
-    pub dice: Dice,
-    /// What the weather is.
-    pub weather: Weather,
+    pub rng: SimRng,
+    /// The fault rates now.
+    pub rates: FaultRates,
     /// Which ways are closed.
     pub network: Network,
     /// Which links are slow.
@@ -134,7 +134,7 @@ pub struct World {
     /// Whether everything works again for good.
     healed: bool,
     /// Whom each request was asked, as member and process, and who waits for its answer.
-    waiting: BTreeMap<RequestId, ((MemberId, u64), Asker)>,
+    waiting: BTreeMap<RequestId, ((MemberId, u64), PendingReply)>,
     newcomers: Vec<Option<founding::Newcomer>>,
     restarts: BTreeSet<MemberId>,
     /// Whom somebody wanted to be sent away.
@@ -175,8 +175,8 @@ impl World {
         Self {
             now: Time::ZERO,
             members: BTreeMap::new(),
-            dice: Dice::new(seed, 0),
-            weather: FAIR,
+            rng: SimRng::new(seed, 0),
+            rates: FAIR,
             network: Network::default(),
             links: Links::default(),
             invariants: Invariants::default(),
@@ -226,7 +226,7 @@ impl World {
             return self.stops_diverged(id);
         }
         let names = self.finding == Some(Finding::Names);
-        if member.start(self.now, &self.settings, names, &mut self.dice) {
+        if member.start(self.now, &self.settings, names, &mut self.rng) {
             self.invariants.started(id, member.process());
             for other in self.members.values_mut().filter_map(|member| member.process.as_mut()) {
                 // Nothing that comes half-way is known to the process that starts.
@@ -234,7 +234,7 @@ impl World {
             }
             self.note_due(id);
             self.trace.note(self.now, || format!("{id} starts"));
-            let first = self.dice.ms((0, 1_000));
+            let first = self.rng.ms((0, 1_000));
             self.schedule(first, id, Happening::LooksAround);
         }
     }
@@ -244,13 +244,13 @@ impl World {
         let Some(member) = self.members.get(&id) else { return };
         let epoch = member.epoch;
         self.sent_in_parts_breaks(id, |_| true);
-        let (arrived, lost) = self.members.get_mut(&id).expect("a member").kill(&mut self.dice);
+        let (arrived, lost) = self.members.get_mut(&id).expect("a member").kill(&mut self.rng);
         self.due.remove(&id);
         arrived.iter().for_each(|batch| self.invariants.logs.synced(id, batch));
         (0..lost).for_each(|_| self.tally.evil(Evil::Unsynced));
         self.trace.note(self.now, || format!("{id} loses power, and {lost} batches with it"));
         for other in self.running() {
-            let after = self.dice.ms((10, 1_000));
+            let after = self.rng.ms((10, 1_000));
             self.schedule(after, other, Happening::Unreachable(id));
         }
         self.requests_are_lost(id, epoch);
@@ -265,7 +265,7 @@ impl World {
     pub fn heal(&mut self) {
         self.network.heal();
         self.links.heal();
-        (self.weather, self.healed) = (FAIR, true);
+        (self.rates, self.healed) = (FAIR, true);
         self.twins.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.end_twin(id));
         for id in self.members.keys().copied().collect::<Vec<_>>() {
             self.resume(id);
@@ -354,7 +354,7 @@ impl World {
             Turn::Arrives(id) => self.arrives(id),
             Turn::Resumes(id) => self.resume(id),
             Turn::Opens(ways) => ways.into_iter().for_each(|(from, to)| self.network.open(from, to)),
-            Turn::Clears => self.weather = FAIR,
+            Turn::Clears => self.rates = FAIR,
             Turn::Mends(id, mend) => {
                 self.members.get_mut(&id).into_iter().for_each(|member| mend(&mut member.device));
             }
@@ -382,17 +382,17 @@ impl World {
             process.inbox.push(input);
             self.note_due(id);
             self.schedule(Duration::ZERO, id, Happening::Free);
-        } else if self.dice.percent(self.weather.busy) {
+        } else if self.rng.percent(self.rates.busy) {
             process.inbox.push(input);
             self.note_due(id);
-            let after = self.dice.ms(BUSY);
+            let after = self.rng.ms(BUSY);
             self.schedule(after, id, Happening::Free);
         } else {
-            self.take_in(id, vec![input]);
+            self.accept(id, vec![input]);
         }
     }
 
-    fn take_in(&mut self, id: MemberId, mut inputs: Vec<Input>) {
+    fn accept(&mut self, id: MemberId, mut inputs: Vec<Input>) {
         while !inputs.is_empty() {
             let Some(process) = self.members.get_mut(&id).and_then(|member| member.process.as_mut()) else {
                 return;

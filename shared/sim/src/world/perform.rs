@@ -4,8 +4,8 @@ use super::transfers::BROKEN_AFTER;
 use super::{Happening, Turn, World, ms};
 use crate::invariants::duties_are_the_leaders;
 use crate::member::{Member, Process};
+use crate::observer::rotted;
 use crate::tally::{Evil, Sometimes};
-use crate::witness::rotted;
 use rafty_consensus::Link;
 use rafty_node::{Event, Input, Output};
 use rafty_rounds::{DropReason, EnvelopeHandle, RoundEvent, Work, WorkId, WorkResult};
@@ -44,23 +44,23 @@ impl World {
             Output::TakeSnapshot(state) => {
                 let before = std::mem::replace(&mut self.process(id)?.takes_snapshot, true);
                 assert!(!before, "bounded memory: member {id} takes two snapshots at a time");
-                let after = self.dice.ms(self.weather.work);
+                let after = self.rng.ms(self.rates.work);
                 self.schedule(after, id, Happening::TakesSnapshot(state));
             }
             Output::ReadSnapshot(snapshot) => {
                 let before = std::mem::replace(&mut self.process(id)?.reads_snapshot, true);
                 assert!(!before, "bounded memory: member {id} reads two snapshots at a time");
-                let after = self.dice.ms(self.weather.work);
+                let after = self.rng.ms(self.rates.work);
                 self.schedule(after, id, Happening::ReadsSnapshot(snapshot));
             }
             Output::DigestState { mark, state } => {
                 let before = std::mem::replace(&mut self.process(id)?.digests_state, true);
                 assert!(!before, "bounded memory: member {id} digests two states at a time");
-                let after = self.dice.ms(self.weather.work);
+                let after = self.rng.ms(self.rates.work);
                 self.schedule(after, id, Happening::DigestsState { mark, state });
             }
             Output::MakeTenureKey => {
-                let after = self.dice.ms(self.weather.key);
+                let after = self.rng.ms(self.rates.key);
                 self.schedule(after, id, Happening::Key);
             }
             Output::ForgetTenureKeys { except } => self.process(id)?.worker.forget_keys(except),
@@ -140,7 +140,7 @@ impl World {
                 if *member == id && self.process(id).is_some_and(|process| process.node.is_outdated()) =>
             {
                 self.tally.saw(Sometimes::CopyFound);
-                let after = self.dice.ms(JOINS_ANEW_AFTER);
+                let after = self.rng.ms(JOINS_ANEW_AFTER);
                 self.later(after, Turn::JoinsAnew(id));
             }
             Event::Round(RoundEvent::ModelAsked { .. }) => self.tally.saw(Sometimes::ModelFetched),
@@ -165,7 +165,7 @@ impl World {
     fn persist(&mut self, id: MemberId, batch_id: PersistId, batch: Box<Batch>) -> Option<()> {
         let member = self.members.get_mut(&id)?;
         let fails_until = member.device.disk_fails_until;
-        let at = member.sync_until(self.now, &self.weather, &mut self.dice);
+        let at = member.sync_until(self.now, &self.rates, &mut self.rng);
         let process = member.process.as_mut()?;
         self.invariants.logs.leader_append_only(id, &batch, process);
         duties_are_the_leaders(id, process, &batch.entries);
@@ -212,11 +212,9 @@ impl World {
         }
         self.opens_what_was_published(id, &work);
         let takes = match &*work {
-            Work::Train { .. } => {
-                self.dice.ms(self.weather.train) + self.members.get(&id)?.device.slow_training
-            }
+            Work::Train { .. } => self.rng.ms(self.rates.train) + self.members.get(&id)?.device.slow_training,
             Work::StopTraining { .. } | Work::ForgetAttempt { .. } => Duration::ZERO,
-            _ => self.dice.ms(self.weather.work),
+            _ => self.rng.ms(self.rates.work),
         };
         let (now, trains) = (self.now, matches!(*work, Work::Train { .. } | Work::LookAgain { .. }));
         let process = self.process(id)?;
@@ -236,7 +234,7 @@ impl World {
         let member = self.members.get_mut(&id).expect("a member");
         let (full, flaw) = (member.device.disk_fails_until > self.now, member.device.lies);
         let looks = matches!(work, Work::LookAgain { .. });
-        let fails = full || !looks && self.dice.percent(self.weather.fail_work);
+        let fails = full || !looks && self.rng.percent(self.rates.fail_work);
         let result = if !deletes && fails {
             self.tally.evil(Evil::WorkFailed);
             let reason = "the disk is full".to_string();
@@ -307,10 +305,10 @@ impl World {
         let key = self.members[&from].identity.key();
         let frame = if self.through_bytes { through_bytes(&frame) } else { frame };
         let len = FRAME_LEN + payload_len(&frame);
-        let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
+        let (rates, rng, tally) = (&self.rates, &mut self.rng, &mut self.tally);
         let small = frame.is_repeated() && len <= DATAGRAM;
         if !small {
-            if let Some(after) = self.network.stream(len, weather, dice, tally) {
+            if let Some(after) = self.network.stream(len, rates, rng, tally) {
                 let queued = self.links.stream(from, to, len, self.now);
                 self.schedule(queued + after, to, Happening::Frame { from: key, frame, stamp: None });
             }
@@ -318,7 +316,7 @@ impl World {
         }
         self.counter += 1;
         let stamp = Some(self.counter);
-        let (first, again) = self.network.datagram(len, weather, dice, tally);
+        let (first, again) = self.network.datagram(len, rates, rng, tally);
         for after in [again, first].into_iter().flatten() {
             match self.links.datagram(from, to, len, self.now) {
                 Some(queued) => {
@@ -334,8 +332,8 @@ impl World {
         // Rot stays on one device, so that most have a sound state.
         let data = rotted(data, 0);
         let way = self.way(from, to);
-        let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
-        let after = self.network.stream(data.len(), weather, dice, tally).filter(|_| way.is_some());
+        let (rates, rng, tally) = (&self.rates, &mut self.rng, &mut self.tally);
+        let after = self.network.stream(data.len(), rates, rng, tally).filter(|_| way.is_some());
         let queued = way.map(|way| self.links.bulk(from, way, data.len(), self.now));
         let after = after.map(|after| after + queued.unwrap_or_default());
         if let (Some(after), Some(way)) = (after, way) {
@@ -398,12 +396,12 @@ impl World {
     }
 
     fn measure(&mut self, id: MemberId) {
-        let rtt = (ms(self.weather.latency.0) + ms(self.weather.latency.1)) / 2 * 2;
-        let lost = MEASURED_PACKETS * self.weather.drop / 1_000;
+        let rtt = (ms(self.rates.latency.0) + ms(self.rates.latency.1)) / 2 * 2;
+        let lost = MEASURED_PACKETS * self.rates.drop / 1_000;
         let others: Vec<_> = self.roster(id).into_iter().flat_map(BTreeMap::values).copied().collect();
         let heard: Vec<_> =
             others.into_iter().filter(|other| *other != id && self.way(id, *other).is_some()).collect();
-        let slow = self.weather.bandwidth < SLOW_BANDWIDTH;
+        let slow = self.rates.bandwidth < SLOW_BANDWIDTH;
         let link = |member| Link {
             member,
             rtt: rtt + self.links.round_trip(id, member, self.now),

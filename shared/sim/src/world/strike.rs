@@ -3,10 +3,10 @@
 use super::{Turn, World, ms};
 use crate::faults::{Fault, Who};
 use crate::member::{Device, Member};
+use crate::observer::rotted;
+use crate::rates::FaultRates;
 use crate::tally::{Evil, Sometimes};
-use crate::weather::Weather;
-use crate::witness::rotted;
-use crate::{dice::Dice, network::Network};
+use crate::{network::Network, rng::SimRng};
 use rafty_node::Input;
 use rafty_types::{ControlCommand, Index, MemberId, PeerRole};
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ impl World {
             Fault::Partition { sides, lasts } => self.partition(sides, lasts),
             Fault::OneWay { from, to, lasts } => self.one_way(from, to, lasts),
             Fault::Deaf { who, hears, lasts } => self.deafen(who, hears, lasts),
-            Fault::Weather { seed, lasts } => self.weather_turns(seed, lasts),
+            Fault::FaultRates { seed, lasts } => self.weather_turns(seed, lasts),
             Fault::Transfer { from, to } => {
                 if let (Some(from), Some(to)) = (self.who(from), self.who(to)) {
                     self.tally.evil(Evil::Transfer);
@@ -170,7 +170,7 @@ impl World {
     pub(super) fn dies_in_round(&mut self, id: MemberId) {
         let down = self.members[&id].device.dies_in_rounds;
         if let Some(down) = down.filter(|_| !self.restarts.contains(&id)) {
-            let after = self.dice.ms(DIES_AFTER);
+            let after = self.rng.ms(DIES_AFTER);
             self.later(after, Turn::Dies(id, self.members[&id].epoch, down));
         }
     }
@@ -188,7 +188,7 @@ impl World {
         self.tally.evil(Evil::CrashAll);
         for id in self.running() {
             self.kill(id);
-            let after = lasts + self.dice.ms((0, 2_000));
+            let after = lasts + self.rng.ms((0, 2_000));
             self.start_later(after, id);
         }
     }
@@ -244,7 +244,7 @@ impl World {
 
     fn weather_turns(&mut self, seed: u64, lasts: Duration) {
         self.tally.evil(Evil::Foul);
-        self.weather = Weather::foul(&mut Dice::new(seed, 1));
+        self.rates = FaultRates::foul(&mut SimRng::new(seed, 1));
         self.later(lasts, Turn::Clears);
     }
 
@@ -295,7 +295,7 @@ impl World {
     /// A member has ended because its state has diverged, and comes back under another id.
     pub(super) fn stops_diverged(&mut self, id: MemberId) {
         self.tally.saw(Sometimes::Diverged);
-        let down = self.dice.ms(COMES_BACK_AFTER);
+        let down = self.rng.ms(COMES_BACK_AFTER);
         self.lose_disk(id, down, Evil::JoinedAnew);
     }
 

@@ -50,8 +50,8 @@ impl World {
             self.transfer_begins(from, handle, &header, to);
             if replays {
                 self.tally.evil(Evil::Replay);
-                let later = self.dice.ms(REPLAY_AFTER);
-                self.envelope(from, to, &header, self.weather.model_len as usize, later);
+                let later = self.rng.ms(REPLAY_AFTER);
+                self.envelope(from, to, &header, self.rates.model_len as usize, later);
             }
         }
         (to.contains(&from) && header.is_for(from)).then(|| {
@@ -67,7 +67,7 @@ impl World {
         header: &EnvelopeHeader,
         to: MemberId,
     ) {
-        let (now, len) = (self.now, self.weather.model_len as usize);
+        let (now, len) = (self.now, self.rates.model_len as usize);
         let device = self.way(from, to);
         if device.is_none_or(|device| self.links.bytes_per_ms(from, device, now).is_none()) {
             return self.transfers_at_once(from, handle, header, len, to);
@@ -103,8 +103,8 @@ impl World {
         later: Duration,
     ) -> Option<Duration> {
         let to = self.way(from, to)?;
-        let (weather, dice, tally) = (&self.weather, &mut self.dice, &mut self.tally);
-        let after = self.network.stream(len, weather, dice, tally);
+        let (rates, rng, tally) = (&self.rates, &mut self.rng, &mut self.tally);
+        let after = self.network.stream(len, rates, rng, tally);
         let half = later + after.unwrap_or(BROKEN_AFTER) / 2;
         self.arrival(half, from, to, header, Arrival::Begins);
         match after {
@@ -214,7 +214,7 @@ impl World {
 
     /// Nobody is there. Mostly that is noticed soon; sometimes the transport believes that answers are only slow.
     fn transfer_fails(&mut self, from: MemberId, handle: EnvelopeHandle, to: MemberId) {
-        if !self.dice.percent(STALLS) {
+        if !self.rng.percent(STALLS) {
             return self.schedule(BROKEN_AFTER, from, Happening::TransferEnds { handle, to });
         }
         let now = self.now;

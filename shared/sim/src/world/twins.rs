@@ -2,10 +2,10 @@
 //! others take turns between them. Whoever has no turn runs on and hears nothing.
 
 use super::{Happening, Turn, World};
-use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::faults::Who;
 use crate::member::{FIRST_OF_TWIN, Member};
+use crate::rng::SimRng;
 use crate::tally::{Evil, Sometimes};
 use rafty_seal::Identity;
 use rafty_types::{MemberId, Time};
@@ -18,7 +18,7 @@ const TURN: (u64, u64) = (200, 6_000);
 pub(super) struct Twin {
     waiting: Member,
     next_turn: Time,
-    dice: Dice,
+    rng: SimRng,
 }
 
 impl World {
@@ -38,8 +38,8 @@ impl World {
             (FIRST_OF_TWIN + self.counter, raw, member.trains);
         (waiting.last_seen, waiting.last_named) = (member.last_seen.clone(), member.last_named.clone());
         waiting.place = self.another_place();
-        let dice = Dice::new(self.dice.roll(), 1);
-        self.twins.insert(id, Twin { waiting, next_turn: self.now, dice });
+        let rng = SimRng::new(self.rng.roll(), 1);
+        self.twins.insert(id, Twin { waiting, next_turn: self.now, rng });
         self.next_turn(id);
         self.later(lasts, Turn::TwinEnds(id));
     }
@@ -48,7 +48,7 @@ impl World {
     pub(super) fn next_turn(&mut self, id: MemberId) {
         let now = self.now;
         let Some(twin) = self.twins.get_mut(&id).filter(|twin| twin.next_turn == now) else { return };
-        let after = twin.dice.ms(TURN);
+        let after = twin.rng.ms(TURN);
         twin.next_turn = now + after;
         self.swap(id);
         self.later(after, Turn::Alternates(id));

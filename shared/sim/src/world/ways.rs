@@ -4,7 +4,7 @@
 //! [`is_worth_telling`]. Here is what is around them: connections that follow whoever dialled them and nobody else, names
 //! and announcements as they are at the moment, and devices that are on no network for a while.
 
-use super::{Asker, Turn, World, ms};
+use super::{PendingReply, Turn, World, ms};
 use crate::faults::Who;
 use crate::tally::{Evil, Sometimes};
 use rafty_node::{RemoteAddress, Request, Whereabouts, is_worth_telling};
@@ -231,7 +231,12 @@ impl World {
         }
         let command = Command::Control(ControlCommand::AddressChanged { member: id, addresses: vec![own] });
         self.tally.saw(Sometimes::AddressTold);
-        self.ask_as(Asker::Script, id, Request::Commit { client: None, session: None, command }, TELL_WITHIN);
+        self.ask_as(
+            PendingReply::Script,
+            id,
+            Request::Commit { client: None, session: None, command },
+            TELL_WITHIN,
+        );
     }
 
     // As faults.

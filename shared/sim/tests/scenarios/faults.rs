@@ -26,7 +26,7 @@ fn kill_the_leader(seed: u64) -> usize {
         if from != leader {
             asked_of_others.push(write);
         }
-        let pause = sim.dice.ms((0, 4));
+        let pause = sim.rng.ms((0, 4));
         sim.run_for(pause);
     }
     sim.kill(leader);
@@ -58,7 +58,7 @@ fn repeat_within_a_session(seed: u64) {
     let leader = sim.leader().unwrap();
     let client = *all.iter().find(|id| **id != leader).unwrap();
     let session = SessionId(sim.commit(client, ControlCommand::SessionOpened).unwrap().0);
-    let doomed = sim.dice.below(20);
+    let doomed = sim.rng.below(20);
     for serial in 1..=20u64 {
         let key = (serial / 2).to_le_bytes().to_vec();
         let set = serial % 2 == 0;
@@ -71,7 +71,7 @@ fn repeat_within_a_session(seed: u64) {
         let request = Request::Commit { client: None, session: Some((session, Serial(serial))), command };
         let request = sim.ask(client, request, ms(6_000));
         if serial == doomed {
-            let pause = sim.dice.ms((0, 12));
+            let pause = sim.rng.ms((0, 12));
             sim.run_for(pause);
             sim.kill(leader);
         }

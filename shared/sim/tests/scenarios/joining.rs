@@ -76,7 +76,7 @@ fn a_used_expired_wrong_or_foreign_token_admits_nobody() {
 
     let known = sim.token(founder, LONG_MS, 1);
     let key = sim.members[&founder].identity.key();
-    let mut forged = Token::generate(sim.set.cluster, &key, sim.dice.rng());
+    let mut forged = Token::generate(sim.set.cluster, &key, sim.rng.crypto());
     assert_eq!(sim.join(founder, &forged), Err(Rejection::UnknownToken));
     forged.id = known.id;
     assert_eq!(sim.join(founder, &forged), Err(Rejection::BadSignature));

@@ -41,9 +41,9 @@ fn all_done(sim: &mut World, asked: &[RequestId]) {
 /// A client sends many commands of one session without waiting, and leadership changes under way.
 fn pipeline(seed: u64) {
     let (mut sim, all, leader) = three("pipelined", seed);
-    let at = sim.dice.pick(&all).unwrap();
+    let at = sim.rng.pick(&all).unwrap();
     let session = open_session(&mut sim, at);
-    let fault = sim.dice.below(40);
+    let fault = sim.rng.below(40);
     let mut asked = Vec::new();
     for serial in 1..=40u64 {
         let request = match at == leader {
@@ -59,7 +59,7 @@ fn pipeline(seed: u64) {
             },
         };
         asked.push(sim.ask(at, request, ms(20_000)));
-        let pause = sim.dice.ms((0, 2));
+        let pause = sim.rng.ms((0, 2));
         sim.run_for(pause);
         if serial == fault && at != leader && seed.is_multiple_of(2) {
             sim.kill(leader);

@@ -49,13 +49,13 @@ fn kill_the_aggregator(seed: u64) -> Option<u64> {
     };
     sim.run_until("an accepted update", ms(20_000), |sim| open(sim).is_some());
     let (round, victim) = (open(&sim).unwrap(), sim.aggregator().unwrap());
-    let later = sim.dice.ms((0, 120));
+    let later = sim.rng.ms((0, 120));
     sim.run_for(later);
     let before = sim.invariants.rounds.published.len();
     sim.kill(victim);
     let published_before = before == 1;
-    let restart_after = sim.dice.ms((0, 4_000));
-    if sim.dice.percent(50) {
+    let restart_after = sim.rng.ms((0, 4_000));
+    if sim.rng.percent(50) {
         sim.run_for(restart_after);
         sim.start(victim);
     }

@@ -104,7 +104,7 @@ fn seats_rotate_so_that_all_who_may_lead_serve_alike() {
     };
     let before: u64 = served(&sim).iter().sum();
     while served(&sim).iter().sum::<u64>() < before + 200 {
-        let writer = all[sim.dice.below(9) as usize];
+        let writer = all[sim.rng.below(9) as usize];
         sim.write(writer, ms(3_000));
         sim.run_for(ms(100));
         let voters = sim.node(all[0]).state().control().desired_voters().len();

@@ -93,7 +93,7 @@ fn a_snapshot_goes_on_where_the_connection_broke() {
     assert_eq!(answer(&caller, &ask, &[]), BulkReply::TakenUpTo(0));
     // Its first byte is wrong, which shows only in the whole.
     let spoilt = [&[!data[0]], &data[1..MAX_CHUNK_LEN as usize]].concat();
-    assert_eq!(answer(&caller, &first, &spoilt), BulkReply::Taken);
+    assert_eq!(answer(&caller, &first, &spoilt), BulkReply::Accepted);
     caller.hang_up();
     let again = Caller::call(&two, Some(1), Lane::Bulk);
     assert_eq!(answer(&again, &ask, &[]), BulkReply::TakenUpTo(MAX_CHUNK_LEN));
@@ -197,7 +197,7 @@ fn an_envelope_cut_short_or_too_long_leaves_no_file_behind() {
     let head = BulkHead::Envelope { header: vec![1], body_len: 100 };
     assert_eq!(answer(&caller, &head, &[0; 99]), BulkReply::Refused);
     assert_eq!(answer(&caller, &head, &[0; 101]), BulkReply::Refused);
-    assert_eq!(answer(&caller, &head, &[0; 100]), BulkReply::Taken);
+    assert_eq!(answer(&caller, &head, &[0; 100]), BulkReply::Accepted);
     assert_eq!(envelope(&host).3, 100);
     eventually(|| host.spool.discarded.lock().unwrap().len() == 2);
     assert_eq!(host.dropped(DropReason::BulkRefused), 2);

@@ -18,7 +18,7 @@ use std::time::Duration;
 const MAX_TURNS: usize = 1_000;
 
 /// The round machines and what the node keeps for them.
-pub(crate) struct Sides {
+pub(crate) struct RoundDriver {
     /// Boxed, since it is out of the node while it looks at it.
     rounds: Option<Box<Rounds>>,
     /// Inputs that arose while the machines were at work.
@@ -27,7 +27,7 @@ pub(crate) struct Sides {
     ending_said: bool,
 }
 
-impl Sides {
+impl RoundDriver {
     pub(crate) fn new(boot: &Boot) -> Self {
         let boot =
             rounds::Boot { pending: boot.pending_update, held: boot.held.clone(), trains: boot.trains };
@@ -60,7 +60,7 @@ impl<U: StateMachine> Node<U> {
     }
 
     pub(crate) fn tick_sides(&mut self) {
-        if self.sides.deadline().is_some_and(|deadline| deadline <= self.now) {
+        if self.round_driver.deadline().is_some_and(|deadline| deadline <= self.now) {
             self.turn(rounds::Input::Tick);
         }
     }
@@ -98,7 +98,7 @@ impl<U: StateMachine> Node<U> {
     }
 
     pub(crate) fn round_proposal_rejected(&mut self, id: u64, why: Rejection) {
-        self.sides.queue.push_back(rounds::Input::ProposalRejected { id: ProposalId(id), why });
+        self.round_driver.queue.push_back(rounds::Input::ProposalRejected { id: ProposalId(id), why });
     }
 
     /// Whether no round is in progress on this side: a good moment to hand over.
@@ -108,7 +108,7 @@ impl<U: StateMachine> Node<U> {
 
     /// Where the aggregator side stands, for simulators.
     pub fn aggregator_phase(&self) -> rounds::AggregatorPhase {
-        self.sides.rounds().aggregator_phase()
+        self.round_driver.rounds().aggregator_phase()
     }
 
     /// Who of the open round does not train now, by its own word.
@@ -118,13 +118,13 @@ impl<U: StateMachine> Node<U> {
             let Rest { cause, reason, for_ms: left_ms } = rest;
             RestLine { member, cause, reason, left_ms, until_ms: wall_ms.saturating_add(left_ms) }
         };
-        self.sides.rounds().resting(self.now).map(line).collect()
+        self.round_driver.rounds().resting(self.now).map(line).collect()
     }
 
     /// Who has missed too many rounds to be waited for.
     pub fn given_up(&self) -> Vec<GivenUpLine> {
         let line = |(member, missed_rounds)| GivenUpLine { member, missed_rounds };
-        self.sides.rounds().given_up().map(line).collect()
+        self.round_driver.rounds().given_up().map(line).collect()
     }
 
     /// What a round waits for, in words.
@@ -135,27 +135,27 @@ impl<U: StateMachine> Node<U> {
     /// Tells the round machines what happened, and whatever follows for themselves.
     fn turn(&mut self, input: rounds::Input) {
         self.say_when_ending();
-        self.sides.queue.push_back(input);
-        if self.sides.turning {
+        self.round_driver.queue.push_back(input);
+        if self.round_driver.turning {
             return;
         }
-        self.sides.turning = true;
+        self.round_driver.turning = true;
         for _ in 0..MAX_TURNS {
-            let Some(input) = self.sides.queue.pop_front() else { break };
+            let Some(input) = self.round_driver.queue.pop_front() else { break };
             for output in self.rounds_handle(input) {
                 self.rounds_said(output);
             }
         }
-        self.sides.turning = false;
+        self.round_driver.turning = false;
     }
 
     /// A tenure that has lasted its time opens no new round.
     fn say_when_ending(&mut self) {
         let over = self.is_leader() && self.tenure_is_over();
-        if over && !self.sides.ending_said {
-            self.sides.queue.push_back(rounds::Input::TenureEnding);
+        if over && !self.round_driver.ending_said {
+            self.round_driver.queue.push_back(rounds::Input::TenureEnding);
         }
-        self.sides.ending_said = over;
+        self.round_driver.ending_said = over;
     }
 
     fn rounds_said(&mut self, output: rounds::Output) {
@@ -187,7 +187,9 @@ impl<U: StateMachine> Node<U> {
         let receivers: Vec<MemberId> = to.map_or_else(everyone, |to| vec![to]);
         for to in receivers {
             if to == self.me {
-                self.sides.queue.push_back(rounds::Input::Frame { from: self.me, frame: frame.clone() });
+                self.round_driver
+                    .queue
+                    .push_back(rounds::Input::Frame { from: self.me, frame: frame.clone() });
             } else if self.starts.lets_out_of_rounds(to, &frame) {
                 self.out.push(Output::Send { to, frame: frame.clone() });
             }
@@ -196,15 +198,15 @@ impl<U: StateMachine> Node<U> {
 
     fn rounds_handle(&mut self, input: rounds::Input) -> Vec<rounds::Output> {
         // The view borrows the node and the machines change: they are out of the node while they look at it.
-        let Some(mut machines) = self.sides.rounds.take() else { return Vec::new() };
+        let Some(mut machines) = self.round_driver.rounds.take() else { return Vec::new() };
         let outputs = machines.handle(self.now, &self.view(&self.seen()), input);
-        self.sides.rounds = Some(machines);
+        self.round_driver.rounds = Some(machines);
         outputs
     }
 
     fn with_view<T>(&self, look: impl FnOnce(&rounds::View<'_>, &Rounds) -> T) -> T {
         let seen = self.seen();
-        look(&self.view(&seen), self.sides.rounds())
+        look(&self.view(&seen), self.round_driver.rounds())
     }
 
     /// What a view borrows and the state does not have in that shape.

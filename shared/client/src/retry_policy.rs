@@ -55,7 +55,7 @@ impl Limits {
 
 /// One request's way from member to member.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub(crate) struct RetryPolicy {
     limits: Limits,
     /// Whom to ask in turn, from the front again when all were asked.
     order: Vec<Address>,
@@ -67,7 +67,7 @@ pub(crate) struct Course {
     tries_left: u32,
 }
 
-impl Course {
+impl RetryPolicy {
     pub(crate) fn new(limits: Limits, order: Vec<Address>) -> Self {
         // Nobody is left out, however few tries were meant.
         let tries_left = limits.tries.max(u32::try_from(order.len()).unwrap_or(u32::MAX));
@@ -130,12 +130,12 @@ mod tests {
 
     #[test]
     fn members_that_point_at_each_other_are_asked_a_bounded_number_of_times_and_ever_more_slowly() {
-        let mut course = Course::new(Limits::default(), vec![member(1), member(2)]);
+        let mut retry_policy = RetryPolicy::new(Limits::default(), vec![member(1), member(2)]);
         let (mut asked, mut paused) = (0, Vec::new());
-        while let Some(who) = course.next() {
+        while let Some(who) = retry_policy.next() {
             asked += 1;
             let other = if who == member(1) { member(2) } else { member(1) };
-            paused.push(course.redirected(other, 1.0));
+            paused.push(retry_policy.redirected(other, 1.0));
         }
         assert_eq!(asked, Limits::default().tries);
         let pauses: Vec<_> = paused.iter().filter(|pause| **pause > Duration::ZERO).collect();
@@ -145,13 +145,13 @@ mod tests {
 
     #[test]
     fn all_are_asked_in_turn_and_the_one_that_was_shown_comes_first() {
-        let mut course = Course::new(Limits::default(), vec![member(1), member(2)]);
+        let mut retry_policy = RetryPolicy::new(Limits::default(), vec![member(1), member(2)]);
         let mut ports = Vec::new();
         for shown in [None, None, Some(9), None, None] {
-            ports.extend(course.next().map(|who| who.1));
+            ports.extend(retry_policy.next().map(|who| who.1));
             match shown {
-                Some(port) => course.redirected(member(port), 0.0),
-                None => course.failed(0.0),
+                Some(port) => retry_policy.redirected(member(port), 0.0),
+                None => retry_policy.failed(0.0),
             };
         }
         assert_eq!(ports, [1, 2, 1, 9, 2]);
@@ -160,18 +160,18 @@ mod tests {
     #[test]
     fn everybody_is_asked_before_the_tries_are_over() {
         let limits = Limits { tries: 2, ..Limits::default() };
-        let mut course = Course::new(limits, (1..=20).map(member).collect());
+        let mut retry_policy = RetryPolicy::new(limits, (1..=20).map(member).collect());
         let (mut ports, mut first) = (Vec::new(), 0);
-        while let Some(who) = course.next() {
+        while let Some(who) = retry_policy.next() {
             ports.push(who.1);
-            first += usize::from(course.is_first_round());
-            course.failed(0.0);
+            first += usize::from(retry_policy.is_first_round());
+            retry_policy.failed(0.0);
         }
         assert_eq!((ports, first), ((1..=20).collect(), 20));
     }
 
     #[test]
     fn without_a_member_nobody_is_asked() {
-        assert_eq!(Course::new(Limits::default(), Vec::new()).next(), None);
+        assert_eq!(RetryPolicy::new(Limits::default(), Vec::new()).next(), None);
     }
 }

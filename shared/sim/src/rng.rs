@@ -6,9 +6,9 @@ use std::time::Duration;
 
 /// A source of choices. The same seed gives the same ones on any machine.
 #[derive(Debug)]
-pub struct Dice(ChaCha8Rng);
+pub struct SimRng(ChaCha8Rng);
 
-impl Dice {
+impl SimRng {
     /// The choices of `seed`. Streams of one seed, told apart by `stream`, do not depend on each other.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut bytes = [0; 32];
@@ -53,7 +53,7 @@ impl Dice {
     }
 
     /// For keys and tokens.
-    pub fn rng(&mut self) -> &mut dyn CryptoRng {
+    pub fn crypto(&mut self) -> &mut dyn CryptoRng {
         &mut self.0
     }
 }

@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 
 /// One attempt's intake.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct AcceptedUpdates {
     pub(super) key: AttemptKey,
     pub(super) base: Version,
-    pub(super) updates: BTreeMap<MemberId, TakenUpdate>,
+    pub(super) updates: BTreeMap<MemberId, AcceptedUpdate>,
     pub(super) refused: BTreeMap<MemberId, (Digest, Refusal)>,
     /// Who is out of the round since an earlier attempt, and why its last update was refused.
     pub(super) out: BTreeMap<MemberId, Refusal>,
@@ -22,7 +22,7 @@ pub(super) struct Taken {
 
 /// An update that is folded into the accumulator; it cannot be taken out again.
 #[derive(Debug)]
-pub(super) struct TakenUpdate {
+pub(super) struct AcceptedUpdate {
     pub(super) digest: Digest,
     pub(super) num_examples: u64,
     pub(super) metrics: Metrics,
@@ -32,7 +32,7 @@ pub(super) struct TakenUpdate {
     accepted: bool,
 }
 
-impl TakenUpdate {
+impl AcceptedUpdate {
     pub(super) fn new(digest: Digest, num_examples: u64, metrics: Metrics, arrived_ms: Option<u64>) -> Self {
         Self { digest, num_examples, metrics, arrived_ms, proposing: Proposing::default(), accepted: false }
     }
@@ -43,7 +43,7 @@ impl TakenUpdate {
     }
 }
 
-impl Taken {
+impl AcceptedUpdates {
     pub(super) fn new(key: AttemptKey, base: Version, out: BTreeMap<MemberId, Refusal>) -> Self {
         Self { key, base, updates: BTreeMap::new(), refused: BTreeMap::new(), out }
     }
@@ -80,7 +80,7 @@ impl Taken {
         let Some((_, open)) = step.view.open() else { return };
         let AttemptKey { tenure, run, round, attempt } = self.key;
         for (&participant, update) in self.updates.iter_mut().filter(|(_, update)| !update.accepted) {
-            let TakenUpdate { digest, num_examples, arrived_ms, .. } = *update;
+            let AcceptedUpdate { digest, num_examples, arrived_ms, .. } = *update;
             if update.counts(&open, participant) {
                 update.accepted = true;
                 tell(step, self.key, participant, digest, Verdict::Accepted);
@@ -104,7 +104,7 @@ impl Taken {
     /// update of it. Such an attempt cannot be published.
     pub(super) fn lost(&self, view: &View<'_>) -> Option<MemberId> {
         let (_, open) = view.open()?;
-        let stands = |member: &MemberId, update: &TakenUpdate| {
+        let stands = |member: &MemberId, update: &AcceptedUpdate| {
             let none_yet = !update.accepted && !open.accepted.contains_key(member);
             update.counts(&open, *member) || none_yet && view.member(*member).is_some()
         };
@@ -143,7 +143,7 @@ impl Taken {
         (!update.counts(&open, member)).then_some((member, update.digest))
     }
 
-    fn proposing(&mut self, id: ProposalId) -> Option<(MemberId, &mut TakenUpdate)> {
+    fn proposing(&mut self, id: ProposalId) -> Option<(MemberId, &mut AcceptedUpdate)> {
         let mut updates = self.updates.iter_mut();
         updates.find(|(_, update)| update.proposing.is(id)).map(|(member, update)| (*member, update))
     }

@@ -23,12 +23,12 @@ pub type Supervisor = Box<dyn FnMut(Sign) + Send>;
 
 /// The loop's side.
 #[derive(Default)]
-pub(crate) struct Signs {
+pub(crate) struct Watchdog {
     to: Option<Supervisor>,
     last: Option<Instant>,
 }
 
-impl Signs {
+impl Watchdog {
     pub(crate) fn new(to: Option<Supervisor>) -> Self {
         Self { to, last: None }
     }
@@ -56,13 +56,13 @@ mod tests {
     #[test]
     fn the_first_turn_says_ready_and_later_ones_once_a_second_that_it_is_alive() {
         let (send, said) = channel();
-        let mut signs = Signs::new(Some(Box::new(move |sign| send.send(sign).unwrap())));
+        let mut watchdog = Watchdog::new(Some(Box::new(move |sign| send.send(sign).unwrap())));
         let start = Instant::now();
         for ms in [0, 10, 999, 1_000, 1_500, 2_000, 60_000] {
-            signs.turn(start + Duration::from_millis(ms));
+            watchdog.turn(start + Duration::from_millis(ms));
         }
-        signs.give(Sign::Stopping);
-        drop(signs);
+        watchdog.give(Sign::Stopping);
+        drop(watchdog);
         let said: Vec<_> = said.iter().collect();
         assert_eq!(said, [Sign::Ready, Sign::Alive, Sign::Alive, Sign::Alive, Sign::Stopping]);
     }

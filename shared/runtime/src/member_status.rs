@@ -18,7 +18,7 @@ const REFUSAL_STANDS: Duration = Duration::from_secs(20);
 
 /// What the others said last.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct MemberStatus {
     others: BTreeSet<MemberId>,
     let_in: BTreeSet<MemberId>,
     refused: BTreeMap<MemberId, Refusal>,
@@ -37,7 +37,7 @@ impl Refusal {
     }
 }
 
-impl Standing {
+impl MemberStatus {
     /// These are the members, as far as this one knows.
     pub(crate) fn known(&mut self, me: MemberId, peers: &[RosterPeer]) {
         self.others = peers.iter().map(|peer| peer.id).filter(|id| *id != me).collect();
@@ -83,84 +83,84 @@ mod tests {
 
     const ME: MemberId = MemberId(1);
 
-    fn among(others: &[u64]) -> Standing {
+    fn among(others: &[u64]) -> MemberStatus {
         let peer = |id: &u64| RosterPeer { id: MemberId(*id), key: PeerKey::default(), addresses: vec![] };
-        let mut standing = Standing::default();
-        standing.known(ME, &others.iter().chain(&[ME.0]).map(peer).collect::<Vec<_>>());
-        standing
+        let mut status = MemberStatus::default();
+        status.known(ME, &others.iter().chain(&[ME.0]).map(peer).collect::<Vec<_>>());
+        status
     }
 
-    fn say(standing: &mut Standing, refuse: &[u64], until: Duration) {
+    fn say(status: &mut MemberStatus, refuse: &[u64], until: Duration) {
         for second in 0..=until.as_secs() {
-            refuse.iter().for_each(|by| standing.refused(MemberId(*by), Duration::from_secs(second)));
+            refuse.iter().for_each(|by| status.refused(MemberId(*by), Duration::from_secs(second)));
         }
     }
 
     #[test]
     fn it_is_removed_soon_when_all_others_say_so_and_go_on_saying_so() {
-        let mut standing = among(&[2, 3]);
-        standing.refused(MemberId(2), Duration::ZERO);
-        assert!(!standing.is_removed(REFUSED_FOR, false), "one of two");
-        standing.refused(MemberId(3), Duration::from_secs(1));
-        assert!(!standing.is_removed(REFUSED_FOR, false), "the second only just");
-        standing.refused(MemberId(3), REFUSED_FOR);
+        let mut status = among(&[2, 3]);
+        status.refused(MemberId(2), Duration::ZERO);
+        assert!(!status.is_removed(REFUSED_FOR, false), "one of two");
+        status.refused(MemberId(3), Duration::from_secs(1));
+        assert!(!status.is_removed(REFUSED_FOR, false), "the second only just");
+        status.refused(MemberId(3), REFUSED_FOR);
         assert!(
-            standing.is_removed(REFUSED_FOR + Duration::from_secs(1), false),
+            status.is_removed(REFUSED_FOR + Duration::from_secs(1), false),
             "saying it again starts nothing anew"
         );
     }
 
     #[test]
     fn who_knows_of_its_removal_waits_for_no_more_than_one_refusal() {
-        let mut standing = among(&[2, 3]);
-        assert!(!standing.is_removed(Duration::ZERO, true), "the engine may still need its voice");
-        standing.let_in(MemberId(3));
-        standing.refused(MemberId(2), Duration::ZERO);
-        assert!(standing.is_removed(Duration::ZERO, true) && !standing.is_removed(Duration::ZERO, false));
+        let mut status = among(&[2, 3]);
+        assert!(!status.is_removed(Duration::ZERO, true), "the engine may still need its voice");
+        status.let_in(MemberId(3));
+        status.refused(MemberId(2), Duration::ZERO);
+        assert!(status.is_removed(Duration::ZERO, true) && !status.is_removed(Duration::ZERO, false));
     }
 
     #[test]
     fn half_of_the_others_must_say_so_for_long() {
-        let mut standing = among(&[2, 3]);
-        say(&mut standing, &[2], DOUBTED_FOR - Duration::from_secs(1));
+        let mut status = among(&[2, 3]);
+        say(&mut status, &[2], DOUBTED_FOR - Duration::from_secs(1));
         assert!(
-            !standing.is_removed(DOUBTED_FOR - Duration::from_secs(1), false),
+            !status.is_removed(DOUBTED_FOR - Duration::from_secs(1), false),
             "it may run on an older copy"
         );
-        say(&mut standing, &[2], DOUBTED_FOR);
-        assert!(standing.is_removed(DOUBTED_FOR, false));
+        say(&mut status, &[2], DOUBTED_FOR);
+        assert!(status.is_removed(DOUBTED_FOR, false));
     }
 
     #[test]
     fn whoever_is_let_in_somewhere_belongs() {
-        let mut standing = among(&[2, 3]);
-        standing.let_in(MemberId(3));
-        say(&mut standing, &[2], DOUBTED_FOR);
-        assert!(!standing.is_removed(DOUBTED_FOR, false));
-        standing.cut_off(MemberId(3));
-        assert!(standing.is_removed(DOUBTED_FOR, false));
-        standing.let_in(MemberId(2));
-        standing.cut_off(MemberId(2));
-        assert!(!standing.is_removed(2 * DOUBTED_FOR, false), "being away is not a refusal");
+        let mut status = among(&[2, 3]);
+        status.let_in(MemberId(3));
+        say(&mut status, &[2], DOUBTED_FOR);
+        assert!(!status.is_removed(DOUBTED_FOR, false));
+        status.cut_off(MemberId(3));
+        assert!(status.is_removed(DOUBTED_FOR, false));
+        status.let_in(MemberId(2));
+        status.cut_off(MemberId(2));
+        assert!(!status.is_removed(2 * DOUBTED_FOR, false), "being away is not a refusal");
     }
 
     #[test]
     fn those_that_were_removed_together_do_not_keep_each_other() {
-        let mut standing = among(&[2, 3, 4, 5]);
-        standing.let_in(MemberId(2));
-        say(&mut standing, &[3, 4, 5], Duration::ZERO);
-        say(&mut standing, &[3, 4], DOUBTED_FOR);
-        assert!(!standing.is_removed(DOUBTED_FOR, false), "the third said so once and has been away since");
-        say(&mut standing, &[5], DOUBTED_FOR);
-        assert!(standing.is_removed(DOUBTED_FOR, false));
+        let mut status = among(&[2, 3, 4, 5]);
+        status.let_in(MemberId(2));
+        say(&mut status, &[3, 4, 5], Duration::ZERO);
+        say(&mut status, &[3, 4], DOUBTED_FOR);
+        assert!(!status.is_removed(DOUBTED_FOR, false), "the third said so once and has been away since");
+        say(&mut status, &[5], DOUBTED_FOR);
+        assert!(status.is_removed(DOUBTED_FOR, false));
     }
 
     #[test]
     fn whoever_knows_nobody_or_was_refused_by_former_members_is_not_removed() {
         assert!(!among(&[]).is_removed(REFUSED_FOR, false));
-        let mut standing = among(&[2]);
-        standing.refused(MemberId(2), Duration::ZERO);
-        standing.known(ME, &[]);
-        assert!(!standing.is_removed(REFUSED_FOR, false));
+        let mut status = among(&[2]);
+        status.refused(MemberId(2), Duration::ZERO);
+        status.known(ME, &[]);
+        assert!(!status.is_removed(REFUSED_FOR, false));
     }
 }

@@ -9,14 +9,14 @@ const ONCE: &[u8] = b"once ";
 
 /// The entries, with an eye on keys that are set once.
 #[derive(Clone, Debug, Default)]
-pub struct Witness {
+pub struct Observer {
     /// The dictionary.
     pub entries: Entries,
     /// What no command ever changes: anything but 0 is a state that has rotted on its disk.
     pub rot: u8,
 }
 
-impl StateMachine for Witness {
+impl StateMachine for Observer {
     fn apply(&mut self, index: Index, term: Term, command: &[u8]) -> Vec<u8> {
         if let Some(key) = once(command) {
             let words = String::from_utf8_lossy(&key);

@@ -5,9 +5,9 @@
 use rafty_types::{MemberId, Membership, MembershipChange, MembershipStep, Payload};
 
 /// What is left of the input.
-pub(crate) struct Wits<'a>(pub(crate) &'a [u8]);
+pub(crate) struct Choices<'a>(pub(crate) &'a [u8]);
 
-impl Wits<'_> {
+impl Choices<'_> {
     /// The next byte; `None` at the end.
     pub(crate) fn next(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
@@ -72,10 +72,10 @@ impl Wits<'_> {
     }
 
     pub(crate) fn change(&mut self) -> MembershipChange {
-        let step = |wits: &mut Self| match wits.below(3) {
-            0 => MembershipStep::AddVoter(wits.member()),
-            1 => MembershipStep::AddLearner(wits.member()),
-            _ => MembershipStep::Remove(wits.member()),
+        let step = |choices: &mut Self| match choices.below(3) {
+            0 => MembershipStep::AddVoter(choices.member()),
+            1 => MembershipStep::AddLearner(choices.member()),
+            _ => MembershipStep::Remove(choices.member()),
         };
         MembershipChange { steps: (0..self.below(4)).map(|_| step(self)).collect() }
     }

@@ -1,7 +1,7 @@
 //! A timer that is set anew for every message and hardly ever goes off.
 //!
 //! Setting one of the reactor's timers wakes the reactor, which costs a turn of its loop: some ten system calls. An
-//! [`Alarm`] leaves its timer alone while the deadline only moves back, and looks again when it has gone off too
+//! [`DeadlineTimer`] leaves its timer alone while the deadline only moves back, and looks again when it has gone off too
 //! early. It does not repeat.
 
 use smol::Timer;
@@ -11,19 +11,19 @@ use std::time::Instant;
 
 /// A deadline that moves.
 #[derive(Debug)]
-pub(crate) struct Alarm {
+pub(crate) struct DeadlineTimer {
     timer: Timer,
     /// When the timer goes off, unless it has.
     set: Option<Instant>,
 }
 
-impl Default for Alarm {
+impl Default for DeadlineTimer {
     fn default() -> Self {
         Self { timer: Timer::never(), set: None }
     }
 }
 
-impl Alarm {
+impl DeadlineTimer {
     /// Ready once `deadline` has passed.
     pub(crate) fn poll_at(&mut self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
         if self.set.is_none_or(|set| deadline < set) {
@@ -50,17 +50,17 @@ mod tests {
     use smol::future::{block_on, poll_fn};
     use std::time::Duration;
 
-    /// When an alarm goes off that is asked for each of these, in milliseconds from now, and awaited for the last.
+    /// When a timer goes off that is asked for each of these, in milliseconds from now, and awaited for the last.
     fn goes_off_after(deadlines: &[u64]) -> Duration {
         let now = Instant::now();
-        let mut alarm = Alarm::default();
+        let mut timer = DeadlineTimer::default();
         let mut asked = deadlines.iter().map(|ms| now + Duration::from_millis(*ms));
         let last = asked.next_back().unwrap();
         block_on(poll_fn(|context| {
             for deadline in asked.by_ref() {
-                assert!(alarm.poll_at(deadline, context).is_pending());
+                assert!(timer.poll_at(deadline, context).is_pending());
             }
-            alarm.poll_at(last, context)
+            timer.poll_at(last, context)
         }));
         now.elapsed()
     }

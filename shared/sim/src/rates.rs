@@ -1,10 +1,10 @@
 //! How unkind the world is at the moment: spans in milliseconds, chances in percent or thousandths.
 
-use crate::dice::Dice;
+use crate::rng::SimRng;
 
 /// What everything takes, and how often it goes wrong.
 #[derive(Clone, Copy, Debug)]
-pub struct Weather {
+pub struct FaultRates {
     /// One way through the network.
     pub latency: (u64, u64),
     /// A sync.
@@ -35,7 +35,7 @@ pub struct Weather {
 }
 
 /// A good network between good devices.
-pub const FAIR: Weather = Weather {
+pub const FAIR: FaultRates = FaultRates {
     latency: (1, 3),
     sync: (1, 5),
     work: (5, 40),
@@ -51,18 +51,18 @@ pub const FAIR: Weather = Weather {
     busy: 5,
 };
 
-impl Weather {
-    /// Some foul weather. Each evil is there only sometimes, so that every mixture comes up.
-    pub fn foul(dice: &mut Dice) -> Self {
+impl FaultRates {
+    /// High rates. Each evil is there only sometimes, so that every mixture comes up.
+    pub fn foul(rng: &mut SimRng) -> Self {
         let mut span = |chance: u64, most: u64, fair: (u64, u64)| {
-            if dice.percent(chance) { (0, 1 + dice.below(most)) } else { fair }
+            if rng.percent(chance) { (0, 1 + rng.below(most)) } else { fair }
         };
         let latency = span(50, 60, FAIR.latency);
         let sync = span(40, 120, FAIR.sync);
         let work = span(40, 600, FAIR.work);
         let train = span(60, 4_000, FAIR.train);
         let key = span(40, 3_000, FAIR.key);
-        let mut rate = |chance: u64, most: u64| if dice.percent(chance) { dice.below(most) } else { 0 };
+        let mut rate = |chance: u64, most: u64| if rng.percent(chance) { rng.below(most) } else { 0 };
         Self {
             drop: rate(60, 200),
             duplicate: rate(40, 100),

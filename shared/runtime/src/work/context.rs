@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 /// Shared by the worker threads; each part has its own lock, held for no longer than its use.
-pub(crate) struct Bench {
+pub(crate) struct WorkerContext {
     pub(crate) me: MemberId,
     pub(crate) set: SetId,
     pub(crate) secrets: Secrets,

@@ -1,10 +1,10 @@
-//! The desk where people's requests arrive: the socket's server side.
+//! Where operators' requests arrive: the server side of the socket.
 //!
 //! It reads one request a line, hands it to the loop and writes what comes back. What a request means is in
 //! `answers`.
 
 use crate::operator::{MAX_LINE, Reply, Request, socket_path};
-use crate::shell::Happening;
+use crate::shell::LoopEvent;
 use smol::channel::{Receiver, Sender, bounded};
 use smol::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use smol::net::unix::{UnixListener, UnixStream};
@@ -66,17 +66,17 @@ fn encode(reply: &Reply) -> String {
     serde_json::to_string(reply).expect("a reply always encodes")
 }
 
-/// The listening socket; its file goes when the desk goes.
-pub(crate) struct Desk {
+/// The listening socket; its file goes when the listener goes.
+pub(crate) struct OperatorListener {
     path: PathBuf,
 }
 
-impl Desk {
-    /// Opens the desk of the member in `dir`.
+impl OperatorListener {
+    /// Opens the listener of the member in `dir`.
     pub(crate) fn open(
         executor: &Arc<Executor<'static>>,
         dir: &Path,
-        happenings: Sender<Happening>,
+        events: Sender<LoopEvent>,
     ) -> Result<Self, crate::up::UpError> {
         let path = socket_path(dir).map_err(|error| crate::up::UpError::Socket(error.to_string()))?;
         // The directory is locked by this process: a socket that is there was left by one that was killed.
@@ -87,13 +87,13 @@ impl Desk {
         let serve = async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else {
-                    // No more files, most likely: some will be closed. Nobody else can open the desk again.
+                    // No more files, most likely: some will be closed. Nobody else can open the listener again.
                     Timer::after(ACCEPT_PAUSE).await;
                     continue;
                 };
-                let happenings = happenings.clone();
+                let events = events.clone();
                 // A person who hangs up is no trouble.
-                tasks.spawn(async move { drop(serve(stream, happenings).await) }).detach();
+                tasks.spawn(async move { drop(serve(stream, events).await) }).detach();
             }
         };
         executor.spawn(serve).detach();
@@ -101,13 +101,13 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for OperatorListener {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-async fn serve(stream: UnixStream, happenings: Sender<Happening>) -> std::io::Result<()> {
+async fn serve(stream: UnixStream, events: Sender<LoopEvent>) -> std::io::Result<()> {
     let mut requests = BufReader::new(stream.clone()).take(MAX_LINE);
     let mut line = String::new();
     while requests.read_line(&mut line).await? > 0 {
@@ -119,7 +119,7 @@ async fn serve(stream: UnixStream, happenings: Sender<Happening>) -> std::io::Re
         line = back;
         match request {
             Ok(request) => {
-                if happenings.send(Happening::Called(Call { request, lines })).await.is_err() {
+                if events.send(LoopEvent::Called(Call { request, lines })).await.is_err() {
                     return Ok(());
                 }
             }
