@@ -40,7 +40,7 @@ def main():
 
     members = demo["members"]
     check("8 members", len(members) == 8)
-    check("3 peers and 5 agents", sorted(member["role"] for member in members) == ["agent"] * 5 + ["peer"] * 3)
+    check("3 operators and 5 agents", sorted(member["role"] for member in members) == ["agent"] * 5 + ["operator"] * 3)
     check("each in bounded memory", all(0 < member["rss_mb"] < 500 for member in members))
 
 

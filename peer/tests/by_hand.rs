@@ -39,7 +39,7 @@ impl Home {
     }
 
     fn join(&self, name: &str, data: Option<&str>) -> (u64, Up) {
-        let (role, program) = if data.is_some() { ("agent", rafty_agent()) } else { ("peer", rafty()) };
+        let (role, program) = if data.is_some() { ("agent", rafty_agent()) } else { ("operator", rafty()) };
         let founder = self.path("p1");
         let words = ["token", "create", "--role", role, "--ttl", "1h", "--dir", &founder];
         let token = json(&rafty(), &words);

@@ -201,7 +201,7 @@ fn what_others_wrote_forges_no_line_and_orders_no_terminal() {
 }
 
 fn join_and_leave(folder: &Folder, set: &PeerSet) {
-    for (program, role) in [(rafty(), "peer"), (rafty_agent(), "agent")] {
+    for (program, role) in [(rafty(), "operator"), (rafty_agent(), "agent")] {
         check(&program, |time| {
             let (token, peer) = set.token_for(role, "1h");
             let dir = folder.path(&format!("{role}-{time}"));

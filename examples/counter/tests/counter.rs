@@ -2,7 +2,7 @@
 
 use rafty_runtime::operator::{Reply, Request, call};
 use rafty_runtime::setup::free_port;
-use rafty_types::PeerRole;
+use rafty_types::MemberKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -55,7 +55,7 @@ fn ask(dir: &Path, request: &Request) -> Option<Reply> {
 }
 
 fn token(dir: &Path) -> String {
-    let request = Request::TokenCreate { role: PeerRole::Peer, ttl_s: 3_600, uses: 1, may_lead: true };
+    let request = Request::TokenCreate { role: MemberKind::Operator, ttl_s: 3_600, uses: 1, may_lead: true };
     until("a token", || match ask(dir, &request) {
         Some(Reply::Token { token, .. }) => Some(token),
         _ => None,

@@ -2,7 +2,7 @@
 
 use crate::local::{LocalSet, TARGET_VOTERS};
 use rafty_agent::{Failure, args};
-use rafty_types::PeerRole;
+use rafty_types::MemberKind;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -139,7 +139,7 @@ impl Absences {
 
 /// The agents, by place in the set.
 fn agents(set: &LocalSet) -> Vec<usize> {
-    let agents = set.members.iter().enumerate().filter(|(_, member)| member.kind == PeerRole::Agent);
+    let agents = set.members.iter().enumerate().filter(|(_, member)| member.kind == MemberKind::Agent);
     agents.map(|(at, _)| at).collect()
 }
 

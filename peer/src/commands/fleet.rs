@@ -6,7 +6,7 @@ use super::{PATIENCE, ask};
 use rafty_agent::status::unexpected;
 use rafty_agent::{Failure, args, output, place, status};
 use rafty_runtime::operator::{Reply, Request, Room};
-use rafty_types::PeerRole;
+use rafty_types::MemberKind;
 use serde_json::json;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -118,7 +118,7 @@ fn one(
 ) -> Result<(String, Room), Failure> {
     let may_lead = !args.never_leads;
     let request =
-        Request::TokenCreate { role: PeerRole::Agent, ttl_s: args.ttl.as_secs(), uses: 1, may_lead };
+        Request::TokenCreate { role: MemberKind::Agent, ttl_s: args.ttl.as_secs(), uses: 1, may_lead };
     let (token, addresses, room) = match ask(dir, &request)? {
         Reply::Token { token, addresses, room } => (token, addresses, room),
         other => return Err(unexpected(&other)),

@@ -4,7 +4,7 @@ use super::ask;
 use rafty_agent::status::unexpected;
 use rafty_agent::{Failure, args, output};
 use rafty_runtime::operator::{Reply, Request};
-use rafty_types::PeerRole;
+use rafty_types::MemberKind;
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -28,14 +28,15 @@ pub(crate) struct TokenArgs {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Role {
-    Peer,
+    #[value(alias = "peer")]
+    Operator,
     Agent,
 }
 
 pub(crate) fn create(dir: &Path, args: &TokenArgs, json: bool) -> Result<(), Failure> {
     let role = match args.role {
-        Role::Peer => PeerRole::Peer,
-        Role::Agent => PeerRole::Agent,
+        Role::Operator => MemberKind::Operator,
+        Role::Agent => MemberKind::Agent,
     };
     // The peer set counts in seconds; a shorter time would never admit anybody.
     let ttl_s = args.ttl.as_secs();
@@ -57,10 +58,23 @@ pub(crate) fn create(dir: &Path, args: &TokenArgs, json: bool) -> Result<(), Fai
     let peer = addresses.first().map_or("HOST:PORT".into(), ToString::to_string);
     output::note(format_args!("on the newcomer, within {ttl_s} s (it asks for the token):"));
     match role {
-        PeerRole::Agent => {
+        MemberKind::Agent => {
             output::note(format_args!("  rafty-agent join - --peer {peer} --data PATH && rafty-agent up"))
         }
-        PeerRole::Peer => output::note(format_args!("  rafty join - --peer {peer} && rafty up")),
+        MemberKind::Operator => output::note(format_args!("  rafty join - --peer {peer} && rafty up")),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Role;
+    use clap::ValueEnum;
+
+    #[test]
+    fn an_operator_may_still_be_called_a_peer() {
+        for word in ["operator", "peer"] {
+            assert!(matches!(Role::from_str(word, false), Ok(Role::Operator)), "{word}");
+        }
+    }
 }

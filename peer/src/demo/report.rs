@@ -8,7 +8,7 @@ use crate::commands::model::copy;
 use rafty_agent::Failure;
 use rafty_learning::Task;
 use rafty_node::PastTenure;
-use rafty_types::{Digest, MemberId, PeerRole, Round, Tenure, Term};
+use rafty_types::{Digest, MemberId, MemberKind, Round, Tenure, Term};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -68,7 +68,7 @@ struct ModelReport {
 #[derive(Clone, Debug, Serialize)]
 struct MemberReport {
     id: MemberId,
-    role: PeerRole,
+    role: MemberKind,
     /// Memory of its process at the end.
     rss_mb: Option<f64>,
     #[serde(skip)]

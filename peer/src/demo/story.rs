@@ -6,7 +6,7 @@
 use crate::narration::{Line, sentence};
 use rafty_node::{Event, PastTenure, RoundLine};
 use rafty_rounds::{AttemptKey, RoundEvent};
-use rafty_types::{Attempt, Digest, MemberId, PeerRole, Refusal, Round, Tenure};
+use rafty_types::{Attempt, Digest, MemberId, MemberKind, Refusal, Round, Tenure};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that is known.
@@ -27,7 +27,7 @@ pub(crate) struct Story {
 #[derive(Clone, Debug)]
 pub(crate) struct Actor {
     pub(crate) name: String,
-    pub(crate) kind: PeerRole,
+    pub(crate) kind: MemberKind,
     /// Whether its process runs.
     pub(crate) up: bool,
     /// What it does, in a word or two.
@@ -90,7 +90,7 @@ pub(crate) struct UpdateCount {
 }
 
 impl Story {
-    pub(crate) fn with_actors(actors: impl IntoIterator<Item = (MemberId, String, PeerRole)>) -> Self {
+    pub(crate) fn with_actors(actors: impl IntoIterator<Item = (MemberId, String, MemberKind)>) -> Self {
         let actor = |(id, name, kind)| {
             (id, Actor { name, kind, up: true, doing: "waits".into(), version: 0, no_data: false })
         };

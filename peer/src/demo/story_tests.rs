@@ -9,8 +9,8 @@ const A: MemberId = MemberId(5);
 const B: MemberId = MemberId(9);
 
 fn story() -> Story {
-    let agent = |id: MemberId| (id, format!("agent {id}"), PeerRole::Agent);
-    Story::with_actors([(P, "peer 1".into(), PeerRole::Peer), agent(A), agent(B)])
+    let agent = |id: MemberId| (id, format!("agent {id}"), MemberKind::Agent);
+    Story::with_actors([(P, "peer 1".into(), MemberKind::Operator), agent(A), agent(B)])
 }
 
 fn line(at_ms: u64, member: MemberId, event: Event) -> Line {

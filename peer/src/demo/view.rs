@@ -5,7 +5,7 @@
 use super::story::{Actor, Story};
 use crate::local::status_of;
 use rafty_agent::output;
-use rafty_types::{MemberId, PeerRole, Tenure, printable};
+use rafty_types::{MemberId, MemberKind, Tenure, printable};
 use ratatui::Frame;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -204,7 +204,7 @@ impl Scene<'_> {
         let style = match actor {
             Actor { up: false, .. } => Style::new().fg(Color::Red),
             _ if is_aggregator => Style::new().fg(Color::Yellow),
-            Actor { kind: PeerRole::Peer, .. } => Style::new().add_modifier(Modifier::DIM),
+            Actor { kind: MemberKind::Operator, .. } => Style::new().add_modifier(Modifier::DIM),
             _ => Style::new(),
         };
         // The number is what `waits for` calls it.
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_picture_shows_members_and_what_is_waited_for() {
-        let agent = (MemberId(4), "agent 1".to_string(), PeerRole::Agent);
+        let agent = (MemberId(4), "agent 1".to_string(), MemberKind::Agent);
         let mut story = Story::with_actors([agent]);
         story.scored(rafty_types::Round(1), 0.876);
         let picture = Picture { story: &story, now_ms: 0 };

@@ -14,7 +14,7 @@ use process::Program;
 use rafty_agent::{Failure, status};
 use rafty_runtime::operator::{MemberStatus, Reply, Request, call, follow};
 use rafty_runtime::setup::free_port;
-use rafty_types::{MemberId, PeerRole};
+use rafty_types::{MemberId, MemberKind};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ pub(crate) enum AgentRuns {
 pub(crate) struct Local {
     /// For people: `peer 1`, `agent 3`.
     pub(crate) name: String,
-    pub(crate) kind: PeerRole,
+    pub(crate) kind: MemberKind,
     pub(crate) dir: PathBuf,
     pub(crate) id: MemberId,
     up: Program,
@@ -110,7 +110,7 @@ impl Local {
     ) -> Result<Self, Failure> {
         let program = Program::this(&[])?;
         let up = program.with("up");
-        let place = Place::new(base, PeerRole::Peer, 1, listen.to_string(), None, program, up)?;
+        let place = Place::new(base, MemberKind::Operator, 1, listen.to_string(), None, program, up)?;
         let place = Place { remote, ..place };
         place.join(token, peer)?.finish(JOIN_WITHIN, interrupt, &place.log)?;
         let mut member = place.begin()?;
@@ -168,7 +168,7 @@ impl LocalSet {
         let tokens = set.tokens(plan, interrupt)?;
         let mut joining = Vec::new();
         for place in newcomers {
-            let token = if place.kind == PeerRole::Peer { &tokens.0 } else { &tokens.1 };
+            let token = if place.kind == MemberKind::Operator { &tokens.0 } else { &tokens.1 };
             joining.push((place, place.join(token, &founder.listen)?));
         }
         for (place, mut process) in joining {
@@ -184,7 +184,7 @@ impl LocalSet {
         let founder = &mut self.members[0];
         founder.wait_for_leader(interrupt)?;
         let token = |role, uses| create_token(&founder.dir, role, uses, ADMITS_FOR);
-        Ok((token(PeerRole::Peer, plan.peers - 1)?, token(PeerRole::Agent, plan.data.len())?))
+        Ok((token(MemberKind::Operator, plan.peers - 1)?, token(MemberKind::Agent, plan.data.len())?))
     }
 
     /// Waits until everybody answers, knows everybody, and the seats are given.
@@ -271,7 +271,7 @@ pub(crate) fn status_of<'a>(dirs: impl Iterator<Item = &'a Path>) -> Option<Memb
 /// A token that admits so many, at least one, from the member in `dir`.
 pub(crate) fn create_token(
     dir: &Path,
-    role: PeerRole,
+    role: MemberKind,
     uses: usize,
     admits_for: Duration,
 ) -> Result<String, Failure> {
@@ -321,7 +321,7 @@ pub(crate) fn hear(dir: PathBuf, sink: Sender<Line>) {
 /// Where and how a member will be.
 struct Place {
     name: String,
-    kind: PeerRole,
+    kind: MemberKind,
     dir: PathBuf,
     dir_text: String,
     listen: String,
@@ -335,7 +335,7 @@ struct Place {
 impl Place {
     fn new(
         base: &Path,
-        kind: PeerRole,
+        kind: MemberKind,
         at: usize,
         listen: String,
         data: Option<&PathBuf>,
@@ -345,7 +345,7 @@ impl Place {
         let logs = base.join("logs");
         std::fs::create_dir_all(&logs)
             .map_err(|error| Failure::failed(format!("cannot make {}: {error}", logs.display())))?;
-        let short = format!("{}{at}", if kind == PeerRole::Peer { 'p' } else { 'a' });
+        let short = format!("{}{at}", if kind == MemberKind::Operator { 'p' } else { 'a' });
         let dir = base.join(&short);
         Ok(Self {
             name: format!("{kind} {at}"),
@@ -391,12 +391,12 @@ fn places(plan: &Plan<'_>) -> Result<Vec<Place>, Failure> {
         Some(program) => Program::other(program),
         None => Program::this(&[AS_AGENT])?,
     };
-    let peers = (1..=plan.peers).map(|at| (PeerRole::Peer, at, None));
-    let agents = plan.data.iter().zip(1..).map(|(data, at)| (PeerRole::Agent, at, Some(data)));
+    let peers = (1..=plan.peers).map(|at| (MemberKind::Operator, at, None));
+    let agents = plan.data.iter().zip(1..).map(|(data, at)| (MemberKind::Agent, at, Some(data)));
     let mut places = Vec::new();
     for ((kind, at, data), listen) in peers.chain(agents).zip(free_addresses(plan.peers + plan.data.len())?) {
-        let setup = if kind == PeerRole::Peer { &peer } else { &agent };
-        let noise = kind == PeerRole::Agent && plan.run_agents_by == AgentRuns::Noise;
+        let setup = if kind == MemberKind::Operator { &peer } else { &agent };
+        let noise = kind == MemberKind::Agent && plan.run_agents_by == AgentRuns::Noise;
         let up = if noise { Program::this(&[crate::bench::AS_NOISE])? } else { setup.with("up") };
         places.push(Place::new(plan.base, kind, at, listen, data, setup.clone(), up)?);
     }

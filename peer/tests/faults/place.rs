@@ -62,7 +62,7 @@ pub(crate) fn peer_set(places: &[Place], settings: &[&str]) -> PeerSet {
     let mut set = PeerSet { members: vec![first.begin()] };
     until("a first leader", || set.founder().status()?.node.leader);
     for place in others {
-        let role = if place.data.is_some() { "agent" } else { "peer" };
+        let role = if place.data.is_some() { "agent" } else { "operator" };
         let (token, peer) = set.token_for(role, "1h");
         place.run(&["join", &token, "--peer", &peer]);
         set.members.push(place.begin());

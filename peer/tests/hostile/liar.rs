@@ -9,7 +9,7 @@ use rafty_runtime::MemberFile;
 use rafty_runtime::net::{Net, NetConfig, NetEvent, NetEvents, RosterPeer, Spool};
 use rafty_seal::{Identity, RsaPublic, Token, seal};
 use rafty_types::{
-    Attempt, ControlCommand, Digest, EnvelopeKind, Frame, Index, Label, Member, MemberId, PeerRole, Round,
+    Attempt, ControlCommand, Digest, EnvelopeKind, Frame, Index, Label, Member, MemberId, MemberKind, Round,
     RunId, Tenure, Version,
 };
 use smol::channel::{Sender, bounded};
@@ -106,7 +106,7 @@ impl Liar {
 
     /// What would admit laptops by its token.
     pub(crate) fn forged_token(&self) -> ControlCommand {
-        ControlCommand::TokenCreated(self.token.record(PeerRole::Peer, true, 3_600_000, 9))
+        ControlCommand::TokenCreated(self.token.record(MemberKind::Operator, true, 3_600_000, 9))
     }
 
     /// A sealed update for `to` in a run that there is not: its head and its body.

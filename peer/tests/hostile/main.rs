@@ -12,8 +12,8 @@ use rafty_runtime::net::{BulkBody, DropReason, NetEvent, reach};
 use rafty_seal::{Identity, RsaPublic, Token, re_enrol};
 use rafty_types::{
     Command, ControlCommand, ControlResult, Enrolment, EnrolmentStatement, Entry, ForwardOutcome, Frame,
-    Index, Issue, IssueSerial, Member, MemberId, Message, MessageKind, Payload, PeerKey, PeerRole, Proposal,
-    Rejection, Signature, SnapshotMeta, Stamp, Term, rsa_public_der,
+    Index, Issue, IssueSerial, Member, MemberId, MemberKind, Message, MessageKind, Payload, PeerKey,
+    Proposal, Rejection, Signature, SnapshotMeta, Stamp, Term, rsa_public_der,
 };
 use rafty_wire::JoinReply;
 use smol::Executor;
@@ -80,7 +80,7 @@ fn as_if_it_were_an_operator(liar: &Liar, to: MemberId, leader: MemberId, operat
         id: MemberId(u64::MAX),
         key: STRANGER,
         rsa_public: Vec::new(),
-        role: PeerRole::Peer,
+        role: MemberKind::Operator,
         may_lead: true,
         addresses: liar.file.members[0].addresses.clone(),
         seat: true,

@@ -77,7 +77,7 @@ impl PeerSet {
 
     /// A new token, and where it is answered.
     pub(crate) fn token(&self, ttl: &str) -> (String, String) {
-        self.token_for("peer", ttl)
+        self.token_for("operator", ttl)
     }
 
     /// The same for a newcomer of this role.

@@ -4,7 +4,7 @@
 //! devices can be switched off without stopping the set. The last one travels: to whoever is to lead next and does not
 //! vote.
 
-use rafty_types::{MAX_SEATS_CHANGED, MemberId, Mutation, PeerRole, planted};
+use rafty_types::{MAX_SEATS_CHANGED, MemberId, MemberKind, Mutation, planted};
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct Seat {
     /// Whether it has a seat, that is, shall vote.
     pub seated: bool,
     /// Laptop or device.
-    pub role: PeerRole,
+    pub role: MemberKind,
     /// Whether it may be aggregator.
     pub may_lead: bool,
     /// Tenures served.
@@ -41,11 +41,11 @@ pub struct Seat {
 impl Seat {
     /// How long it counts as reachable: a laptop's time counts for as much more as still counts as equal.
     fn steadiness(&self) -> Duration {
-        self.reachable.max(LEAST_REACHABLE) * if self.role == PeerRole::Peer { EQUAL_WITHIN } else { 1 }
+        self.reachable.max(LEAST_REACHABLE) * if self.role == MemberKind::Operator { EQUAL_WITHIN } else { 1 }
     }
 
     /// The steadiest have the lowest rank: reachable longest, laptops before devices, earlier members before later ones.
-    fn rank(&self) -> (Reverse<Duration>, PeerRole, MemberId) {
+    fn rank(&self) -> (Reverse<Duration>, MemberKind, MemberId) {
         (Reverse(self.steadiness()), self.role, self.member)
     }
 
@@ -150,7 +150,7 @@ fn dispensable(view: &SeatView) -> Vec<(bool, &Seat)> {
     let two = seated(view) == 2;
     let mut seated: Vec<_> = view.seats.iter().filter(|seat| seat.seated).collect();
     // Of two, the laptop keeps its seat, whoever leads.
-    seated.retain(|seat| seat.member != view.leader || two && seat.role == PeerRole::Agent);
+    seated.retain(|seat| seat.member != view.leader || two && seat.role == MemberKind::Agent);
     seated.sort_by_key(|seat| {
         let (steadiness, role, member) = seat.rank();
         (seat.alive, Reverse((seat.silent, steadiness, role, seat.member != view.leader, member)))
@@ -273,7 +273,7 @@ mod tests {
     fn seat(member: u64, seated: bool, tenures: u64, silent: u64) -> Seat {
         let silent = Duration::from_secs(silent);
         let alive = silent.is_zero();
-        let (member, role) = (MemberId(member), PeerRole::Peer);
+        let (member, role) = (MemberId(member), MemberKind::Operator);
         let reachable = Duration::ZERO;
         Seat { member, seated, role, may_lead: true, tenures, caught_up: true, alive, silent, reachable }
     }
@@ -293,7 +293,7 @@ mod tests {
     fn a_second_member_learns_and_free_seats_go_two_at_a_time_to_laptops_and_the_oldest() {
         let mut seats =
             vec![seat(1, true, 4, 0), seat(2, false, 2, 0), seat(3, false, 9, 0), seat(4, false, 1, 0)];
-        seats[1].role = PeerRole::Agent;
+        seats[1].role = MemberKind::Agent;
         assert_eq!(next_seat(&view(seats[..2].to_vec())), None, "two would stop with either of them");
         assert_eq!(next_seat(&view(seats.clone())), decision(&[3, 4], &[]));
         let pending = SeatView { pending_membership: true, ..view(seats.clone()) };
@@ -309,27 +309,27 @@ mod tests {
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
 
-    fn reachable(role: PeerRole, seconds: u64) -> Seat {
+    fn reachable(role: MemberKind, seconds: u64) -> Seat {
         Seat { role, reachable: Duration::from_secs(seconds), ..seat(1, true, 0, 0) }
     }
 
     #[test]
     fn who_was_reachable_longest_is_steadier_and_laptops_are_when_that_is_about_equal() {
-        use PeerRole::{Agent, Peer};
+        use MemberKind::{Agent, Operator};
         let steadier = [
-            (reachable(Peer, HOUR), reachable(Agent, 70 * MINUTE)),
-            (reachable(Peer, 0), reachable(Agent, 2 * MINUTE)),
-            (reachable(Peer, 12 * HOUR), reachable(Agent, DAY)),
-            (reachable(Agent, DAY), reachable(Peer, 10 * MINUTE)),
-            (reachable(Agent, DAY), reachable(Peer, 9 * HOUR)),
+            (reachable(Operator, HOUR), reachable(Agent, 70 * MINUTE)),
+            (reachable(Operator, 0), reachable(Agent, 2 * MINUTE)),
+            (reachable(Operator, 12 * HOUR), reachable(Agent, DAY)),
+            (reachable(Agent, DAY), reachable(Operator, 10 * MINUTE)),
+            (reachable(Agent, DAY), reachable(Operator, 9 * HOUR)),
             (reachable(Agent, 5 * HOUR), reachable(Agent, 2 * HOUR)),
-            (reachable(Peer, 5 * HOUR), reachable(Peer, 2 * HOUR)),
+            (reachable(Operator, 5 * HOUR), reachable(Operator, 2 * HOUR)),
         ];
         for (one, other) in steadier {
             assert!(one.is_steadier_than(&other), "{one:?} {other:?}");
             assert!(!other.is_steadier_than(&one) && one.rank() < other.rank(), "{one:?} {other:?}");
         }
-        for role in [Agent, Peer] {
+        for role in [Agent, Operator] {
             let (one, other) = (reachable(role, 2 * HOUR), reachable(role, 3 * HOUR));
             assert!(!one.is_steadier_than(&other) && !other.is_steadier_than(&one), "who votes goes on");
         }
@@ -337,7 +337,7 @@ mod tests {
 
     /// Of laptops 1 to 3 and devices 4 to 7 these vote, and 1 leads in its tenure.
     fn mixed(voters: &[u64], target_voters: u32) -> SeatView {
-        let role = |member| if member > 3 { PeerRole::Agent } else { PeerRole::Peer };
+        let role = |member| if member > 3 { MemberKind::Agent } else { MemberKind::Operator };
         let seats =
             (1..=7).map(|member| Seat { role: role(member), ..seat(member, voters.contains(&member), 0, 0) });
         SeatView { target_voters, ..view(seats.collect()) }
@@ -432,7 +432,7 @@ mod tests {
         assert_eq!(next_seat(&view(seats(0)[..2].to_vec())), decision(&[], &[2]));
         assert_eq!(next_seat(&view(seats(130))), decision(&[], &[2]));
         let mut led_by_a_device = seats(0);
-        led_by_a_device[0].role = PeerRole::Agent;
+        led_by_a_device[0].role = MemberKind::Agent;
         assert_eq!(
             next_seat(&view(led_by_a_device[..2].to_vec())),
             decision(&[], &[1]),

@@ -15,7 +15,7 @@ fn founded() -> Replicated<Entries> {
         id: MemberId(1),
         key: PeerKey([3; 32]),
         rsa_public: rsa_public_der(&[0xff; 384]),
-        role: PeerRole::Peer,
+        role: MemberKind::Operator,
         may_lead: true,
         addresses: vec![address],
         seat: true,

@@ -18,7 +18,7 @@
 //!     id: MemberId(1),
 //!     key: PeerKey([1; 32]),
 //!     rsa_public: rsa_public_der(&[0xff; 384]),
-//!     role: PeerRole::Peer,
+//!     role: MemberKind::Operator,
 //!     may_lead: true,
 //!     addresses: vec!["192.168.1.7:7000".parse().unwrap()],
 //!     seat: true,

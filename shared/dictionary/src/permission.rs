@@ -2,7 +2,7 @@
 //!
 //! It looks at the issuer and the command only. Whether the command makes sense now is judged where it is applied.
 
-use rafty_types::{ControlCommand, Member, MemberId, PeerRole};
+use rafty_types::{ControlCommand, Member, MemberId, MemberKind};
 
 /// Who may issue a command.
 #[derive(PartialEq, Eq)]
@@ -15,7 +15,7 @@ enum Issuers {
     Anybody,
 }
 
-/// Operators work at members of role [`PeerRole::Peer`]; a device changes its own affairs only. A key or an address is
+/// Operators work at members of role [`MemberKind::Operator`]; a device changes its own affairs only. A key or an address is
 /// told by its owner alone.
 fn issuers(command: &ControlCommand) -> Issuers {
     use ControlCommand as C;
@@ -49,7 +49,7 @@ fn issuers(command: &ControlCommand) -> Issuers {
 
 /// Whether `issuer` may issue `command` at all.
 pub fn may(issuer: &Member, command: &ControlCommand) -> bool {
-    let operator = issuer.role == PeerRole::Peer;
+    let operator = issuer.role == MemberKind::Operator;
     match issuers(command) {
         Issuers::Operators => operator,
         Issuers::Only(member) => member == issuer.id,

@@ -12,7 +12,7 @@ use rafty_node::{Boot, Input, Node, Output, Request, RequestId, TenureKey};
 use rafty_rounds::{Arrival, EnvelopeHandle, Work, WorkId, WorkResult};
 use rafty_types::{
     Command, ControlCommand, Digest, Entry, EnvelopeHeader, EnvelopeKind, Frame, HardState, Label, MemberId,
-    Membership, Message, MessageKind, Metrics, Payload, PeerRole, PersistId, Proposal, Recipient, Refusal,
+    Membership, Message, MessageKind, Metrics, Payload, MemberKind, PersistId, Proposal, Recipient, Refusal,
     RestCause, Settings, Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord, state_digest_statement,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -392,7 +392,7 @@ fn made(members: u64) -> (Snapshot, HardState) {
     let token = TokenRecord {
         id: [1; 16],
         public_key: identity(MemberId(0)).key(),
-        role: PeerRole::Peer,
+        role: MemberKind::Operator,
         may_lead: true,
         ttl_ms: 3_600_000,
         uses: 9,

@@ -12,7 +12,7 @@ use rafty_aggregation::{UpdateMeta, encode_update};
 use rafty_learning_files::{Format, Task, encode_model};
 use rafty_types::{
     Attempt, ClientRecord, Command, ControlCommand, Digest, Entry, Frame, HardState, Incarnation, Index, MemberId,
-    Membership, Metrics, Payload, PeerRole, Progress, Proposal, Protection, Publication, RecordedIncarnation, Refusal, RestCause,
+    Membership, Metrics, Payload, MemberKind, Progress, Proposal, Protection, Publication, RecordedIncarnation, Refusal, RestCause,
     Round, RunId, RunSpec, Serial, SessionId, SettingValue, Signature, SignedDigest, SnapshotMeta, Stamp, Strategy, Tenure, Term, TokenRecord,
     Verdict, Version,
 };
@@ -125,7 +125,7 @@ fn commands() -> Vec<Command> {
     let token = TokenRecord {
         id: [1; 16],
         public_key: Default::default(),
-        role: PeerRole::Peer,
+        role: MemberKind::Operator,
         may_lead: true,
         ttl_ms: 3_600_000,
         uses: 2,

@@ -7,7 +7,7 @@ use chacha20::{ChaCha20Rng, rand_core::SeedableRng};
 use rafty_dictionary::{Entries, Replicated, is_issued};
 use rafty_seal::{Identity, RsaKey, SignedHeader, seal};
 use rafty_types::{
-    Attempt, ClusterId, Command, Digest, EnvelopeKind, Genesis, Issue, IssueSerial, Label, Member, MemberId, PeerRole,
+    Attempt, ClusterId, Command, Digest, EnvelopeKind, Genesis, Issue, IssueSerial, Label, Member, MemberId, MemberKind,
     Round, RunId, Settings, Signature, Tenure, Version,
 };
 use std::sync::OnceLock;
@@ -90,7 +90,7 @@ pub(crate) fn founded() -> Replicated<Entries> {
             id: AGGREGATOR,
             key: identity(AGGREGATOR).key(),
             rsa_public: rsa_key(1),
-            role: PeerRole::Peer,
+            role: MemberKind::Operator,
             may_lead: true,
             addresses: vec![([192, 168, 1, 7], 7_000).into()],
             seat: true,

@@ -9,7 +9,7 @@ use rafty_consensus as consensus;
 use rafty_dictionary::{Control, is_issued, leader_only};
 use rafty_types::{
     Command, ControlCommand, ControlResult, ForwardOutcome, Frame, Index, MAX_PROPOSAL_LEN, MemberId,
-    Mutation, PeerRole, Proposal, Rejection, Serial, SessionId, StateMachine, Time, planted,
+    Mutation, MemberKind, Proposal, Rejection, Serial, SessionId, StateMachine, Time, planted,
 };
 use std::sync::Arc;
 
@@ -238,7 +238,7 @@ impl<U: StateMachine> Node<U> {
     pub fn is_laptop(&self, id: MemberId) -> bool {
         let control = self.state.control();
         let member = if control.initialised() { control.member(id) } else { self.roster.member(id) };
-        member.is_some_and(|member| member.role == PeerRole::Peer)
+        member.is_some_and(|member| member.role == MemberKind::Operator)
     }
 
     /// What a leader made of a command that was forwarded to it.

@@ -4,7 +4,7 @@ use crate::node::Node;
 use crate::wall_clocks;
 use rafty_dictionary::TenureRecord;
 use rafty_types::{
-    Attempt, ClusterId, Digest, Index, Member, MemberId, Metrics, PeerKey, PeerRole, Refusal, RestCause,
+    Attempt, ClusterId, Digest, Index, Member, MemberId, MemberKind, Metrics, PeerKey, Refusal, RestCause,
     Round, RunId, StateMachine, Tenure, Term, Version, is_rsa_public, printable,
 };
 use serde::{Deserialize, Serialize};
@@ -64,8 +64,8 @@ pub struct MemberLine {
     pub id: MemberId,
     /// Its identity.
     pub key: PeerKey,
-    /// Peer or agent.
-    pub kind: PeerRole,
+    /// Operator or agent.
+    pub kind: MemberKind,
     /// Leader, voter, learner or joining.
     pub role: String,
     /// Whether it may be aggregator.

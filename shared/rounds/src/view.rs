@@ -4,8 +4,8 @@
 
 use crate::AttemptKey;
 use rafty_types::{
-    Accepted, Arrivals, Attempt, Digest, MemberId, PeerRole, Round, RunId, RunSpec, SetId, Settings, Tenure,
-    Version, is_rsa_public,
+    Accepted, Arrivals, Attempt, Digest, MemberId, MemberKind, Round, RunId, RunSpec, SetId, Settings,
+    Tenure, Version, is_rsa_public,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,8 +88,8 @@ pub struct OpenView<'a> {
 pub struct MemberView<'a> {
     /// Its id.
     pub id: MemberId,
-    /// Peer or agent.
-    pub role: PeerRole,
+    /// Operator or agent.
+    pub role: MemberKind,
     /// Whether it may be aggregator.
     pub may_lead: bool,
     /// Whether it votes.

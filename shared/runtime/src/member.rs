@@ -3,7 +3,7 @@
 use crate::host_port::HostPort;
 use rafty_seal::{Identity, RsaKey};
 use rafty_storage::{DataDir, DataDirError};
-use rafty_types::{ClusterId, Epoch, Member, MemberId, PeerRole, SetId, Settings};
+use rafty_types::{ClusterId, Epoch, Member, MemberId, MemberKind, SetId, Settings};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ pub struct MemberFile {
     pub name: String,
     /// This member's Raft id.
     pub member: MemberId,
-    /// Peer or agent.
-    pub kind: PeerRole,
+    /// Operator or agent.
+    pub kind: MemberKind,
     /// The UDP address to listen on.
     pub listen: SocketAddr,
     /// Where others reach it, when that is not where it listens.
@@ -116,4 +116,21 @@ pub(crate) fn load(dir: &DataDir) -> Result<(MemberFile, Secrets), MemberError> 
     let rsa = zeroize::Zeroizing::new(read(RSA_FILE)?);
     let rsa = RsaKey::from_der(&rsa).map_err(|error| damaged(RSA_FILE, error.to_string()))?;
     Ok((member, Secrets { identity, rsa }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A laptop's file of an earlier version calls it a peer.
+    #[test]
+    fn a_kind_is_read_by_its_former_word_and_written_by_its_present_one() {
+        for word in ["peer", "operator"] {
+            assert_eq!(
+                serde_json::from_str::<MemberKind>(&format!("{word:?}")).unwrap(),
+                MemberKind::Operator
+            );
+        }
+        assert_eq!(serde_json::to_string(&MemberKind::Operator).unwrap(), "\"operator\"");
+    }
 }

@@ -12,7 +12,7 @@ use rafty_dictionary::{Entries, Replicated};
 use rafty_seal::{Identity, RsaKey, Token};
 use rafty_storage::{DataDir, Log, replace_file};
 use rafty_types::{
-    Batch, ClusterId, Epoch, Genesis, HardState, Index, Member, MemberId, Membership, PeerRole, SetId,
+    Batch, ClusterId, Epoch, Genesis, HardState, Index, Member, MemberId, MemberKind, Membership, SetId,
     Settings, Snapshot, SnapshotMeta, Term,
 };
 use rafty_wire::JoinReply;
@@ -186,7 +186,7 @@ pub(crate) fn establish<U: UserMachine>(
         id: MemberId(first.0),
         key: identity.key(),
         rsa_public: rsa.public_der(),
-        role: PeerRole::Peer,
+        role: MemberKind::Operator,
         may_lead: true,
         addresses: vec![advertised(founding.advertise.as_ref()).unwrap_or_else(|| reachable(listen, None))],
         seat: true,
@@ -200,7 +200,7 @@ pub(crate) fn establish<U: UserMachine>(
         epoch: Some(Epoch::first(cluster)),
         name,
         member: founder.id,
-        kind: PeerRole::Peer,
+        kind: MemberKind::Operator,
         listen,
         advertise: founding.advertise.clone(),
         clients: None,
@@ -278,7 +278,7 @@ pub fn join_when_reached(
         }
     };
     let own = members.iter().find(|known| known.id == member);
-    let kind = own.map_or(PeerRole::Agent, |own| own.role);
+    let kind = own.map_or(MemberKind::Agent, |own| own.role);
     let advertise = joining.advertise.clone();
     let epoch = Some(set.epoch);
     let file = MemberFile {

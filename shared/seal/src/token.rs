@@ -6,7 +6,7 @@
 
 use crate::Identity;
 use base32ct::{Base32Unpadded, Encoding};
-use rafty_types::{ClusterId, PeerKey, PeerRole, TokenRecord};
+use rafty_types::{ClusterId, MemberKind, PeerKey, TokenRecord};
 use rand_core::CryptoRng;
 use std::fmt;
 use std::str::FromStr;
@@ -91,7 +91,7 @@ impl Token {
 
     /// What the replicated state keeps of it: `ttl_ms` is how long it is good, in milliseconds of the peer set's time, `uses`
     /// how many newcomers it admits.
-    pub fn record(&self, role: PeerRole, may_lead: bool, ttl_ms: u64, uses: u32) -> TokenRecord {
+    pub fn record(&self, role: MemberKind, may_lead: bool, ttl_ms: u64, uses: u32) -> TokenRecord {
         TokenRecord { id: self.id, public_key: self.signing_identity().key(), role, may_lead, ttl_ms, uses }
     }
 

@@ -5,7 +5,7 @@ mod fixture;
 use fixture::*;
 use proptest::prelude::*;
 use rafty_seal::{Token, TokenError, enrol, re_enrol};
-use rafty_types::{ClusterId, MemberId, PeerRole, Signature};
+use rafty_types::{ClusterId, MemberId, MemberKind, Signature};
 
 fn token() -> Token {
     Token::generate(ClusterId([9; 16]), &identity(AGGREGATOR).key(), &mut rng(5))
@@ -65,12 +65,12 @@ fn the_secret_does_not_show() {
 #[test]
 fn the_record_lets_peers_check_and_not_mint() {
     let token = token();
-    let record = token.record(PeerRole::Agent, true, 1_700_000_000_000, 3);
+    let record = token.record(MemberKind::Agent, true, 1_700_000_000_000, 3);
     assert_eq!(record.id, token.id);
     assert_eq!(record.public_key, token.signing_identity().key());
     assert_eq!(
         (record.role, record.may_lead, record.ttl_ms, record.uses),
-        (PeerRole::Agent, true, 1_700_000_000_000, 3)
+        (MemberKind::Agent, true, 1_700_000_000_000, 3)
     );
     let mut elsewhere = token.clone();
     elsewhere.cluster = ClusterId([8; 16]);
@@ -86,7 +86,7 @@ fn an_enrolment_proves_both_keys() {
     let set = rafty_types::SetId::first(token.cluster);
     let enrolment = enrol(&newcomer, rsa.public(), &token, set, [4; 32], addresses.clone());
     let bytes = enrolment.statement.to_bytes();
-    let record = token.record(PeerRole::Agent, true, 0, 1);
+    let record = token.record(MemberKind::Agent, true, 0, 1);
     assert_eq!(enrolment.token, record.id);
     assert!(newcomer.key().verify(&bytes, &enrolment.own_signature));
     assert!(record.public_key.verify(&bytes, &enrolment.token_signature));

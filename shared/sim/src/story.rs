@@ -8,7 +8,7 @@ use crate::tally::{Sometimes, Tally};
 use crate::world::{Finding, World, ms};
 use rafty_dictionary::RunStatus;
 use rafty_node::{Answer, Input};
-use rafty_types::{ControlResult, MemberId, PeerRole, Round, RunId, Settings, Time};
+use rafty_types::{ControlResult, MemberId, MemberKind, Round, RunId, Settings, Time};
 use std::time::Duration;
 
 /// How long the world is unkind.
@@ -213,9 +213,9 @@ pub fn tell(plan: &Plan, world: &mut World) -> Outcome {
 /// the same members.
 fn found(plan: &Plan, world: &mut World) -> Vec<MemberId> {
     let mut rng = SimRng::new(plan.seed, 6);
-    let mut role = || if rng.percent(plan.devices) { PeerRole::Agent } else { PeerRole::Peer };
+    let mut role = || if rng.percent(plan.devices) { MemberKind::Agent } else { MemberKind::Operator };
     let roles: Vec<_> =
-        (0..plan.members).map(|number| if number == 0 { PeerRole::Peer } else { role() }).collect();
+        (0..plan.members).map(|number| if number == 0 { MemberKind::Operator } else { role() }).collect();
     (world.devices, world.finding) = (plan.devices, plan.finding);
     world.found_for_clients(&roles)
 }

@@ -257,17 +257,18 @@ pub enum ControlCommand {
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum PeerRole {
-    /// A laptop: operators work here.
-    Peer,
+pub enum MemberKind {
+    /// A laptop: operators work here. Files and operators may still call it a peer.
+    #[serde(alias = "peer")]
+    Operator,
     /// A device: trains; may not revoke, submit runs or make tokens.
     Agent,
 }
 
-impl std::fmt::Display for PeerRole {
+impl std::fmt::Display for MemberKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Peer => "peer",
+            Self::Operator => "operator",
             Self::Agent => "agent",
         })
     }
@@ -281,7 +282,7 @@ pub struct TokenRecord {
     /// Ed25519 public key derived from the token's secret.
     pub public_key: PeerKey,
     /// What the newcomer will be.
-    pub role: PeerRole,
+    pub role: MemberKind,
     /// Whether it may lead.
     pub may_lead: bool,
     /// How long it is good after it was created, in milliseconds of the peer set's time. In an entry that is stamped
@@ -360,8 +361,8 @@ pub struct Member {
     pub key: PeerKey,
     /// Participant key, PKCS#1 DER.
     pub rsa_public: Vec<u8>,
-    /// Peer or agent.
-    pub role: PeerRole,
+    /// Operator or agent.
+    pub role: MemberKind,
     /// Whether it may be aggregator.
     pub may_lead: bool,
     /// Where it listens.

@@ -9,7 +9,7 @@ use crate::bench::{Usage, folder, print};
 use crate::local::{Interrupt, LocalSet, Plan, create_token, voters};
 use rafty_agent::{Failure, output, status};
 use rafty_runtime::operator::{Reply, Request, call};
-use rafty_types::PeerRole;
+use rafty_types::MemberKind;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &HeadArgs, json: bool) -> Result<(), Failure> {
     let head = address(dir, args.listen)?;
     let board = Board::at(&head)?;
     let runs = runs(args);
-    let admission = create_token(dir, PeerRole::Peer, usize::from(args.servers) - 1, ADMITS_FOR)?;
+    let admission = create_token(dir, MemberKind::Operator, usize::from(args.servers) - 1, ADMITS_FOR)?;
     board.put(PLAN, &TestPlan { admission, runs: runs.clone() }, &interrupt)?;
     let argument = head.as_argument();
     output::note(format_args!("start {} times: rafty bench server {argument}", args.servers - 1));

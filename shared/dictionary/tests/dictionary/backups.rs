@@ -3,7 +3,7 @@
 use crate::script::*;
 use rafty_dictionary::{Entries, FoundError, Replicated, RunStatus};
 use rafty_types::ControlCommand as C;
-use rafty_types::PeerRole::Agent;
+use rafty_types::MemberKind::Agent;
 use rafty_types::*;
 
 /// A set with everything in it: a round under way, tokens, a client and a session.

@@ -3,7 +3,7 @@
 use crate::script::*;
 use rafty_dictionary::{Entries, MAX_STEP_MS, MENDED_TTL_MS, Outcome, Replicated};
 use rafty_types::ControlCommand as C;
-use rafty_types::PeerRole::Agent;
+use rafty_types::MemberKind::Agent;
 use rafty_types::*;
 use std::collections::BTreeMap;
 

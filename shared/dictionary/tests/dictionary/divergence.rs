@@ -3,7 +3,7 @@
 use crate::script::*;
 use rafty_dictionary::{Divergence, MARK_EVERY_MS};
 use rafty_types::ControlCommand as C;
-use rafty_types::PeerRole::Peer;
+use rafty_types::MemberKind::Operator;
 use rafty_types::*;
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const VOTERS: [&str; 3] = ["ann", "bob", "cid"];
 fn three() -> Script {
     let mut story = Script::founded_by("ann");
     for name in &VOTERS[1..] {
-        story.joins(name, Peer);
+        story.joins(name, Operator);
     }
     let give = vec![story.id("bob"), story.id("cid")];
     story.does("ann", C::SeatChanged { give, take: Vec::new() });
@@ -94,7 +94,7 @@ fn whoever_has_gone_is_not_judged_by_what_others_sign_later() {
 #[test]
 fn nobody_is_judged_by_one_member_however_few_vote() {
     let mut story = Script::founded_by("ann");
-    story.joins("bob", Peer);
+    story.joins("bob", Operator);
     story.does("ann", story.begin("ann"));
     assert_eq!(divergence(&story).mark(), None, "a lone voter has nobody to compare its state with");
     let mut story = three();
@@ -133,7 +133,7 @@ fn a_mark_waits_for_those_that_voted_but_not_for_ever_and_not_for_whoever_has_go
     let third = divergence(&story).mark();
     assert_ne!(third, second);
     story.does("ann", say(&story, &[("ann", "a"), ("bob", "a")]));
-    story.joins("dan", Peer);
+    story.joins("dan", Operator);
     story.does("ann", story.revoke("cid"));
     later(&mut story, MARK_EVERY_MS);
     assert_ne!(divergence(&story).mark(), third);
@@ -142,7 +142,7 @@ fn a_mark_waits_for_those_that_voted_but_not_for_ever_and_not_for_whoever_has_go
 #[test]
 fn only_what_a_voter_signed_itself_about_the_open_mark_is_recorded() {
     let mut story = three();
-    story.joins("dan", Peer);
+    story.joins("dan", Operator);
     let mark = divergence(&story).mark().expect("a mark");
     let record = |digests| C::StateDigestsRecorded { mark, digests };
     let ann = signed(&story, "ann", mark, "right");

@@ -2,7 +2,7 @@
 
 use crate::script::*;
 use rafty_dictionary::{Entries, KEPT_ROUNDS, MAX_VALUE_LEN, Replicated};
-use rafty_types::PeerRole::Agent;
+use rafty_types::MemberKind::Agent;
 use rafty_types::*;
 use std::time::Instant;
 

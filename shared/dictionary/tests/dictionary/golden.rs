@@ -221,13 +221,13 @@ fn issued<'a>(story: &Script, place: Place, command: &'a Command) -> (&'a str, r
             (who, control(C::TenureBegan { member: id(who), rsa_public: rsa_of(key) }))
         }
         Command::Token { by, name, peer, uses, may_lead } => {
-            let role = if *peer { PeerRole::Peer } else { PeerRole::Agent };
+            let role = if *peer { MemberKind::Operator } else { MemberKind::Agent };
             let record = token(name, role, uses.unwrap_or(1));
             let may_lead = may_lead.unwrap_or(true);
             (by, control(C::TokenCreated(TokenRecord { may_lead, ..record })))
         }
         Command::Enrol { who, token: name, over, secret } => {
-            let any = token(name, PeerRole::Agent, 1);
+            let any = token(name, MemberKind::Agent, 1);
             ("ann", control(C::Enrol(enrolment(who, &any, secret.as_ref().unwrap_or(name), *over))))
         }
         Command::Rejoin(who, over) => ("ann", control(C::Enrol(again(who, id(who), *over)))),

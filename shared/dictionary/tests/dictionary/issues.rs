@@ -3,11 +3,11 @@
 use crate::script::*;
 use rafty_dictionary::{KEPT_ISSUES, MAX_ISSUE_AGE_MS, Outcome};
 use rafty_types::ControlCommand as C;
-use rafty_types::PeerRole::{Agent, Peer};
+use rafty_types::MemberKind::{Agent, Operator};
 use rafty_types::*;
 
 fn ticket(name: &str) -> Command {
-    Command::Control(C::TokenCreated(token(name, Peer, 1)))
+    Command::Control(C::TokenCreated(token(name, Operator, 1)))
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_command_counts_once_in_whatever_order_and_is_answered_as_the_first_time() {
         assert_eq!(story.propose(proposal).outcome, *answer);
     }
     assert_eq!(story.state.control(), &before);
-    let (again, other) = (first.issue.expect("it is issued"), C::TokenCreated(token("third", Peer, 1)));
+    let (again, other) = (first.issue.expect("it is issued"), C::TokenCreated(token("third", Operator, 1)));
     let issue = Some(again.signed(&Key(signing_key("ann")), SetId::first(CLUSTER), &other));
     let taken = Proposal { issue, ..story.proposal(ann, Command::Control(other)) };
     assert_eq!(story.refuses(&taken), Rejection::SerialTaken);
@@ -79,7 +79,7 @@ fn what_was_issued_long_ago_does_not_count() {
 #[test]
 fn nothing_is_kept_of_whoever_has_gone() {
     let mut story = Script::founded_by("ann");
-    let bob = story.joins("bob", Peer);
+    let bob = story.joins("bob", Operator);
     story.does("bob", C::AddressChanged { member: bob, addresses: vec![address(5)] });
     let leaving = story.proposal(bob, Command::Control(story.revoke("bob")));
     assert_eq!(why(&story.propose(&leaving)), None);

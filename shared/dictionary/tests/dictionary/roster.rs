@@ -3,7 +3,7 @@
 use crate::script::*;
 use rafty_dictionary::{Entries, Event, FoundError, MAX_TOKENS, MAX_TTL_MS, Replicated};
 use rafty_types::ControlCommand as C;
-use rafty_types::PeerRole::{Agent, Peer};
+use rafty_types::MemberKind::{Agent, Operator};
 use rafty_types::*;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -62,7 +62,7 @@ fn a_newcomer_starts_at_the_fewest_tenures_of_those_that_may_lead() {
     story.does("ann", C::Enrol(enrolment("wes", &watcher, "watcher", 1)));
     story.leads("ann");
     story.leads("ann");
-    story.joins("bob", Peer);
+    story.joins("bob", Operator);
     assert_eq!(story.member("bob").tenures, 2);
 }
 

@@ -5,7 +5,7 @@ use rafty_dictionary::{
     Event, KEPT_ROUNDS, KEPT_RUNS, KEPT_VERSIONS, MAX_FAILURES, MAX_REASON_LEN, MAX_REFUSED,
 };
 use rafty_types::ControlCommand as C;
-use rafty_types::PeerRole::Agent;
+use rafty_types::MemberKind::Agent;
 use rafty_types::*;
 
 /// Ann leads, Bob and Eve are devices, a run of `rounds` is active.

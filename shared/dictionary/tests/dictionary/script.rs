@@ -64,7 +64,7 @@ pub(crate) fn genesis(founder: &str) -> Genesis {
         id: MemberId(1),
         key: key_of(founder),
         rsa_public: rsa_of(founder),
-        role: PeerRole::Peer,
+        role: MemberKind::Operator,
         may_lead: true,
         addresses: vec![address(1)],
         seat: true,
@@ -74,7 +74,7 @@ pub(crate) fn genesis(founder: &str) -> Genesis {
     Genesis { cluster: CLUSTER, name: "garden".into(), settings, founder }
 }
 
-pub(crate) fn token(name: &str, role: PeerRole, uses: u32) -> TokenRecord {
+pub(crate) fn token(name: &str, role: MemberKind, uses: u32) -> TokenRecord {
     let mut id = [1; 16];
     id[..name.len().min(15)].copy_from_slice(&name.as_bytes()[..name.len().min(15)]);
     TokenRecord { id, public_key: key_of(name), role, may_lead: true, ttl_ms: HOUR_MS, uses }
@@ -96,7 +96,7 @@ pub(crate) fn enrolment(who: &str, with: &TokenRecord, token_name: &str, connect
 
 /// `who` joins again after its log was lost, when it was `replaced`.
 pub(crate) fn again(who: &str, replaced: MemberId, connection: u8) -> Enrolment {
-    let any = token("any", PeerRole::Agent, 1);
+    let any = token("any", MemberKind::Agent, 1);
     let enrolment = enrolment(who, &any, "any", connection);
     Enrolment {
         token: Enrolment::naming(replaced),
@@ -217,7 +217,7 @@ impl Script {
     }
 
     /// `who` becomes a member by a token of its own that `host` makes.
-    pub(crate) fn joins(&mut self, who: &str, role: PeerRole) -> MemberId {
+    pub(crate) fn joins(&mut self, who: &str, role: MemberKind) -> MemberId {
         let ticket = token(who, role, 1);
         self.does("ann", ControlCommand::TokenCreated(ticket.clone()));
         self.does("ann", ControlCommand::Enrol(enrolment(who, &ticket, who, 1)));

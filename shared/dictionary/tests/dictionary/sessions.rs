@@ -79,7 +79,7 @@ fn the_least_recently_used_session_makes_room() {
 #[test]
 fn a_session_is_its_owners() {
     let mut story = Script::founded_by("ann");
-    story.joins("bob", PeerRole::Agent);
+    story.joins("bob", MemberKind::Agent);
     let (phone, lamp) = (story.lets_in("phone"), story.lets_in("lamp"));
     let owners = [("ann", None), ("bob", None), ("ann", Some(phone)), ("ann", Some(lamp))];
     for owner in owners {
@@ -99,7 +99,7 @@ fn a_session_is_its_owners() {
 #[test]
 fn a_clients_session_goes_on_by_way_of_another_member_and_a_programs_does_not() {
     let mut story = Script::founded_by("ann");
-    story.joins("bob", PeerRole::Agent);
+    story.joins("bob", MemberKind::Agent);
     let phone = Some(story.lets_in("phone"));
     let session = story.opens_session_of("ann", phone);
     let first = story.within_of("ann", phone, session, 1, set("a", b""));
@@ -126,7 +126,7 @@ fn a_serial_that_comes_again_with_another_command_is_refused() {
 #[test]
 fn whoever_has_most_sessions_gives_room_for_new_ones() {
     let mut story = Script::founded_by("ann");
-    story.joins("bob", PeerRole::Agent);
+    story.joins("bob", MemberKind::Agent);
     let (phone, lamp) = (Some(story.lets_in("phone")), Some(story.lets_in("lamp")));
     let few = [("ann", None), ("ann", phone), ("bob", lamp)];
     let few = few.map(|(member, client)| (member, client, story.opens_session_of(member, client)));
@@ -146,7 +146,7 @@ fn whoever_has_most_sessions_gives_room_for_new_ones() {
 #[test]
 fn whoever_is_gone_keeps_no_room() {
     let mut story = Script::founded_by("ann");
-    story.joins("bob", PeerRole::Agent);
+    story.joins("bob", MemberKind::Agent);
     let phone = Some(story.lets_in("phone"));
     for (member, client) in [("ann", phone), ("bob", None)] {
         for _ in 0..400 {

@@ -2,13 +2,13 @@
 
 use crate::script::*;
 use rafty_dictionary::KEPT_TENURES;
-use rafty_types::PeerRole::Peer;
+use rafty_types::MemberKind::Operator;
 use rafty_types::*;
 
 #[test]
 fn a_tenure_begins_by_the_leader_itself_with_its_signature() {
     let mut story = Script::founded_by("ann");
-    story.joins("bob", Peer);
+    story.joins("bob", Operator);
     assert_eq!(story.cannot("ann", story.begin("bob")), Rejection::NotAllowed);
     let (ann, begin) = (story.id("ann"), Command::Control(story.begin("ann")));
     let issue = story.issue_signed_by("bob", ann, &begin);

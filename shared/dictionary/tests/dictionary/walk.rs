@@ -88,7 +88,7 @@ impl Walk {
             may_lead: n != 2,
             ..token(
                 ["t0", "t1", "t2"][usize::from(n % 3)],
-                [PeerRole::Peer, PeerRole::Agent][usize::from(n % 2)],
+                [MemberKind::Operator, MemberKind::Agent][usize::from(n % 2)],
                 2,
             )
         };

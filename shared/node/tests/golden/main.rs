@@ -12,7 +12,7 @@ use goldenscript::{Context, Runner};
 use peers::Peers;
 use rafty_dictionary::EntryCommand;
 use rafty_node::{Input, Request};
-use rafty_types::{ControlCommand, MemberId, PeerRole, RunSpec, Serial, SessionId, Strategy};
+use rafty_types::{ControlCommand, MemberId, MemberKind, RunSpec, Serial, SessionId, Strategy};
 use std::error::Error;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -114,7 +114,7 @@ impl Runner for Peers {
     fn run(&mut self, command: &Command, context: &Context) -> Result<String, Box<dyn Error>> {
         match command {
             Command::Found { members, tenure, voters, may_lead, devices } => {
-                let role = if devices.unwrap_or(false) { PeerRole::Agent } else { PeerRole::Peer };
+                let role = if devices.unwrap_or(false) { MemberKind::Agent } else { MemberKind::Operator };
                 let newcomers = (role, may_lead.unwrap_or(true));
                 self.found(*members, tenure.map(|span| span.0), *voters, newcomers);
             }

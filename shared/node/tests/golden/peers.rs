@@ -7,7 +7,7 @@ use rafty_rounds::{Work, WorkResult};
 use rafty_seal::Identity;
 use rafty_types::{
     Batch, ClusterId, Command, ControlCommand, Digest, Enrolment, EnrolmentStatement, Entry, Frame, Genesis,
-    HardState, Incarnations, Issue, IssueSerial, Member, MemberId, Membership, Payload, PeerRole, PersistId,
+    HardState, Incarnations, Issue, IssueSerial, Member, MemberId, Membership, Payload, MemberKind, PersistId,
     Proposal, SetId, Settings, Signature, Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord,
     state_digest_statement,
 };
@@ -78,7 +78,7 @@ fn genesis(settings: &Settings) -> Genesis {
         id: FOUNDER,
         key: identity(0).key(),
         rsa_public: rsa_key("the founder"),
-        role: PeerRole::Peer,
+        role: MemberKind::Operator,
         may_lead: true,
         addresses: vec![([10, 0, 0, 1], 7_000).into()],
         seat: true,
@@ -91,7 +91,7 @@ fn genesis(settings: &Settings) -> Genesis {
 const TOKEN: [u8; 16] = [1; 16];
 
 /// A token that admits many, whose secret everybody here knows.
-fn token(role: PeerRole, may_lead: bool) -> TokenRecord {
+fn token(role: MemberKind, may_lead: bool) -> TokenRecord {
     TokenRecord { id: TOKEN, public_key: identity(200).key(), role, may_lead, ttl_ms: 36_000_000, uses: 100 }
 }
 
@@ -116,7 +116,7 @@ impl Peers {
         members: u64,
         tenure: Option<Duration>,
         voters: Option<u32>,
-        (role, newcomers_lead): (PeerRole, bool),
+        (role, newcomers_lead): (MemberKind, bool),
     ) {
         let defaults = Settings {
             heartbeat: Duration::from_millis(50),

@@ -4,7 +4,7 @@
 
 use super::attendance::Attendance;
 use crate::{MemberView, View};
-use rafty_types::{MemberId, Mutation, PeerRole, Progress, Time, planted};
+use rafty_types::{MemberId, MemberKind, Mutation, Progress, Time, planted};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -137,7 +137,7 @@ pub(super) fn cohort(
             Some(Progress::Training(_) | Progress::Sending) => {
                 present || member.silent < GONE_AFTER && now < timeouts.absence
             }
-            None => member.role == PeerRole::Agent && present && now < timeouts.silence,
+            None => member.role == MemberKind::Agent && present && now < timeouts.silence,
         }
     };
     // Who cannot get the model that the round starts from makes no update of it.

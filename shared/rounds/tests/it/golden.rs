@@ -11,7 +11,7 @@ use crate::world::{World, id};
 use goldenscript::{Context, Runner};
 use rafty_rounds::{EnvelopeHandle, Input, ProposalId, WorkResult};
 use rafty_types::{
-    Digest, EnvelopeKind, Frame, Metrics, PeerRole, Progress, Refusal, Rejection, RestCause, Version,
+    Digest, EnvelopeKind, Frame, MemberKind, Metrics, Progress, Refusal, Rejection, RestCause, Version,
 };
 use std::error::Error;
 use std::path::PathBuf;
@@ -225,7 +225,7 @@ impl Runner for Group {
         let world = self.0.as_mut().ok_or("say who the members are first")?;
         match command {
             ManyCommand::Members(_) => {}
-            ManyCommand::Joins => drop(world.join(PeerRole::Agent, false, Data::Examples(100))),
+            ManyCommand::Joins => drop(world.join(MemberKind::Agent, false, Data::Examples(100))),
             ManyCommand::Submit(rounds) => world.submit(*rounds),
             ManyCommand::Tenure(who) => world.begin_tenure(id(*who)),
             ManyCommand::Ending(who) => world.say(id(*who), Input::TenureEnding),

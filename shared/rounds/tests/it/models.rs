@@ -3,7 +3,9 @@
 use crate::shell::{Data, Envelope};
 use crate::world::{World, id};
 use rafty_rounds::{Arrival, Input};
-use rafty_types::{Attempt, ClusterId, Digest, EnvelopeKind, Frame, Label, PeerRole, Round, SetId, Version};
+use rafty_types::{
+    Attempt, ClusterId, Digest, EnvelopeKind, Frame, Label, MemberKind, Round, SetId, Version,
+};
 
 fn trained(rounds: usize) -> World {
     let mut world = World::new(1, &[Data::Examples(10); 3]);
@@ -22,7 +24,7 @@ fn of_member<'a>(world: &'a World, head: &str) -> Vec<&'a str> {
 fn when_the_aggregator_does_not_answer_the_others_are_asked_in_turn() {
     let mut world = trained(2);
     world.censor = |_, to, frame| matches!(frame, Frame::FetchModel { .. }) && to != id(3);
-    world.join(PeerRole::Agent, false, Data::None);
+    world.join(MemberKind::Agent, false, Data::None);
     world.run_for(30_000);
     assert_eq!(of_member(&world, "4: asks "), ["1 for version 2", "2 for version 2", "3 for version 2"]);
     assert_eq!(of_member(&world, "4: opens "), ["version 2 from 3"]);
@@ -101,7 +103,7 @@ fn a_model_that_is_on_its_way_is_not_asked_for_and_goes_on_where_it_broke() {
     let mut world = trained(2);
     let (model, version) = (world.truth.run.as_ref().unwrap().model.unwrap(), Version(2));
     world.censor = |_, _, frame| matches!(frame, Frame::FetchModel { .. });
-    let newcomer = world.join(PeerRole::Agent, false, Data::None);
+    let newcomer = world.join(MemberKind::Agent, false, Data::None);
     let arrival = |from, arrival| Input::Arrival { from, content: model, arrival };
     let asks = |world: &World| of_member(world, "4: asks ").len();
     world.run_for(100);
@@ -133,7 +135,7 @@ fn a_model_that_a_removed_member_was_sending_is_asked_for_elsewhere() {
     let mut world = trained(2);
     let model = world.truth.run.as_ref().unwrap().model.unwrap();
     world.censor = |_, _, frame| matches!(frame, Frame::FetchModel { .. });
-    let newcomer = world.join(PeerRole::Agent, false, Data::None);
+    let newcomer = world.join(MemberKind::Agent, false, Data::None);
     world.run_for(100);
     world.say(newcomer, Input::Arrival { from: id(2), content: model, arrival: Arrival::Begins });
     world.run_for(10_000);
@@ -166,7 +168,7 @@ fn a_model_that_came_for_somebody_else_is_asked_for_again_soon() {
     let mut world = trained(2);
     let model = world.truth.run.as_ref().unwrap().model.unwrap();
     world.censor = |_, _, frame| matches!(frame, Frame::FetchModel { .. });
-    let newcomer = world.join(PeerRole::Agent, false, Data::None);
+    let newcomer = world.join(MemberKind::Agent, false, Data::None);
     let asks = |world: &World| of_member(world, "4: asks ").len();
     world.run_for(100);
     world.say(newcomer, Input::Arrival { from: id(2), content: model, arrival: Arrival::Begins });

@@ -6,7 +6,7 @@ use rafty_rounds::{
     AttemptKey, Boot, EnvelopeHandle, Input, Output, PendingUpdate, Rounds, View, Work, WorkId, WorkResult,
 };
 use rafty_types::{
-    Attempt, ClusterId, ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, Metrics, PeerRole,
+    Attempt, ClusterId, ControlCommand, Digest, EnvelopeKind, Frame, Label, MemberId, MemberKind, Metrics,
     Progress, Protection, Publication, Refusal, Round, RunId, Settings, Tenure, Time, Verdict, Version,
 };
 use std::collections::BTreeMap;
@@ -216,7 +216,7 @@ impl One {
 fn record(number: u64) -> MemberRecord {
     MemberRecord {
         id: MemberId(number),
-        role: PeerRole::Agent,
+        role: MemberKind::Agent,
         may_lead: true,
         seat: true,
         key: crate::world::rsa_key(number),

@@ -3,7 +3,7 @@
 use crate::shell::{Data, Envelope, mark};
 use crate::world::{World, id};
 use rafty_rounds::{EnvelopeHandle, Input};
-use rafty_types::{ClusterId, Digest, EnvelopeKind, Frame, Label, PeerRole, Progress, SetId};
+use rafty_types::{ClusterId, Digest, EnvelopeKind, Frame, Label, MemberKind, Progress, SetId};
 
 const THREE: [Data; 3] = [Data::Examples(100); 3];
 
@@ -32,7 +32,7 @@ fn rounds_follow_one_another_until_the_run_ends_and_nothing_is_left_behind() {
 #[test]
 fn one_without_data_is_not_waited_for_and_laptops_take_part_when_they_have_some() {
     let mut world = World::new(1, &[Data::Examples(10), Data::None]);
-    let laptop = world.join(PeerRole::Peer, true, Data::Examples(20));
+    let laptop = world.join(MemberKind::Operator, true, Data::Examples(20));
     world.training_ms = [(id(1), 100), (laptop, 4_000)].into();
     world.begin_tenure(id(1));
     world.submit(1);

@@ -2,7 +2,7 @@
 
 use rafty_rounds::{MemberView, OpenView, RunView, TenureView, View};
 use rafty_types::{
-    Accepted, Arrivals, Attempt, ClusterId, ControlCommand, Digest, MemberId, PeerRole, Publication,
+    Accepted, Arrivals, Attempt, ClusterId, ControlCommand, Digest, MemberId, MemberKind, Publication,
     Rejection, Round, RunId, RunSpec, Settings, Strategy, Tenure, Version, is_weight,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct MemberRecord {
     pub(crate) id: MemberId,
-    pub(crate) role: PeerRole,
+    pub(crate) role: MemberKind,
     pub(crate) may_lead: bool,
     pub(crate) seat: bool,
     pub(crate) key: Vec<u8>,

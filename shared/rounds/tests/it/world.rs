@@ -4,7 +4,7 @@ use crate::shell::{Data, Envelope, Shell};
 use crate::state::{MemberRecord, State, spec, with_view};
 use crate::story;
 use rafty_rounds::{Boot, EnvelopeHandle, Input, Output, ProposalId, Rounds, Work, WorkId, WorkResult};
-use rafty_types::{ControlCommand, Frame, MemberId, PeerRole, Settings, Time, Version};
+use rafty_types::{ControlCommand, Frame, MemberId, MemberKind, Settings, Time, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ pub(crate) fn id(number: u64) -> MemberId {
 impl World {
     /// A world of agents that may all lead and vote, numbered from 1.
     pub(crate) fn new(seed: u64, data: &[Data]) -> Self {
-        let roster = (1..).zip(data).map(|(number, _)| record(number, PeerRole::Agent, true)).collect();
+        let roster = (1..).zip(data).map(|(number, _)| record(number, MemberKind::Agent, true)).collect();
         let settings = Settings { announce_every: Duration::from_secs(2), ..Settings::default() };
         let truth = State { index: 0, tenure: None, run: None, members: roster, settings };
         let mut world = Self {
@@ -129,7 +129,7 @@ impl World {
     }
 
     /// A newcomer that has the roster's next number; it starts from a snapshot.
-    pub(crate) fn join(&mut self, role: PeerRole, may_lead: bool, data: Data) -> MemberId {
+    pub(crate) fn join(&mut self, role: MemberKind, may_lead: bool, data: Data) -> MemberId {
         let number = 1 + self.truth.members.last().map_or(0, |member| member.id.0);
         let newcomer = record(number, role, may_lead);
         self.truth.members.push(newcomer.clone());
@@ -485,6 +485,6 @@ pub(crate) fn rsa_key(number: u64) -> Vec<u8> {
     rafty_types::rsa_public_der(&modulus)
 }
 
-fn record(number: u64, role: PeerRole, may_lead: bool) -> MemberRecord {
+fn record(number: u64, role: MemberKind, may_lead: bool) -> MemberRecord {
     MemberRecord { id: id(number), role, may_lead, seat: may_lead, key: rsa_key(number) }
 }

@@ -11,7 +11,9 @@ use rafty_dictionary::{EntryCommand, EntryResult, RunStatus};
 use rafty_node::{Answer, Input};
 use rafty_seal::Token;
 use rafty_storage::replace_file;
-use rafty_types::{Command, ControlCommand, ControlResult, MAX_TASK_LEN, PeerRole, RunId, RunSpec, Strategy};
+use rafty_types::{
+    Command, ControlCommand, ControlResult, MAX_TASK_LEN, MemberKind, RunId, RunSpec, Strategy,
+};
 use rafty_wire::client::{self, Ask, Change, Parser};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -154,7 +156,7 @@ impl<U: UserMachine> Shell<U> {
     }
 
     /// A token is shown only when the peer set knows it.
-    fn create_token(&mut self, call: Call, role: PeerRole, may_lead: bool, ttl_s: u64, uses: u32) -> Input {
+    fn create_token(&mut self, call: Call, role: MemberKind, may_lead: bool, ttl_s: u64, uses: u32) -> Input {
         let own_key = self.context.secrets.identity.key();
         let token = Token::generate(self.context.set.cluster, &own_key, &mut crate::random::rng());
         let record = token.record(role, may_lead, ttl_s.saturating_mul(1_000), uses);

@@ -16,7 +16,7 @@ use crate::Lateness;
 use crate::exact_json::Exact;
 use crate::net::DropReason;
 use rafty_node::Status;
-use rafty_types::{Digest, Epoch, MemberId, PeerRole, RunId, SettingValue, Settings, Version};
+use rafty_types::{Digest, Epoch, MemberId, MemberKind, RunId, SettingValue, Settings, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -40,7 +40,7 @@ pub enum Request {
     /// A new token for newcomers.
     TokenCreate {
         /// What the newcomer will be.
-        role: PeerRole,
+        role: MemberKind,
         /// For how long it admits, in seconds.
         ttl_s: u64,
         /// How many newcomers it admits.

@@ -7,7 +7,8 @@ use crate::tally::Sometimes;
 use rafty_consensus::Role;
 use rafty_node::{Answer, Input, Node, Request, RequestId};
 use rafty_types::{
-    Command, ControlCommand, ControlResult, Index, MemberId, PeerRole, Rejection, RunSpec, Strategy, Version,
+    Command, ControlCommand, ControlResult, Index, MemberId, MemberKind, Rejection, RunSpec, Strategy,
+    Version,
 };
 use std::time::Duration;
 
@@ -51,10 +52,10 @@ impl World {
     pub fn operator(&self, at: MemberId) -> Option<MemberId> {
         // Whoever was left behind by `recover` still takes itself for a member.
         let role = |id: MemberId| self.node(at).state().control().member(id).map(|member| member.role);
-        if role(at) != Some(PeerRole::Agent) {
+        if role(at) != Some(MemberKind::Agent) {
             return Some(at);
         }
-        self.running().into_iter().find(|id| role(*id) == Some(PeerRole::Peer))
+        self.running().into_iter().find(|id| role(*id) == Some(MemberKind::Operator))
     }
 
     /// Looks whether a round waits for nobody but silent members.

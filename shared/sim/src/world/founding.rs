@@ -14,7 +14,7 @@ use rafty_node::{Answer, Request};
 use rafty_seal::{Identity, RsaKey, RsaPublic, Token, enrol, re_enrol};
 use rafty_types::{
     ClientRecord, Command, ControlCommand, ControlResult, Enrolment, Entry, Genesis, HardState, Index, Issue,
-    IssueSerial, MemberId, Membership, Payload, PeerRole, Proposal, Rejection, SetId, Signature, Snapshot,
+    IssueSerial, MemberId, MemberKind, Membership, Payload, Proposal, Rejection, SetId, Signature, Snapshot,
     SnapshotMeta, Stamp, Term,
 };
 use std::net::SocketAddr;
@@ -58,22 +58,22 @@ impl World {
 
     /// A peer set of laptops, all of which may lead, that stand in its first snapshot; as many as wanted vote.
     pub fn found(&mut self, members: u64) -> Vec<MemberId> {
-        self.found_of(&vec![PeerRole::Peer; members as usize])
+        self.found_of(&vec![MemberKind::Operator; members as usize])
     }
 
     /// A peer set of members with these roles, which knows the tokens of clients.
-    pub fn found_for_clients(&mut self, roles: &[PeerRole]) -> Vec<MemberId> {
+    pub fn found_for_clients(&mut self, roles: &[MemberKind]) -> Vec<MemberId> {
         self.found_with(roles, let_clients_in)
     }
 
     /// The same of members with these roles. The first is the founder, a laptop; seats are dealt in this order.
-    pub fn found_of(&mut self, roles: &[PeerRole]) -> Vec<MemberId> {
+    pub fn found_of(&mut self, roles: &[MemberKind]) -> Vec<MemberId> {
         self.found_with(roles, |_, _| ())
     }
 
     fn found_with(
         &mut self,
-        roles: &[PeerRole],
+        roles: &[MemberKind],
         then: impl Fn(&mut Replicated<Observer>, &Identity),
     ) -> Vec<MemberId> {
         let identity = Identity::generate(self.rng.crypto());
@@ -81,8 +81,8 @@ impl World {
         let mut people = vec![(FOUNDER, identity)];
         let key = people[0].1.key();
         let mut tokens = Vec::new();
-        for role in [PeerRole::Peer, PeerRole::Agent] {
-            if roles[1..].contains(&role) || role == PeerRole::Peer {
+        for role in [MemberKind::Operator, MemberKind::Agent] {
+            if roles[1..].contains(&role) || role == MemberKind::Operator {
                 let token = Token::generate(self.set.cluster, &key, self.rng.crypto());
                 let record = token.record(role, true, LONG_MS, 100);
                 apply(&mut state, &people[0].1, ControlCommand::TokenCreated(record));
@@ -114,7 +114,7 @@ impl World {
             id: FOUNDER,
             key: founder.key(),
             rsa_public: rsa_public().der().to_vec(),
-            role: PeerRole::Peer,
+            role: MemberKind::Operator,
             may_lead: true,
             addresses: vec![home(0)],
             seat: true,
@@ -219,12 +219,18 @@ impl World {
 
     /// A token that the peer set knows.
     pub fn token(&mut self, at: MemberId, ttl_ms: u64, uses: u32) -> Token {
-        let (token, record) = self.new_token(at, PeerRole::Peer, ttl_ms, uses);
+        let (token, record) = self.new_token(at, MemberKind::Operator, ttl_ms, uses);
         self.commit(at, record).expect("a token");
         token
     }
 
-    fn new_token(&mut self, at: MemberId, role: PeerRole, ttl_ms: u64, uses: u32) -> (Token, ControlCommand) {
+    fn new_token(
+        &mut self,
+        at: MemberId,
+        role: MemberKind,
+        ttl_ms: u64,
+        uses: u32,
+    ) -> (Token, ControlCommand) {
         let responder = self.members[&at].identity.key();
         let token = Token::generate(self.set.cluster, &responder, self.rng.crypto());
         let record = token.record(role, true, ttl_ms, uses);
@@ -240,7 +246,7 @@ impl World {
         }
         self.tally.evil(Evil::Join);
         let identity = Identity::generate(self.rng.crypto());
-        let role = if self.rng.percent(self.devices) { PeerRole::Agent } else { PeerRole::Peer };
+        let role = if self.rng.percent(self.devices) { MemberKind::Agent } else { MemberKind::Operator };
         let (token, command) = self.new_token(at, role, LONG_MS, 1);
         self.newcomers.push(Some(Newcomer { identity, token, at, enrols: false }));
         self.ask_as(PendingReply::Newcomer(self.newcomers.len() - 1), at, control(command), ENROL_WITHIN);

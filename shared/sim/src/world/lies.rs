@@ -11,7 +11,7 @@ use crate::tally::Evil;
 use rafty_dictionary::{EntryCommand, MAX_SESSIONS};
 use rafty_node::Input;
 use rafty_types::{
-    Command, ControlCommand, Enrolment, Frame, Issue, IssueSerial, MemberId, Payload, PeerKey, PeerRole,
+    Command, ControlCommand, Enrolment, Frame, Issue, IssueSerial, MemberId, MemberKind, Payload, PeerKey,
     Proposal, RunSpec, SettingValue, Signature, Strategy, TokenRecord, rsa_public_der,
 };
 use std::net::{Ipv4Addr, SocketAddr};
@@ -144,7 +144,7 @@ impl World {
         let control = self.node(liar).state().control();
         let others = control.members().values().filter(|member| member.id != liar);
         let operators: Vec<_> =
-            others.filter(|member| member.role == PeerRole::Peer).map(|member| member.id).collect();
+            others.filter(|member| member.role == MemberKind::Operator).map(|member| member.id).collect();
         rng.pick(&operators)
     }
 
@@ -198,7 +198,7 @@ fn forged(victim: MemberId, leader: MemberId, rng: &mut SimRng) -> ControlComman
         _ => ControlCommand::TokenCreated(TokenRecord {
             id: FORGED_TOKEN,
             public_key: PeerKey([7; 32]),
-            role: PeerRole::Peer,
+            role: MemberKind::Operator,
             may_lead: true,
             ttl_ms: super::LONG_MS,
             uses: 9,

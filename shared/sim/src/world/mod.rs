@@ -38,7 +38,7 @@ use crate::rng::SimRng;
 use crate::tally::{Evil, Sometimes, Tally};
 use crate::trace::Trace;
 use rafty_node::{Answer, Input, RequestId};
-use rafty_types::{ClusterId, Enrolment, Index, MemberId, PeerRole, SetId, Settings, Term, Time};
+use rafty_types::{ClusterId, Enrolment, Index, MemberId, MemberKind, SetId, Settings, Term, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -478,10 +478,10 @@ fn note_seats(process: &Process, founded_at: Index, tally: &mut Tally) {
     let has_role = |ids: &[&MemberId], role| {
         ids.iter().any(|id| control.member(**id).is_some_and(|member| member.role == role))
     };
-    if has_role(&came, PeerRole::Agent) {
+    if has_role(&came, MemberKind::Agent) {
         tally.saw(Sometimes::DeviceVotes);
     }
-    if has_role(&came, PeerRole::Peer) && has_role(&gone, PeerRole::Agent) {
+    if has_role(&came, MemberKind::Operator) && has_role(&gone, MemberKind::Agent) {
         tally.saw(Sometimes::SeatToLaptop);
     }
     let learns = |id: &&&MemberId| control.member(***id).is_some();

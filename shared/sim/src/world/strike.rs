@@ -8,7 +8,7 @@ use crate::rates::FaultRates;
 use crate::tally::{Evil, Sometimes};
 use crate::{network::Network, rng::SimRng};
 use rafty_node::Input;
-use rafty_types::{ControlCommand, Index, MemberId, PeerRole};
+use rafty_types::{ControlCommand, Index, MemberId, MemberKind};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -392,7 +392,7 @@ impl World {
         // Who was admitted and never heard of it is in the roster, and nowhere else.
         let exists = |id| self.members.get(&id).is_some_and(|member| member.halted.is_none());
         let stays = |id: MemberId| id != whom && exists(id) && !self.sent_away.contains(&id);
-        self.devices == 0 || members.filter(|one| stays(one.id)).any(|one| one.role == PeerRole::Peer)
+        self.devices == 0 || members.filter(|one| stays(one.id)).any(|one| one.role == MemberKind::Operator)
     }
 
     fn stop_run(&mut self, at: Who) {

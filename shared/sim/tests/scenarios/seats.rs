@@ -3,10 +3,10 @@
 use crate::{Scene, settings};
 use rafty_node::Answer;
 use rafty_sim::world::{LONG_MS, World, ms};
-use rafty_types::PeerRole::{Agent, Peer};
-use rafty_types::{MemberId, PeerRole, Settings};
+use rafty_types::MemberKind::{Agent, Operator};
+use rafty_types::{MemberId, MemberKind, Settings};
 
-fn with_role(sim: &World, at: MemberId, role: PeerRole) -> Vec<MemberId> {
+fn with_role(sim: &World, at: MemberId, role: MemberKind) -> Vec<MemberId> {
     let members = sim.node(at).state().control().members().values();
     members.filter(|member| member.role == role).map(|member| member.id).collect()
 }
@@ -17,13 +17,13 @@ fn laptops_go_on_when_all_devices_are_switched_off() {
     for (target_voters, laptops) in [(3, 2), (5, 3)] {
         let name = "laptops_go_on_when_all_devices";
         let mut sim = Scene::new(name, 8, Settings { target_voters, ..settings() });
-        let founder = sim.found_of(&[Peer, Agent, Agent, Agent, Agent])[0];
+        let founder = sim.found_of(&[Operator, Agent, Agent, Agent, Agent])[0];
         sim.run_for(ms(60_000));
         let token = sim.token(founder, LONG_MS, laptops);
         for _ in 1..laptops {
             sim.join(founder, &token).expect("a laptop joins");
         }
-        let on = with_role(&sim, founder, Peer);
+        let on = with_role(&sim, founder, Operator);
         sim.run_until("all laptops vote", ms(120_000), |sim| {
             let voters = sim.node(founder).consensus().membership().voters.clone();
             on.iter().all(|id| voters.contains(id))

@@ -4,7 +4,7 @@ use crate::{Scene, settings};
 use rafty_node::Answer;
 use rafty_sim::world::LONG_MS;
 use rafty_sim::world::{World, ms};
-use rafty_types::{PeerRole, Settings};
+use rafty_types::{MemberKind, Settings};
 use std::collections::BTreeMap;
 
 #[test]
@@ -50,7 +50,7 @@ fn serve_alike_with_three_seats(name: &'static str, laptops: u64, devices: u64) 
     let (tenure, grace, members) = (ms(1_000), ms(500), laptops + devices);
     let settings = Settings { target_voters: 3, tenure, grace, ..settings() };
     let mut sim = Scene::new(name, 6, settings);
-    let role = |number| if number < laptops { PeerRole::Peer } else { PeerRole::Agent };
+    let role = |number| if number < laptops { MemberKind::Operator } else { MemberKind::Agent };
     let all = sim.found_of(&(0..members).map(role).collect::<Vec<_>>());
     let steady = &all[..laptops.min(2) as usize];
     let served = |sim: &World| -> Vec<u64> {

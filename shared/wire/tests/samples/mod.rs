@@ -233,7 +233,7 @@ fn member() -> Member {
         id: MemberId(1),
         key: PeerKey([2; 32]),
         rsa_public: vec![3; 4],
-        role: PeerRole::Agent,
+        role: MemberKind::Agent,
         may_lead: true,
         addresses: vec!["192.0.2.1:7400".parse().unwrap()],
         seat: false,
