@@ -9,7 +9,7 @@ use rafty_consensus as consensus;
 use rafty_dictionary::{Control, is_issued, leader_only};
 use rafty_types::{
     Command, ControlCommand, ControlResult, ForwardOutcome, Frame, Index, MAX_PROPOSAL_LEN, MemberId,
-    Mutation, MemberKind, Proposal, Rejection, Serial, SessionId, StateMachine, Time, planted,
+    MemberKind, Mutation, Proposal, Rejection, Serial, SessionId, StateMachine, Time, planted,
 };
 use std::sync::Arc;
 
@@ -236,9 +236,8 @@ impl<U: StateMachine> Node<U> {
 
     /// Whether a member is one where operators work.
     pub fn is_laptop(&self, id: MemberId) -> bool {
-        let control = self.state.control();
-        let member = if control.initialised() { control.member(id) } else { self.roster.member(id) };
-        member.is_some_and(|member| member.role == MemberKind::Operator)
+        let mut known = self.known_by_itself();
+        known.any(|member| member.id == id && member.role == MemberKind::Operator)
     }
 
     /// What a leader made of a command that was forwarded to it.

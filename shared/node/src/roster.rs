@@ -25,6 +25,8 @@ const MAX_TOLD: usize = 64;
 pub(crate) struct Roster {
     /// The engine's membership as of what the disk holds.
     engine: Membership,
+    /// Who belongs until the peer set's state says it.
+    known_at_start: Vec<Member>,
     published: Vec<Member>,
     /// Who belongs as of an index that is not applied here, as members say that were asked.
     told: BTreeMap<MemberId, Told>,
@@ -49,7 +51,8 @@ impl Roster {
     pub(crate) fn new(engine: Membership, known: Vec<Member>) -> Self {
         Self {
             engine,
-            published: known,
+            published: known.clone(),
+            known_at_start: known,
             told: BTreeMap::new(),
             led_at: Time::ZERO,
             asks: false,
@@ -95,11 +98,11 @@ impl<U: StateMachine> Node<U> {
     /// that could come back needing it.
     pub(crate) fn publish_roster(&mut self) {
         let control = self.state.control();
-        if !control.initialised() {
+        if !control.initialised() && self.roster.told.is_empty() {
             return;
         }
         let leaving = control.departed().filter(|member| self.roster.engine.contains(member.id));
-        let mut members: Vec<_> = control.members().values().chain(leaving).cloned().collect();
+        let mut members: Vec<_> = self.known_by_itself().chain(leaving).cloned().collect();
         let applied = self.state.applied();
         self.roster.told.retain(|_, told| told.index > applied);
         let told = self.told_by_a_voter().unwrap_or_else(|| self.told_by_others(&members));
@@ -108,6 +111,13 @@ impl<U: StateMachine> Node<U> {
         members.extend(told);
         self.roster.published.clone_from(&members);
         self.out.push(Output::Roster(members));
+    }
+
+    /// Who belongs by the applied state; before there is one, by what was known at the start.
+    pub(crate) fn known_by_itself(&self) -> impl Iterator<Item = &Member> {
+        let control = self.state.control();
+        let at_start = self.roster.known_at_start.iter().filter(|_| !control.initialised());
+        control.members().values().chain(at_start)
     }
 
     /// What the voter says that knows it as of the latest index.

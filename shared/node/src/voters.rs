@@ -64,6 +64,11 @@ impl<U: StateMachine> Node<U> {
         votes(id) || self.roster.member(id).is_some_and(|member| earlier(&member.key))
     }
 
+    fn is_known_by_itself(&self, id: MemberId) -> bool {
+        let key = self.roster.member(id).map(|member| member.key);
+        self.known_by_itself().any(|member| Some(member.key) == key)
+    }
+
     fn asks_everybody(&self) -> bool {
         self.consensus.voters().is_empty() || self.is_long_since(self.voters_question.uninformed_since)
     }
@@ -101,12 +106,20 @@ impl<U: StateMachine> Node<U> {
         if !self.is_long_since(self.voters_question.unanswered_since) || voters.len() > consensus::MAX_STEPS {
             return self.dropped(from, "who votes, which only voters were asked");
         }
+        // Of others somebody told, who could be all of them.
+        if !self.is_known_by_itself(from) {
+            return self.dropped(from, "who votes, by a member that is known from others only");
+        }
         self.voters_question.answers.insert(from, (index, voters.clone()));
         let same = self.voters_question.answers.values().filter(|(_, said)| *said == voters);
         let indexes: Vec<_> = same.map(|(index, _)| *index).collect();
         // A newcomer may know nobody else.
         let knows_voters = !self.consensus.voters().is_empty();
-        let enough = if knows_voters { AGREEING } else { AGREEING.min(self.roster.others(self.me).count()) };
+        let enough = if knows_voters {
+            AGREEING
+        } else {
+            AGREEING.min(self.known_by_itself().filter(|member| member.id != self.me).count())
+        };
         if indexes.len() >= enough {
             let index = indexes.into_iter().min().unwrap_or(index);
             self.step(consensus::Input::VotersTold { by: from, index, term, voters });

@@ -87,6 +87,10 @@ enum Command {
     Keyless(N),
     /// Somebody wants a member to lead, and tells another.
     Transfer(N, N),
+    /// A member is told by another one that these belong, too, who are nobody.
+    Invents(N, N, Vec<N>),
+    /// A member hears another one lead, which says that the third alone votes.
+    Usurps(N, N, N),
     /// A member wants to end, or not any more.
     Retire(N, bool),
     /// Somebody watches what a member applies.
@@ -121,6 +125,8 @@ impl Runner for Peers {
             Command::Join(N(at)) => self.join(*at)?,
             Command::Wait(Span(span)) => self.wait(*span)?,
             Command::Transfer(N(at), N(to)) => self.say_to(*at, Input::Transfer(*to))?,
+            Command::Invents(N(to), N(by), invented) => self.invents(*to, *by, &ids(invented))?,
+            Command::Usurps(N(to), N(by), N(voter)) => self.usurps(*to, *by, *voter)?,
             Command::Retire(N(id), retiring) => self.say_to(*id, Input::Retire(*retiring))?,
             Command::Watch(N(id)) => self.say_to(*id, Input::Watch(true))?,
             Command::Keys(made) => self.make_keys(*made)?,

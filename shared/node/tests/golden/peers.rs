@@ -7,9 +7,9 @@ use rafty_rounds::{Work, WorkResult};
 use rafty_seal::Identity;
 use rafty_types::{
     Batch, ClusterId, Command, ControlCommand, Digest, Enrolment, EnrolmentStatement, Entry, Frame, Genesis,
-    HardState, Incarnations, Issue, IssueSerial, Member, MemberId, Membership, Payload, MemberKind, PersistId,
-    Proposal, SetId, Settings, Signature, Snapshot, SnapshotMeta, Stamp, Term, Time, TokenRecord,
-    state_digest_statement,
+    HardState, Incarnations, Index, Issue, IssueSerial, Member, MemberId, MemberKind, Membership, Message,
+    MessageKind, Payload, PersistId, Proposal, SetId, Settings, Signature, Snapshot, SnapshotMeta, Stamp,
+    Term, Time, TokenRecord, state_digest_statement,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
@@ -21,6 +21,8 @@ const CLUSTER: ClusterId = ClusterId([7; 16]);
 const FOUNDER: MemberId = MemberId(1);
 /// The wall clock when a script begins, in milliseconds since 1970.
 const WALL_MS: u64 = 1_700_000_000_000;
+/// An index that nobody reaches.
+const FAR: Index = Index(1_000_000);
 /// Steps until what has not settled by then is said to never settle.
 const MAX_STEPS: usize = 100_000;
 
@@ -73,8 +75,8 @@ fn rsa_key(of: &str) -> Vec<u8> {
     rafty_types::rsa_public_der(&modulus)
 }
 
-fn genesis(settings: &Settings) -> Genesis {
-    let founder = Member {
+fn founder() -> Member {
+    Member {
         id: FOUNDER,
         key: identity(0).key(),
         rsa_public: rsa_key("the founder"),
@@ -83,8 +85,11 @@ fn genesis(settings: &Settings) -> Genesis {
         addresses: vec![([10, 0, 0, 1], 7_000).into()],
         seat: true,
         tenures: 0,
-    };
-    Genesis { cluster: CLUSTER, name: "script".into(), settings: settings.clone(), founder }
+    }
+}
+
+fn genesis(settings: &Settings) -> Genesis {
+    Genesis { cluster: CLUSTER, name: "script".into(), settings: settings.clone(), founder: founder() }
 }
 
 /// The id of the token.
@@ -252,6 +257,32 @@ impl Peers {
     pub(crate) fn say_to(&mut self, id: MemberId, input: Input) -> Result<(), Box<dyn Error>> {
         self.agenda.push_back((id, input));
         self.settle()
+    }
+
+    /// A member is told that these laptops belong to the set.
+    pub(crate) fn invents(
+        &mut self,
+        to: MemberId,
+        by: MemberId,
+        invented: &[MemberId],
+    ) -> Result<(), Box<dyn Error>> {
+        let member =
+            |id: &MemberId| Member { id: *id, key: identity(100 + id.0 as usize).key(), ..founder() };
+        let members = invented.iter().map(member).collect();
+        let frame = Frame::Roster { index: FAR, members };
+        self.say_to(to, Input::Frame { from: by, frame })
+    }
+
+    pub(crate) fn usurps(
+        &mut self,
+        to: MemberId,
+        by: MemberId,
+        voter: MemberId,
+    ) -> Result<(), Box<dyn Error>> {
+        let heartbeat = Message::new(MessageKind::Heartbeat, by, to, Term(9));
+        self.say_to(to, Input::Frame { from: by, frame: Frame::Raft(Box::new(heartbeat)) })?;
+        let frame = Frame::Voters { index: FAR, term: Term(9), voters: vec![voter] };
+        self.say_to(to, Input::Frame { from: by, frame })
     }
 
     /// Lets all happen that needs no time.
