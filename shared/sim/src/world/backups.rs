@@ -60,7 +60,7 @@ impl World {
             false => self.all_know_better(id, &disk.hello()),
         };
         let fit: Vec<_> =
-            backups.filter(|disk| self.knows_somebody(id, disk) && (!raw || found(disk))).collect();
+            backups.filter(|disk| self.can_be_told(id, disk) && (!raw || found(disk))).collect();
         // Of those that all know better the newest is the hardest to find, but for one whose member asks nobody.
         let lone = fit.iter().position(|disk| voted_alone(disk, id));
         let newest = fit.len().wrapping_sub(1);
@@ -90,24 +90,40 @@ impl World {
         self.calm.is_some_and(|(id, until)| self.now < until && asks(id))
     }
 
-    /// Whether a copy knows another one of today's members that is none itself: otherwise nobody can tell it anything.
-    fn knows_somebody(&self, id: MemberId, copy: &Disk) -> bool {
+    /// Whether a copy can be told who votes by today's members that it knows and that are no copies themselves.
+    fn can_be_told(&self, id: MemberId, copy: &Disk) -> bool {
         let belongs = |other: &MemberId| {
             self.members.get(other).is_some_and(|member| member.halted.is_none() && !member.forgot())
         };
-        known_to(copy).iter().any(|other| *other != id && belongs(other))
+        let others = known_to(copy).into_iter().filter(|other| *other != id && belongs(other));
+        self.are_believed(&others.collect(), copy)
     }
 
-    /// Whether everybody who stays when this member is lost knows somebody else who does: whoever was away while the others
-    /// joined can be told of them only by whom it knew before.
+    /// Whether these members, together, are believed who votes by one with this disk: a voter that it knows and a laptop are,
+    /// and two devices that say the same.
+    fn are_believed(&self, others: &BTreeSet<MemberId>, disk: &Disk) -> bool {
+        others.len() >= 2 || others.iter().any(|id| voters_on(disk).contains(id) || self.is_laptop(*id))
+    }
+
+    fn is_laptop(&self, id: MemberId) -> bool {
+        let nodes = self.members.values().filter_map(|member| member.process.as_ref());
+        nodes.into_iter().any(|process| process.node.is_laptop(id))
+    }
+
+    /// Whether everybody who stays when this member is lost knows somebody else who does, and who is believed: whoever was
+    /// away while the others joined can be told of them only by whom it knew before.
     pub(super) fn leaves_nobody_alone(&self, lost: MemberId) -> bool {
         let stays = |member: &&Member| {
             let goes = member.id == lost || self.sent_away.contains(&member.id);
             !goes && member.halted.is_none() && !member.forgot()
         };
         let stay: BTreeSet<_> = self.members.values().filter(stays).map(|member| member.id).collect();
-        let is_alone =
-            |id: &MemberId| !self.known_by(*id).iter().any(|known| known != id && stay.contains(known));
+        let is_alone = |id: &MemberId| {
+            let others = self.known_by(*id).into_iter().filter(|known| known != id && stay.contains(known));
+            let (others, disk): (BTreeSet<_>, _) = (others.collect(), &self.members[id].disk);
+            // Nobody else leads without the vote of whoever votes alone.
+            others.is_empty() || !voted_alone(disk, *id) && !self.are_believed(&others, disk)
+        };
         stay.len() < 2 || !stay.iter().any(is_alone)
     }
 
