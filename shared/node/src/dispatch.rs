@@ -236,7 +236,7 @@ impl<U: StateMachine> Node<U> {
 
     /// Whether a member is one where operators work.
     pub fn is_laptop(&self, id: MemberId) -> bool {
-        let mut known = self.known_by_itself();
+        let mut known = self.known_firsthand();
         known.any(|member| member.id == id && member.role == MemberKind::Operator)
     }
 

@@ -102,7 +102,7 @@ impl<U: StateMachine> Node<U> {
             return;
         }
         let leaving = control.departed().filter(|member| self.roster.engine.contains(member.id));
-        let mut members: Vec<_> = self.known_by_itself().chain(leaving).cloned().collect();
+        let mut members: Vec<_> = self.known_firsthand().chain(leaving).cloned().collect();
         let applied = self.state.applied();
         self.roster.told.retain(|_, told| told.index > applied);
         let told = self.told_by_a_voter().unwrap_or_else(|| self.told_by_others(&members));
@@ -114,7 +114,7 @@ impl<U: StateMachine> Node<U> {
     }
 
     /// Who belongs by the applied state; before there is one, by what was known at the start.
-    pub(crate) fn known_by_itself(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn known_firsthand(&self) -> impl Iterator<Item = &Member> {
         let control = self.state.control();
         let at_start = self.roster.known_at_start.iter().filter(|_| !control.initialised());
         control.members().values().chain(at_start)

@@ -464,8 +464,9 @@ impl<U: StateMachine> Node<U> {
     /// What a leader shall record: of everybody when `all`, else what cannot wait.
     pub(crate) fn incarnations_to_record(&self, all: bool) -> Option<ControlCommand> {
         let (control, term) = (self.state.control(), self.consensus.term());
+        let progress = self.consensus.progress();
         let of = |id: &MemberId| {
-            let acknowledged = self.acknowledged_by(*id)?;
+            let acknowledged = (term, progress.iter().find(|progress| progress.member == *id)?.matched);
             let (incarnation, soon, acknowledged) = match *id == self.me {
                 true => (self.starts.hello.starts.last().copied()?, false, Some(acknowledged)),
                 false => {

@@ -64,9 +64,9 @@ impl<U: StateMachine> Node<U> {
         votes(id) || self.roster.member(id).is_some_and(|member| earlier(&member.key))
     }
 
-    fn is_known_by_itself(&self, id: MemberId) -> bool {
+    fn is_known_firsthand(&self, id: MemberId) -> bool {
         let key = self.roster.member(id).map(|member| member.key);
-        self.known_by_itself().any(|member| Some(member.key) == key)
+        self.known_firsthand().any(|member| Some(member.key) == key)
     }
 
     fn asks_everybody(&self) -> bool {
@@ -107,7 +107,7 @@ impl<U: StateMachine> Node<U> {
             return self.dropped(from, "who votes, which only voters were asked");
         }
         // Of others somebody told, who could be all of them.
-        if !self.is_known_by_itself(from) {
+        if !self.is_known_firsthand(from) {
             return self.dropped(from, "who votes, by a member that is known from others only");
         }
         self.voters_question.answers.insert(from, (index, voters.clone()));
@@ -118,7 +118,7 @@ impl<U: StateMachine> Node<U> {
         let enough = if knows_voters {
             AGREEING
         } else {
-            AGREEING.min(self.known_by_itself().filter(|member| member.id != self.me).count())
+            AGREEING.min(self.known_firsthand().filter(|member| member.id != self.me).count())
         };
         if indexes.len() >= enough {
             let index = indexes.into_iter().min().unwrap_or(index);

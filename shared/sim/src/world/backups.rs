@@ -106,8 +106,8 @@ impl World {
     }
 
     fn is_laptop(&self, id: MemberId) -> bool {
-        let nodes = self.members.values().filter_map(|member| member.process.as_ref());
-        nodes.into_iter().any(|process| process.node.is_laptop(id))
+        let mut running = self.members.values().filter_map(|member| member.process.as_ref());
+        running.any(|process| process.node.is_laptop(id))
     }
 
     /// Whether everybody who stays when this member is lost knows somebody else who does, and who is believed: whoever was
